@@ -1,0 +1,294 @@
+"""Notices: what the recorder core says has happened, as values, each with all that was known when it closed.
+
+    SessionOpened   the session's first loop started
+    LoopOpened      a loop started
+    TurnClosed      a turn ended, with its model call, its tools and its events
+    LoopClosed      a loop ended
+    GroupClosed     a parallel evaluation ended, all its branches too
+
+Times are nanoseconds since the epoch. A turn's and a loop's are in order (`ended_ns >= started_ns + 1`); those of a chat
+and a tool are as the source gave them: mapping clamps them into their turn.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from otel_phi.wire.events import (
+    CompactionEnded,
+    CompactionStarted,
+    ConfigSnapshot,
+    GenericEvent,
+    InputRejected,
+    PrunApplied,
+    RevertApplied,
+)
+from otel_phi.wire.messages import Usage
+from otel_phi.wire.usage import TokenCount
+
+
+class LoopIdentity(msgspec.Struct, frozen=True, gc=False):
+    """Tells a loop from all others. phi-core repeats loop ids; the start time tells the occurrences apart.
+
+    Attributes:
+        session_id: from `AgentStart.session_id`.
+        loop_id: from `AgentStart.loop_id`.
+        started_ns: from `AgentStart.timestamp`.
+    """
+
+    session_id: str
+    loop_id: str
+    started_ns: int
+
+
+class Foreign(msgspec.Struct, frozen=True, gc=False):
+    """Is a loop of another session, as far as it is known.
+
+    Attributes:
+        loop_id: as the referrer wrote it.
+        session_id: its session, None where the id does not tell and the loop was never seen.
+        loop: the loop itself, None unless its start is known.
+    """
+
+    loop_id: str
+    session_id: str | None
+    loop: LoopIdentity | None
+
+
+class LoopStart(msgspec.Struct, frozen=True, gc=False):
+    """Holds what an `AgentStart` said, its references resolved.
+
+    Attributes:
+        identity: session, loop id and start.
+        agent_id: from `AgentStart.agent_id`.
+        parent_loop_id: as written, None for none.
+        parent: the parent loop, if it is of this session and was seen.
+        spawner: the parent loop, if it is of another session.
+        kind: `initial`, `default`, `rerun`, `branch`, `compaction`, or a newer kind in lower case.
+        tag: of a rerun or branch, None for none.
+        config: the model configuration, None where the event has none.
+        traceparent: W3C trace context given in `AgentStart.metadata`, None for none.
+    """
+
+    identity: LoopIdentity
+    agent_id: str
+    parent_loop_id: str | None
+    parent: LoopIdentity | None
+    spawner: Foreign | None
+    kind: str
+    tag: str | None
+    config: ConfigSnapshot | None
+    traceparent: str | None = None
+
+
+class SessionOpened(msgspec.Struct, frozen=True, gc=False):
+    """Says that a session has begun: `opened_ns` is the start of its earliest loop known."""
+
+    session_id: str
+    agent_id: str
+    opened_ns: int
+
+
+class LoopOpened(msgspec.Struct, frozen=True, gc=False):
+    """Says that a loop has begun."""
+
+    loop: LoopStart
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """Holds the settings of a model request, from `TurnRequest.payload`; None where not given."""
+
+    model: str
+    thinking_level: str | None
+    max_tokens: int | None
+    temperature: float | None
+    response_format: str | None
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """Holds what the assistant's message says of the call.
+
+    Attributes:
+        model: `message.model`.
+        provider: `message.provider`.
+        stop_reason: `message.stopReason`, as phi-core writes it.
+        usage: as phi-core wrote it.
+        tokens: the same in one meaning for all providers.
+        error_message: the provider's error, cut to 256 characters; None where the call went well.
+    """
+
+    model: str
+    provider: str
+    stop_reason: str
+    usage: Usage
+    tokens: TokenCount
+    error_message: str | None
+
+
+class Chat(msgspec.Struct, frozen=True, gc=False):
+    """Is the model call of a turn.
+
+    Attributes:
+        started_ns: `TurnRequest.timestamp`, else the turn's start or the end of a compaction in it.
+        ended_ns: the assistant message's time (milliseconds, floored); the turn's end where there is none.
+        request: what was asked, None without a TurnRequest.
+        answer: what came back, None for a call that never did.
+        compacted: whether the context was compacted in this turn before the call.
+        inferred: whether a time is not the source's own.
+    """
+
+    started_ns: int
+    ended_ns: int
+    request: Request | None
+    answer: Answer | None
+    compacted: bool
+    inferred: bool
+
+
+Outcome = Literal["ok", "error", "aborted", "not_executed"]
+
+
+class Tool(msgspec.Struct, frozen=True, gc=False):
+    """Is one tool execution, or a tool call that was answered without being executed.
+
+    Attributes:
+        call_id: `tool_call_id`; providers repeat it from turn to turn.
+        name: `tool_name`.
+        repeat: 0 for the first of this call id in the turn, then 1, 2, ...
+        started_ns: the latest of the assistant's message and the tool results seen before the start.
+        ended_ns: the time of its toolResult message, else the turn's end.
+        outcome: how it went.
+        error_text: the first 256 characters of a failed tool's answer, "" otherwise.
+        child_loop_id: loop it ran as a sub-agent, None for none.
+        child: that loop, if it is of another session.
+        inferred: whether a time is not the source's own.
+    """
+
+    call_id: str
+    name: str
+    repeat: int
+    started_ns: int
+    ended_ns: int
+    outcome: Outcome
+    error_text: str
+    child_loop_id: str | None
+    child: Foreign | None
+    inferred: bool
+
+
+class Compaction(msgspec.Struct, frozen=True, gc=False):
+    """Pairs a compaction's start and end; either can be missing."""
+
+    started: CompactionStarted | None
+    ended: CompactionEnded | None
+
+
+Occurrence = Compaction | PrunApplied | RevertApplied | InputRejected | GenericEvent
+
+
+class Timed(msgspec.Struct, frozen=True, gc=False):
+    """Is something that happened within a turn or loop, at `time_ns`."""
+
+    time_ns: int
+    what: Occurrence
+
+
+class TurnClosed(msgspec.Struct, frozen=True, gc=False):
+    """Says that a turn has ended.
+
+    Attributes:
+        loop: the loop it belongs to.
+        index: `TurnStart.turn_index`.
+        repeat: 0, or the how-manieth turn of this loop whose index had been closed before.
+        started_ns: `TurnStart.timestamp`, not before the loop's start.
+        ended_ns: `TurnEnd.timestamp`, at least 1 ns after the start.
+        triggered_by: as phi-core writes it, None where the turn was opened without a TurnStart.
+        aborted: whether it was closed without a TurnEnd.
+        inferred: whether a time is not the source's own.
+        chat: the model call, None where there was none.
+        tools: executions in the order they began, then answers that were never executed.
+        happened: what else happened, in order.
+        dropped: how many of `happened` a bound left out.
+        message_count: MessageEnd events in the turn.
+    """
+
+    loop: LoopStart
+    index: int
+    repeat: int
+    started_ns: int
+    ended_ns: int
+    triggered_by: str | None
+    aborted: bool
+    inferred: bool
+    chat: Chat | None
+    tools: tuple[Tool, ...]
+    happened: tuple[Timed, ...]
+    dropped: int
+    message_count: int
+
+
+class LoopClosed(msgspec.Struct, frozen=True, gc=False):
+    """Says that a loop has ended.
+
+    Attributes:
+        loop: what its AgentStart said.
+        ended_ns: the latest of `AgentEnd.timestamp` and its turns' ends; the last known time of an aborted loop.
+        aborted: whether it was closed without an AgentEnd.
+        inferred: whether `ended_ns` is not the source's own.
+        rejected: whether an input filter refused the prompt (`AgentEnd.rejection`).
+        input_refused: whether one refused a message while the loop ran (`InputRejected`).
+        stop_text: phi-core's `[Agent stopped: ...]` message, cut to 256 characters, None for none.
+        usage: `AgentEnd.usage`; the turns' sum for an aborted loop.
+        tokens: the chats' sum, in one meaning for all providers.
+        turn_count: turns closed.
+        tool_count: tools executed.
+        last_answer: the last turn's answer, None where no model answered.
+        last_turn_aborted: whether the last turn was closed without a TurnEnd.
+        happened: what happened in the loop outside its turns.
+        dropped: how many of `happened` a bound left out.
+    """
+
+    loop: LoopStart
+    ended_ns: int
+    aborted: bool
+    inferred: bool
+    rejected: bool
+    input_refused: bool
+    stop_text: str | None
+    usage: Usage
+    tokens: TokenCount
+    turn_count: int
+    tool_count: int
+    last_answer: Answer | None
+    last_turn_aborted: bool
+    happened: tuple[Timed, ...]
+    dropped: int
+
+
+class GroupClosed(msgspec.Struct, frozen=True, gc=False):
+    """Says that a parallel evaluation has ended.
+
+    Attributes:
+        session_id: from `ParallelLoopStart.session_id`.
+        loop_ids: all branches announced.
+        branches: the branches that started, in that order.
+        started_ns: start of the first branch.
+        ended_ns: end of the last branch.
+        selected: the branch that won.
+        selected_index: `ParallelLoopEnd.selected_config_index`.
+        evaluation_usage: the judge's usage; its loop has a span of its own.
+    """
+
+    session_id: str
+    loop_ids: tuple[str, ...]
+    branches: tuple[LoopIdentity, ...]
+    started_ns: int
+    ended_ns: int
+    selected: LoopIdentity
+    selected_index: int
+    evaluation_usage: Usage
+
+
+Notice = SessionOpened | LoopOpened | TurnClosed | LoopClosed | GroupClosed

@@ -1,0 +1,108 @@
+"""Which loop a loop id means: the table of loops seen, and how a reference finds its target.
+
+Rule 1: a reference means the latest occurrence of that loop id seen; where a source read ahead, the latest that started
+        before the referrer. Never the referrer itself, so no circle can form.
+Rule 2: a loop of the same session is a parent; a loop of another is a spawn.
+Rule 3: an id never seen tells its session only by a UUID before its first dot. Nothing is guessed.
+Rule 4: the table is bounded. A loop forgotten is as one never seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+
+from otel_phi.recorder.notices import Foreign, LoopIdentity
+
+# A week of a busy agent; about 10 MB when full. Past it the loop seen longest ago is forgotten.
+MAX_REMEMBERED_LOOPS = 32_768
+# phi-core repeats an id for each compaction pass and parallel call; older occurrences are no longer referred to.
+MAX_OCCURRENCES = 16
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+
+# loop id -> its occurrences in order of start, for sources that read ahead
+StartsAhead = Mapping[str, Sequence[LoopIdentity]]
+
+
+def is_uuid(text: str) -> bool:
+    """Says whether a text is a UUID in the 36-character form, in any case."""
+    return _UUID.fullmatch(text) is not None
+
+
+class References:
+    """Remembers the loops seen, within a bound, and resolves references to them.
+
+    Args:
+        ahead: loops that a source found by reading ahead; None for a stream.
+    """
+
+    def __init__(self, ahead: StartsAhead | None = None) -> None:
+        self._ahead = ahead
+        self._seen: OrderedDict[str, list[LoopIdentity]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def remember(self, loop: LoopIdentity) -> None:
+        """Adds a loop that has started."""
+        occurrences = self._seen.setdefault(loop.loop_id, [])
+        occurrences.append(loop)
+        del occurrences[:-MAX_OCCURRENCES]
+        self._seen.move_to_end(loop.loop_id)
+        if len(self._seen) > MAX_REMEMBERED_LOOPS:
+            self._seen.popitem(last=False)
+
+    def knows(self, loop: LoopIdentity) -> bool:
+        """Says whether this very loop (session, id and start) was seen."""
+        return loop in self._seen.get(loop.loop_id, ())
+
+    def find(self, loop_id: str, before_ns: int | None = None) -> LoopIdentity | None:
+        """Returns the loop that an id means.
+
+        Args:
+            loop_id: as the referrer wrote it.
+            before_ns: start of the referrer, if it is a loop; None for a tool, which can only name what it has run.
+        """
+        seen = self._seen.get(loop_id)
+        if self._ahead is None:
+            return seen[-1] if seen else None
+        known = self._ahead.get(loop_id, ())
+        if before_ns is None:
+            return known[-1] if known else None
+        found = [loop for loop in known if loop.started_ns < before_ns]
+        if found:
+            return found[-1]
+        return next((loop for loop in reversed(seen or ()) if loop.started_ns == before_ns), None)
+
+    def parent_of(
+        self, loop: LoopIdentity, parent_loop_id: str | None
+    ) -> tuple[LoopIdentity | None, Foreign | None]:
+        """Resolves a loop's parent, before the loop itself is remembered: a loop of the same session, or a spawner."""
+        if not parent_loop_id:
+            return None, None
+        found = self.find(parent_loop_id, loop.started_ns)
+        if found is not None and found.session_id == loop.session_id:
+            return found, None
+        if found is None and parent_loop_id == loop.loop_id:
+            return None, None  # a compaction pass whose own loop was never seen
+        return None, self.foreign(parent_loop_id, loop.session_id, found)
+
+    def child_of(self, session_id: str, child_loop_id: str | None) -> Foreign | None:
+        """Resolves the loop that a tool ran, if it is of another session."""
+        if not child_loop_id:
+            return None
+        found = self.find(child_loop_id)
+        return None if found is not None and found.session_id == session_id else self.foreign(
+            child_loop_id, session_id, found
+        )
+
+    @staticmethod
+    def foreign(loop_id: str, own_session: str, found: LoopIdentity | None) -> Foreign | None:
+        """Describes a loop outside the referrer's session; None if the id says that it is inside."""
+        if found is not None:
+            return Foreign(loop_id, found.session_id, found)
+        if loop_id == own_session or loop_id.startswith(own_session + "."):
+            return None
+        prefix, dot, _ = loop_id.partition(".")
+        return Foreign(loop_id, prefix if dot and is_uuid(prefix) else None, None)

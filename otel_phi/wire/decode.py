@@ -1,0 +1,176 @@
+"""Bytes to events: one line at a time, lenient, never raising.
+
+Rule 1: a line that is an event costs one typed decode. Only what that refuses is looked at again.
+Rule 2: null stands for "not given", a string for a content of one text block, an integral float for an integer.
+Rule 3: an unknown `type` or `role` gives a `GenericEvent`; nothing is thrown away that can be kept.
+Rule 4: what cannot be kept comes back as `Undecodable`, whose reason never quotes the line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
+from otel_phi.wire.messages import TurnId
+from otel_phi.wire.times import Instant, format_time, parse_time
+
+_ROLES = ("user", "assistant", "toolResult", "extension")
+# Where messages carry what phi-core itself drops when it is malformed (serde `default`), see WIRE section 2.
+_OPTIONAL_MARKS: dict[str, Any] = {"turnId": TurnId, "nodeId": int, "parentId": int}
+
+
+class Undecodable(msgspec.Struct, frozen=True):
+    """Says why a line is no event; the reason holds a path into the JSON, never its text."""
+
+    reason: str
+
+
+class LogLine(msgspec.Struct, frozen=True):
+    """Is one line of phi-core's event log: the event and its place in the log, from 1."""
+
+    ordinal: int
+    event: KnownEvent
+
+
+class _AnyLogLine(msgspec.Struct, frozen=True):
+    ordinal: int | None
+    event: Raw
+
+
+def _from_wire(kind: type[Any], value: Any) -> Any:
+    if kind is Instant and isinstance(value, str):
+        return parse_time(value)
+    raise NotImplementedError(kind)
+
+
+def _to_wire(value: Any) -> Any:
+    if isinstance(value, Instant):
+        return format_time(value)
+    raise NotImplementedError(type(value))
+
+
+_events: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent, dec_hook=_from_wire)
+_log_lines = msgspec.json.Decoder(LogLine, dec_hook=_from_wire)
+_any_log_lines = msgspec.json.Decoder(_AnyLogLine)
+_anything = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder(enc_hook=_to_wire)
+KNOWN_TYPES = frozenset(kind.__name__ for kind in KnownEvent.__args__)
+
+
+def decode_event(line: bytes | str) -> AgentEvent | Undecodable:
+    """Decodes one AgentEvent.
+
+    Args:
+        line: a JSON object, with or without white space around it.
+
+    Returns:
+        The event; a `GenericEvent` for a type or role this version does not know; `Undecodable` for anything else.
+    """
+    try:
+        return _events.decode(line)
+    except msgspec.ValidationError:
+        return _decode_leniently(line)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return _undecodable(error)
+
+
+def decode_log_line(line: bytes) -> tuple[int | None, AgentEvent | Undecodable]:
+    """Decodes one line of phi-core's event log into its ordinal (None where it cannot be read) and its event."""
+    try:
+        found = _log_lines.decode(line)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        return None, _undecodable(error)
+    else:
+        return found.ordinal, found.event
+    try:
+        outer = _any_log_lines.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        return None, _undecodable(error)
+    return outer.ordinal, decode_event(bytes(outer.event))
+
+
+def encode_event(event: AgentEvent) -> bytes:
+    """Writes an event as one line of JSON without the newline; a `GenericEvent` as it came."""
+    if isinstance(event, GenericEvent):
+        return bytes(event.raw)
+    return _encoder.encode(event)
+
+
+def _undecodable(error: Exception) -> Undecodable:
+    match error:
+        case UnicodeError():
+            return Undecodable("not UTF-8")
+        case RecursionError():
+            return Undecodable("nested too deeply")
+        case _:
+            return Undecodable(str(error))
+
+
+def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
+    try:
+        found = _anything.decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        return _undecodable(error)
+    if not isinstance(found, dict):
+        return Undecodable("not a JSON object")
+    kind = found.get("type")
+    if not isinstance(kind, str):
+        return Undecodable("no `type`")
+    mended = {key: _mend(value) for key, value in found.items() if value is not None}
+    if kind not in KNOWN_TYPES or not _roles_known(mended):
+        return _generic(kind, found, line)
+    try:
+        return _events.decode(_encoder.encode(mended))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
+        return _undecodable(error)
+
+
+def _generic(kind: str, found: dict[str, Any], line: bytes | str) -> GenericEvent:
+    loop_id, time = found.get("loop_id"), found.get("timestamp")
+    try:
+        timestamp = parse_time(time) if isinstance(time, str) else None
+    except ValueError:
+        timestamp = None
+    raw = Raw(line.encode() if isinstance(line, str) else bytes(line))
+    return GenericEvent(
+        type=kind, loop_id=loop_id if isinstance(loop_id, str) else None, timestamp=timestamp, raw=raw
+    )
+
+
+def _roles_known(event: dict[str, Any]) -> bool:
+    message = event.get("message")
+    return not isinstance(message, dict) or message.get("role") in _ROLES
+
+
+def _mend(value: Any) -> Any:
+    """Drops nulls, makes integral floats integers, and wraps a bare string content, one level into objects."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, dict):
+        return value
+    mended = {key: _mend_field(key, inner) for key, inner in value.items() if inner is not None}
+    return {key: inner for key, inner in mended.items() if not _malformed_mark(key, inner)}
+
+
+def _mend_field(key: str, value: Any) -> Any:
+    if key == "content" and isinstance(value, str):
+        return [{"type": "text", "text": value}]
+    if key in ("usage", "result", "response_format"):
+        return _mend(value)
+    return int(value) if isinstance(value, float) and value.is_integer() and key != "temperature" else value
+
+
+def _malformed_mark(key: str, value: Any) -> bool:
+    kind = _OPTIONAL_MARKS.get(key)
+    if kind is None:
+        return False
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return True
+    return False

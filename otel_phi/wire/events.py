@@ -1,0 +1,336 @@
+"""The 19 variants of phi-core's `AgentEvent`, tagged by `type`, as frozen values.
+
+Every field that can be missing has a default; what nobody asked for stays undecoded (`msgspec.Raw`). Timed events carry
+`timestamp`, an `Instant` (nanoseconds since the epoch), None where the writer left it out. Events about messages and
+tools have no time of their own in phi-core. Source of every field: phi-core's `types/event.rs`, 0.10 to 0.15.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from otel_phi.wire.messages import NULL, Message, Usage
+from otel_phi.wire.times import Instant
+
+
+class Tag(msgspec.Struct, frozen=True, gc=False):
+    """Holds the tag of a rerun or a branch, free text."""
+
+    tag: str = ""
+
+
+# "Initial", "Default", "Compaction", {"Rerun": {"tag": ...}}, {"Branch": {"tag": ...}}; None in files of March 2026.
+ContinuationKind = str | dict[str, Tag] | None
+
+
+class ConfigSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Is the model configuration a loop started with; all but model and provider can be missing.
+
+    Attributes:
+        model: model id.
+        provider: provider name as configured.
+        config_id: phi-core's id of the configuration.
+        name: display name of the model.
+        api: wire protocol, such as `anthropic_messages`.
+        base_url: endpoint of the provider.
+        reasoning: whether the model reasons.
+        context_window: the model's window, tokens.
+        max_tokens: the model's output limit, tokens.
+        thinking_level: `off`, `minimal`, `low`, `medium` or `high`.
+        temperature: sampling temperature.
+    """
+
+    model: str = ""
+    provider: str = ""
+    config_id: str | None = None
+    name: str | None = None
+    api: str | None = None
+    base_url: str | None = None
+    reasoning: bool | None = None
+    context_window: int | None = None
+    max_tokens: int | None = None
+    thinking_level: str | None = None
+    temperature: float | None = None
+
+
+class ResponseFormat(msgspec.Struct, frozen=True, gc=False):
+    """Says what form of answer was asked for: `text`, `json-object` or `json-schema`."""
+
+    kind: str = "text"
+
+
+class RequestPayload(msgspec.Struct, frozen=True, kw_only=True):
+    """Is what was sent to the model; the large parts stay undecoded.
+
+    Attributes:
+        system_prompt: JSON string.
+        messages: JSON list, the whole context.
+        provenance: JSON list, parallel to `messages`.
+        tools: JSON list of `{name, description, parameters}`.
+        model_id: model asked for.
+        thinking_level: as in the snapshot.
+        max_tokens: this request's own limit, None for the model's.
+        temperature: this request's own, None for the provider's default.
+        response_format: form of the answer.
+    """
+
+    system_prompt: Raw = NULL
+    messages: Raw = NULL
+    provenance: Raw = NULL
+    tools: Raw = NULL
+    model_id: str = ""
+    thinking_level: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    response_format: ResponseFormat | None = None
+
+
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Is what a tool returned.
+
+    Attributes:
+        content: JSON list of content blocks.
+        details: any JSON, the tool's own.
+        child_loop_id: loop that the tool ran as a sub-agent, if it did.
+    """
+
+    content: Raw = NULL
+    details: Raw = NULL
+    child_loop_id: str | None = None
+
+
+class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=True, kw_only=True):
+    pass
+
+
+class AgentStart(_Event, frozen=True, tag=True):
+    """Opens a loop: one run of the agent, from a prompt or a continuation to its end.
+
+    Attributes:
+        agent_id: the agent instance.
+        session_id: the session the loop belongs to.
+        loop_id: the loop; phi-core can use one id more than once in a session.
+        parent_loop_id: the loop this one continues, or that spawned it.
+        continuation_kind: how it continues its parent.
+        timestamp: start of the loop.
+        metadata: any JSON; phi-core itself writes null.
+        config_snapshot: the model configuration; missing for a compaction pass.
+    """
+
+    session_id: str
+    loop_id: str
+    timestamp: Instant
+    agent_id: str = ""
+    parent_loop_id: str | None = None
+    continuation_kind: ContinuationKind = "Initial"
+    metadata: Raw = NULL
+    config_snapshot: ConfigSnapshot | None = None
+
+
+class AgentEnd(_Event, frozen=True, tag=True):
+    """Closes a loop. `rejection` is not None when an input filter refused the prompt; `messages` is a JSON list."""
+
+    loop_id: str
+    messages: Raw = NULL
+    usage: Usage = Usage()
+    timestamp: Instant | None = None
+    rejection: str | None = None
+
+
+class TurnStart(_Event, frozen=True, tag=True):
+    """Opens a turn: one model call with the tools it asks for. `triggered_by`: `User`, `SubAgent`, `Continuation`, `Branch`."""
+
+    loop_id: str
+    turn_index: int = 0
+    timestamp: Instant | None = None
+    triggered_by: str | None = None
+
+
+class TurnRequest(_Event, frozen=True, tag=True):
+    """Says what is sent to the model, once a turn, retries included (phi-core 0.9 and newer)."""
+
+    loop_id: str
+    turn_index: int = 0
+    payload: RequestPayload | None = None
+    timestamp: Instant | None = None
+
+
+class TurnEnd(_Event, frozen=True, tag=True):
+    """Closes a turn, after all its tools. `tool_results` is a JSON list of tool results in call order."""
+
+    loop_id: str
+    message: Message | None = None
+    usage: Usage = Usage()
+    timestamp: Instant | None = None
+    tool_results: Raw = NULL
+
+
+class MessageStart(_Event, frozen=True, tag=True):
+    """Begins a message; for an assistant's only a placeholder."""
+
+    loop_id: str
+    message: Message | None = None
+
+
+class MessageUpdate(_Event, frozen=True, tag=True):
+    """Is a streaming delta; its `message` is an empty placeholder (JSON), its `delta` JSON too."""
+
+    loop_id: str
+    message: Raw = NULL
+    delta: Raw = NULL
+
+
+class MessageEnd(_Event, frozen=True, tag=True):
+    """Ends a message; the message is whole."""
+
+    loop_id: str
+    message: Message | None = None
+
+
+class ToolExecutionStart(_Event, frozen=True, tag=True):
+    """Begins a tool's execution; `args` is JSON, null for a tool skipped by steering."""
+
+    loop_id: str
+    tool_call_id: str = ""
+    tool_name: str = ""
+    args: Raw = NULL
+
+
+class ToolExecutionUpdate(_Event, frozen=True, tag=True):
+    """Is a partial result of a tool, JSON."""
+
+    loop_id: str
+    tool_call_id: str = ""
+    tool_name: str = ""
+    partial_result: Raw = NULL
+
+
+class ToolExecutionEnd(_Event, frozen=True, tag=True):
+    """Ends a tool's execution; `child_loop_id` names the loop it ran as a sub-agent."""
+
+    loop_id: str
+    tool_call_id: str = ""
+    tool_name: str = ""
+    result: ToolResult | None = None
+    is_error: bool = False
+    child_loop_id: str | None = None
+
+
+class ProgressMessage(_Event, frozen=True, tag=True):
+    """Is a tool's word on its progress; `loop_id` can be empty."""
+
+    loop_id: str = ""
+    tool_call_id: str = ""
+    tool_name: str = ""
+    text: str = ""
+
+
+class InputRejected(_Event, frozen=True, tag=True):
+    """Says that an input filter refused a message."""
+
+    loop_id: str
+    reason: str = ""
+
+
+class ParallelLoopStart(_Event, frozen=True, tag=True):
+    """Announces the loops of a parallel evaluation, before any of them starts."""
+
+    session_id: str
+    loop_ids: tuple[str, ...] = ()
+    timestamp: Instant | None = None
+
+
+class ParallelLoopEnd(_Event, frozen=True, tag=True):
+    """Says which branch won, after all have ended; `evaluation_usage` is the judge's."""
+
+    session_id: str
+    selected_loop_id: str = ""
+    selected_config_index: int = 0
+    evaluation_usage: Usage = Usage()
+    timestamp: Instant | None = None
+
+
+class CompactionStarted(_Event, frozen=True, tag=True):
+    """Begins a compaction of the context; counts are of messages and estimated tokens."""
+
+    loop_id: str
+    estimated_tokens: int = 0
+    message_count: int = 0
+    timestamp: Instant | None = None
+
+
+class CompactionEnded(_Event, frozen=True, tag=True):
+    """Ends a compaction, with what it saved."""
+
+    loop_id: str
+    messages_before: int = 0
+    messages_after: int = 0
+    estimated_tokens_before: int = 0
+    estimated_tokens_after: int = 0
+    loops_compacted: int = 0
+    timestamp: Instant | None = None
+
+
+class PrunApplied(_Event, frozen=True, tag=True):
+    """Says that the model dropped messages from its own context; `memo` is what it kept of them."""
+
+    loop_id: str
+    tokens_removed: int = 0
+    messages_removed: int = 0
+    memo: str | None = None
+    pruned_timestamps: tuple[int, ...] = ()
+    timestamp: Instant | None = None
+
+
+class RevertApplied(_Event, frozen=True, tag=True):
+    """Says that the model went back to an earlier node, or tried to (`applied`)."""
+
+    loop_id: str
+    category: str = ""
+    target: int | None = None
+    abandoned_node_ids: tuple[int, ...] = ()
+    summary: str | None = None
+    applied: bool = False
+    reason: str | None = None
+    timestamp: Instant | None = None
+
+
+class GenericEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Keeps an event that this version does not know, whole.
+
+    Attributes:
+        type: its `type`.
+        loop_id: its `loop_id`, None where it has none.
+        timestamp: its time, None where it has none that can be read.
+        raw: the JSON object.
+    """
+
+    type: str
+    loop_id: str | None = None
+    timestamp: Instant | None = None
+    raw: Raw = NULL
+
+
+KnownEvent = (
+    AgentStart
+    | AgentEnd
+    | TurnStart
+    | TurnRequest
+    | TurnEnd
+    | MessageStart
+    | MessageUpdate
+    | MessageEnd
+    | ToolExecutionStart
+    | ToolExecutionUpdate
+    | ToolExecutionEnd
+    | ProgressMessage
+    | InputRejected
+    | ParallelLoopStart
+    | ParallelLoopEnd
+    | CompactionStarted
+    | CompactionEnded
+    | PrunApplied
+    | RevertApplied
+)
+AgentEvent = KnownEvent | GenericEvent

@@ -1,0 +1,118 @@
+"""Messages inside events: the camelCase dialect (`stopReason`, `toolCallId`), tagged by `role`.
+
+Contents stay undecoded bytes (`msgspec.Raw`) until someone asks: they are most of the bytes and, with content capture
+off, nobody does. `error_message` and everything inside `usage` are snake_case on the wire, unlike the rest.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, field
+
+NULL = Raw(b"null")
+MILLISECOND_NS = 1_000_000
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False):
+    """Counts the tokens of one model call as the provider's adapter in phi-core filled them in.
+
+    Attributes:
+        input: prompt tokens; whether cached ones are in it depends on the provider (see `wire.usage`).
+        output: completion tokens.
+        reasoning: reasoning tokens; part of `output` for most providers.
+        cache_read: prompt tokens read from a cache.
+        cache_write: prompt tokens written to a cache.
+        total_tokens: the provider's own total, 0 where it gives none (Anthropic).
+    """
+
+    input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    total_tokens: int = 0
+
+
+class TurnId(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """Names a turn: the loop's id and the turn's index in it, from 0."""
+
+    loop_id: str = ""
+    turn_index: int = 0
+
+
+class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw_only=True):
+    content: Raw = NULL
+    timestamp: int = 0  # milliseconds since the epoch, floored by phi-core
+    turn_id: TurnId | None = None
+    node_id: int | None = None
+    parent_id: int | None = None
+    tags: Raw = NULL
+    provenance_hint: Raw = NULL
+
+    @property
+    def timestamp_ns(self) -> int:
+        """Nanoseconds since the epoch; 0 where the message has no time."""
+        return self.timestamp * MILLISECOND_NS
+
+
+class UserMessage(_Message, frozen=True, tag="user"):
+    """Is what the user, or phi-core in the user's name, said."""
+
+
+class AssistantMessage(_Message, frozen=True, tag="assistant"):
+    """Is a model's answer; `timestamp` is when the provider's stream was done.
+
+    Attributes:
+        stop_reason: `stop`, `length`, `toolUse`, `error`, ... as phi-core writes it.
+        model: the model that answered.
+        provider: the provider; `""` or `"unknown"` where the call failed.
+        usage: tokens of this call.
+        error_message: the provider's error, None where the call went well.
+    """
+
+    stop_reason: str = "stop"
+    model: str = ""
+    provider: str = ""
+    usage: Usage = Usage()
+    error_message: str | None = field(default=None, name="error_message")
+
+
+class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
+    """Is a tool's answer as the model gets it; `timestamp` is when the tool was done."""
+
+    tool_call_id: str = ""
+    tool_name: str = ""
+    is_error: bool = False
+
+
+class ExtensionMessage(msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True):
+    """Is an application's own message; it has no time and never reaches a model."""
+
+    kind: str = ""
+    data: Raw = NULL
+
+
+Message = UserMessage | AssistantMessage | ToolResultMessage | ExtensionMessage
+
+_tool_results = msgspec.json.Decoder(list[ToolResultMessage])
+_texts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_text = msgspec.json.Decoder(str)
+
+
+def decode_tool_results(raw: Raw) -> list[ToolResultMessage]:
+    """Decodes `TurnEnd.tool_results`; gives an empty list where they are not a list of tool results."""
+    try:
+        return _tool_results.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return []
+
+
+def first_text(content: Raw, limit: int) -> str:
+    """Returns the first text block of a message's content, cut to `limit` characters; "" where there is none."""
+    try:
+        for block in _texts.decode(content):
+            if "text" in block:
+                return _text.decode(block["text"])[:limit]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return ""
+    return ""

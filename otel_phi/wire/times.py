@@ -1,0 +1,77 @@
+"""Times on the wire: RFC 3339 text to integer nanoseconds and back.
+
+Rule 1: nothing is rounded. `datetime` stops at microseconds, so the fraction is read here.
+Rule 2: what chrono reads is read (an offset, a space for `T`, second 60); what it refuses is refused (no zone, numbers).
+Rule 3: what is written is chrono's AutoSi form: 0, 3, 6 or 9 fraction digits and `Z`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import re
+
+NANOSECONDS = 1_000_000_000
+_EPOCH_ORDINAL = datetime.date(1970, 1, 1).toordinal()
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+)
+
+
+class Instant(int):
+    """Is a point in time: nanoseconds since the Unix epoch, printed on the wire as RFC 3339 in UTC."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"Instant({format_time(self)!r})"
+
+
+@functools.lru_cache(maxsize=64)  # a stream lives on few dates at a time
+def _day_seconds(date: str) -> int:
+    return (datetime.date.fromisoformat(date).toordinal() - _EPOCH_ORDINAL) * 86_400
+
+
+def parse_time(text: str) -> Instant:
+    """Reads an RFC 3339 time.
+
+    Args:
+        text: such as `2026-05-26T09:14:02.118402117Z`; an offset and a space for `T` are accepted.
+
+    Returns:
+        Nanoseconds since the epoch; digits past the ninth are cut off.
+
+    Raises:
+        ValueError: the text is not RFC 3339, or names no zone.
+    """
+    found = _RFC3339.fullmatch(text)
+    if found is None:
+        raise ValueError("not an RFC 3339 time with a zone")
+    date, hour, minute, second, fraction, sign, off_hour, off_minute = found.groups()
+    hours, minutes, seconds = int(hour), int(minute), int(second)
+    if hours > 23 or minutes > 59 or seconds > 60:
+        raise ValueError("hour, minute or second out of range")
+    total = _day_seconds(date) + hours * 3600 + minutes * 60 + seconds
+    if sign:
+        offset = int(off_hour) * 3600 + int(off_minute) * 60
+        total += offset if sign == "-" else -offset
+    return Instant(total * NANOSECONDS + (int(fraction[:9].ljust(9, "0")) if fraction else 0))
+
+
+def format_time(time_ns: int) -> str:
+    """Writes nanoseconds since the epoch as chrono does: `2026-05-26T09:14:02.118Z`, digits in threes as needed.
+
+    Raises:
+        ValueError: the time lies outside the years 1 to 9999.
+    """
+    seconds, fraction = divmod(time_ns, NANOSECONDS)
+    try:
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)  # noqa: DTZ001
+    except OverflowError:
+        raise ValueError("time outside the years 1 to 9999") from None
+    text = moment.isoformat(timespec="seconds")
+    if fraction == 0:
+        return f"{text}Z"
+    digits = f"{fraction:09d}"
+    keep = 3 if fraction % 1_000_000 == 0 else 6 if fraction % 1_000 == 0 else 9
+    return f"{text}.{digits[:keep]}Z"

@@ -1,0 +1,73 @@
+"""What phi-core's token counts mean, by the protocol that filled them in.
+
+`Usage.input` has no one meaning: Anthropic and Bedrock leave cached tokens out, the others count them in. Google leaves
+thoughts out of `output` but in the total; xAI leaves reasoning out. Read in phi-core's provider code (reference SEMCONV 3).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from otel_phi.wire.messages import Usage
+
+# The names serde writes, and those that phi-core's own Display and docs use.
+API_ALIASES = {
+    "openai_completions": "open_ai_completions",
+    "openai_responses": "open_ai_responses",
+    "azure_openai_responses": "azure_open_ai_responses",
+}
+_EXCLUSIVE_APIS = frozenset({"anthropic_messages", "bedrock_converse_stream"})
+_EXCLUSIVE_PROVIDERS = ("anthropic", "bedrock", "aws.bedrock", "amazon-bedrock")
+
+
+class TokenCount(msgspec.Struct, frozen=True, gc=False):
+    """Is a usage in one meaning for all providers.
+
+    Attributes:
+        input: prompt tokens, cached ones included.
+        output: completion tokens, reasoning included.
+        cache_read: part of `input` that was read from a cache.
+        cache_write: part of `input` that was written to a cache.
+        reasoning: part of `output`.
+        exclusive: whether phi-core's own `Usage.input` leaves cached tokens out.
+    """
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+    exclusive: bool = False
+
+
+def count_tokens(usage: Usage, api: str | None, provider: str | None) -> TokenCount:
+    """Brings one call's usage to one meaning.
+
+    Args:
+        usage: as phi-core wrote it; negative numbers count as 0.
+        api: `config_snapshot.api`, in either spelling, None where unknown.
+        provider: provider name, for streams without an `api`.
+
+    Returns:
+        Counts in which cached tokens are part of the input and reasoning is part of the output.
+    """
+    api = API_ALIASES.get(api, api) if api else None
+    given, output, reasoning = max(usage.input, 0), max(usage.output, 0), max(usage.reasoning, 0)
+    read, write, total = max(usage.cache_read, 0), max(usage.cache_write, 0), max(usage.total_tokens, 0)
+    if _excludes_cached(api, provider, given, output, read + write, total):
+        return TokenCount(given + read + write, output, read, write, reasoning, exclusive=True)
+    hidden = max(total - given - output, 0)
+    if hidden and api is not None and api.startswith("google_"):
+        output, reasoning = output + hidden, max(reasoning, hidden)
+    elif hidden and hidden == reasoning:
+        output += reasoning
+    return TokenCount(given, output, read, write, reasoning)
+
+
+def _excludes_cached(api: str | None, provider: str | None, given: int, output: int, cached: int, total: int) -> bool:
+    if api is not None:
+        return api in _EXCLUSIVE_APIS
+    if provider and provider.lower() in _EXCLUSIVE_PROVIDERS:
+        return True
+    # Neither is known: cached tokens that exceed the input, or a total that adds them, cannot be part of it.
+    return cached > 0 and (cached > given or total == given + output + cached)
