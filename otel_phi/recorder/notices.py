@@ -244,8 +244,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         tokens: the chats' sum, in one meaning for all providers.
         turn_count: turns closed.
         tool_count: tools executed.
-        last_answer: the last turn's answer, None where no model answered.
-        last_turn_aborted: whether the last turn was closed without a TurnEnd.
+        last_turn: the last turn that says how the loop went, None for a loop without turns.
         happened: what happened in the loop outside its turns.
         dropped: how many of `happened` a bound left out.
     """
@@ -261,8 +260,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     tokens: TokenCount
     turn_count: int
     tool_count: int
-    last_answer: Answer | None
-    last_turn_aborted: bool
+    last_turn: TurnClosed | None
     happened: tuple[Timed, ...]
     dropped: int
 

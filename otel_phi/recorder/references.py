@@ -13,7 +13,10 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from otel_phi.recorder.notices import Foreign, LoopIdentity
+from otel_phi.wire.events import AgentStart
 
 # A week of a busy agent; about 10 MB when full. Past it the loop seen longest ago is forgotten.
 MAX_REMEMBERED_LOOPS = 32_768
@@ -21,8 +24,17 @@ MAX_REMEMBERED_LOOPS = 32_768
 MAX_OCCURRENCES = 16
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
-# loop id -> its occurrences in order of start, for sources that read ahead
-StartsAhead = Mapping[str, Sequence[LoopIdentity]]
+
+class Ahead(msgspec.Struct, frozen=True):
+    """Is what a source that can read ahead (files) knows before the first event is recorded.
+
+    Attributes:
+        starts: loop id -> its occurrences in order of start.
+        sessions: session id -> its earliest AgentStart.
+    """
+
+    starts: Mapping[str, Sequence[LoopIdentity]]
+    sessions: Mapping[str, AgentStart]
 
 
 def is_uuid(text: str) -> bool:
@@ -37,7 +49,7 @@ class References:
         ahead: loops that a source found by reading ahead; None for a stream.
     """
 
-    def __init__(self, ahead: StartsAhead | None = None) -> None:
+    def __init__(self, ahead: Ahead | None = None) -> None:
         self._ahead = ahead
         self._seen: OrderedDict[str, list[LoopIdentity]] = OrderedDict()
 
@@ -57,27 +69,18 @@ class References:
         """Says whether this very loop (session, id and start) was seen."""
         return loop in self._seen.get(loop.loop_id, ())
 
-    def find(self, loop_id: str, before_ns: int | None = None) -> LoopIdentity | None:
-        """Returns the loop that an id means.
-
-        Args:
-            loop_id: as the referrer wrote it.
-            before_ns: start of the referrer, if it is a loop; None for a tool, which can only name what it has run.
-        """
+    def find(self, loop_id: str, before_ns: int) -> LoopIdentity | None:
+        """Returns the loop that an id means to a referrer of that time; the time counts only where a source read ahead."""
         seen = self._seen.get(loop_id)
         if self._ahead is None:
             return seen[-1] if seen else None
-        known = self._ahead.get(loop_id, ())
-        if before_ns is None:
-            return known[-1] if known else None
+        known = self._ahead.starts.get(loop_id, ())
         found = [loop for loop in known if loop.started_ns < before_ns]
         if found:
             return found[-1]
         return next((loop for loop in reversed(seen or ()) if loop.started_ns == before_ns), None)
 
-    def parent_of(
-        self, loop: LoopIdentity, parent_loop_id: str | None
-    ) -> tuple[LoopIdentity | None, Foreign | None]:
+    def parent_of(self, loop: LoopIdentity, parent_loop_id: str | None) -> tuple[LoopIdentity | None, Foreign | None]:
         """Resolves a loop's parent, before the loop itself is remembered: a loop of the same session, or a spawner."""
         if not parent_loop_id:
             return None, None
@@ -88,13 +91,15 @@ class References:
             return None, None  # a compaction pass whose own loop was never seen
         return None, self.foreign(parent_loop_id, loop.session_id, found)
 
-    def child_of(self, session_id: str, child_loop_id: str | None) -> Foreign | None:
-        """Resolves the loop that a tool ran, if it is of another session."""
+    def child_of(self, session_id: str, child_loop_id: str | None, ended_ns: int) -> Foreign | None:
+        """Resolves the loop that a tool of a turn ended at `ended_ns` ran, if it is of another session."""
         if not child_loop_id:
             return None
-        found = self.find(child_loop_id)
-        return None if found is not None and found.session_id == session_id else self.foreign(
-            child_loop_id, session_id, found
+        found = self.find(child_loop_id, ended_ns + 1)
+        return (
+            None
+            if found is not None and found.session_id == session_id
+            else self.foreign(child_loop_id, session_id, found)
         )
 
     @staticmethod

@@ -137,9 +137,7 @@ def _generic(kind: str, found: dict[str, Any], line: bytes | str) -> GenericEven
     except ValueError:
         timestamp = None
     raw = Raw(line.encode() if isinstance(line, str) else bytes(line))
-    return GenericEvent(
-        type=kind, loop_id=loop_id if isinstance(loop_id, str) else None, timestamp=timestamp, raw=raw
-    )
+    return GenericEvent(type=kind, loop_id=loop_id if isinstance(loop_id, str) else None, timestamp=timestamp, raw=raw)
 
 
 def _roles_known(event: dict[str, Any]) -> bool:

@@ -99,7 +99,7 @@ _texts = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _text = msgspec.json.Decoder(str)
 
 
-def decode_tool_results(raw: Raw) -> list[ToolResultMessage]:
+def decode_tool_results(raw: Raw | bytes) -> list[ToolResultMessage]:
     """Decodes `TurnEnd.tool_results`; gives an empty list where they are not a list of tool results."""
     try:
         return _tool_results.decode(raw)

@@ -7,15 +7,13 @@ Rule 3: what is written is chrono's AutoSi form: 0, 3, 6 or 9 fraction digits an
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import re
 
 NANOSECONDS = 1_000_000_000
-_EPOCH_ORDINAL = datetime.date(1970, 1, 1).toordinal()
-_RFC3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
-)
+_EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
 class Instant(int):
@@ -29,7 +27,7 @@ class Instant(int):
 
 @functools.lru_cache(maxsize=64)  # a stream lives on few dates at a time
 def _day_seconds(date: str) -> int:
-    return (datetime.date.fromisoformat(date).toordinal() - _EPOCH_ORDINAL) * 86_400
+    return (dt.date.fromisoformat(date).toordinal() - _EPOCH_ORDINAL) * 86_400
 
 
 def parse_time(text: str) -> Instant:
@@ -66,7 +64,7 @@ def format_time(time_ns: int) -> str:
     """
     seconds, fraction = divmod(time_ns, NANOSECONDS)
     try:
-        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)  # noqa: DTZ001
+        moment = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=seconds)
     except OverflowError:
         raise ValueError("time outside the years 1 to 9999") from None
     text = moment.isoformat(timespec="seconds")

@@ -1,0 +1,1 @@
+"""otel-phi turns the work of an AI agent into OpenTelemetry traces."""

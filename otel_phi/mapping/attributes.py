@@ -1,0 +1,53 @@
+"""Attribute tables: pairs in, pairs out, None dropped and long strings cut in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from otel_phi.mapping import semconv as s
+from otel_phi.mapping.span import Attributes, AttributeValue
+from otel_phi.wire.messages import Usage
+
+Pair = tuple[str, AttributeValue | None]
+CUT_MARK = "…[cut]"
+# Names are low-cardinality words; a tool that calls itself a novel is cut.
+MAX_NAME = 128
+
+
+def cut(text: str, max_bytes: int) -> str:
+    """Cuts a text to a number of UTF-8 bytes, never within a character, and marks the cut."""
+    if len(text) * 4 <= max_bytes:
+        return text
+    whole = text.encode("utf-8", "replace")
+    if len(whole) <= max_bytes:
+        return text
+    room = max(max_bytes - len(CUT_MARK.encode()), 0)
+    return (whole[:room].decode("utf-8", "ignore") + CUT_MARK)[: max(max_bytes, 0)]
+
+
+def table(max_bytes: int, pairs: Iterable[Pair]) -> Attributes:
+    """Returns the pairs that have a value, strings cut to `max_bytes`."""
+    return tuple(
+        [
+            (key, cut(value, max_bytes) if isinstance(value, str) and len(value) * 4 > max_bytes else value)
+            for key, value in pairs
+            if value is not None
+        ]
+    )
+
+
+def name(operation: str, subject: str | None) -> str:
+    """Returns a span's name: the operation, and its low-cardinality subject if there is one."""
+    return f"{operation} {subject[:MAX_NAME]}" if subject else operation
+
+
+def raw_usage(usage: Usage) -> list[Pair]:
+    """Returns a usage as phi-core wrote it."""
+    return [
+        (s.RAW_INPUT, usage.input),
+        (s.RAW_OUTPUT, usage.output),
+        (s.RAW_REASONING, usage.reasoning or None),
+        (s.RAW_CACHE_READ, usage.cache_read or None),
+        (s.RAW_CACHE_WRITE, usage.cache_write or None),
+        (s.RAW_TOTAL, usage.total_tokens or None),
+    ]

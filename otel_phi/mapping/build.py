@@ -1,0 +1,102 @@
+"""The frame of every span: the attributes all carry, times in order, extra attributes last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from otel_phi.mapping import semconv as s
+from otel_phi.mapping.attributes import Pair, table
+from otel_phi.mapping.ids import SpanRef
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.span import Attributes, Span, SpanEvent, SpanKind, SpanLink
+from otel_phi.mapping.status import status
+
+# OTLP times are unsigned 64-bit; backends read them as signed. The year 2262 is far enough.
+MAX_TIME_NS = 2**63 - 2
+# operation -> OpenInference kind: without it Phoenix and MLflow show turns and roots as unknown.
+_OPENINFERENCE = {
+    "invoke_workflow": "CHAIN",
+    "invoke_agent": "AGENT",
+    "agent_step": "CHAIN",
+    "chat": "LLM",
+    "execute_tool": "TOOL",
+}
+
+
+def clamp_time(time_ns: int) -> int:
+    """Returns a time that OTLP can carry."""
+    return min(max(time_ns, 0), MAX_TIME_NS)
+
+
+def inside(started_ns: int, ended_ns: int, turn_started_ns: int, turn_ended_ns: int) -> tuple[int, int]:
+    """Clamps a chat's or tool's times into its turn, at least 1 ns long."""
+    start = min(max(started_ns, turn_started_ns), turn_ended_ns - 1)
+    return start, min(max(ended_ns, start + 1), turn_ended_ns)
+
+
+def span(
+    title: str,
+    operation: str,
+    session_id: str,
+    place: SpanRef,
+    parent: int,
+    times: tuple[int, int],
+    pairs: Iterable[Pair],
+    options: MappingOptions,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    error: str | None = None,
+    events: Iterable[SpanEvent] = (),
+    links: tuple[SpanLink, ...] = (),
+    dropped: int = 0,
+) -> Span:
+    """Builds a span.
+
+    Args:
+        title: its name.
+        operation: `gen_ai.operation.name`.
+        session_id: of the session it belongs to.
+        place: its trace and span id.
+        parent: its parent's span id, 0 for none.
+        times: start and end, nanoseconds since the epoch.
+        pairs: the attributes of its kind; those every span has are added here.
+        options: how to map.
+        kind: OTLP kind.
+        error: error word, None where all went well.
+        events: its events.
+        links: its links.
+        dropped: events that a bound left out.
+    """
+    common: list[Pair] = [
+        (s.OPERATION, operation),
+        (s.CONVERSATION_ID, session_id),
+        (s.SESSION_ID, session_id),
+        (s.AGENT_NAME, options.agent_name or options.service_name),
+        (s.OPENINFERENCE_KIND, _OPENINFERENCE[operation]),
+        *pairs,
+        (s.ERROR_TYPE, error),
+    ]
+    attributes = table(options.max_attribute_bytes, common)
+    code, message = status(error)
+    start = clamp_time(times[0])
+    return Span(
+        name=title,
+        trace_id=place.trace_id,
+        span_id=place.span_id,
+        parent_span_id=parent,
+        kind=kind,
+        start_ns=start,
+        end_ns=max(clamp_time(times[1]), start + 1),
+        attributes=_with_extras(attributes, options) if options.attributes else attributes,
+        events=tuple(events),
+        links=links,
+        status=code,
+        status_message=message,
+        dropped_events_count=dropped,
+    )
+
+
+def _with_extras(attributes: Attributes, options: MappingOptions) -> Attributes:
+    taken = {key for key, _ in attributes}
+    extras = [(key, value) for key, value in dict(options.attributes).items() if key not in taken]
+    return attributes + table(options.max_attribute_bytes, extras)

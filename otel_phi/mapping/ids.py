@@ -1,0 +1,100 @@
+"""Ids: pure functions of phi-core's own, never zero.
+
+Rule 1: a session id that is a UUID in the 36-character form is its trace's id; pasted without hyphens it finds the trace.
+Rule 2: every span id hashes its trace id in: some backends treat span ids as globally unique.
+Rule 3: the parts of a hash are length-prefixed, so that no two lists of parts meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import NamedTuple
+
+from otel_phi.recorder.notices import LoopIdentity
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.ASCII)
+TRACE_BYTES, SPAN_BYTES = 16, 8
+
+
+class SpanRef(NamedTuple):
+    """Names a span anywhere: 128-bit trace id and 64-bit span id."""
+
+    trace_id: int
+    span_id: int
+
+
+def _hash(size: int, *parts: str | int) -> int:
+    digest = hashlib.blake2b(digest_size=size)
+    for part in parts:
+        text = str(part).encode("utf-8", "surrogatepass")
+        digest.update(len(text).to_bytes(4, "big"))
+        digest.update(text)
+    return int.from_bytes(digest.digest(), "big") or 1
+
+
+def session_trace(session_id: str, namespace: str = "") -> int:
+    """Returns the trace id of a session."""
+    if _UUID.fullmatch(session_id):
+        own = int(session_id.replace("-", ""), 16)
+        if own:
+            return own
+    return _hash(TRACE_BYTES, namespace, session_id)
+
+
+def session_root(trace_id: int) -> int:
+    """Returns the span id of a session's root."""
+    return _hash(SPAN_BYTES, trace_id, "session")
+
+
+def loop_trace(loop: LoopIdentity) -> int:
+    """Returns the trace id of a loop that is a trace of its own."""
+    return _hash(TRACE_BYTES, loop.session_id, loop.loop_id, loop.started_ns)
+
+
+def loop_span(trace_id: int, loop: LoopIdentity) -> int:
+    """Returns the span id of a loop."""
+    return _hash(SPAN_BYTES, trace_id, "loop", loop.loop_id, loop.started_ns)
+
+
+def group_trace(session_id: str, branch_ids: tuple[str, ...], started_ns: int) -> int:
+    """Returns the trace id of a parallel group where each loop is a trace of its own."""
+    return _hash(TRACE_BYTES, session_id, "parallel", *branch_ids, started_ns)
+
+
+def group_span(trace_id: int, branch_ids: tuple[str, ...], started_ns: int) -> int:
+    """Returns the span id of a parallel group."""
+    return _hash(SPAN_BYTES, trace_id, "parallel", *branch_ids, started_ns)
+
+
+def turn_span(trace_id: int, loop_span_id: int, index: int, repeat: int) -> int:
+    """Returns the span id of a turn."""
+    return _hash(SPAN_BYTES, trace_id, loop_span_id, "turn", index, repeat)
+
+
+def chat_span(trace_id: int, turn_span_id: int) -> int:
+    """Returns the span id of a turn's model call."""
+    return _hash(SPAN_BYTES, trace_id, turn_span_id, "chat")
+
+
+def tool_span(trace_id: int, turn_span_id: int, call_id: str, repeat: int) -> int:
+    """Returns the span id of a tool execution."""
+    return _hash(SPAN_BYTES, trace_id, turn_span_id, "tool", call_id, repeat)
+
+
+def parse_traceparent(text: str | None) -> SpanRef | None:
+    """Reads a W3C `traceparent`; None where it is none, or names no span."""
+    found = _TRACEPARENT.fullmatch(text.strip()) if text else None
+    if found is None or text is None or text.strip().startswith("ff"):
+        return None
+    ref = SpanRef(int(found[1], 16), int(found[2], 16))
+    return ref if ref.trace_id and ref.span_id else None
+
+
+def sample_point(session_id: str) -> float:
+    """Returns where in [0, 1) a session falls; a ratio above it keeps the session, whole.
+
+    The trace id itself cannot serve: a UUID's version bits make `TraceIdRatioBased` keep nothing at 0.5.
+    """
+    return _hash(SPAN_BYTES, "sample", session_id) / 2**64

@@ -1,0 +1,134 @@
+"""A session's root, a closed loop and a closed parallel group to their spans."""
+
+from __future__ import annotations
+
+from otel_phi.mapping import happenings, ids
+from otel_phi.mapping import semconv as s
+from otel_phi.mapping.attributes import Pair, name, raw_usage
+from otel_phi.mapping.build import span
+from otel_phi.mapping.ids import SpanRef
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.places import branch_link, loop_links, loop_parent, loop_place, root_place
+from otel_phi.mapping.providers import finish_reason, provider_name
+from otel_phi.mapping.span import Span
+from otel_phi.mapping.status import limit, loop_error
+from otel_phi.recorder.notices import GroupClosed, LoopClosed, LoopStart, SessionOpened
+from otel_phi.wire.messages import Usage
+
+GROUP_NAME = "phi.parallel"
+ROOT_NAME = "phi.session"
+
+
+def root_span(session: SessionOpened, options: MappingOptions) -> Span:
+    """Returns a session's root: a marker, one nanosecond long, with nothing learnt later."""
+    title = options.agent_name or ROOT_NAME
+    return span(
+        name("invoke_workflow", title),
+        "invoke_workflow",
+        session.session_id,
+        root_place(session.session_id, options),
+        0,
+        (session.opened_ns, session.opened_ns + 1),
+        [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None)],
+        options,
+    )
+
+
+def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
+    """Returns the span of a loop."""
+    start = loop.loop
+    answer = loop.last_turn.chat.answer if loop.last_turn and loop.last_turn.chat else None
+    return span(
+        name("invoke_agent", options.agent_name),
+        "invoke_agent",
+        start.identity.session_id,
+        loop_place(start.identity, options),
+        loop_parent(start, options),
+        (start.identity.started_ns, loop.ended_ns),
+        [
+            (s.PHI_AGENT_ID, start.agent_id or None),
+            *_start(start),
+            *_config(start),
+            (s.LOOP_STATUS, "rejected" if loop.rejected else "aborted" if loop.aborted else "completed"),
+            (s.LOOP_LIMIT, limit(loop.stop_text)),
+            (s.LOOP_TURNS, loop.turn_count),
+            (s.LOOP_TOOLS, loop.tool_count),
+            (s.FINISH_REASONS, (finish_reason(answer.stop_reason),) if answer else None),
+            *_usage(loop),
+            (s.TIME_INFERRED, True if loop.inferred else None),
+        ],
+        options,
+        error=loop_error(loop),
+        events=happenings.events(loop.happened, options),
+        links=loop_links(start, options),
+        dropped=loop.dropped,
+    )
+
+
+def _start(start: LoopStart) -> list[Pair]:
+    spawner = start.spawner if start.spawner and start.spawner.session_id else None
+    return [
+        (s.LOOP_ID, start.identity.loop_id),
+        (s.LOOP_PARENT_ID, start.parent_loop_id or None),
+        (s.LOOP_KIND, start.kind),
+        (s.LOOP_TAG, start.tag),
+        (s.SPAWN_SESSION, spawner.session_id if spawner else None),
+        (s.SPAWN_LOOP, spawner.loop_id if spawner else None),
+    ]
+
+
+def _config(start: LoopStart) -> list[Pair]:
+    config = start.config
+    if config is None:
+        return []
+    return [
+        (s.PROVIDER, provider_name(config.api, config.provider)),
+        (s.REQUEST_MODEL, config.model or None),
+        (s.REQUEST_MAX_TOKENS, config.max_tokens),
+        (s.REQUEST_TEMPERATURE, config.temperature),
+        (s.REQUEST_THINKING, config.thinking_level if config.thinking_level != "off" else None),
+        (s.CONFIG_ID, config.config_id),
+        (s.MODEL_DISPLAY, config.name),
+        (s.MODEL_API, config.api),
+        (s.MODEL_REASONING, config.reasoning),
+        (s.MODEL_CONTEXT, config.context_window),
+    ]
+
+
+def _usage(loop: LoopClosed) -> list[Pair]:
+    if loop.usage == Usage():
+        return []
+    return [*raw_usage(loop.usage), (s.TOTAL_INPUT, loop.tokens.input), (s.TOTAL_OUTPUT, loop.tokens.output)]
+
+
+def group_span(group: GroupClosed, options: MappingOptions) -> Span:
+    """Returns the span of a parallel evaluation: a leaf that links to its branches."""
+    branch_ids = tuple(branch.loop_id for branch in group.branches)
+    if options.trace_scope == "loop":
+        trace, parent = ids.group_trace(group.session_id, branch_ids, group.started_ns), 0
+    else:
+        trace, parent = root_place(group.session_id, options)
+    return span(
+        name("invoke_workflow", GROUP_NAME),
+        "invoke_workflow",
+        group.session_id,
+        SpanRef(trace, ids.group_span(trace, branch_ids, group.started_ns)),
+        parent,
+        (group.started_ns, group.ended_ns),
+        [
+            (s.WORKFLOW_NAME, GROUP_NAME),
+            (s.PARALLEL_SIZE, len(group.loop_ids)),
+            (s.PARALLEL_LOOPS, group.loop_ids),
+            (s.PARALLEL_SELECTED, group.selected.loop_id),
+            (s.PARALLEL_INDEX, group.selected_index),
+            *_judge(group.evaluation_usage),
+        ],
+        options,
+        links=tuple(branch_link(branch, options) for branch in group.branches),
+    )
+
+
+def _judge(usage: Usage) -> list[Pair]:
+    if usage == Usage():
+        return []
+    return [(s.PARALLEL_USAGE + key.removeprefix("phi.usage."), value) for key, value in raw_usage(usage)]

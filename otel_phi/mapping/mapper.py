@@ -1,0 +1,28 @@
+"""The door of the room: one notice in, its finished spans out."""
+
+from __future__ import annotations
+
+from typing_extensions import assert_never
+
+from otel_phi.mapping.loop import group_span, loop_span, root_span
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.span import Span
+from otel_phi.mapping.turn import turn_spans
+from otel_phi.recorder.notices import GroupClosed, LoopClosed, LoopOpened, Notice, SessionOpened, TurnClosed
+
+
+def spans_of(notice: Notice, options: MappingOptions) -> list[Span]:
+    """Returns the spans that are complete with a notice, parents before children; an opened loop has none yet."""
+    match notice:
+        case TurnClosed():
+            return turn_spans(notice, options)
+        case LoopClosed():
+            return [loop_span(notice, options)]
+        case SessionOpened():
+            return [root_span(notice, options)] if options.trace_scope == "session" else []
+        case GroupClosed():
+            return [group_span(notice, options)]
+        case LoopOpened():
+            return []
+        case _:
+            assert_never(notice)

@@ -1,0 +1,82 @@
+"""The options that change what a span says, and the profiles that set them for a backend."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from otel_phi.mapping.span import Attributes
+
+Profile = Literal["generic", "jaeger", "tempo", "phoenix", "mlflow", "langfuse", "logfire", "datadog"]
+
+# Jaeger's badger store loses a span whose tag passes 65,000 bytes (jaeger#3330); half of it leaves room for escapes.
+DEFAULT_ATTRIBUTE_BYTES = 32_768
+# Tempo cuts at 2,048 bytes, also in the middle of a character.
+TEMPO_ATTRIBUTE_BYTES = 2_048
+
+
+class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Says how notices become spans.
+
+    Attributes:
+        trace_scope: `session` makes a session one trace, `loop` each loop one.
+        trace_namespace: tells equal session ids apart that are no UUIDs, such as those of two installations.
+        loop_layout: `tree` puts a loop under its parent loop, `flat` all under the session's root.
+        tool_spans: whether a tool execution is a span too; it is always an event on its turn.
+        agent_name: low-cardinality name of the agent, None for none.
+        service_name: stands in for `agent_name` where only the attribute needs one.
+        attributes: pairs put on every span that has not got the key.
+        caller: W3C `traceparent` of what started the agent, linked from loops that name none themselves.
+        max_attribute_bytes: UTF-8 bytes of a string value; longer ones are cut and marked.
+    """
+
+    trace_scope: Literal["session", "loop"] = "session"
+    trace_namespace: str = ""
+    loop_layout: Literal["tree", "flat"] = "tree"
+    tool_spans: bool = True
+    agent_name: str | None = None
+    service_name: str = "unknown_service"
+    attributes: Attributes = ()
+    caller: str | None = None
+    max_attribute_bytes: int = DEFAULT_ATTRIBUTE_BYTES
+
+
+_LOOP_SCOPE: dict[str, Any] = {"trace_scope": "loop"}
+# What was measured on each is in docs/ and DESIGN: backends with a session page want a trace a loop.
+PROFILES: dict[str, dict[str, Any]] = {
+    "generic": {},
+    "jaeger": {},
+    "tempo": {"max_attribute_bytes": TEMPO_ATTRIBUTE_BYTES},
+    "phoenix": _LOOP_SCOPE,
+    "mlflow": _LOOP_SCOPE,
+    "langfuse": _LOOP_SCOPE,
+    "logfire": _LOOP_SCOPE,
+    "datadog": _LOOP_SCOPE,
+}
+
+
+def options_for(profile: str | None = None, **explicit: Any) -> MappingOptions:
+    """Returns the options of a profile, with those given by hand on top.
+
+    Args:
+        profile: name of a backend, None for `generic`.
+        **explicit: fields of `MappingOptions`; None means "not given". `attributes` may be a mapping.
+
+    Raises:
+        ValueError: the profile, an option or its value does not exist; the message says what does.
+    """
+    if profile is not None and profile not in PROFILES:
+        raise ValueError(f"profile {profile!r} is unknown; use one of {', '.join(PROFILES)}")
+    given = {key: value for key, value in explicit.items() if value is not None}
+    if isinstance(given.get("attributes"), dict):
+        given["attributes"] = tuple(given["attributes"].items())
+    unknown = set(given) - set(MappingOptions.__struct_fields__)
+    if unknown:
+        raise ValueError(
+            f"option {min(unknown)!r} is unknown; use one of {', '.join(MappingOptions.__struct_fields__)}"
+        )
+    try:
+        return msgspec.convert({**PROFILES[profile or "generic"], **given}, MappingOptions)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{error} in the mapping options {sorted(given)}") from None

@@ -1,0 +1,86 @@
+"""Where a span stands: its trace, its own id, its parent, its links, in both trace scopes and both loop layouts."""
+
+from __future__ import annotations
+
+import functools
+
+from otel_phi.mapping import ids
+from otel_phi.mapping import semconv as s
+from otel_phi.mapping.attributes import Pair, table
+from otel_phi.mapping.ids import SpanRef
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.span import SpanLink
+from otel_phi.recorder.notices import Foreign, LoopIdentity, LoopStart
+
+# How a loop came out of its parent, as the link says it. phi-core's Default, and an Initial with a parent, continue it.
+_LINK_KINDS = {"rerun": "rerun", "branch": "branch", "compaction": "compaction"}
+
+
+@functools.lru_cache(maxsize=1_024)  # asked again for every turn of a loop
+def loop_place(loop: LoopIdentity, options: MappingOptions) -> SpanRef:
+    """Returns the trace and span id of a loop."""
+    trace = ids.loop_trace(loop) if options.trace_scope == "loop" else session_trace(loop.session_id, options)
+    return SpanRef(trace, ids.loop_span(trace, loop))
+
+
+def session_trace(session_id: str, options: MappingOptions) -> int:
+    """Returns the trace id of a session."""
+    return ids.session_trace(session_id, options.trace_namespace)
+
+
+def root_place(session_id: str, options: MappingOptions) -> SpanRef:
+    """Returns the trace and span id of a session's root."""
+    trace = session_trace(session_id, options)
+    return SpanRef(trace, ids.session_root(trace))
+
+
+def loop_parent(start: LoopStart, options: MappingOptions) -> int:
+    """Returns the span id of a loop's parent, 0 where each loop is a trace of its own."""
+    if options.trace_scope == "loop":
+        return 0
+    if start.parent is not None and options.loop_layout == "tree":
+        return loop_place(start.parent, options).span_id
+    return root_place(start.identity.session_id, options).span_id
+
+
+def loop_links(start: LoopStart, options: MappingOptions) -> tuple[SpanLink, ...]:
+    """Returns a loop's links: to the loop it continues, to the session that spawned it, to its caller."""
+    links = []
+    if start.parent is not None:
+        kind = _LINK_KINDS.get(start.kind, "continuation")
+        pairs: list[Pair] = [(s.LINK_LOOP, start.parent.loop_id), (s.LINK_TAG, start.tag)]
+        links.append(_link(loop_place(start.parent, options), kind, pairs, options))
+    if start.spawner is not None:
+        links += _foreign_link(start.spawner, "spawned_by", None, options)
+    caller = start.traceparent or (None if start.parent or start.spawner else options.caller)
+    ref = ids.parse_traceparent(caller)
+    if ref is not None:
+        links.append(_link(ref, "caller", [], options))
+    return tuple(links)
+
+
+def spawn_links(child: Foreign, call_id: str, options: MappingOptions) -> tuple[SpanLink, ...]:
+    """Returns the link from a tool to the session it spawned; none where its id does not tell."""
+    return tuple(_foreign_link(child, "spawned", call_id, options))
+
+
+def branch_link(branch: LoopIdentity, options: MappingOptions) -> SpanLink:
+    """Returns the link from a parallel group to one of its branches."""
+    return _link(loop_place(branch, options), "parallel", [(s.LINK_LOOP, branch.loop_id)], options)
+
+
+def _foreign_link(target: Foreign, kind: str, call_id: str | None, options: MappingOptions) -> list[SpanLink]:
+    pairs: list[Pair] = [
+        (s.LINK_SESSION, target.session_id),
+        (s.LINK_LOOP, target.loop_id),
+        (s.LINK_TOOL_CALL, call_id),
+    ]
+    if options.trace_scope == "loop":
+        return [] if target.loop is None else [_link(loop_place(target.loop, options), kind, pairs, options)]
+    if target.session_id is None:
+        return []
+    return [_link(root_place(target.session_id, options), kind, pairs, options)]
+
+
+def _link(ref: SpanRef, kind: str, pairs: list[Pair], options: MappingOptions) -> SpanLink:
+    return SpanLink(ref.trace_id, ref.span_id, table(options.max_attribute_bytes, [(s.LINK_KIND, kind), *pairs]))

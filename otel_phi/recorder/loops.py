@@ -1,0 +1,284 @@
+"""An open loop: its turns, one at a time, its totals and what happens between turns, until it closes.
+
+Rule 1: at most one turn is open. TurnStart while one is open: same index and time, ignored; else the old one is aborted.
+Rule 2: TurnRequest, ToolExecutionStart and -End, an assistant's MessageEnd and TurnEnd outside a turn open an implicit
+        one at the previous turn's end, marked inferred. (An update or a progress line says nothing of a span: none.)
+Rule 3: TurnEnd or TurnRequest for an index that is closed is ignored.
+Rule 4: the last known time is the latest of the loop's event times and MessageEnd times. Never a MessageUpdate's or a
+        RevertApplied's: saved sessions lack them.
+"""
+
+from __future__ import annotations
+
+from otel_phi.recorder.indexes import ClosedIndexes
+from otel_phi.recorder.notices import (
+    Answer,
+    LoopClosed,
+    LoopStart,
+    Occurrence,
+    Request,
+    Timed,
+    TurnClosed,
+)
+from otel_phi.recorder.references import References
+from otel_phi.recorder.turns import MAX_TEXT, Happenings, OpenTurn
+from otel_phi.wire.events import AgentEnd, RequestPayload, TurnEnd, TurnRequest, TurnStart
+from otel_phi.wire.messages import (
+    AssistantMessage,
+    ExtensionMessage,
+    Message,
+    ToolResultMessage,
+    Usage,
+    UserMessage,
+    first_text,
+)
+from otel_phi.wire.usage import TokenCount, count_tokens
+
+STOP_PREFIX = "[Agent stopped:"
+
+
+class OpenLoop:
+    """Is a loop that has begun.
+
+    Args:
+        start: what its AgentStart said.
+        references: to find the loops its tools ran.
+    """
+
+    __slots__ = (
+        "_closed", "_references", "happenings", "input_refused", "last_ns", "last_turn", "start",
+        "stop_text", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
+    )  # fmt: skip
+
+    def __init__(self, start: LoopStart, references: References) -> None:
+        self.start = start
+        self._references = references
+        self._closed = ClosedIndexes()
+        self.last_ns = start.identity.started_ns
+        self.turns_end_ns = self.last_ns
+        self.turn: OpenTurn | None = None
+        self.happenings = Happenings()
+        self.turn_count = 0
+        self.tool_count = 0
+        self.usage = Usage()
+        self.tokens = TokenCount()
+        self.last_turn: TurnClosed | None = None
+        self.input_refused = False
+        self.stop_text: str | None = None
+
+    def seen(self, time_ns: int | None) -> int:
+        """Takes an event's time into the last known time; returns the event's time, the last known where it has none."""
+        if time_ns is None:
+            return self.last_ns
+        self.last_ns = max(self.last_ns, time_ns)
+        return time_ns
+
+    # --- turns -----------------------------------------------------------------------------------------------------
+
+    def turn_started(self, event: TurnStart) -> list[TurnClosed]:
+        """Opens a turn; returns the one it cut short, if any."""
+        open_turn = self.turn
+        if open_turn is not None and open_turn.index == event.turn_index and open_turn.source_ns == event.timestamp:
+            return []
+        cut = self.abort_turn()
+        self._open_turn(event.turn_index, self.seen(event.timestamp), event.triggered_by, event.timestamp)
+        return cut
+
+    def _open_turn(self, index: int, started_ns: int, trigger: str | None, source_ns: int | None) -> OpenTurn:
+        started_ns = max(started_ns, self.start.identity.started_ns)
+        self.turn = OpenTurn(index, self._closed.repeat(index), started_ns, trigger, source_ns)
+        return self.turn
+
+    def turn_for(self, index: int | None) -> tuple[OpenTurn | None, list[TurnClosed]]:
+        """Returns the turn that an event belongs to, opening an implicit one where none fits.
+
+        Args:
+            index: the turn index the event names, None for one that names none.
+
+        Returns:
+            The turn, None if that index is closed already; and the turn that was cut short, if any.
+        """
+        if self.turn is not None and index in (None, self.turn.index):
+            return self.turn, []
+        if index is not None and index in self._closed:
+            return None, []
+        cut = self.abort_turn()
+        return self._open_turn(self._closed.next() if index is None else index, self.turns_end_ns, None, None), cut
+
+    def requested(self, event: TurnRequest) -> list[TurnClosed] | None:
+        """Takes a TurnRequest; None if it was ignored."""
+        time_ns = self.seen(event.timestamp)
+        turn, cut = self.turn_for(event.turn_index)
+        if turn is None or turn.request_ns is not None:
+            return None
+        turn.request, turn.request_ns = _request(event.payload), time_ns
+        return cut
+
+    def turn_ended(self, event: TurnEnd) -> list[TurnClosed] | None:
+        """Closes the turn; None if the event was ignored."""
+        time_ns = self.seen(event.timestamp)
+        message = event.message
+        named = None if message is None or isinstance(message, ExtensionMessage) else message.turn_id
+        turn, cut = self.turn_for(named.turn_index if named else None)
+        if turn is None:
+            return None
+        if turn.answer is None:
+            if isinstance(message, AssistantMessage):
+                turn.answered(self._answer(message, event.usage), message.timestamp_ns or None)
+            elif event.usage != Usage():
+                turn.answered(self._answer(AssistantMessage(usage=event.usage), event.usage), None)
+        return [*cut, self._close_turn(time_ns, event)]
+
+    def abort_turn(self) -> list[TurnClosed]:
+        """Closes the open turn, if any, as aborted at the last known time."""
+        return [] if self.turn is None else [self._close_turn(self.last_ns, None)]
+
+    def _close_turn(self, time_ns: int, event: TurnEnd | None) -> TurnClosed:
+        turn = self.turn
+        assert turn is not None
+        ended_ns = max(time_ns, turn.started_ns + 1)
+        turn.happenings.settle()
+        listed = bytes(event.tool_results) if event is not None else None
+        tools = turn.close_tools(self.start.identity.session_id, ended_ns, listed, self._references)
+        closed = TurnClosed(
+            loop=self.start,
+            index=turn.index,
+            repeat=turn.repeat,
+            started_ns=turn.started_ns,
+            ended_ns=ended_ns,
+            triggered_by=turn.triggered_by,
+            aborted=event is None,
+            inferred=turn.source_ns is None or event is None or event.timestamp is None,
+            chat=turn.chat(ended_ns, aborted=event is None),
+            tools=tools,
+            happened=tuple(turn.happenings.items),
+            dropped=turn.happenings.dropped + turn.dropped_tools,
+            message_count=turn.message_count,
+        )
+        self._take_totals(closed)
+        self._closed.close(turn.index)
+        self.turn = None
+        return closed
+
+    def _take_totals(self, turn: TurnClosed) -> None:
+        self.turn_count += 1
+        self.tool_count += sum(1 for tool in turn.tools if tool.outcome != "not_executed")
+        self.turns_end_ns = max(self.turns_end_ns, turn.ended_ns)
+        if turn.chat is None and turn.triggered_by is None:
+            return  # opened for a late tool alone: it says nothing of how the loop went
+        self.last_turn = turn
+        answer = turn.chat.answer if turn.chat else None
+        if answer is not None:
+            self.usage = _add_usage(self.usage, answer.usage)
+            self.tokens = _add_tokens(self.tokens, answer.tokens)
+
+    # --- messages and what else happens ------------------------------------------------------------------------------
+
+    def message_ended(self, message: Message | None) -> list[TurnClosed]:
+        """Takes a whole message; returns a turn that an answer outside any cut short (never, today)."""
+        if message is None or isinstance(message, ExtensionMessage):
+            return self._counted()
+        if message.timestamp > 0:
+            self.seen(message.timestamp_ns)
+        match message:
+            case AssistantMessage():
+                turn, cut = self.turn_for(message.turn_id.turn_index if message.turn_id else None)
+                if turn is not None:
+                    turn.answered(self._answer(message, message.usage), message.timestamp_ns or None)
+                return cut + self._counted()
+            case ToolResultMessage() if self.turn is not None:
+                self.turn.result(message)
+            case UserMessage() if self.turn is None:
+                self._take_stop_text(message)
+        return self._counted()
+
+    def _counted(self) -> list[TurnClosed]:
+        if self.turn is not None:
+            self.turn.message_count += 1
+        return []
+
+    def _take_stop_text(self, message: UserMessage) -> None:
+        text = first_text(message.content, MAX_TEXT)
+        if text.startswith(STOP_PREFIX):
+            self.stop_text = text
+
+    def happened(self, time_ns: int, what: Occurrence) -> None:
+        """Takes something that happened: onto the open turn, else onto the loop."""
+        self.scope.add(Timed(time_ns, what))
+
+    @property
+    def scope(self) -> Happenings:
+        """Where happenings go now: the open turn's, else the loop's own."""
+        return self.happenings if self.turn is None else self.turn.happenings
+
+    def _answer(self, message: AssistantMessage, usage: Usage) -> Answer:
+        used = message.usage if message.usage != Usage() else usage
+        config = self.start.config
+        api = config.api if config else None
+        provider = (config.provider if config else None) or message.provider
+        error = message.error_message
+        return Answer(
+            model=message.model,
+            provider=message.provider,
+            stop_reason=message.stop_reason,
+            usage=used,
+            tokens=count_tokens(used, api, provider),
+            error_message=None if error is None else error[:MAX_TEXT],
+        )
+
+    # --- the end ---------------------------------------------------------------------------------------------------
+
+    def close(self, event: AgentEnd | None) -> list[TurnClosed | LoopClosed]:
+        """Closes the loop: with its AgentEnd, or without one as aborted. A turn still open is aborted first."""
+        if event is not None:
+            self.seen(event.timestamp)
+        turns = self.abort_turn()
+        self.happenings.settle()
+        time_ns = self.last_ns if event is None or event.timestamp is None else event.timestamp
+        closed = LoopClosed(
+            loop=self.start,
+            ended_ns=max(time_ns, self.turns_end_ns, self.start.identity.started_ns + 1),
+            aborted=event is None,
+            inferred=event is None or event.timestamp is None,
+            rejected=event is not None and event.rejection is not None,
+            input_refused=self.input_refused,
+            stop_text=self.stop_text,
+            usage=self.usage if event is None or event.usage == Usage() else event.usage,
+            tokens=self.tokens,
+            turn_count=self.turn_count,
+            tool_count=self.tool_count,
+            last_turn=self.last_turn,
+            happened=tuple(self.happenings.items),
+            dropped=self.happenings.dropped,
+        )
+        return [*turns, closed]
+
+
+def _request(payload: RequestPayload | None) -> Request:
+    if payload is None:
+        return Request("", None, None, None, None)
+    form = payload.response_format
+    return Request(
+        payload.model_id, payload.thinking_level, payload.max_tokens, payload.temperature, form.kind if form else None
+    )
+
+
+def _add_usage(one: Usage, other: Usage) -> Usage:
+    return Usage(
+        one.input + other.input,
+        one.output + other.output,
+        one.reasoning + other.reasoning,
+        one.cache_read + other.cache_read,
+        one.cache_write + other.cache_write,
+        one.total_tokens + other.total_tokens,
+    )
+
+
+def _add_tokens(one: TokenCount, other: TokenCount) -> TokenCount:
+    return TokenCount(
+        one.input + other.input,
+        one.output + other.output,
+        one.cache_read + other.cache_read,
+        one.cache_write + other.cache_write,
+        one.reasoning + other.reasoning,
+    )

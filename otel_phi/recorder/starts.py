@@ -1,0 +1,50 @@
+"""From an `AgentStart` to what the core keeps of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from otel_phi.recorder.notices import LoopIdentity, LoopStart
+from otel_phi.recorder.references import References
+from otel_phi.wire.events import AgentStart, ContinuationKind
+
+
+class _Metadata(msgspec.Struct):
+    traceparent: str | None = None
+
+
+_metadata = msgspec.json.Decoder(_Metadata)
+
+
+def loop_start(event: AgentStart, identity: LoopIdentity, references: References) -> LoopStart:
+    """Returns what an AgentStart says, with its parent found; to be called before the loop itself is remembered."""
+    parent, spawner = references.parent_of(identity, event.parent_loop_id)
+    kind, tag = kind_and_tag(event.continuation_kind)
+    return LoopStart(
+        identity=identity,
+        agent_id=event.agent_id,
+        parent_loop_id=event.parent_loop_id,
+        parent=parent,
+        spawner=spawner,
+        kind=kind,
+        tag=tag,
+        config=event.config_snapshot,
+        traceparent=_traceparent(bytes(event.metadata)),
+    )
+
+
+def kind_and_tag(kind: ContinuationKind) -> tuple[str, str | None]:
+    """Splits a continuation kind into its lower-case name and its tag."""
+    if isinstance(kind, dict):
+        name, tag = next(iter(kind.items()), ("Initial", None))
+        return name.lower(), None if tag is None else tag.tag
+    return ("Initial" if kind is None else kind).lower(), None
+
+
+def _traceparent(metadata: bytes) -> str | None:
+    if metadata == b"null":
+        return None
+    try:
+        return _metadata.decode(metadata).traceparent
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None

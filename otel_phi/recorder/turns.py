@@ -1,0 +1,263 @@
+"""An open turn: its model call, its tools and what else happened, until it closes.
+
+Rule 1: of a turn there is one request and one answer, the first of each.
+Rule 2: tool starts, ends and result messages of one call id are matched first in, first out.
+Rule 3: a tool starts when the model's answer or the last tool result seen before it was there, and ends with its result.
+Rule 4: a result whose tool was never executed is kept as an answer without execution.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from otel_phi.recorder.notices import Answer, Chat, Compaction, Foreign, Outcome, Request, Timed, Tool
+from otel_phi.recorder.references import References
+from otel_phi.wire.events import CompactionEnded, CompactionStarted, ToolExecutionEnd, ToolExecutionStart
+from otel_phi.wire.messages import ToolResultMessage, decode_tool_results, first_text
+
+# Far above any real turn; past it tools are counted as dropped, so that a wild stream cannot fill the memory.
+MAX_TOOLS = 65_536
+# OpenTelemetry's own default number of events on a span.
+MAX_HAPPENED = 128
+# Enough to tell a kind of error by its first words.
+MAX_TEXT = 256
+
+
+class Happenings:
+    """Collects what happens within a turn or a loop, within a bound, pairing compaction starts with their ends."""
+
+    __slots__ = ("compaction", "dropped", "items")
+
+    def __init__(self) -> None:
+        self.items: list[Timed] = []
+        self.dropped = 0
+        self.compaction: tuple[int, CompactionStarted] | None = None
+
+    def add(self, happened: Timed) -> None:
+        """Adds one happening, or counts it as dropped past the bound."""
+        if len(self.items) < MAX_HAPPENED:
+            self.items.append(happened)
+        else:
+            self.dropped += 1
+
+    def compaction_started(self, time_ns: int, event: CompactionStarted) -> None:
+        """Begins a compaction; one begun before and never ended is added as it is."""
+        self.settle()
+        self.compaction = (time_ns, event)
+
+    def compaction_ended(self, time_ns: int, event: CompactionEnded) -> None:
+        """Ends a compaction, paired with its start if that was seen here."""
+        started = self.compaction[1] if self.compaction else None
+        self.compaction = None
+        self.add(Timed(time_ns, Compaction(started, event)))
+
+    def settle(self) -> None:
+        """Adds a compaction that never ended."""
+        if self.compaction is not None:
+            time_ns, started = self.compaction
+            self.compaction = None
+            self.add(Timed(time_ns, Compaction(started, None)))
+
+
+class OpenTool:
+    """Is a tool execution whose turn is still open."""
+
+    __slots__ = ("call_id", "child_loop_id", "ended", "error_text", "inferred", "is_error", "name", "started_ns")
+
+    def __init__(self, call_id: str, name: str, started_ns: int, *, inferred: bool) -> None:
+        self.call_id = call_id
+        self.name = name
+        self.started_ns = started_ns
+        self.inferred = inferred
+        self.ended = False
+        self.is_error = False
+        self.error_text = ""
+        self.child_loop_id: str | None = None
+
+
+class OpenTurn:
+    """Is a turn that has begun.
+
+    Args:
+        index: its index in the loop.
+        repeat: see `TurnClosed.repeat`.
+        started_ns: its start, not before the loop's.
+        triggered_by: from TurnStart, None for a turn opened without one.
+    """
+
+    __slots__ = (
+        "_pending",
+        "answer",
+        "answer_ns",
+        "compacted_before_call",
+        "compacted_ns",
+        "dropped_tools",
+        "happenings",
+        "index",
+        "mark_ns",
+        "message_count",
+        "repeat",
+        "request",
+        "request_ns",
+        "results",
+        "source_ns",
+        "started_ns",
+        "tools",
+        "triggered_by",
+    )  # fmt: skip
+
+    def __init__(
+        self, index: int, repeat: int, started_ns: int, triggered_by: str | None, source_ns: int | None
+    ) -> None:
+        self.index = index
+        self.repeat = repeat
+        self.started_ns = started_ns
+        self.source_ns = source_ns  # TurnStart's own time, by which a repeated TurnStart is known
+        self.triggered_by = triggered_by
+        self.request: Request | None = None
+        self.request_ns: int | None = None
+        self.answer: Answer | None = None
+        self.answer_ns: int | None = None
+        self.mark_ns: int | None = None
+        self.compacted_ns: int | None = None
+        self.compacted_before_call = False
+        self.message_count = 0
+        self.dropped_tools = 0
+        self.happenings = Happenings()
+        self.tools: list[OpenTool] = []
+        self.results: list[ToolResultMessage] = []
+        self._pending: dict[str, deque[OpenTool]] = {}
+
+    def answered(self, answer: Answer, time_ns: int | None) -> None:
+        """Takes the model's answer; a second one only moves the mark from which the next tool starts."""
+        if self.answer is None:
+            self.answer, self.answer_ns = answer, time_ns
+            self.compacted_before_call = self.compacted_ns is not None
+        self._mark(time_ns)
+
+    def result(self, message: ToolResultMessage) -> None:
+        """Takes a tool's result message."""
+        if len(self.results) < MAX_TOOLS:
+            self.results.append(message)
+        self._mark(message.timestamp_ns or None)
+
+    def _mark(self, time_ns: int | None) -> None:
+        if time_ns is not None and (self.mark_ns is None or time_ns > self.mark_ns):
+            self.mark_ns = time_ns
+
+    def tool_started(self, event: ToolExecutionStart) -> None:
+        """Begins a tool."""
+        tool = self._new_tool(event.tool_call_id, event.tool_name)
+        if tool is not None:
+            self._pending.setdefault(event.tool_call_id, deque()).append(tool)
+
+    def tool_ended(self, event: ToolExecutionEnd) -> None:
+        """Ends the oldest execution of that call id still open; one never begun is taken as begun unseen."""
+        waiting = self._pending.get(event.tool_call_id)
+        tool = waiting.popleft() if waiting else self._new_tool(event.tool_call_id, event.tool_name)
+        if tool is None:
+            return
+        tool.ended = True
+        tool.is_error = event.is_error
+        tool.child_loop_id = event.child_loop_id or (event.result.child_loop_id if event.result else None)
+        if event.is_error and event.result is not None:
+            tool.error_text = first_text(event.result.content, MAX_TEXT)
+
+    def _new_tool(self, call_id: str, name: str) -> OpenTool | None:
+        if len(self.tools) >= MAX_TOOLS:
+            self.dropped_tools += 1
+            return None
+        at = self.mark_ns if self.mark_ns is not None else self.request_ns
+        tool = OpenTool(call_id, name, self.started_ns if at is None else at, inferred=self.mark_ns is None)
+        self.tools.append(tool)
+        return tool
+
+    def chat(self, ended_ns: int, *, aborted: bool) -> Chat | None:
+        """Returns the turn's model call, None for a turn without one."""
+        if self.answer is None and (self.request is None or not aborted):
+            return None
+        started = self.request_ns
+        if started is None:
+            started = self.started_ns if self.compacted_ns is None else self.compacted_ns
+        end = self.answer_ns if self.answer_ns is not None else ended_ns
+        inferred = self.request_ns is None or self.answer_ns is None
+        compacted = self.compacted_before_call if self.answer else self.compacted_ns is not None
+        return Chat(started, end, self.request, self.answer, compacted, inferred)
+
+    def close_tools(
+        self, session_id: str, ended_ns: int, listed: bytes | None, references: References
+    ) -> tuple[Tool, ...]:
+        """Matches results to executions.
+
+        Args:
+            session_id: of the loop.
+            ended_ns: end of the turn.
+            listed: `TurnEnd.tool_results`, None where there was no TurnEnd.
+            references: to find the loops that tools ran.
+        """
+        if not self.tools and not self.results and (listed is None or len(listed) <= 4):
+            return ()  # the common case; `[]` and `null` hold nothing
+        results = self._results_by_call(listed)
+        repeats: dict[str, int] = {}
+        closed: list[Tool] = []
+        for tool in self.tools:
+            waiting = results.get(tool.call_id)
+            message = waiting.popleft() if waiting else None
+            child = references.child_of(session_id, tool.child_loop_id, ended_ns)
+            closed.append(_closed(tool, message, ended_ns, repeats.get(tool.call_id, 0), child))
+            repeats[tool.call_id] = repeats.get(tool.call_id, 0) + 1
+        for call_id, waiting in results.items():
+            for message in waiting:
+                closed.append(_unexecuted(message, ended_ns, repeats.get(call_id, 0)))
+                repeats[call_id] = repeats.get(call_id, 0) + 1
+        return tuple(closed)
+
+    def _results_by_call(self, listed: bytes | None) -> dict[str, deque[ToolResultMessage]]:
+        found: dict[str, deque[ToolResultMessage]] = {}
+        for message in self.results:
+            found.setdefault(message.tool_call_id, deque()).append(message)
+        if listed is None or len(self.results) >= max(len(self.tools), 1):
+            return found
+        seen = {call_id: len(messages) for call_id, messages in found.items()}
+        for message in decode_tool_results(listed):
+            if seen.get(message.tool_call_id, 0) > 0:
+                seen[message.tool_call_id] -= 1  # its MessageEnd was there
+            else:
+                found.setdefault(message.tool_call_id, deque()).append(message)
+        return found
+
+
+def _closed(
+    tool: OpenTool, message: ToolResultMessage | None, turn_end_ns: int, repeat: int, child: Foreign | None
+) -> Tool:
+    outcome: Outcome = ("error" if tool.is_error else "ok") if tool.ended else "aborted"
+    timed = message is not None and message.timestamp > 0
+    return Tool(
+        call_id=tool.call_id,
+        name=tool.name,
+        repeat=repeat,
+        started_ns=tool.started_ns,
+        ended_ns=message.timestamp_ns if message is not None and timed else turn_end_ns,
+        outcome=outcome,
+        error_text=tool.error_text,
+        child_loop_id=tool.child_loop_id,
+        child=child,
+        inferred=tool.inferred or not timed,
+    )
+
+
+def _unexecuted(message: ToolResultMessage, turn_end_ns: int, repeat: int) -> Tool:
+    at = message.timestamp_ns or turn_end_ns
+    text = first_text(message.content, MAX_TEXT) if message.is_error else ""
+    return Tool(
+        message.tool_call_id,
+        message.tool_name,
+        repeat,
+        at,
+        at,
+        "not_executed",
+        text,
+        None,
+        None,
+        message.timestamp == 0,
+    )
