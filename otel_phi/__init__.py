@@ -1,1 +1,56 @@
-"""otel-phi turns the work of an AI agent into OpenTelemetry traces."""
+"""otel-phi turns the work of an AI agent into OpenTelemetry traces and sends them over OTLP to any collector.
+
+    spans(events)        events to finished spans, a pure function
+    read_events(path)    events of a JSONL file or of phi-core's event log
+    Bridge(...)          events to spans to a collector
+    resolve(...)         a configuration from keywords and environment
+
+`otel_phi.events` holds the events, `otel_phi.errors` the errors, `otel_phi.testing` a receiver for your own tests. Importing
+this package loads neither the OpenTelemetry SDK nor grpc; they are loaded where they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.span import Span, SpanEvent, SpanKind, SpanLink, StatusCode
+from otel_phi.road import spans
+from otel_phi.sources.reader import BadLine, read_events
+from otel_phi.version import __version__
+
+if TYPE_CHECKING:
+    from otel_phi.bridge import Bridge, BridgeStats
+    from otel_phi.config import Config, resolve
+
+_LAZY = {
+    "Bridge": "otel_phi.bridge",
+    "BridgeStats": "otel_phi.bridge",
+    "Config": "otel_phi.config",
+    "resolve": "otel_phi.config",
+}
+
+__all__ = [
+    "BadLine",
+    "Bridge",
+    "BridgeStats",
+    "Config",
+    "MappingOptions",
+    "Span",
+    "SpanEvent",
+    "SpanKind",
+    "SpanLink",
+    "StatusCode",
+    "__version__",
+    "read_events",
+    "resolve",
+    "spans",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'otel_phi' has no attribute {name!r}")

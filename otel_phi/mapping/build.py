@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import msgspec
+
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import Pair, table
 from otel_phi.mapping.ids import SpanRef
@@ -34,13 +36,28 @@ def inside(started_ns: int, ended_ns: int, turn_started_ns: int, turn_ended_ns: 
     return start, min(max(ended_ns, start + 1), turn_ended_ns)
 
 
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """Is what places a span.
+
+    Attributes:
+        title: its name.
+        operation: `gen_ai.operation.name`.
+        session_id: of the session it belongs to.
+        place: its trace and span id.
+        parent: its parent's span id, 0 for none.
+        times: start and end, nanoseconds since the epoch.
+    """
+
+    title: str
+    operation: str
+    session_id: str
+    place: SpanRef
+    parent: int
+    times: tuple[int, int]
+
+
 def span(
-    title: str,
-    operation: str,
-    session_id: str,
-    place: SpanRef,
-    parent: int,
-    times: tuple[int, int],
+    frame: Frame,
     pairs: Iterable[Pair],
     options: MappingOptions,
     *,
@@ -53,12 +70,7 @@ def span(
     """Builds a span.
 
     Args:
-        title: its name.
-        operation: `gen_ai.operation.name`.
-        session_id: of the session it belongs to.
-        place: its trace and span id.
-        parent: its parent's span id, 0 for none.
-        times: start and end, nanoseconds since the epoch.
+        frame: what places it.
         pairs: the attributes of its kind; those every span has are added here.
         options: how to map.
         kind: OTLP kind.
@@ -68,25 +80,25 @@ def span(
         dropped: events that a bound left out.
     """
     common: list[Pair] = [
-        (s.OPERATION, operation),
-        (s.CONVERSATION_ID, session_id),
-        (s.SESSION_ID, session_id),
+        (s.OPERATION, frame.operation),
+        (s.CONVERSATION_ID, frame.session_id),
+        (s.SESSION_ID, frame.session_id),
         (s.AGENT_NAME, options.agent_name or options.service_name),
-        (s.OPENINFERENCE_KIND, _OPENINFERENCE[operation]),
+        (s.OPENINFERENCE_KIND, _OPENINFERENCE[frame.operation]),
         *pairs,
         (s.ERROR_TYPE, error),
     ]
     attributes = table(options.max_attribute_bytes, common)
     code, message = status(error)
-    start = clamp_time(times[0])
+    start = clamp_time(frame.times[0])
     return Span(
-        name=title,
-        trace_id=place.trace_id,
-        span_id=place.span_id,
-        parent_span_id=parent,
+        name=frame.title,
+        trace_id=frame.place.trace_id,
+        span_id=frame.place.span_id,
+        parent_span_id=frame.parent,
         kind=kind,
         start_ns=start,
-        end_ns=max(clamp_time(times[1]), start + 1),
+        end_ns=max(clamp_time(frame.times[1]), start + 1),
         attributes=_with_extras(attributes, options) if options.attributes else attributes,
         events=tuple(events),
         links=links,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import Pair, name, raw_usage
-from otel_phi.mapping.build import span
+from otel_phi.mapping.build import Frame, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, loop_links, loop_parent, loop_place, root_place
@@ -23,12 +23,14 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
     """Returns a session's root: a marker, one nanosecond long, with nothing learnt later."""
     title = options.agent_name or ROOT_NAME
     return span(
-        name("invoke_workflow", title),
-        "invoke_workflow",
-        session.session_id,
-        root_place(session.session_id, options),
-        0,
-        (session.opened_ns, session.opened_ns + 1),
+        Frame(
+            name("invoke_workflow", title),
+            "invoke_workflow",
+            session.session_id,
+            root_place(session.session_id, options),
+            0,
+            (session.opened_ns, session.opened_ns + 1),
+        ),
         [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None)],
         options,
     )
@@ -39,12 +41,14 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
     start = loop.loop
     answer = loop.last_turn.chat.answer if loop.last_turn and loop.last_turn.chat else None
     return span(
-        name("invoke_agent", options.agent_name),
-        "invoke_agent",
-        start.identity.session_id,
-        loop_place(start.identity, options),
-        loop_parent(start, options),
-        (start.identity.started_ns, loop.ended_ns),
+        Frame(
+            name("invoke_agent", options.agent_name),
+            "invoke_agent",
+            start.identity.session_id,
+            loop_place(start.identity, options),
+            loop_parent(start, options),
+            (start.identity.started_ns, loop.ended_ns),
+        ),
         [
             (s.PHI_AGENT_ID, start.agent_id or None),
             *_start(start),
@@ -109,12 +113,14 @@ def group_span(group: GroupClosed, options: MappingOptions) -> Span:
     else:
         trace, parent = root_place(group.session_id, options)
     return span(
-        name("invoke_workflow", GROUP_NAME),
-        "invoke_workflow",
-        group.session_id,
-        SpanRef(trace, ids.group_span(trace, branch_ids, group.started_ns)),
-        parent,
-        (group.started_ns, group.ended_ns),
+        Frame(
+            name("invoke_workflow", GROUP_NAME),
+            "invoke_workflow",
+            group.session_id,
+            SpanRef(trace, ids.group_span(trace, branch_ids, group.started_ns)),
+            parent,
+            (group.started_ns, group.ended_ns),
+        ),
         [
             (s.WORKFLOW_NAME, GROUP_NAME),
             (s.PARALLEL_SIZE, len(group.loop_ids)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import Pair, name, raw_usage, table
-from otel_phi.mapping.build import clamp_time, inside, span
+from otel_phi.mapping.build import Frame, clamp_time, inside, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import loop_place, spawn_links
@@ -13,8 +13,8 @@ from otel_phi.mapping.providers import finish_reason, provider_name, server
 from otel_phi.mapping.span import Span, SpanEvent, SpanKind, SpanLink
 from otel_phi.mapping.status import chat_error, tool_error, turn_error
 from otel_phi.recorder.notices import Answer, Chat, Tool, TurnClosed
-from otel_phi.wire.events import ConfigSnapshot
 from otel_phi.wire.messages import Usage
+from otel_phi.wire.parts import ConfigSnapshot
 
 _TRIGGERS = {"User": "user", "SubAgent": "sub_agent", "Continuation": "continuation", "Branch": "branch"}
 _TRIGGERS["FollowUp"] = "continuation"  # its name in files before April 2026
@@ -67,12 +67,7 @@ def _turn_span(
     if not options.tool_spans:
         links = tuple(link for tool in turn.tools for link in _spawned(tool, options))
     return span(
-        "turn",
-        "agent_step",
-        turn.loop.identity.session_id,
-        place,
-        parent,
-        times,
+        Frame("turn", "agent_step", turn.loop.identity.session_id, place, parent, times),
         [
             *_common(turn, inferred=turn.inferred),
             (s.TURN_TRIGGER, _TRIGGERS.get(trigger, trigger) if trigger else None),
@@ -110,12 +105,14 @@ def _chat_span(turn: TurnClosed, chat: Chat, place: SpanRef, times: tuple[int, i
     if answer is not None:
         pairs += _answer(answer, asked)
     return span(
-        name("chat", asked),
-        "chat",
-        turn.loop.identity.session_id,
-        SpanRef(place.trace_id, ids.chat_span(*place)),
-        place.span_id,
-        inside(chat.started_ns, chat.ended_ns, *times),
+        Frame(
+            name("chat", asked),
+            "chat",
+            turn.loop.identity.session_id,
+            SpanRef(place.trace_id, ids.chat_span(*place)),
+            place.span_id,
+            inside(chat.started_ns, chat.ended_ns, *times),
+        ),
         pairs,
         options,
         kind=SpanKind.CLIENT,
@@ -146,12 +143,14 @@ def _answer(answer: Answer, asked: str | None) -> list[Pair]:
 
 def _tool_span(turn: TurnClosed, tool: Tool, place: SpanRef, times: tuple[int, int], options: MappingOptions) -> Span:
     return span(
-        name("execute_tool", tool.name),
-        "execute_tool",
-        turn.loop.identity.session_id,
-        SpanRef(place.trace_id, ids.tool_span(*place, tool.call_id, tool.repeat)),
-        place.span_id,
-        times,
+        Frame(
+            name("execute_tool", tool.name),
+            "execute_tool",
+            turn.loop.identity.session_id,
+            SpanRef(place.trace_id, ids.tool_span(*place, tool.call_id, tool.repeat)),
+            place.span_id,
+            times,
+        ),
         [
             *_common(turn, inferred=tool.inferred),
             (s.TOOL_NAME, tool.name),

@@ -77,11 +77,10 @@ class RecorderCore:
                 self.counts["unknown_type"] += 1
                 return _NOTHING
             case _:
-                return self._loop_event(event)
+                return self._loop_event(event, event.loop_id or "")
 
-    def _loop_event(self, event: e.AgentEvent) -> Sequence[Notice]:
-        assert not isinstance(event, e.ParallelLoopStart | e.ParallelLoopEnd)
-        loop = self._open.get(event.loop_id or "")
+    def _loop_event(self, event: e.AgentEvent, loop_id: str) -> Sequence[Notice]:
+        loop = self._open.get(loop_id)
         if loop is None:
             self.counts["loop_not_open"] += 1
             return _NOTHING
@@ -161,13 +160,11 @@ def _in_loop(loop: OpenLoop, event: e.AgentEvent) -> Sequence[TurnClosed] | None
         case e.MessageEnd():
             return loop.message_ended(event.message)
         case e.ToolExecutionStart():
-            turn, cut = loop.turn_for(None)
-            assert turn is not None
+            turn, cut = loop.current_turn()
             turn.tool_started(event)
             return cut
         case e.ToolExecutionEnd():
-            turn, cut = loop.turn_for(None)
-            assert turn is not None
+            turn, cut = loop.current_turn()
             turn.tool_ended(event)
             return cut
         case e.TurnStart():

@@ -22,7 +22,7 @@ from otel_phi.recorder.notices import (
 )
 from otel_phi.recorder.references import References
 from otel_phi.recorder.turns import MAX_TEXT, Happenings, OpenTurn
-from otel_phi.wire.events import AgentEnd, RequestPayload, TurnEnd, TurnRequest, TurnStart
+from otel_phi.wire.events import AgentEnd, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
     AssistantMessage,
     ExtensionMessage,
@@ -32,6 +32,7 @@ from otel_phi.wire.messages import (
     UserMessage,
     first_text,
 )
+from otel_phi.wire.parts import RequestPayload
 from otel_phi.wire.usage import TokenCount, count_tokens
 
 STOP_PREFIX = "[Agent stopped:"
@@ -89,6 +90,12 @@ class OpenLoop:
         self.turn = OpenTurn(index, self._closed.repeat(index), started_ns, trigger, source_ns)
         return self.turn
 
+    def current_turn(self) -> tuple[OpenTurn, list[TurnClosed]]:
+        """Returns the open turn, or an implicit one that is opened now; no turn is ever cut short by that."""
+        if self.turn is not None:
+            return self.turn, []
+        return self._open_turn(self._closed.next(), self.turns_end_ns, None, None), []
+
     def turn_for(self, index: int | None) -> tuple[OpenTurn | None, list[TurnClosed]]:
         """Returns the turn that an event belongs to, opening an implicit one where none fits.
 
@@ -98,12 +105,12 @@ class OpenLoop:
         Returns:
             The turn, None if that index is closed already; and the turn that was cut short, if any.
         """
-        if self.turn is not None and index in (None, self.turn.index):
-            return self.turn, []
-        if index is not None and index in self._closed:
+        if index is None or (self.turn is not None and index == self.turn.index):
+            return self.current_turn()
+        if index in self._closed:
             return None, []
         cut = self.abort_turn()
-        return self._open_turn(self._closed.next() if index is None else index, self.turns_end_ns, None, None), cut
+        return self._open_turn(index, self.turns_end_ns, None, None), cut
 
     def requested(self, event: TurnRequest) -> list[TurnClosed] | None:
         """Takes a TurnRequest; None if it was ignored."""
@@ -127,15 +134,13 @@ class OpenLoop:
                 turn.answered(self._answer(message, event.usage), message.timestamp_ns or None)
             elif event.usage != Usage():
                 turn.answered(self._answer(AssistantMessage(usage=event.usage), event.usage), None)
-        return [*cut, self._close_turn(time_ns, event)]
+        return [*cut, self._close_turn(turn, time_ns, event)]
 
     def abort_turn(self) -> list[TurnClosed]:
         """Closes the open turn, if any, as aborted at the last known time."""
-        return [] if self.turn is None else [self._close_turn(self.last_ns, None)]
+        return [] if self.turn is None else [self._close_turn(self.turn, self.last_ns, None)]
 
-    def _close_turn(self, time_ns: int, event: TurnEnd | None) -> TurnClosed:
-        turn = self.turn
-        assert turn is not None
+    def _close_turn(self, turn: OpenTurn, time_ns: int, event: TurnEnd | None) -> TurnClosed:
         ended_ns = max(time_ns, turn.started_ns + 1)
         turn.happenings.settle()
         listed = bytes(event.tool_results) if event is not None else None

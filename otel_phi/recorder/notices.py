@@ -19,13 +19,13 @@ import msgspec
 from otel_phi.wire.events import (
     CompactionEnded,
     CompactionStarted,
-    ConfigSnapshot,
     GenericEvent,
     InputRejected,
     PrunApplied,
     RevertApplied,
 )
 from otel_phi.wire.messages import Usage
+from otel_phi.wire.parts import ConfigSnapshot
 from otel_phi.wire.usage import TokenCount
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -111,3 +111,17 @@ class References:
             return None
         prefix, dot, _ = loop_id.partition(".")
         return Foreign(loop_id, prefix if dot and is_uuid(prefix) else None, None)
+
+
+def ahead_of(starts: Iterable[AgentStart]) -> Ahead:
+    """Orders the AgentStarts that a source found by reading ahead."""
+    loops: dict[str, list[LoopIdentity]] = {}
+    sessions: dict[str, AgentStart] = {}
+    for start in starts:
+        loops.setdefault(start.loop_id, []).append(LoopIdentity(start.session_id, start.loop_id, int(start.timestamp)))
+        first = sessions.get(start.session_id)
+        if first is None or start.timestamp < first.timestamp:
+            sessions[start.session_id] = start
+    for occurrences in loops.values():
+        occurrences.sort(key=lambda loop: loop.started_ns)
+    return Ahead(loops, sessions)

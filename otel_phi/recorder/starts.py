@@ -6,7 +6,8 @@ import msgspec
 
 from otel_phi.recorder.notices import LoopIdentity, LoopStart
 from otel_phi.recorder.references import References
-from otel_phi.wire.events import AgentStart, ContinuationKind
+from otel_phi.wire.events import AgentStart
+from otel_phi.wire.parts import ContinuationKind
 
 
 class _Metadata(msgspec.Struct):

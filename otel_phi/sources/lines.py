@@ -7,11 +7,10 @@ Rule 2: memory is bounded by the longest line allowed; a longer one is passed ov
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import msgspec
 
@@ -19,6 +18,13 @@ CHUNK_BYTES = 1 << 20
 # A TurnRequest holds the whole context, images included; phi-core itself has no limit. Past this a line is passed over.
 MAX_LINE_BYTES = 256 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Readable(Protocol):
+    """Is anything that gives bytes piece by piece, and none at its end; it may give less than asked for."""
+
+    def read(self, size: int, /) -> bytes:
+        """Returns up to `size` bytes, b"" at the end."""
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -45,20 +51,12 @@ def open_lines(path: Path) -> BinaryIO:
     Raises:
         OSError: it cannot be read.
     """
-    raw = path.open("rb")
-    magic = raw.read(2)
-    raw.seek(0)
-    return cast("BinaryIO", gzip.GzipFile(fileobj=_Owned(raw), mode="rb")) if magic == GZIP_MAGIC else raw
+    with path.open("rb") as stream:
+        zipped = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    return cast("BinaryIO", gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
-class _Owned(io.BufferedReader):
-    """Is a file that a GzipFile closes with itself: `GzipFile` leaves a `fileobj` open."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        super().__init__(cast("io.RawIOBase", raw))
-
-
-def read_lines(stream: BinaryIO, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
+def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
     """Yields the lines of a stream.
 
     A gzip stream that breaks off, as one still being written does, ends where it breaks.
@@ -76,10 +74,10 @@ def read_lines(stream: BinaryIO, max_line_bytes: int = MAX_LINE_BYTES) -> Iterat
         yield Line(number, offset, b"" if skipping else rest, ended=False, too_long=skipping)
 
 
-def _chunks(stream: BinaryIO) -> Iterator[bytes]:
+def _chunks(stream: Readable) -> Iterator[bytes]:
     while True:
         try:
-            chunk = stream.read1(CHUNK_BYTES) if hasattr(stream, "read1") else stream.read(CHUNK_BYTES)
+            chunk = stream.read(CHUNK_BYTES)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             return
         if not chunk:

@@ -1,0 +1,59 @@
+"""A file read in pieces without keeping it open: a folder can hold more logs than a process may open files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import BinaryIO
+
+from otel_phi.sources.lines import open_lines
+
+_ONE_FILE_BYTES = 1 << 20
+_MANY_FILES_BYTES = 1 << 16
+_MANY_FILES = 64  # from here the pieces are small: all files of a folder can be under way at once
+
+
+class FileChunks:
+    """Reads a file piece by piece, opening it anew for each; a gzipped one stays open, since it cannot be entered midway.
+
+    Args:
+        path: the file.
+        chunk_bytes: how much to read at once.
+
+    Attributes:
+        read_bytes: bytes of the file read so far (compressed ones for a gzipped file).
+    """
+
+    def __init__(self, path: Path, chunk_bytes: int = _ONE_FILE_BYTES) -> None:
+        self._path = path
+        self._chunk_bytes = chunk_bytes
+        self.read_bytes = 0
+        stream = open_lines(path)
+        zipped = hasattr(stream, "fileobj")  # as GzipFile has; a plain file is opened again for each piece
+        self._zipped: BinaryIO | None = stream if zipped else None
+        if not zipped:
+            stream.close()
+
+    @staticmethod
+    def size_for(files: int) -> int:
+        """Returns how much to read at once when so many files are under way."""
+        return _ONE_FILE_BYTES if files < _MANY_FILES else _MANY_FILES_BYTES
+
+    def read(self, _size: int = -1, /) -> bytes:
+        """Returns the next piece, empty at the end of the file."""
+        if self._zipped is not None:
+            return self._read_zipped(self._zipped)
+        with self._path.open("rb") as stream:
+            stream.seek(self.read_bytes)
+            chunk = stream.read(self._chunk_bytes)
+        self.read_bytes += len(chunk)
+        return chunk
+
+    def _read_zipped(self, stream: BinaryIO) -> bytes:
+        self.read_bytes = self._path.stat().st_size
+        chunk = b""
+        try:
+            chunk = stream.read(self._chunk_bytes)
+        finally:
+            if not chunk:
+                stream.close()
+        return chunk
