@@ -103,10 +103,11 @@ def _trace(trace_id: int, spans: list[Span]) -> Trace:
         roots.append(span)
         if span.parent_span_id:
             stray[span.span_id] = "missing"
-    roots += _break_circles(first, roots, children, stray)
+    freed = _break_circles(first, roots, children)
+    stray.update((span.span_id, "circle") for span in freed)
     return Trace(
         trace_id,
-        tuple(sorted(roots, key=_order)),
+        tuple(sorted(roots + freed, key=_order)),
         children,
         stray,
         doubles,
@@ -115,21 +116,27 @@ def _trace(trace_id: int, spans: list[Span]) -> Trace:
     )
 
 
-def _break_circles(
-    spans: dict[int, Span], roots: list[Span], children: dict[int, list[Span]], stray: dict[int, str]
-) -> list[Span]:
-    """Takes spans that no root leads to out of their circles and returns them, to stand at the top."""
+def _break_circles(first: dict[int, Span], roots: list[Span], children: dict[int, list[Span]]) -> list[Span]:
+    """Takes one span out of each circle of parents, so that all are under a root, and returns those taken out."""
     reached: set[int] = set()
+    for root in roots:
+        _reach(root, children, reached)
     freed = []
-    for start in (*roots, *spans.values()):
-        if start.span_id in reached:
-            continue
-        if start.span_id in children.get(start.parent_span_id, ()) or start not in roots:
-            children[start.parent_span_id].remove(start)
-            stray[start.span_id] = "circle"
-            freed.append(start)
-        _reach(start, children, reached)
+    for span in first.values():
+        if span.span_id not in reached:
+            within = _within_circle(span, first)
+            children[within.parent_span_id].remove(within)
+            _reach(within, children, reached)
+            freed.append(within)
     return freed
+
+
+def _within_circle(span: Span, first: dict[int, Span]) -> Span:
+    passed: set[int] = set()
+    while span.span_id not in passed:
+        passed.add(span.span_id)
+        span = first[span.parent_span_id]
+    return span
 
 
 def _reach(start: Span, children: dict[int, list[Span]], reached: set[int]) -> None:
@@ -137,7 +144,7 @@ def _reach(start: Span, children: dict[int, list[Span]], reached: set[int]) -> N
     while waiting:
         span = waiting.pop()
         reached.add(span.span_id)
-        waiting.extend(child for child in children.get(span.span_id, ()) if child.span_id not in reached)
+        waiting.extend(children.get(span.span_id, ()))
 
 
 def _order(span: Span) -> tuple[int, int, int, str, int]:
@@ -171,11 +178,11 @@ def render_tree(spans: Iterable[Span]) -> str:
         Ends with a newline unless there are no spans.
     """
     forest = traces(spans)
-    names = {(trace.trace_id, span.span_id): _title(span) for trace in forest for _, span in trace.walk()}
-    return "".join(f"{line}\n" for trace in forest for line in _trace_lines(trace, names))
+    places = {(trace.trace_id, span.span_id): span for trace in forest for _, span in trace.walk()}
+    return "".join(f"{line}\n" for trace in forest for line in _trace_lines(trace, places))
 
 
-def _trace_lines(trace: Trace, names: dict[tuple[int, int], str]) -> Iterator[str]:
+def _trace_lines(trace: Trace, places: dict[tuple[int, int], Span]) -> Iterator[str]:
     sessions = sorted({session_of(span) for _, span in trace.walk()})
     yield f"trace {trace.trace_id:032x}  session {', '.join(map(clean, sessions))}"
     for depth, span in trace.walk():
@@ -184,7 +191,7 @@ def _trace_lines(trace: Trace, names: dict[tuple[int, int], str]) -> Iterator[st
         for event in span.events:
             yield f"{margin}    * {_event(event, trace)}"
         for link in span.links:
-            yield f"{margin}    -> {_link(link, names)}"
+            yield f"{margin}    -> {_link(link, span, places)}"
 
 
 def _title(span: Span) -> str:
@@ -226,16 +233,21 @@ def _event(event: SpanEvent, trace: Trace) -> str:
     return " ".join([clean(event.name), f"+{offset}", *_pairs(event.attributes, event.name)])
 
 
-def _link(link: SpanLink, names: dict[tuple[int, int], str]) -> str:
-    target = names.get((link.trace_id, link.span_id))
-    where = f"[{target}]" if target else f"[not here: {link.trace_id:032x} {link.span_id:016x}]"
+def _link(link: SpanLink, span: Span, places: dict[tuple[int, int], Span]) -> str:
+    target = places.get((link.trace_id, link.span_id))
+    if target is None:
+        where = f"not here: {link.trace_id:032x} {link.span_id:016x}"
+    elif target.trace_id == span.trace_id:
+        where = _title(target)
+    else:
+        where = f"session {clean(session_of(target))}: {_title(target)}"
     kind = next((str(value) for key, value in link.attributes if key == s.LINK_KIND), "link")
     rest = tuple(pair for pair in link.attributes if pair[0] != s.LINK_KIND)
-    return " ".join([clean(kind), where, *_pairs(rest, "phi.link")])
+    return " ".join([clean(kind), f"[{where}]", *_pairs(rest, "phi.link")])
 
 
 def _pairs(attributes: Attributes, prefix: str) -> list[str]:
-    short = (f"{prefix}.", "phi.tool.", "gen_ai.", "phi.")
+    short = (f"{prefix}.", "phi.tool.", "gen_ai.tool.", "phi.")
     return [f"{clean(_shorten(key, short))}={_value(value)}" for key, value in attributes]
 
 
@@ -249,4 +261,4 @@ def _value(value: object) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(map(clean, value))
-    return f"{value:g}" if isinstance(value, float) else clean(value)
+    return f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else clean(value)
