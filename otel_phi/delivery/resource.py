@@ -1,0 +1,60 @@
+"""The resource: who produced the spans, as OpenTelemetry detects it, plus the host's name."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+
+import msgspec
+
+from otel_phi.mapping.span import Attributes, AttributeValue
+
+
+class Resource(msgspec.Struct, frozen=True):
+    """Is the entity that produced the spans, fixed for an exporter's life.
+
+    Attributes:
+        attributes: pairs sorted by key, so that equal resources give equal bytes.
+        schema_url: the schema the attributes follow, "" if none.
+    """
+
+    attributes: Attributes
+    schema_url: str = ""
+
+    def get(self, key: str) -> AttributeValue | None:
+        """Returns the value of attribute `key`, or None where the resource has none."""
+        return dict(self.attributes).get(key)
+
+
+def detect_resource(service_name: str | None = None, extra: Mapping[str, AttributeValue] | None = None) -> Resource:
+    """Asks OpenTelemetry's SDK who we are, with its precedence.
+
+    `service_name` beats `extra`, which beats OTEL_SERVICE_NAME, which beats OTEL_RESOURCE_ATTRIBUTES and the
+    detectors named in OTEL_EXPERIMENTAL_RESOURCE_DETECTORS. With none of them `service.name` is `unknown_service:...`,
+    as the specification asks.
+
+    Args:
+        service_name: `service.name`; None leaves it to the environment.
+        extra: further resource attributes.
+
+    Returns:
+        The resource, always with `host.name`: without it Jaeger warns about clocks on spans outside their parent.
+    """
+    from opentelemetry.sdk.resources import Resource as SdkResource
+
+    given: dict[str, AttributeValue] = dict(extra or {})
+    if service_name is not None:
+        given["service.name"] = service_name
+    detected = SdkResource.create({key: list(v) if isinstance(v, tuple) else v for key, v in given.items()})
+    found = {key: value for key, raw in detected.attributes.items() if (value := _value(raw)) is not None}
+    found.setdefault("host.name", socket.gethostname())
+    return Resource(tuple(sorted(found.items())), detected.schema_url)
+
+
+def _value(raw: object) -> AttributeValue | None:
+    """Takes a detector's value as ours; a sequence becomes strings, what OTLP has no word for is left out."""
+    if isinstance(raw, (str, bool, int, float)):
+        return raw
+    if isinstance(raw, (tuple, list)):
+        return tuple(str(item) for item in raw)
+    return None

@@ -1,0 +1,66 @@
+"""Honest accounting: every span handed over is in exactly one place, at any moment."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Counts spans, not requests.
+
+    Attributes:
+        accepted: handed to the sender.
+        acknowledged: taken by the destination.
+        rejected: refused by the destination in a partial success.
+        queued: waiting or under way.
+        dead: dead letters, refused or too large on their own.
+        dropped: pairs of reason and count, left out on purpose (`sampled_out`, say).
+        posts: requests sent, retries included.
+        retries: requests that have to be sent again.
+    """
+
+    accepted: int = 0
+    acknowledged: int = 0
+    rejected: int = 0
+    queued: int = 0
+    dead: int = 0
+    dropped: tuple[tuple[str, int], ...] = ()
+    posts: int = 0
+    retries: int = 0
+
+    def balanced(self) -> bool:
+        """Tells whether every span handed over is accounted for; false would be a bug of ours."""
+        dropped = sum(count for _, count in self.dropped)
+        return self.accepted == self.acknowledged + self.rejected + self.queued + self.dead + dropped
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """Is a moment of a delivery, for whoever shows it.
+
+    Attributes:
+        stats: the counts.
+        trouble: why nothing gets through now, None while all is well; one line without secrets.
+        next_try_s: seconds until the next attempt, 0.0 while all is well.
+        rejection: what the destination last said of spans it rejected, "" if nothing.
+    """
+
+    stats: Stats
+    trouble: str | None = None
+    next_try_s: float = 0.0
+    rejection: str = ""
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """Is a span that its destination will not take.
+
+    Attributes:
+        trace_id: 128 bits.
+        span_id: 64 bits.
+        name: the span's name.
+        reason: the destination's words, one line without secrets.
+    """
+
+    trace_id: int
+    span_id: int
+    name: str
+    reason: str

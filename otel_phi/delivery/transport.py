@@ -1,0 +1,74 @@
+"""The one door between the sender and a destination: send bytes, get one of five replies."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """Says that the request arrived and must never be sent again.
+
+    Attributes:
+        rejected: spans the destination refused for good, from `partial_success`; 0 if none.
+        message: its words about them, or a warning; "" if none.
+    """
+
+    rejected: int = 0
+    message: str = ""
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """Says that the same request may succeed later.
+
+    Attributes:
+        reason: one line for a person, without secrets.
+        after_s: seconds the destination asked us to wait, None if it did not say.
+    """
+
+    reason: str
+    after_s: float | None = None
+
+
+class TooLarge(msgspec.Struct, frozen=True):
+    """Says that the request must be cut; `reason` is one line for a person, without secrets."""
+
+    reason: str
+
+
+class Misconfigured(msgspec.Struct, frozen=True):
+    """Says that no request can succeed until a person changes something; `reason` says what was found."""
+
+    reason: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Says that this request will never be taken; one of its spans may be the culprit."""
+
+    reason: str
+
+
+Reply = Accepted | Retry | TooLarge | Misconfigured | Refused
+
+
+class Transport(Protocol):
+    """Is a destination of OTLP requests. `send` may be called by `max_in_flight` threads at once."""
+
+    @property
+    def max_in_flight(self) -> int:
+        """Returns how many sends may run at once."""
+
+    def send(self, body: bytes, timeout_s: float) -> Reply:
+        """Delivers one `ExportTraceServiceRequest`.
+
+        Args:
+            body: the request, protobuf.
+            timeout_s: the whole attempt takes no longer, connecting and reading included.
+
+        Returns:
+            What became of it. It never raises.
+        """
+
+    def close(self, *, whole: bool = True) -> None:
+        """Frees what is held. `whole=False` says that spans are missing: half an output file is then discarded."""
