@@ -63,8 +63,7 @@ class Road:
         return self._spans(self._core.flush())
 
     def _spans(self, notices: Iterable[Notice]) -> list[Span]:
-        found = [span for notice in notices for span in self._kept(notice)]
-        return found
+        return [span for notice in notices for span in self._kept(notice)]
 
     def _kept(self, notice: Notice) -> list[Span]:
         spans = spans_of(notice, self._options)

@@ -1,0 +1,237 @@
+"""The bridge: events in, OTLP out. Puts the road, the encoder and a sender together.
+
+    with otel_phi.Bridge(endpoint="http://localhost:4318") as bridge:
+        bridge.feed(otel_phi.read_events("run.jsonl"))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from otel_phi.config import Config, resolve
+from otel_phi.delivery.batch import Batch, Batcher, span_key
+from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.ledger import Ledger
+from otel_phi.delivery.open import open_transport
+from otel_phi.delivery.pump import Pump
+from otel_phi.delivery.resource import detect_resource
+from otel_phi.delivery.sender import Sender
+from otel_phi.delivery.stats import DeadLetter, Progress, Stats
+from otel_phi.delivery.transport import Transport
+from otel_phi.errors import ConfigError
+from otel_phi.mapping.span import Span
+from otel_phi.recorder.references import Ahead
+from otel_phi.road import Road
+from otel_phi.wire.decode import Undecodable, decode_event
+from otel_phi.wire.events import AgentEvent
+
+Event = AgentEvent | Mapping[str, Any] | str | bytes
+
+SAMPLED_OUT = "sampled_out"
+SENT_BEFORE = "sent_before"
+
+
+class BridgeStats(msgspec.Struct, frozen=True):
+    """Says what became of everything fed so far.
+
+    Attributes:
+        events: events taken.
+        undecodable: what was fed and is no event.
+        ignored: events that said nothing a span could show, by reason.
+        open_loops: loops that have not ended.
+        delivery: spans, by where they are; `delivery.balanced()` holds at any moment.
+    """
+
+    events: int
+    undecodable: int
+    ignored: dict[str, int]
+    open_loops: int
+    delivery: Stats
+
+
+class Bridge:
+    """Turns events into spans and delivers them.
+
+    Offline (the default) `feed` blocks and retries, and raises when the collector cannot be reached for long. Live, spans
+    leave as they close and `feed` never waits for the collector.
+
+    Args:
+        config: where and how; None resolves one from `options` and the environment.
+        ahead: the loops of the whole stream, where a source knows them (`otel_phi.recorder.references.ahead_of`).
+        live: whether the events come from an agent at work.
+        ledger: remembers what was acknowledged, to resume an interrupted export.
+        transport: a destination of your own instead of the configured one.
+        on_progress: called by the sender's threads with the state of the delivery.
+        on_span: called with each span before it is delivered.
+        **options: as `otel_phi.resolve` takes them.
+
+    Raises:
+        ConfigError: an option is wrong; the message says how to mend it.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        ahead: Ahead | None = None,
+        live: bool = False,
+        ledger: Ledger | None = None,
+        transport: Transport | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_span: Callable[[Span], None] | None = None,
+        **options: Any,
+    ) -> None:
+        if config is not None and options:
+            raise ConfigError(f"give a config or options, not both (found option {min(options)!r})")
+        self.config = resolve(**options) if config is None else config
+        resource = detect_resource(self.config.service_name, dict(self.config.resource_attributes))
+        mapping = msgspec.structs.replace(
+            self.config.mapping, service_name=str(resource.get("service.name") or "unknown_service")
+        )
+        self._road = Road(mapping, ahead, self.config.sample_ratio)
+        self._ledger = ledger
+        self._on_span = on_span
+        self._undecodable = 0
+        self._sampled = 0
+        self._finished = False
+        self._sender = Sender(
+            open_transport(self.config) if transport is None else transport,
+            timeout_s=self.config.timeout_s,
+            give_up_after_s=math.inf if live else self.config.give_up_after_s,
+            misconfigured_give_up_after_s=math.inf if live else self.config.give_up_after_s,
+            on_acknowledged=self._acknowledged if ledger else None,
+            on_progress=on_progress,
+        )
+        self._batcher = Batcher(Encoder(resource), self.config.max_request_bytes)
+        self._pump = Pump(self._sender, self._batcher) if live else None
+
+    def feed(self, events: Iterable[Event]) -> None:
+        """Takes events in the order they happened: `AgentEvent`s, or their JSON as mapping, text or bytes.
+
+        Raises:
+            DeliveryError: the collector could not be reached for `give_up_after_s`; never in live mode.
+        """
+        for given in events:
+            event = given if isinstance(given, msgspec.Struct) else _decode(given)
+            if isinstance(event, Undecodable):
+                self._undecodable += 1
+            else:
+                self._deliver(self._road.feed(event))  # type: ignore[arg-type]  # a Struct is an AgentEvent here
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Waits until every span finished so far is settled. Loops that are open stay open.
+
+        Args:
+            timeout_s: how long to wait, for a live bridge; None for `give_up_after_s`.
+
+        Raises:
+            DeliveryError: they could not all be delivered.
+        """
+        if self._pump is not None:
+            self._pump.flush(self.config.give_up_after_s if timeout_s is None else timeout_s)
+            return
+        last = self._batcher.cut()
+        if last is not None:
+            self._sender.submit(last)
+        self._sender.drain()
+
+    def finish(self) -> None:
+        """Says that no more events come: what is still open leaves as aborted, and all is delivered. Repeatable.
+
+        Raises:
+            DeliveryError: not all could be delivered.
+        """
+        if not self._finished:
+            self._finished = True
+            self._deliver(self._road.finish())
+        self.flush()
+
+    def shutdown(self) -> None:
+        """Finishes and closes. Repeatable.
+
+        Raises:
+            DeliveryError: not all could be delivered.
+        """
+        whole = False
+        try:
+            self.finish()
+            whole = True
+        finally:
+            self.close(whole=whole)
+
+    def close(self, *, whole: bool = False) -> None:
+        """Closes without delivering what is left; half an output file is discarded unless it is `whole`."""
+        if self._pump is not None:
+            self._pump.close()
+        self._sender.close(whole=whole)
+
+    def stats(self) -> BridgeStats:
+        """Returns what became of everything fed so far."""
+        return BridgeStats(
+            events=self._road.events,
+            undecodable=self._undecodable,
+            ignored=dict(self._road.counts),
+            open_loops=self._road.open_loops,
+            delivery=self._sender.stats() if self._pump is None else self._pump.stats(),
+        )
+
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """The spans that the destination would not take, the latest thousand."""
+        return tuple(self._sender.dead_letters)
+
+    def progress(self) -> Progress:
+        """Returns the state of the delivery: counts, and what keeps spans from getting through."""
+        return self._sender.progress()
+
+    def __enter__(self) -> Bridge:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        if kind is None:
+            self.shutdown()
+        else:
+            self.close()
+
+    def _deliver(self, spans: Iterable[Span]) -> None:
+        for span in self._unsent(spans):
+            if self._on_span is not None:
+                self._on_span(span)
+            if self._pump is not None:
+                self._pump.put(span)
+            elif (full := self._batcher.add(span)) is not None:
+                self._sender.submit(full)
+        if self._road.sampled_out > self._sampled:
+            self._sender.drop(SAMPLED_OUT, self._road.sampled_out - self._sampled)
+            self._sampled = self._road.sampled_out
+
+    def _unsent(self, spans: Iterable[Span]) -> Iterator[Span]:
+        """Leaves out what an earlier, interrupted run saw acknowledged."""
+        if self._ledger is None or not self._ledger.resumes:
+            yield from spans
+            return
+        found = list(spans)
+        seen = self._ledger.seen([span_key(span) for span in found])
+        for span in found:
+            if span_key(span) in seen:
+                self._sender.drop(SENT_BEFORE, 1)
+            else:
+                yield span
+
+    def _acknowledged(self, batch: Batch) -> None:
+        if self._ledger is not None:
+            self._ledger.acknowledge(batch.keys)
+
+
+def _decode(given: Mapping[str, Any] | str | bytes) -> AgentEvent | Undecodable:
+    if isinstance(given, (str, bytes)):
+        return decode_event(given)
+    try:
+        return decode_event(msgspec.json.encode(given))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return Undecodable(f"cannot be written as JSON: {type(error).__name__}")

@@ -1,0 +1,134 @@
+"""Between a live stream and the blocking sender: spans go in without waiting, a thread takes them to the destination.
+
+Rule 1: the stream never waits for the destination. What finds the buffer full is dropped, and counted.
+Rule 2: whatever is there leaves at once; while a request is under way the next batch gathers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import msgspec
+
+from otel_phi.delivery.batch import Batch, Batcher
+from otel_phi.delivery.sender import Sender
+from otel_phi.delivery.stats import Stats
+from otel_phi.errors import DeliveryError
+from otel_phi.mapping.span import Span
+
+# Some 100,000 spans without content: hours of an agent's work while its collector is away.
+MAX_BUFFER_BYTES = 64 << 20
+BUFFER_FULL = "buffer_full"
+
+
+class Pump:
+    """Takes spans from a live stream to a sender, in a thread of its own.
+
+    Args:
+        sender: one that never gives up by itself; `flush` sets the time limit.
+        batcher: gathers and encodes.
+        max_bytes: encoded bytes that may wait; past them spans are dropped.
+    """
+
+    def __init__(self, sender: Sender, batcher: Batcher, max_bytes: int = MAX_BUFFER_BYTES) -> None:
+        self._sender = sender
+        self._batcher = batcher
+        self._max_bytes = max_bytes
+        self._changed = threading.Condition()
+        self._full: deque[Batch] = deque()
+        self._waiting = 0
+        self._full_bytes = 0
+        self._dropped = 0
+        self._drains = 0
+        self._drained = 0
+        self._closing = False
+        self._failed: str | None = None
+        # A daemon: a request that hangs must not hold the interpreter at exit; `flush` waits as long as it is told to.
+        self._thread = threading.Thread(target=self._work, name="otel-phi-pump", daemon=True)
+        self._thread.start()
+
+    def put(self, span: Span) -> None:
+        """Takes a span; never waits for the destination."""
+        with self._changed:
+            if self._full_bytes > self._max_bytes:
+                self._dropped += 1
+                return
+            self._waiting += 1
+            full = self._batcher.add(span)
+            if full is not None:
+                self._full.append(full)
+                self._full_bytes += full.size_bytes
+            self._changed.notify_all()
+
+    def stats(self) -> Stats:
+        """Returns the sender's counts with what waits here and what was dropped here."""
+        with self._changed:
+            sent = self._sender.stats()
+            dropped = ((*sent.dropped, (BUFFER_FULL, self._dropped))) if self._dropped else sent.dropped
+            return msgspec.structs.replace(
+                sent,
+                accepted=sent.accepted + self._waiting + self._dropped,
+                queued=sent.queued + self._waiting,
+                dropped=dropped,
+            )
+
+    def flush(self, timeout_s: float) -> None:
+        """Waits until every span put so far is settled.
+
+        Raises:
+            DeliveryError: they are not within `timeout_s`; they stay queued.
+        """
+        with self._changed:
+            self._drains += 1
+            wanted = self._drains
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: self._drained >= wanted or self._failed is not None, timeout_s)
+        if not done or self._failed is not None:
+            trouble = self._failed or self._sender.progress().trouble or "the collector is slow"
+            raise DeliveryError(f"gave up after {timeout_s:g} s: {trouble} ({self.stats().queued} spans not sent)")
+
+    def close(self) -> None:
+        """Ends the thread; what still waits is not sent. Repeatable."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(self._has_work)
+                if self._closing:
+                    return
+                batch = self._take()
+                drains = self._drains
+            try:
+                self._pass_on(batch, drains)
+            except DeliveryError as error:
+                self._fail(str(error))
+                return
+
+    def _has_work(self) -> bool:
+        return self._closing or self._waiting > 0 or self._drains > self._drained
+
+    def _take(self) -> Batch | None:
+        batch = self._full.popleft() if self._full else self._batcher.cut()
+        if batch is not None and self._full_bytes:
+            self._full_bytes = sum(full.size_bytes for full in self._full)
+        return batch
+
+    def _pass_on(self, batch: Batch | None, drains: int) -> None:
+        if batch is not None:
+            self._sender.submit(batch)
+            with self._changed:
+                self._waiting -= batch.count
+            return
+        self._sender.drain()
+        with self._changed:
+            self._drained = drains
+            self._changed.notify_all()
+
+    def _fail(self, reason: str) -> None:
+        with self._changed:
+            self._failed = reason
+            self._changed.notify_all()
