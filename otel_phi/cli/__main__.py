@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m otel_phi.cli`."""
+
+from otel_phi.cli import main
+
+main()

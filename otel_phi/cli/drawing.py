@@ -1,0 +1,185 @@
+"""Rows to lines of a given width: guides, label, tokens, duration, bar.
+
+Rule 1: no line is wider than the terminal; what does not fit is cut with an ellipsis, never wrapped.
+Rule 2: what colour says, a word or a sign says too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from rich.cells import cell_len, set_cell_size
+from rich.text import Text
+
+from otel_phi.cli import words
+from otel_phi.cli.axis import Axis
+from otel_phi.cli.rows import NOTES, Kind, Row
+
+_STYLES: dict[Kind, str] = {
+    "loop": "bold",
+    "group": "bold",
+    "chat": "cyan",
+    "tool": "yellow",
+    "fold": "dim",
+    "error": "red",
+    "event": "magenta",
+    "link": "green",
+    "idle": "dim italic",
+}
+_BAR_STYLES: dict[Kind, str] = {"loop": "white", "group": "white", "turn": "bright_black", "fold": "bright_black"}
+_FIELD = 2  # columns between two fields
+_DURATION = 7  # `59.9 s`, `312 ms`, `4m 32s`, `640 µs`
+_OFFSET_FROM = 100  # terminals this wide get a column with the start of each row
+_BAR_FROM = 60  # narrower ones get no bars
+_LEAST_BAR, _WIDEST_BAR = 14, 48
+_LEAST_LABEL = 12
+
+
+class Glyphs(msgspec.Struct, frozen=True):
+    """Is what lines are drawn with."""
+
+    tee: str = "├ "
+    corner: str = "└ "
+    pipe: str = "│ "
+    left: str = "╺"
+    full: str = "━"
+    right: str = "╸"
+    failed: str = "✗ "
+    event: str = "◆ "
+    more: str = "…"
+
+
+ASCII = Glyphs(
+    tee="|-", corner="`-", pipe="| ", left="-", full="=", right="-", failed="x ", event="* ", more="..."
+)  # for terminals and pipes that cannot carry more
+
+
+class Columns(msgspec.Struct, frozen=True):
+    """Is the width of each field, 0 for one left out."""
+
+    label: int
+    tokens: int
+    offset: int
+    duration: int
+    bar: int
+
+
+def columns(width: int, rows: list[Row]) -> Columns:
+    """Shares a width out among the fields that some rows need."""
+    every = list(_all(rows))
+    tokens = max((cell_len(words.tokens(*row.tokens)) for row in every), default=0)
+    offset = _DURATION + 1 if width >= _OFFSET_FROM else 0
+    room = width - sum(field + _FIELD for field in (tokens, offset, _DURATION) if field)
+    wanted = max((depth * 2 + _wanted(row) for row, depth in _with_depths(rows)), default=0)
+    if width < _BAR_FROM:
+        return Columns(max(min(room, wanted), _LEAST_LABEL), tokens, offset, _DURATION, 0)
+    least_bar = max(width // 4, _LEAST_BAR)
+    label = max(min(room - least_bar - _FIELD, wanted), _LEAST_LABEL)
+    return Columns(label, tokens, offset, _DURATION, min(room - label - _FIELD, _WIDEST_BAR))
+
+
+def lines(rows: list[Row], width: int, glyphs: Glyphs) -> Iterator[Text]:
+    """Yields the lines of a session's rows, a headline for the columns first."""
+    axis = Axis(row for row in rows if row.kind not in NOTES)
+    fields = columns(width, rows)
+    yield _headline(fields, axis)
+    zero = min((row.started_ns for row in rows), default=0)
+    for row, guides in _with_guides(_with_idle(rows, axis), glyphs):
+        if row.kind in NOTES:
+            yield _note(row, guides, width, glyphs)
+        else:
+            yield _line(row, guides, fields, axis, zero, glyphs)
+
+
+def _headline(fields: Columns, axis: Axis) -> Text:
+    cells = [" " * fields.label]
+    if fields.tokens:
+        cells.append("tokens".rjust(fields.tokens))
+    if fields.offset:
+        cells.append("start".rjust(fields.offset))
+    cells.append("time".rjust(fields.duration))
+    if fields.bar:
+        cells.append("0" + words.duration(axis.length_ns).rjust(fields.bar - 1))
+    return Text((" " * _FIELD).join(cells).rstrip(), style="dim")
+
+
+def _line(row: Row, guides: str, fields: Columns, axis: Axis, zero: int, glyphs: Glyphs) -> Text:
+    line = Text(guides, style="bright_black", end="")
+    line.append_text(_label(row, max(fields.label - cell_len(guides), 4), glyphs))
+    gap = " " * _FIELD
+    if fields.tokens:
+        line.append(gap + words.tokens(*row.tokens).rjust(fields.tokens), style="" if row.kind == "chat" else "dim")
+    if fields.offset:
+        line.append(f"{gap}{'+' + words.duration(row.started_ns - zero):>{fields.offset}}", style="dim")
+    line.append(f"{gap}{words.duration(row.ended_ns - row.started_ns):>{fields.duration}}")
+    if fields.bar:
+        style = "red" if row.failed else _BAR_STYLES.get(row.kind, _STYLES.get(row.kind, "white"))
+        line.append(gap)
+        line.append(bar(axis.place(row.started_ns), axis.place(row.ended_ns), fields.bar, glyphs), style=style)
+    line.rstrip()
+    return line
+
+
+def _label(row: Row, width: int, glyphs: Glyphs) -> Text:
+    mark = glyphs.failed if row.failed else ""
+    text = _fit(f"{mark}{row.text}", width, glyphs)
+    label = Text(text, style="bold red" if row.failed else _STYLES.get(row.kind, ""), end="")
+    room = width - cell_len(text) - 2
+    if row.remark and room > 3:
+        label.append(f"  {_fit(row.remark, room, glyphs)}", style="dim")
+    label.append(" " * (width - label.cell_len))
+    return label
+
+
+def _note(row: Row, guides: str, width: int, glyphs: Glyphs) -> Text:
+    mark = {"error": glyphs.failed, "event": glyphs.event}.get(row.kind, "")
+    line = Text(guides, style="bright_black")
+    line.append(_fit(f"{mark}{row.text}", width - cell_len(guides), glyphs), style=_STYLES[row.kind])
+    return line
+
+
+def bar(start: float, end: float, width: int, glyphs: Glyphs) -> str:
+    """Draws a stretch of the axis in `width` columns, to half a column, at least half a column long."""
+    first = min(int(start * width * 2), width * 2 - 1)
+    last = min(max(round(end * width * 2), first + 1), width * 2)
+    cells = [(2 * cell >= first, 2 * cell + 1 < last) for cell in range(first // 2, (last + 1) // 2)]
+    shapes = {(True, True): glyphs.full, (False, True): glyphs.left, (True, False): glyphs.right}
+    return " " * (first // 2) + "".join(shapes.get(cell, glyphs.full) for cell in cells)
+
+
+def _fit(text: str, width: int, glyphs: Glyphs) -> str:
+    if cell_len(text) <= width:
+        return text
+    room = max(width - len(glyphs.more), 0)
+    return (set_cell_size(text, room).rstrip() + glyphs.more)[: max(width, 0)]
+
+
+def _wanted(row: Row) -> int:
+    if row.kind in NOTES:
+        return 0
+    return 2 * row.failed + cell_len(row.text) + (cell_len(row.remark) + 2 if row.remark else 0)
+
+
+def _all(rows: list[Row]) -> Iterator[Row]:
+    return (row for row, _ in _with_depths(rows))
+
+
+def _with_depths(rows: list[Row], depth: int = 0) -> Iterator[tuple[Row, int]]:
+    for row in rows:
+        yield row, depth
+        yield from _with_depths(row.rows, depth + 1)
+
+
+def _with_idle(rows: list[Row], axis: Axis) -> list[Row]:
+    cuts = [Row("idle", f"{words.duration(end - start)} idle", start, end) for start, end in axis.idle]
+    return sorted([*rows, *cuts], key=lambda row: row.started_ns) if cuts else rows
+
+
+def _with_guides(rows: list[Row], glyphs: Glyphs, margin: str = "", *, top: bool = True) -> Iterator[tuple[Row, str]]:
+    """Yields rows with the lines that lead to them; those at the top have none."""
+    for place, row in enumerate(rows):
+        last = place == len(rows) - 1
+        yield row, "" if top else margin + (glyphs.corner if last else glyphs.tee)
+        deeper = "" if top else margin + ("  " if last else glyphs.pipe)
+        yield from _with_guides(row.rows, glyphs, deeper, top=False)

@@ -1,0 +1,84 @@
+"""Where the command line prints: results on stdout, talk on stderr, both fit for a terminal, a pipe or a dumb one."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from otel_phi.cli.drawing import ASCII, Glyphs
+from otel_phi.tree import clean
+
+_SVG_ID = "otel-phi"  # rich would hash the content: a picture in git should change only where the trace does
+_SVG_WIDTH = 104
+
+
+def out() -> Console:
+    """Returns the console for results."""
+    return _console(sys.stdout)
+
+
+def err() -> Console:
+    """Returns the console for talk."""
+    return _console(sys.stderr)
+
+
+def _console(stream: Any) -> Console:
+    if isinstance(stream, io.TextIOWrapper) and not _unicode(stream.encoding):
+        stream.reconfigure(errors="replace")
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def glyphs(console: Console) -> Glyphs:
+    """Returns what can be drawn there: plain ASCII where the encoding holds no more."""
+    return Glyphs() if _unicode(console.encoding) else ASCII
+
+
+def _unicode(encoding: str | None) -> bool:
+    return (encoding or "").lower().replace("-", "").startswith("utf")
+
+
+def say(text: str) -> None:
+    """Says one line on stderr; it may hold what came from outside."""
+    err().print(clean(text), soft_wrap=True)
+
+
+def print_lines(console: Console, lines: Iterable[Text]) -> None:
+    """Prints lines as they are, neither wrapped nor cut."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def print_json(items: Iterable[object]) -> None:
+    """Prints a JSON array, one item a line; all that a terminal could act on is escaped."""
+    write = sys.stdout.write
+    separator = "["
+    for item in items:
+        write(separator + "\n" + json_text(item))
+        separator = ","
+    write("[]\n" if separator == "[" else "\n]\n")
+    sys.stdout.flush()
+
+
+def json_text(item: object) -> str:
+    """Returns a value as JSON in ASCII on one line, DEL escaped too."""
+    return json.dumps(item, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def svg(lines: Iterable[Text], title: str) -> str:
+    """Returns lines as an SVG picture of a terminal."""
+    console = Console(
+        file=io.StringIO(), record=True, width=_SVG_WIDTH, force_terminal=True, color_system="truecolor", emoji=False
+    )
+    print_lines(console, lines)
+    return console.export_svg(title=title, unique_id=_SVG_ID)
+
+
+def svg_width() -> int:
+    """Returns how many columns a picture has."""
+    return _SVG_WIDTH

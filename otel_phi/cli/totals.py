@@ -1,0 +1,136 @@
+"""What a session adds up to, counted while its spans pass by: loops, turns, tools, tokens, errors, time.
+
+Rule 1: one failure is one error. A model call that fails also fails its turn and its loop; it counts once.
+Rule 2: memory is a few numbers a session, and a word for each loop that is open.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from otel_phi.mapping import semconv as s
+from otel_phi.mapping.span import Span, SpanEvent
+from otel_phi.tree import session_of
+
+
+class Totals:
+    """Adds up the spans of one session.
+
+    Attributes:
+        session_id: of the session.
+        trace_ids: its traces in order of appearance: one, or one a loop.
+        spans: how many there were.
+        loops: of them.
+        turns: of them.
+        tools: tools executed, whether or not they are spans.
+        input_tokens: what the model read, cached tokens included.
+        output_tokens: what it wrote.
+        cached_tokens: input tokens that came from a cache.
+        errors: failures by error word.
+        model_ns: time in model calls, added up.
+        tool_ns: time in tools, added up; those at the same time count each.
+        started_ns: start of the earliest span.
+        ended_ns: end of the latest span.
+    """
+
+    def __init__(self, session_id: str) -> None:
+        self.session_id = session_id
+        self.trace_ids: dict[int, None] = {}
+        self.spans = self.loops = self.turns = self.tools = 0
+        self.input_tokens = self.output_tokens = self.cached_tokens = 0
+        self.model_ns = self.tool_ns = 0
+        self.started_ns = self.ended_ns = 0
+        self._causes: Counter[str] = Counter()
+        self._unexplained: dict[int, str] = {}  # failed turns whose model call did not say why
+        self._last: dict[int, str] = {}  # loop -> error word of its latest turn
+
+    @property
+    def errors(self) -> Counter[str]:
+        """Failures by error word."""
+        return self._causes + Counter(self._unexplained.values())
+
+    @property
+    def error_count(self) -> int:
+        """How many failures there were."""
+        return self._causes.total() + len(self._unexplained)
+
+    def add(self, span: Span) -> None:
+        """Adds one span."""
+        self.started_ns = min(self.started_ns, span.start_ns) if self.spans else span.start_ns
+        self.ended_ns = max(self.ended_ns, span.end_ns)
+        self.spans += 1
+        self.trace_ids.setdefault(span.trace_id)
+        given = dict(span.attributes)
+        word = given.get(s.ERROR_TYPE)
+        self._count(span, given, str(word) if word is not None else None)
+
+    def _count(self, span: Span, given: Mapping[str, object], error: str | None) -> None:
+        lasted = span.end_ns - span.start_ns
+        match given.get(s.OPERATION):
+            case "invoke_agent":
+                self.loops += 1
+                if self._last.pop(span.span_id, None) != error and error:
+                    self._causes[error] += 1
+            case "agent_step":
+                self.turns += 1
+                self.tools += _number(given.get(s.TURN_TOOLS))
+                self._note_turn(span, error)
+            case "chat":
+                self.model_ns += lasted
+                self.input_tokens += _number(given.get(s.USAGE_INPUT))
+                self.output_tokens += _number(given.get(s.USAGE_OUTPUT))
+                self.cached_tokens += _number(given.get(s.USAGE_CACHE_READ))
+                self._note_cause(span, error)
+            case _:
+                pass  # tools are counted from the events on their turn: those are always there
+
+    def _note_turn(self, span: Span, error: str | None) -> None:
+        failed = [self._note_tool(event) for event in span.events if event.name == s.EVENT_TOOL]
+        if error is None:
+            self._last.pop(span.parent_span_id, None)
+            return
+        self._last[span.parent_span_id] = error
+        if error not in failed:
+            self._unexplained[span.span_id] = error
+
+    def _note_tool(self, event: SpanEvent) -> str | None:
+        given = dict(event.attributes)
+        milliseconds = given.get(s.TOOL_DURATION_MS)
+        if isinstance(milliseconds, float):
+            self.tool_ns += round(milliseconds * 1_000_000)
+        error = given.get(s.ERROR_TYPE)
+        if error is not None:
+            self._causes[str(error)] += 1
+        return None if error is None else str(error)
+
+    def _note_cause(self, span: Span, error: str | None) -> None:
+        if error is None:
+            return
+        self._causes[error] += 1
+        if self._unexplained.get(span.parent_span_id) == error:
+            del self._unexplained[span.parent_span_id]
+
+
+class Sessions:
+    """Adds up spans session by session, in order of appearance."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, Totals] = {}
+
+    def add(self, spans: Iterable[Span]) -> None:
+        """Adds spans."""
+        for span in spans:
+            session = session_of(span)
+            totals = self._by_id.get(session)
+            if totals is None:
+                totals = self._by_id[session] = Totals(session)
+            totals.add(span)
+
+    def all(self) -> list[Totals]:
+        """Returns the totals of every session met, earliest first."""
+        return sorted(self._by_id.values(), key=lambda totals: (totals.started_ns, totals.session_id))
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

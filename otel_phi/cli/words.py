@@ -1,0 +1,83 @@
+"""Numbers and ids in few words: durations, token counts, short session names."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+
+from otel_phi.tree import clean
+
+_SHORT = 8  # of a UUID: as git does; enough to tell the sessions of a folder apart
+_LONGEST_NAME = 24  # of a session whose id is a sentence
+
+
+def duration(length_ns: int) -> str:
+    """Returns a duration in at most three digits: `640 µs`, `312 ms`, `3.77 s`, `4m 32s`, `1h 05m`, `2d 03h`."""
+    if length_ns < 1_000:
+        return f"{length_ns} ns"
+    if length_ns < 999_500:
+        return f"{length_ns / 1e3:.3g} µs"
+    if length_ns < 999_500_000:
+        return f"{length_ns / 1e6:.3g} ms"
+    seconds = length_ns / 1e9
+    if seconds < 59.95:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, smaller, size in (("d", "h", 86_400), ("h", "m", 3_600)):
+        if whole >= size:
+            return f"{whole // size}{unit} {whole % size // (size // (24 if unit == 'd' else 60)):02d}{smaller}"
+    return f"{whole // 60}m {whole % 60:02d}s"
+
+
+def count(number: int) -> str:
+    """Returns a number in at most three digits: `812`, `1.2k`, `45k`, `1.23M`."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
+        if number >= size * 0.9995:
+            return f"{number / size:.3g}{unit}"
+    return str(number)
+
+
+def tokens(given: int, made: int) -> str:
+    """Returns input and output tokens, `11.1k→187`; nothing for none."""
+    return f"{count(given)}→{count(made)}" if given or made else ""
+
+
+def many(number: int, noun: str, plural: str | None = None) -> str:
+    """Returns a number with its noun: `1 turn`, `12 turns`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"
+
+
+def moment(time_ns: int) -> str:
+    """Returns a time in UTC to the second; the number itself where no calendar has it."""
+    try:
+        when = dt.datetime.fromtimestamp(time_ns // 1_000_000_000, dt.timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ns} ns"
+    return when.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def short_names(sessions: Iterable[str]) -> dict[str, str]:
+    """Returns a short name for each session id, no two the same: its first 8 characters, with its last 4 if need be."""
+    ids = set(sessions)
+    names: dict[str, str] = {}
+    for shorten in (_begin, _begin_and_end, clean):
+        drafts = {session: shorten(session) for session in ids if session not in names}
+        taken = list(drafts.values())
+        names |= {session: name for session, name in drafts.items() if taken.count(name) == 1}
+    return {session: names.get(session, clean(session)) for session in ids}
+
+
+def _begin(session: str) -> str:
+    name = clean(session)
+    if _is_uuid(name):
+        return name[:_SHORT]
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def _begin_and_end(session: str) -> str:
+    name = clean(session)
+    return f"{name[:_SHORT]}…{name[-4:]}"
+
+
+def _is_uuid(name: str) -> bool:
+    return len(name) == 36 and [index for index, letter in enumerate(name) if letter == "-"] == [8, 13, 18, 23]
