@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
+import base64
 import ipaddress
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from otel_phi.errors import ConfigError
 
 TRACES_PATH = "/v1/traces"
+
+
+def checked_endpoint(url: str) -> str:
+    """Returns the URL as given.
+
+    Raises:
+        ConfigError: it has no scheme, no host or a port that is none; the message says what to write instead.
+    """
+    shown = without_credentials(url)
+    if any(char.isspace() or not char.isprintable() for char in url):
+        raise ConfigError("the endpoint holds a space or a control character: remove it")
+    if "://" not in url:
+        bare = url.rpartition("@")[2] or "localhost:4318"
+        raise ConfigError(f"endpoint {bare!r} has no scheme: write 'http://{bare}' or 'https://{bare}'")
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises where the port is none
+    except ValueError:
+        raise ConfigError(f"endpoint {shown!r} is no URL: write 'http://host:port'") from None
+    if parts.scheme not in ("http", "https"):
+        raise ConfigError(f"endpoint {shown!r} has the scheme {parts.scheme!r}: write 'http://' or 'https://'")
+    if not parts.hostname:
+        raise ConfigError(f"endpoint {shown!r} names no host: write '{parts.scheme}://host:port'")
+    return url
+
+
+def split_credentials(url: str) -> tuple[str, str | None]:
+    """Returns the URL without `user:password@`, and the Authorization header they stand for, None if there are none."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, None
+    name, _, password = user.partition(":")
+    pair = f"{unquote(name)}:{unquote(password)}".encode()
+    return urlunsplit(parts._replace(netloc=host)), "Basic " + base64.b64encode(pair).decode("ascii")
 
 
 def without_credentials(url: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote
 
 from otel_phi.errors import ConfigError
 
@@ -74,3 +75,34 @@ def scrub(text: str, headers: Mapping[str, str]) -> str:
     printable = "".join(char if char.isprintable() else " " for char in text)
     one_line = " ".join(printable.split())
     return one_line if len(one_line) <= _SHOWN_CHARACTERS else one_line[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def from_text(text: str) -> tuple[dict[str, str], list[str]]:
+    """Parses `name=value,name=value`, percent-encoded as in W3C baggage; spaces in values pass, as the SDK lets them.
+
+    Returns:
+        The headers, and a complaint for each entry that is none, without its text: a token is easily put there alone.
+    """
+    found: dict[str, str] = {}
+    complaints = []
+    for number, entry in enumerate(text.split(","), start=1):
+        name, equals, value = (part.strip() for part in entry.partition("="))
+        if not name and not equals:
+            continue  # a comma too many
+        if not equals:
+            complaints.append(f"entry {number} is not of the form name=value")
+            continue
+        try:
+            found.update(checked({unquote(name): unquote(value)}))
+        except ConfigError:
+            complaints.append(f"entry {number} is no valid header")
+    return found, complaints
+
+
+def joined(base: Mapping[str, str], more: Callable[[], Mapping[str, str]]) -> Callable[[], dict[str, str]]:
+    """Returns a callable that gives the base headers with those of another callable on top."""
+
+    def ask() -> dict[str, str]:
+        return {**base, **current(more)}
+
+    return ask

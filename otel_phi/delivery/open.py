@@ -1,0 +1,62 @@
+"""Opens the transport a configuration asks for; only the one that is used is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from otel_phi.delivery.resource import Resource, detect_resource
+from otel_phi.delivery.transport import Transport
+from otel_phi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from otel_phi.config import Config
+
+# The exporter packages' own names for what we speak ourselves, and speak more carefully.
+_OURS = {"otlp": None, "otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
+
+
+def open_transport(config: Config) -> Transport | None:
+    """Makes the transport.
+
+    Returns:
+        The transport, or None where nothing is to leave: `OTEL_SDK_DISABLED=true` or the exporter `none`.
+
+    Raises:
+        ConfigError: a file, header or exporter cannot be used.
+    """
+    if config.file is not None:
+        from otel_phi.delivery.file import FileTransport
+
+        return FileTransport(config.file)
+    if config.disabled or config.exporter == "none":
+        return None
+    if isinstance(config.exporter, str) and config.exporter in _OURS:
+        return _otlp(config, _OURS[config.exporter] or config.protocol)
+    from otel_phi.delivery.sdk_exporter import SdkTransport, load_exporter
+
+    if isinstance(config.exporter, str):
+        return SdkTransport(load_exporter(config.exporter))
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+    if not isinstance(config.exporter, SpanExporter):
+        raise ConfigError(f"exporter: {type(config.exporter).__name__} is neither a name nor a SpanExporter")
+    return SdkTransport(config.exporter)
+
+
+def resource_of(config: Config) -> Resource:
+    """Detects the resource, with the configuration's service name and attributes on top."""
+    return detect_resource(config.service_name, config.resource_attributes)
+
+
+def _otlp(config: Config, protocol: str) -> Transport:
+    if protocol == "grpc":
+        from otel_phi.delivery.grpc import GrpcTransport
+
+        return GrpcTransport(
+            config.endpoint, headers=config.headers, gzip_body=config.gzip, tls=config.tls, proxy=config.proxy
+        )
+    from otel_phi.delivery.http import HttpTransport
+
+    return HttpTransport(
+        config.endpoint, headers=config.headers, gzip_body=config.gzip, tls=config.tls, proxy=config.proxy
+    )

@@ -1,0 +1,90 @@
+"""Values of options: one pure function each, from what was written to what is meant.
+
+Each raises ConfigError, a ValueError, with what was found and what to write. They serve keywords and environment alike.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Literal
+
+from otel_phi.errors import ConfigError
+
+Protocol = Literal["http/protobuf", "grpc"]
+Sampler = Literal["always_on", "always_off"] | float
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def protocol(text: str) -> Protocol:
+    """Reads the protocol's name."""
+    match str(text).lower():
+        case "http/protobuf" | "http":
+            return "http/protobuf"
+        case "grpc":
+            return "grpc"
+    raise ConfigError(f"protocol {text!r} is not spoken here: use 'http/protobuf' or 'grpc'")
+
+
+def seconds(value: float | str) -> float:
+    """Reads a time above 0 in seconds."""
+    seconds = float(value)
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"{value} is no time: use a number of seconds above 0")
+    return seconds
+
+
+def patience(value: float) -> float:
+    """Reads a time in seconds that may be 0 or infinite."""
+    seconds = float(value)
+    if not seconds >= 0:
+        raise ConfigError(f"{value} is no time: use seconds, 0 to try once, inf for never")
+    return seconds
+
+
+def size(value: int) -> int:
+    """Reads a number of bytes above 0."""
+    if int(value) < 1:
+        raise ConfigError(f"{value} is no size: use a number of bytes above 0")
+    return int(value)
+
+
+def compression(text: str) -> bool:
+    """Tells whether to compress with gzip."""
+    if str(text).lower() not in ("gzip", "none"):
+        raise ConfigError(f"compression {text!r} is unknown: use 'gzip' or 'none'")
+    return str(text).lower() == "gzip"
+
+
+def sampler(value: str | float) -> Sampler:
+    """Reads a sampler's name or share."""
+    if value == "always_on":
+        return "always_on"
+    if value == "always_off":
+        return "always_off"
+    if isinstance(value, str) and not re.fullmatch(r"[0-9.]+", value):
+        raise ConfigError(f"sampler {value!r} is unknown: use 'always_on', 'always_off' or a share from 0 to 1")
+    return ratio(value)
+
+
+def ratio(value: str | float) -> float:
+    """Reads a share from 0 to 1."""
+    share = float(value)
+    if not 0 <= share <= 1:
+        raise ConfigError(f"{value} is no share of sessions: use a number from 0 to 1")
+    return share
+
+
+def trace_url(template: str) -> str:
+    """Reads the template of a link to a trace."""
+    if "{trace_id}" not in template:
+        raise ConfigError("a trace URL needs '{trace_id}' where the id goes: 'http://localhost:16686/trace/{trace_id}'")
+    return template
+
+
+def traceparent(text: str) -> str | None:
+    """Reads a W3C traceparent, in lower case."""
+    if not _TRACEPARENT.fullmatch(text.lower()):
+        raise ConfigError("it is no W3C traceparent")
+    return text.lower()
