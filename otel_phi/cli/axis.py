@@ -2,7 +2,7 @@
 
 An agent's session can rest for a night between two loops. Drawn to scale, each loop would be a dot.
 
-Rule: only time in which nothing runs is cut, and only a stretch longer than a fifth of all the time in which something does.
+Rule: only time in which nothing runs is cut, and only a stretch longer than half of all the time in which something does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from otel_phi.cli.rows import Row
 
-_IDLE_SHARE = 0.2
+_IDLE_SHARE = 0.5
 _MARK_SHARE = 0.03  # what is left of an idle stretch, so that it can be seen
 
 

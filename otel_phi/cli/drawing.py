@@ -6,6 +6,7 @@ Rule 2: what colour says, a word or a sign says too.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 import msgspec
@@ -34,25 +35,9 @@ _OFFSET_FROM = 100  # terminals this wide get a column with the start of each ro
 _BAR_FROM = 60  # narrower ones get no bars
 _LEAST_BAR, _WIDEST_BAR = 14, 48
 _LEAST_LABEL = 12
-
-
-class Glyphs(msgspec.Struct, frozen=True):
-    """Is what lines are drawn with."""
-
-    tee: str = "├ "
-    corner: str = "└ "
-    pipe: str = "│ "
-    left: str = "╺"
-    full: str = "━"
-    right: str = "╸"
-    failed: str = "✗ "
-    event: str = "◆ "
-    more: str = "…"
-
-
-ASCII = Glyphs(
-    tee="|-", corner="`-", pipe="| ", left="-", full="=", right="-", failed="x ", event="* ", more="..."
-)  # for terminals and pipes that cannot carry more
+_TEE, _CORNER, _PIPE, _BLANK = "├ ", "└ ", "│ ", "  "
+_FAILED, _EVENT, _MORE = "✗ ", "◆ ", "…"
+_BAR = {(True, True): "━", (False, True): "╺", (True, False): "╸"}  # which halves of a column are covered
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -79,17 +64,17 @@ def columns(width: int, rows: list[Row]) -> Columns:
     return Columns(label, tokens, offset, _DURATION, min(room - label - _FIELD, _WIDEST_BAR))
 
 
-def lines(rows: list[Row], width: int, glyphs: Glyphs) -> Iterator[Text]:
+def lines(rows: list[Row], width: int) -> Iterator[Text]:
     """Yields the lines of a session's rows, a headline for the columns first."""
     axis = Axis(row for row in rows if row.kind not in NOTES)
     fields = columns(width, rows)
     yield _headline(fields, axis)
     zero = min((row.started_ns for row in rows), default=0)
-    for row, guides in _with_guides(_with_idle(rows, axis), glyphs):
+    for row, guides in _with_guides(_with_idle(rows, axis)):
         if row.kind in NOTES:
-            yield _note(row, guides, width, glyphs)
+            yield from _notes(row, guides, width)
         else:
-            yield _line(row, guides, fields, axis, zero, glyphs)
+            yield _line(row, guides, fields, axis, zero)
 
 
 def _headline(fields: Columns, axis: Axis) -> Text:
@@ -104,55 +89,63 @@ def _headline(fields: Columns, axis: Axis) -> Text:
     return Text((" " * _FIELD).join(cells).rstrip(), style="dim")
 
 
-def _line(row: Row, guides: str, fields: Columns, axis: Axis, zero: int, glyphs: Glyphs) -> Text:
+def _line(row: Row, guides: str, fields: Columns, axis: Axis, zero: int) -> Text:
     line = Text(guides, style="bright_black", end="")
-    line.append_text(_label(row, max(fields.label - cell_len(guides), 4), glyphs))
+    line.append_text(_label(row, max(fields.label - cell_len(guides), 4)))
     gap = " " * _FIELD
     if fields.tokens:
         line.append(gap + words.tokens(*row.tokens).rjust(fields.tokens), style="" if row.kind == "chat" else "dim")
     if fields.offset:
-        line.append(f"{gap}{'+' + words.duration(row.started_ns - zero):>{fields.offset}}", style="dim")
+        line.append(f"{gap}{_offset(row.started_ns - zero):>{fields.offset}}", style="dim")
     line.append(f"{gap}{words.duration(row.ended_ns - row.started_ns):>{fields.duration}}")
     if fields.bar:
         style = "red" if row.failed else _BAR_STYLES.get(row.kind, _STYLES.get(row.kind, "white"))
         line.append(gap)
-        line.append(bar(axis.place(row.started_ns), axis.place(row.ended_ns), fields.bar, glyphs), style=style)
+        line.append(bar(axis.place(row.started_ns), axis.place(row.ended_ns), fields.bar), style=style)
     line.rstrip()
     return line
 
 
-def _label(row: Row, width: int, glyphs: Glyphs) -> Text:
-    mark = glyphs.failed if row.failed else ""
-    text = _fit(f"{mark}{row.text}", width, glyphs)
+def _offset(passed_ns: int) -> str:
+    return f"+{words.duration(passed_ns)}" if passed_ns > 0 else "0"
+
+
+def _label(row: Row, width: int) -> Text:
+    mark = _FAILED if row.failed else ""
+    text = _fit(f"{mark}{row.text}", width)
     label = Text(text, style="bold red" if row.failed else _STYLES.get(row.kind, ""), end="")
     room = width - cell_len(text) - 2
     if row.remark and room > 3:
-        label.append(f"  {_fit(row.remark, room, glyphs)}", style="dim")
+        label.append(f"  {_fit(row.remark, room)}", style="dim")
     label.append(" " * (width - label.cell_len))
     return label
 
 
-def _note(row: Row, guides: str, width: int, glyphs: Glyphs) -> Text:
-    mark = {"error": glyphs.failed, "event": glyphs.event}.get(row.kind, "")
-    line = Text(guides, style="bright_black")
-    line.append(_fit(f"{mark}{row.text}", width - cell_len(guides), glyphs), style=_STYLES[row.kind])
-    return line
+def _notes(row: Row, guides: str, width: int) -> Iterator[Text]:
+    """Yields a note's lines; only an error may take more than one, since nothing of it should be lost."""
+    mark = {"error": _FAILED, "event": _EVENT}.get(row.kind, "")
+    room = max(width - cell_len(guides) - len(mark), 12)
+    parts = textwrap.wrap(row.text, room) if row.kind == "error" else [_fit(row.text, room)]
+    for part in parts:
+        line = Text(guides, style="bright_black")
+        line.append(mark + part, style=_STYLES[row.kind])
+        yield line
+        guides, mark = guides.replace(_TEE, _PIPE).replace(_CORNER, _BLANK), " " * len(mark)
 
 
-def bar(start: float, end: float, width: int, glyphs: Glyphs) -> str:
+def bar(start: float, end: float, width: int) -> str:
     """Draws a stretch of the axis in `width` columns, to half a column, at least half a column long."""
     first = min(int(start * width * 2), width * 2 - 1)
     last = min(max(round(end * width * 2), first + 1), width * 2)
     cells = [(2 * cell >= first, 2 * cell + 1 < last) for cell in range(first // 2, (last + 1) // 2)]
-    shapes = {(True, True): glyphs.full, (False, True): glyphs.left, (True, False): glyphs.right}
-    return " " * (first // 2) + "".join(shapes.get(cell, glyphs.full) for cell in cells)
+    return " " * (first // 2) + "".join(_BAR[cell] for cell in cells)
 
 
-def _fit(text: str, width: int, glyphs: Glyphs) -> str:
+def _fit(text: str, width: int) -> str:
     if cell_len(text) <= width:
         return text
-    room = max(width - len(glyphs.more), 0)
-    return (set_cell_size(text, room).rstrip() + glyphs.more)[: max(width, 0)]
+    room = max(width - len(_MORE), 0)
+    return (set_cell_size(text, room).rstrip() + _MORE)[: max(width, 0)]
 
 
 def _wanted(row: Row) -> int:
@@ -176,10 +169,10 @@ def _with_idle(rows: list[Row], axis: Axis) -> list[Row]:
     return sorted([*rows, *cuts], key=lambda row: row.started_ns) if cuts else rows
 
 
-def _with_guides(rows: list[Row], glyphs: Glyphs, margin: str = "", *, top: bool = True) -> Iterator[tuple[Row, str]]:
+def _with_guides(rows: list[Row], margin: str = "", *, top: bool = True) -> Iterator[tuple[Row, str]]:
     """Yields rows with the lines that lead to them; those at the top have none."""
     for place, row in enumerate(rows):
         last = place == len(rows) - 1
-        yield row, "" if top else margin + (glyphs.corner if last else glyphs.tee)
-        deeper = "" if top else margin + ("  " if last else glyphs.pipe)
-        yield from _with_guides(row.rows, glyphs, deeper, top=False)
+        yield row, "" if top else margin + (_CORNER if last else _TEE)
+        deeper = "" if top else margin + (_BLANK if last else _PIPE)
+        yield from _with_guides(row.rows, deeper, top=False)

@@ -53,7 +53,9 @@ def errors(totals: Totals) -> str:
 
 
 def _where_time_went(totals: Totals) -> list[str]:
-    said = [f"model {words.duration(totals.model_ns)}", f"tools {words.duration(totals.tool_ns)}"]
+    said = [f"model {words.duration(totals.model_ns)}"]
+    if totals.tools:
+        said.append(f"tools {words.duration(totals.tool_ns)}")
     if totals.input_tokens or totals.output_tokens:
         cached = f" ({words.count(totals.cached_tokens)} cached)" if totals.cached_tokens else ""
         said.append(f"{words.count(totals.input_tokens)} tokens in{cached}, {words.count(totals.output_tokens)} out")

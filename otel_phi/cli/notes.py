@@ -23,8 +23,8 @@ def error_note(span: Span) -> Row | None:
 
 def _error(given: Mapping[str, object], time_ns: int) -> Row:
     word = str(given[s.ERROR_TYPE])
-    detail = f"{word}, {given[s.LOOP_LIMIT]}" if s.LOOP_LIMIT in given else word
-    return Row("error", clean(f"{WORDS.get(word, 'it failed')} ({detail})"), time_ns, time_ns)
+    limit = f" ({given[s.LOOP_LIMIT]})" if s.LOOP_LIMIT in given else ""
+    return Row("error", clean(f"{word}{limit}: {WORDS.get(word, 'it failed')}"), time_ns, time_ns)
 
 
 def event_row(event: SpanEvent) -> Row:

@@ -11,11 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from otel_phi.cli.drawing import ASCII, Glyphs
 from otel_phi.tree import clean
 
 _SVG_ID = "otel-phi"  # rich would hash the content: a picture in git should change only where the trace does
 _SVG_WIDTH = 104
+# One sign for one sign, so that columns stay columns.
+_ASCII = str.maketrans("├└│━╺╸✗◆…→←·µ", "|`|=--x*~><-u")
 
 
 def out() -> Console:
@@ -34,11 +35,6 @@ def _console(stream: Any) -> Console:
     return Console(file=stream, markup=False, highlight=False, emoji=False)
 
 
-def glyphs(console: Console) -> Glyphs:
-    """Returns what can be drawn there: plain ASCII where the encoding holds no more."""
-    return Glyphs() if _unicode(console.encoding) else ASCII
-
-
 def _unicode(encoding: str | None) -> bool:
     return (encoding or "").lower().replace("-", "").startswith("utf")
 
@@ -49,8 +45,11 @@ def say(text: str) -> None:
 
 
 def print_lines(console: Console, lines: Iterable[Text]) -> None:
-    """Prints lines as they are, neither wrapped nor cut."""
+    """Prints lines as they are, neither wrapped nor cut; where the encoding holds no more, drawn in ASCII."""
+    plain = not _unicode(console.encoding)
     for line in lines:
+        if plain:
+            line.plain = line.plain.translate(_ASCII)
         console.print(line, soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from rich.text import Text
 
 from otel_phi.cli import screen
-from otel_phi.cli.drawing import Glyphs, lines
+from otel_phi.cli.drawing import lines
 from otel_phi.cli.flags import mapping_flags
 from otel_phi.cli.folding import fold
 from otel_phi.cli.headline import headline
@@ -65,7 +65,7 @@ def show(
         picture.write_text(screen.svg(draw(found, screen.svg_width(), whole=whole), title), encoding="utf-8")
     else:
         console = screen.out()
-        screen.print_lines(console, draw(found, console.width, screen.glyphs(console), whole=whole))
+        screen.print_lines(console, draw(found, console.width, whole=whole))
 
 
 def _spans(paths: tuple[Path, ...], options: MappingOptions) -> Iterator[Span]:
@@ -80,14 +80,14 @@ def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> None:
     raise click.UsageError(f"{', '.join(map(str, paths))}: {what}")
 
 
-def draw(found: list[Span], width: int, glyphs: Glyphs | None = None, *, whole: bool = False) -> Iterator[Text]:
+def draw(found: list[Span], width: int, *, whole: bool = False) -> Iterator[Text]:
     """Yields the lines of some spans' sessions, an empty one between two."""
     for number, session in enumerate(outline(found)):
         if number:
             yield Text("")
-        yield from _session(session, width, glyphs or Glyphs(), whole=whole)
+        yield from _session(session, width, whole=whole)
 
 
-def _session(session: Session, width: int, glyphs: Glyphs, *, whole: bool) -> Iterator[Text]:
+def _session(session: Session, width: int, *, whole: bool) -> Iterator[Text]:
     yield from headline(session.totals, session.agent)
-    yield from lines(session.rows if whole else fold(session.rows), width, glyphs)
+    yield from lines(session.rows if whole else fold(session.rows), width)
