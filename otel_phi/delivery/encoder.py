@@ -152,23 +152,32 @@ class _AttributeWriter:
         tag: the tag of the message's `attributes` field.
     """
 
-    __slots__ = ("_keys", "_pairs", "_tag")
+    __slots__ = ("_heads", "_keys", "_memory", "_tag")
 
     def __init__(self, tag: int) -> None:
         self._tag = tag
         self._keys = _Memory(KEYVALUE_KEY)
-        self._pairs: dict[tuple[str, AttributeValue], bytes] = {}
+        self._heads: dict[str, tuple[bytes, ...]] = {}
+        # By class, since True, 1 and 1.0 are equal and must never stand for each other. Floats are looked up in vain:
+        # they hardly come again, and 0.0 equals -0.0.
+        self._memory: dict[type, dict[tuple[str, AttributeValue], bytes]] = {
+            kind: {} for kind in (str, int, bool, float, tuple)
+        }
 
     def write(self, attributes: Attributes, parts: list[bytes]) -> int:
         """Appends the attributes to `parts` and returns how many were left out."""
         left_out = 0
-        remembered = self._pairs.get
+        memory = self._memory
         for pair in attributes:
             try:
-                # Only pairs of strings are stored, so True, 1 and 1.0, which are equal, never stand for each other.
-                chunk = remembered(pair) or self._fresh(*pair)
-            except TypeError:  # a list as value, a key that is no text: not ours, but no reason to lose a span
+                chunk = memory[pair[1].__class__].get(pair)
+            except (
+                KeyError,
+                TypeError,
+            ):  # a class not remembered; a list in a tuple, say: not ours, but no span is lost
                 chunk = None
+            if chunk is None:
+                chunk = self._fresh(*pair)
             if chunk:
                 parts.append(chunk)
             else:
@@ -176,18 +185,41 @@ class _AttributeWriter:
         return left_out
 
     def _fresh(self, key: str, value: AttributeValue) -> bytes | None:
-        """Writes an attribute not remembered; None if OTLP has no word for its value."""
+        """Writes an attribute not remembered; None if OTLP has no word for its value, or its key is no text."""
+        if not isinstance(key, str):
+            return None
+        kind = value.__class__
+        if kind is int and _INT64_MIN <= value <= _INT64_MAX:  # type: ignore[operator]
+            number = _number(value & _64)  # type: ignore[operator]
+            chunk = self._head(key)[len(number)] + number
+            return self._remember(int, (key, value), chunk) if 0 <= value < 1024 else chunk  # type: ignore[operator]
         content = _any_value(value)
         if content is None:
             return None
         chunk = _field(self._tag, self._keys[key] + _field(KEYVALUE_VALUE, content))
-        if (type(value) is str or (type(value) is tuple and all(type(item) is str for item in value))) and len(
-            chunk
-        ) <= MEMORY_BYTES:
-            if len(self._pairs) >= MEMORY_ENTRIES:
-                self._pairs.clear()
-            self._pairs[key, value] = chunk
+        lasting = kind is str or kind is bool or (kind is tuple and all(type(item) is str for item in value))  # type: ignore[union-attr]
+        return self._remember(kind, (key, value), chunk) if lasting else chunk
+
+    def _remember(self, kind: type, pair: tuple[str, AttributeValue], chunk: bytes) -> bytes:
+        memory = self._memory[kind]
+        if len(chunk) <= MEMORY_BYTES:
+            if len(memory) >= MEMORY_ENTRIES:
+                memory.clear()
+            memory[pair] = chunk
         return chunk
+
+    def _head(self, key: str) -> tuple[bytes, ...]:
+        """Returns what stands before an integer of 0 to 10 bytes, which is the same for every value of a key."""
+        heads = self._heads.get(key)
+        if heads is None:
+            if len(self._heads) >= MEMORY_ENTRIES:
+                self._heads.clear()
+            heads = self._heads[key] = tuple(self._make_head(key, size) for size in range(11))
+        return heads
+
+    def _make_head(self, key: str, size: int) -> bytes:
+        whole = _field(self._tag, self._keys[key] + _field(KEYVALUE_VALUE, _TAG[ANYVALUE_INT_VALUE] + bytes(size)))
+        return whole[: len(whole) - size]
 
 
 class Envelope:

@@ -27,11 +27,12 @@ def cut(text: str, max_bytes: int) -> str:
 
 def table(max_bytes: int, pairs: Iterable[Pair]) -> Attributes:
     """Returns the pairs that have a value, strings cut to `max_bytes`."""
+    surely_short = max_bytes >> 2  # a character has four bytes at most
     return tuple(
-        [
-            (key, cut(value, max_bytes) if isinstance(value, str) and len(value) * 4 > max_bytes else value)
-            for key, value in pairs
-            if value is not None
+        [  # type: ignore[misc]  # what is None is left out just here
+            (pair[0], cut(value, max_bytes)) if value.__class__ is str and len(value) > surely_short else pair
+            for pair in pairs
+            if (value := pair[1]) is not None
         ]
     )
 

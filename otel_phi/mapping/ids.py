@@ -26,12 +26,9 @@ class SpanRef(NamedTuple):
 
 
 def _hash(size: int, *parts: str | int) -> int:
-    digest = hashlib.blake2b(digest_size=size)
-    for part in parts:
-        text = str(part).encode("utf-8", "surrogatepass")
-        digest.update(len(text).to_bytes(4, "big"))
-        digest.update(text)
-    return int.from_bytes(digest.digest(), "big") or 1
+    text = "".join([f"{len(part)}:{part}" if part.__class__ is str else f"{part};" for part in parts])
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
+    return int.from_bytes(digest, "big") or 1
 
 
 def session_trace(session_id: str, namespace: str = "") -> int:

@@ -16,10 +16,14 @@ from otel_phi.recorder.notices import Foreign, LoopIdentity, LoopStart
 _LINK_KINDS = {"rerun": "rerun", "branch": "branch", "compaction": "compaction"}
 
 
-@functools.lru_cache(maxsize=1_024)  # asked again for every turn of a loop
 def loop_place(loop: LoopIdentity, options: MappingOptions) -> SpanRef:
     """Returns the trace and span id of a loop."""
-    trace = ids.loop_trace(loop) if options.trace_scope == "loop" else session_trace(loop.session_id, options)
+    return _loop_place(loop, options.trace_scope, options.trace_namespace)
+
+
+@functools.lru_cache(maxsize=1_024)  # asked again for every turn of a loop
+def _loop_place(loop: LoopIdentity, scope: str, namespace: str) -> SpanRef:
+    trace = ids.loop_trace(loop) if scope == "loop" else ids.session_trace(loop.session_id, namespace)
     return SpanRef(trace, ids.loop_span(trace, loop))
 
 

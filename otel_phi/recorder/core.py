@@ -5,18 +5,19 @@ Rule 1: AgentStart for an identity (session, id, start) already seen: ignored. F
 Rule 2: an event of a loop that is not open: no notice, counted.
 Rule 3: a session opens with its first AgentStart, never with a parallel event; logs and files do not have those.
 Rule 4: nothing that lasts is unbounded: open loops, remembered loops and sessions, open groups each have a limit and a
-        stated end. A loop past the limit is aborted, the longest silent first.
+        stated end. A loop past the limit is aborted, the longest open first.
 Rule 5: each event costs the same whatever came before.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.loops import OpenLoop
-from otel_phi.recorder.notices import LoopIdentity, LoopOpened, LoopStart, Notice, SessionOpened, TurnClosed
+from otel_phi.recorder.notices import LoopIdentity, LoopOpened, LoopStart, Notice, SessionOpened
 from otel_phi.recorder.references import Ahead, References, is_uuid
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
@@ -62,39 +63,47 @@ class RecorderCore:
         Returns:
             What has opened or closed with it, in order; mostly nothing.
         """
+        arm = _IN_LOOP.get(event.__class__)
+        if arm is None:
+            return self._outside(event)
+        loop = self._open.get(event.loop_id)  # type: ignore[union-attr,arg-type]  # every event of the table has one
+        if loop is None:
+            self.counts["loop_not_open"] += 1
+            return _NOTHING
+        notices = arm(loop, event)
+        if notices is None:
+            self.counts["turn_closed"] += 1
+            return _NOTHING
+        return notices
+
+    def _outside(self, event: e.AgentEvent) -> Sequence[Notice]:
+        """Takes an event that opens or closes a loop or a group, or says nothing that every source knows."""
         match event:
-            case e.MessageUpdate() | e.MessageStart() | e.ToolExecutionUpdate() | e.ProgressMessage():
-                return _NOTHING  # they say nothing that every source knows
             case e.AgentStart():
                 return self._agent_start(event)
+            case e.AgentEnd():
+                return self._agent_end(event)
             case e.ParallelLoopStart():
                 given_up = self._groups.announced(event)
                 return _NOTHING if given_up is None else (given_up,)
             case e.ParallelLoopEnd():
                 over = self._groups.decided(event)
                 return _NOTHING if over is None else (over,)
-            case e.GenericEvent() if event.loop_id is None:
+            case e.GenericEvent():
                 self.counts["unknown_type"] += 1
+                loop = self._open.get(event.loop_id or "")
+                if loop is not None:
+                    loop.happened(loop.seen(event.timestamp), event)
                 return _NOTHING
             case _:
-                return self._loop_event(event, event.loop_id or "")
+                return _NOTHING
 
-    def _loop_event(self, event: e.AgentEvent, loop_id: str) -> Sequence[Notice]:
-        loop = self._open.get(loop_id)
+    def _agent_end(self, event: e.AgentEnd) -> Sequence[Notice]:
+        loop = self._open.get(event.loop_id)
         if loop is None:
             self.counts["loop_not_open"] += 1
             return _NOTHING
-        if isinstance(event, e.AgentEnd):
-            return self._close(loop, event)
-        notices = _in_loop(loop, event)
-        if notices is None:
-            self.counts["turn_closed"] += 1
-            return _NOTHING
-        if isinstance(event, e.TurnStart):
-            self._open.move_to_end(loop.start.identity.loop_id)
-        elif isinstance(event, e.GenericEvent):
-            self.counts["unknown_type"] += 1
-        return notices
+        return self._close(loop, event)
 
     def _agent_start(self, event: e.AgentStart) -> Sequence[Notice]:
         opened = self._open_session(event)
@@ -154,46 +163,59 @@ def _order(start: LoopStart) -> tuple[int, str]:
     return start.identity.started_ns, start.identity.loop_id
 
 
-def _in_loop(loop: OpenLoop, event: e.AgentEvent) -> Sequence[TurnClosed] | None:
-    """Hands an event to its open loop; None if the loop ignored it."""
-    match event:
-        case e.MessageEnd():
-            return loop.message_ended(event.message)
-        case e.ToolExecutionStart():
-            turn, cut = loop.current_turn()
-            turn.tool_started(event)
-            return cut
-        case e.ToolExecutionEnd():
-            turn, cut = loop.current_turn()
-            turn.tool_ended(event)
-            return cut
-        case e.TurnStart():
-            return loop.turn_started(event)
-        case e.TurnRequest():
-            return loop.requested(event)
-        case e.TurnEnd():
-            return loop.turn_ended(event)
-        case _:
-            _happened(loop, event)
-            return ()
+def _tool_started(loop: OpenLoop, event: e.ToolExecutionStart) -> Sequence[Notice]:
+    turn, cut = loop.current_turn()
+    turn.tool_started(event)
+    return cut
 
 
-def _happened(loop: OpenLoop, event: e.AgentEvent) -> None:
-    match event:
-        case e.CompactionStarted():
-            loop.scope.compaction_started(loop.seen(event.timestamp), event)
-        case e.CompactionEnded():
-            time_ns = loop.seen(event.timestamp)
-            loop.scope.compaction_ended(time_ns, event)
-            if loop.turn is not None:
-                loop.turn.compacted_ns = time_ns
-        case e.PrunApplied():
-            loop.happened(loop.seen(event.timestamp), event)
-        case e.RevertApplied():
-            at = loop.last_ns if event.timestamp is None else int(event.timestamp)
-            loop.happened(at, event)
-        case e.InputRejected():
-            loop.input_refused = True
-            loop.happened(loop.last_ns, event)
-        case e.GenericEvent():
-            loop.happened(loop.seen(event.timestamp), event)
+def _tool_ended(loop: OpenLoop, event: e.ToolExecutionEnd) -> Sequence[Notice]:
+    turn, cut = loop.current_turn()
+    turn.tool_ended(event)
+    return cut
+
+
+def _compaction_started(loop: OpenLoop, event: e.CompactionStarted) -> Sequence[Notice]:
+    loop.scope.compaction_started(loop.seen(event.timestamp), event)
+    return _NOTHING
+
+
+def _compaction_ended(loop: OpenLoop, event: e.CompactionEnded) -> Sequence[Notice]:
+    time_ns = loop.seen(event.timestamp)
+    loop.scope.compaction_ended(time_ns, event)
+    if loop.turn is not None:
+        loop.turn.compacted_ns = time_ns
+    return _NOTHING
+
+
+def _prun_applied(loop: OpenLoop, event: e.PrunApplied) -> Sequence[Notice]:
+    loop.happened(loop.seen(event.timestamp), event)
+    return _NOTHING
+
+
+def _revert_applied(loop: OpenLoop, event: e.RevertApplied) -> Sequence[Notice]:
+    loop.happened(loop.last_ns if event.timestamp is None else int(event.timestamp), event)
+    return _NOTHING
+
+
+def _input_rejected(loop: OpenLoop, event: e.InputRejected) -> Sequence[Notice]:
+    loop.input_refused = True
+    loop.happened(loop.last_ns, event)
+    return _NOTHING
+
+
+# What an event does to its open loop; None where the loop ignored it. A table, not a `match`: it is asked for every event,
+# and the tenth arm of a `match` costs ten times the first.
+_IN_LOOP: dict[type, Callable[[OpenLoop, Any], Sequence[Notice] | None]] = {
+    e.TurnStart: OpenLoop.turn_started,
+    e.TurnRequest: OpenLoop.requested,
+    e.TurnEnd: OpenLoop.turn_ended,
+    e.MessageEnd: lambda loop, event: loop.message_ended(event.message),
+    e.ToolExecutionStart: _tool_started,
+    e.ToolExecutionEnd: _tool_ended,
+    e.CompactionStarted: _compaction_started,
+    e.CompactionEnded: _compaction_ended,
+    e.PrunApplied: _prun_applied,
+    e.RevertApplied: _revert_applied,
+    e.InputRejected: _input_rejected,
+}

@@ -27,22 +27,26 @@ class Readable(Protocol):
         """Returns up to `size` bytes, b"" at the end."""
 
 
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """Is one line of a file.
+class Block(msgspec.Struct, frozen=True, gc=False):
+    """Is a run of whole lines, as one read gave them.
 
     Attributes:
-        number: from 1.
+        number: of the first line, from 1.
         offset: of its first byte, in the (unzipped) file.
-        data: its bytes without the newline; empty for one that was too long.
-        ended: whether a newline ended it; the last line of a file still being written has none.
-        too_long: whether it was passed over.
+        lines: the lines' bytes, without newlines.
+        ended: whether a newline ended the last one; the last line of a file still being written has none.
+        too_long: whether this stands for one line that was passed over; its bytes are not here.
     """
 
     number: int
     offset: int
-    data: bytes
+    lines: list[bytes]
     ended: bool = True
     too_long: bool = False
+
+    def offset_of(self, index: int) -> int:
+        """Returns where a line of the block begins in the file."""
+        return self.offset + sum(len(line) + 1 for line in self.lines[:index])
 
 
 def open_lines(path: Path) -> BinaryIO:
@@ -56,22 +60,25 @@ def open_lines(path: Path) -> BinaryIO:
     return cast("BinaryIO", gzip.open(path, "rb")) if zipped else path.open("rb")
 
 
-def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
-    """Yields the lines of a stream.
+def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Block]:
+    """Yields the lines of a stream, in blocks: a value for each line would cost more than looking at it.
 
     A gzip stream that breaks off, as one still being written does, ends where it breaks.
     """
     number, offset, rest, skipping = 1, 0, b"", False
     for chunk in _chunks(stream):
-        pieces = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
-        rest = pieces.pop()
-        for piece in pieces:
-            yield Line(number, offset, b"" if skipping else piece, too_long=skipping)
-            number, offset, skipping = number + 1, offset + len(piece) + 1, False
+        lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
+        rest = lines.pop()
+        if lines and skipping:
+            yield Block(number, offset, [b""], too_long=True)
+            number, offset, skipping = number + 1, offset + len(lines.pop(0)) + 1, False
+        if lines:
+            yield Block(number, offset, lines)
+            number, offset = number + len(lines), offset + sum(map(len, lines)) + len(lines)
         if len(rest) > max_line_bytes:
             offset, rest, skipping = offset + len(rest), b"", True
     if rest or skipping:
-        yield Line(number, offset, b"" if skipping else rest, ended=False, too_long=skipping)
+        yield Block(number, offset, [b"" if skipping else rest], ended=False, too_long=skipping)
 
 
 def _chunks(stream: Readable) -> Iterator[bytes]:

@@ -11,17 +11,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from otel_phi.sources.lines import Line, open_lines, read_lines
+from otel_phi.sources.lines import Block, open_lines, read_lines
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import AgentEvent
 
 # Inside a JSON string a quote is escaped, so these can only begin an object.
 _GLUED = re.compile(rb'.\{(?:"ordinal":|"type":"[A-Z])')
-_UPDATE = b'{"type":"MessageUpdate"'
-_UPDATE_WITHIN = 48  # an event log puts `{"ordinal":N,"event":` in front
+_OBJECT, _TYPE = b'{"ordinal":', b'{"type":"'
+_TYPE_WITHIN = 48  # an event log puts `{"ordinal":N,"event":` in front
+# What no span shows: deltas, placeholders, partial results. Most of the lines of a streamed session.
+_SHOWN_NOWHERE = (b'MessageUpdate"', b'MessageStart"', b'ToolExecutionUpdate"', b'ProgressMessage"')
+_UNUSUAL = Undecodable("not as phi-core writes it")
 _SSE_DATA = b"data:"
 _SSE_OTHER = (b":", b"event:", b"id:", b"retry:")
 
@@ -47,63 +51,61 @@ class BadLine(msgspec.Struct, frozen=True):
         return f"{self.source}:{self.line} (byte {self.offset}): {self.reason}"
 
 
+class Place(NamedTuple):
+    """Says where a line stands: the block it came in, and its index there."""
+
+    block: Block
+    at: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether a newline ended the line."""
+        return self.block.ended or self.at < len(self.block.lines) - 1
+
+
 class EventReader:
     """Reads the events of one source, counting what it meets.
 
     Args:
         source: the file's name as it is to be reported.
-        deltas: whether to yield `MessageUpdate`s; without them their lines are not even decoded.
+        for_spans: leave out, undecoded, the events that no span shows: `MessageUpdate`, `MessageStart`,
+            `ToolExecutionUpdate` and `ProgressMessage`.
         on_bad_line: called with each line that is no event.
 
     Attributes:
-        counts: `events`, `deltas_skipped`, `bad_lines`, `restarts` and `missing` (ordinals of an event log).
+        counts: `events`, `left_out`, `bad_lines`, `restarts` and `missing` (ordinals of an event log).
     """
 
     def __init__(
-        self, source: str, *, deltas: bool = True, on_bad_line: Callable[[BadLine], None] | None = None
+        self, source: str, *, for_spans: bool = False, on_bad_line: Callable[[BadLine], None] | None = None
     ) -> None:
         self.source = source
         self.counts: Counter[str] = Counter()
-        self._deltas = deltas
+        self._for_spans = for_spans
         self._on_bad_line = on_bad_line
         self._ordinal = 0
 
-    def read(self, lines: Iterable[Line]) -> Iterator[AgentEvent]:
+    def read(self, blocks: Iterable[Block]) -> Iterator[AgentEvent]:
         """Yields the events of some lines, in order."""
-        skip_deltas = not self._deltas
-        for line in lines:
-            data = line.data
-            if (
-                skip_deltas
-                and data.find(_UPDATE, 0, _UPDATE_WITHIN) >= 0
-                and _GLUED.search(data, _UPDATE_WITHIN) is None
-            ):
-                self.counts["deltas_skipped"] += 1
-                continue
-            yield from self._events(line, data)
+        for block in blocks:
+            known, left_out = 0, 0
+            for index, data in enumerate(block.lines):
+                if self._for_spans and _shown_nowhere(data):
+                    left_out += 1
+                    continue
+                event = decode_event(data) if data.startswith(_TYPE) else self._decode_log_line(data)
+                if event.__class__ is not Undecodable:
+                    known += 1
+                    yield event  # type: ignore[misc]  # the line above says so, at a tenth of isinstance's cost
+                else:
+                    yield from self._unusual(Place(block, index), data)
+            self.counts["events"] += known
+            self.counts["left_out"] += left_out
 
-    def _events(self, line: Line, data: bytes) -> Iterator[AgentEvent]:
-        payload = data.strip() if data[:1] == b"{" else _payload(data)
-        if not payload:
-            if line.too_long:
-                self._bad(line, 0, "longer than a line may be")
-            return
-        event = self._decode(payload)
-        if not isinstance(event, Undecodable):
-            self.counts["events"] += 1
-            yield event
-            return
-        glued = _GLUED.search(payload)
-        if glued is None:
-            self._bad(line, len(data), event.reason if line.ended else f"half a line at the end: {event.reason}")
-            return
-        self._bad(line, glued.start() + 1, "half a line, the next one appended to it")
-        yield from self._events(line, payload[glued.start() + 1 :])
-
-    def _decode(self, payload: bytes) -> AgentEvent | Undecodable:
-        if not payload.startswith(b'{"ordinal"') and b'"ordinal"' not in payload[:64]:
-            return decode_event(payload)
-        ordinal, event = decode_log_line(payload)
+    def _decode_log_line(self, data: bytes) -> AgentEvent | Undecodable:
+        if not data.startswith(_OBJECT):
+            return _UNUSUAL
+        ordinal, event = decode_log_line(data)
         if ordinal is not None:
             if ordinal <= self._ordinal:
                 self.counts["restarts"] += 1
@@ -112,10 +114,43 @@ class EventReader:
             self._ordinal = ordinal
         return event
 
-    def _bad(self, line: Line, length: int, reason: str) -> None:
+    def _unusual(self, line: Place, data: bytes) -> Iterable[AgentEvent]:
+        """Reads a line that is not an event as phi-core writes it: spaced, server-sent, broken, empty."""
+        payload = _payload(data)
+        if not payload:
+            if line.block.too_long:
+                self._bad(line, 0, "longer than a line may be")
+            return ()
+        event = self._decode(payload)
+        if not isinstance(event, Undecodable):
+            self.counts["events"] += 1
+            return (event,)
+        glued = _GLUED.search(payload)
+        if glued is None:
+            self._bad(line, len(data), event.reason if line.ended else f"half a line at the end: {event.reason}")
+            return ()
+        self._bad(line, glued.start() + 1, "half a line, the next one appended to it")
+        return self._unusual(line, payload[glued.start() + 1 :])
+
+    def _decode(self, payload: bytes) -> AgentEvent | Undecodable:
+        if b'"ordinal"' not in payload[:_TYPE_WITHIN]:
+            return decode_event(payload)
+        return self._decode_log_line(_OBJECT + payload.partition(b":")[2])
+
+    def _bad(self, line: Place, length: int, reason: str) -> None:
         self.counts["bad_lines"] += 1
         if self._on_bad_line is not None:
-            self._on_bad_line(BadLine(self.source, line.number, line.offset, length, reason))
+            number, offset = line.block.number + line.at, line.block.offset_of(line.at)
+            self._on_bad_line(BadLine(self.source, number, offset, length, reason))
+
+
+def _shown_nowhere(data: bytes) -> bool:
+    start = 0 if data.startswith(_TYPE) else data.find(_TYPE, 0, _TYPE_WITHIN)
+    if start < 0 or not data.startswith(_SHOWN_NOWHERE, start + len(_TYPE)):
+        return False
+    # Half a line, to which a whole one was appended, is read in full.
+    rest = start + len(_TYPE)
+    return data.find(_OBJECT, rest) < 0 and (data.find(_TYPE, rest) < 0 or _GLUED.search(data, rest) is None)
 
 
 def _payload(data: bytes) -> bytes:
@@ -127,13 +162,14 @@ def _payload(data: bytes) -> bytes:
 
 
 def read_events(
-    path: str | Path, *, deltas: bool = True, on_bad_line: Callable[[BadLine], None] | None = None
+    path: str | Path, *, for_spans: bool = False, on_bad_line: Callable[[BadLine], None] | None = None
 ) -> Iterator[AgentEvent]:
     """Streams the events of a file: JSONL of AgentEvents or phi-core's event log, gzipped or not.
 
     Args:
         path: the file. Its content says what it is, not its name.
-        deltas: whether to yield `MessageUpdate`s. Spans need none; without them reading is several times faster.
+        for_spans: leave out, undecoded, what no span shows: deltas, message starts, partial results, progress. Reading is
+            then several times faster.
         on_bad_line: called with each line that is no event, which costs that line alone.
 
     Yields:
@@ -142,6 +178,6 @@ def read_events(
     Raises:
         OSError: the file cannot be read.
     """
-    reader = EventReader(str(path), deltas=deltas, on_bad_line=on_bad_line)
+    reader = EventReader(str(path), for_spans=for_spans, on_bad_line=on_bad_line)
     with open_lines(Path(path)) as stream:
         yield from reader.read(read_lines(stream))

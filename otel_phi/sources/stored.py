@@ -18,7 +18,7 @@ import msgspec
 
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import Kind, kind_of
-from otel_phi.sources.lines import Line, read_lines
+from otel_phi.sources.lines import Block, read_lines
 from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, MessageUpdate, ParallelLoopStart
 
@@ -116,8 +116,7 @@ class Stored:
     def _first_pass(self, path: Path, *, final: bool) -> StoredFile:
         starts: list[AgentStart] = []
         open_loops: dict[str, int] = {}
-        marked = (line for line in read_lines(FileChunks(path)) if any(mark in line.data for mark in _LOOP_MARKS))
-        for event in EventReader(str(path), deltas=False).read(marked):
+        for event in EventReader(str(path)).read(_marked(read_lines(FileChunks(path)))):
             if isinstance(event, AgentStart):
                 starts.append(_lean(event))
                 open_loops[event.loop_id] = int(event.timestamp)
@@ -130,7 +129,7 @@ class Stored:
     # --- the stream --------------------------------------------------------------------------------------------------
 
     def events(self) -> Iterator[AgentEvent]:
-        """Yields the events of all files as one stream, deltas left out."""
+        """Yields the events of all files as one stream, without those that no span shows."""
         if len(self.files) == 1:
             yield from self._kept(self.files[0])
             return
@@ -160,19 +159,26 @@ class Stored:
             yield latest, event
 
     def _kept(self, file: StoredFile) -> Iterator[AgentEvent]:
-        reader = EventReader(str(file.path), deltas=False, on_bad_line=self._on_bad_line)
+        reader = EventReader(str(file.path), for_spans=True, on_bad_line=self._on_bad_line)
         events = reader.read(self._counted(file.path))
         yield from _without(events, file.held) if file.held else events
         self.counts += reader.counts
 
-    def _counted(self, path: Path) -> Iterator[Line]:
+    def _counted(self, path: Path) -> Iterator[Block]:
         chunks = FileChunks(path, self._chunk_bytes)
         before = 0
-        for line in read_lines(chunks):
-            if chunks.read_bytes != before:
-                self.read_bytes += chunks.read_bytes - before
-                before = chunks.read_bytes
-            yield line
+        for block in read_lines(chunks):
+            self.read_bytes += chunks.read_bytes - before
+            before = chunks.read_bytes
+            yield block
+
+
+def _marked(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Leaves the lines that may open or close a loop."""
+    for block in blocks:
+        lines = [line for line in block.lines if _LOOP_MARKS[0] in line or _LOOP_MARKS[1] in line]
+        if lines:
+            yield Block(block.number, block.offset, lines)
 
 
 def _without(events: Iterator[AgentEvent], held: frozenset[Opened]) -> Iterator[AgentEvent]:

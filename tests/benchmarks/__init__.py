@@ -1,0 +1,1 @@
+"""Speed and memory as ratios against the SDK path, measured in one run: `make bench`."""

@@ -1,0 +1,108 @@
+"""Measures and prints the ratios of the README. Takes about two minutes; nothing here fails on a slow machine."""
+
+from __future__ import annotations
+
+import gc
+import io
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.table import Table
+
+from otel_phi.delivery.batch import batches
+from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.resource import detect_resource
+from otel_phi.road import spans
+from otel_phi.sources.lines import read_lines
+from otel_phi.sources.reader import EventReader
+from tests.benchmarks.sdk_path import JsonAndSdk, replay, tracer
+from tests.benchmarks.streams import session_lines
+
+ROUNDS = 5
+
+
+def ours(data: bytes) -> int:
+    """JSONL to OTLP bytes."""
+    encoder = Encoder(detect_resource("bench"))
+    events = EventReader("bench", for_spans=True).read(read_lines(io.BytesIO(data)))
+    return sum(len(batch.body()) for batch in batches(spans(events), encoder))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Times one run, without the garbage of the run before."""
+    gc.collect()
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def ratio(slow: Callable[[], object], fast: Callable[[], object]) -> tuple[float, float, float]:
+    """Runs both in turn, so that a noisy neighbour hits both; returns the medians and the median of the ratios."""
+    pairs = [(seconds(slow), seconds(fast)) for _ in range(ROUNDS)]
+    slow_s, fast_s = (statistics.median(column) for column in zip(*pairs, strict=True))
+    return slow_s, fast_s, statistics.median(a / b for a, b in pairs)
+
+
+def bench_span(table: Table) -> None:
+    lines = b"\n".join(session_lines(700))
+    finished = list(spans(EventReader("bench", for_spans=True).read(read_lines(io.BytesIO(lines)))))
+    encoder = Encoder(detect_resource("bench"))
+    events = list(EventReader("bench", for_spans=True).read(read_lines(io.BytesIO(lines))))
+
+    def sdk() -> None:
+        sdk_tracer, encoding = tracer()
+        replay(sdk_tracer, finished)
+        encoding.flush()
+
+    def build_and_encode() -> None:
+        for batch in batches(spans(events), encoder):
+            batch.body()
+
+    slow, fast, times = ratio(sdk, build_and_encode)
+    count = len(finished)
+    table.add_row("build and encode a span", f"{slow / count * 1e6:.0f} µs", f"{fast / count * 1e6:.1f} µs", f"{times:.1f}x", ">= 10x")
+
+
+def bench_jsonl(table: Table, name: str, turns: int, deltas: int, goal: str) -> None:
+    data = b"\n".join(session_lines(turns, deltas))
+    lines = data.split(b"\n")
+    slow, fast, times = ratio(lambda: JsonAndSdk().run(lines), lambda: ours(data))
+    rate = len(lines) / 1000
+    table.add_row(name, f"{rate / slow:.0f} k events/s", f"{rate / fast:.0f} k events/s", f"{times:.1f}x", goal)
+
+
+def bench_length(table: Table) -> None:
+    runs = {turns: [_child(turns) for _ in range(3)] for turns in (1_000, 100_000)}
+    per_turn = {turns: min(run[0] for run in found) for turns, found in runs.items()}
+    times = per_turn[100_000] / per_turn[1_000]
+    table.add_row("time a turn, 100,000 turns against 1,000", f"{per_turn[1_000]:.0f} µs", f"{per_turn[100_000]:.0f} µs", f"{times:.2f}x", "<= 1.2x")
+    peak = max(run[1] for run in runs[100_000])
+    small = max(run[1] for run in runs[1_000])
+    table.add_row("peak memory, 100,000 turns streamed", f"{small:.0f} MB at 1,000", f"{peak:.0f} MB", f"{peak / small:.2f}x", "<= 64 MB")
+
+
+def _child(turns: int) -> tuple[float, float]:
+    command = [sys.executable, "-m", "tests.benchmarks.long_session", str(turns)]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(out[0]), float(out[1])
+
+
+def main() -> None:
+    table = Table("measure", "json + SDK", "otel-phi", "ratio", "goal")
+    for title, measure in (
+        ("a span", bench_span),
+        ("JSONL", lambda found: bench_jsonl(found, "JSONL to OTLP bytes, no deltas", 1_000, 0, ">= 5x")),
+        ("JSONL with deltas", lambda found: bench_jsonl(found, "JSONL to OTLP bytes, 150 deltas a turn", 200, 150, ">= 10x")),
+        ("long sessions", bench_length),
+    ):
+        print(f"measuring {title} ...", file=sys.stderr)  # noqa: T201
+        measure(table)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
