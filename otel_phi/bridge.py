@@ -1,7 +1,7 @@
 """The bridge: events in, OTLP out. Puts the road, the encoder and a sender together.
 
-    with otel_phi.Bridge(endpoint="http://localhost:4318") as bridge:
-        bridge.feed(otel_phi.read_events("run.jsonl"))
+with otel_phi.Bridge(endpoint="http://localhost:4318") as bridge:
+    bridge.feed(otel_phi.read_events("run.jsonl"))
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+from typing_extensions import Self
 
 from otel_phi.config import Config, resolve
 from otel_phi.delivery.batch import Batch, Batcher, span_key
 from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.ledger import Ledger
-from otel_phi.delivery.open import open_transport
+from otel_phi.delivery.nowhere import Nowhere
+from otel_phi.delivery.open import open_transport, resource_of
 from otel_phi.delivery.pump import Pump
-from otel_phi.delivery.resource import detect_resource
 from otel_phi.delivery.sender import Sender
 from otel_phi.delivery.stats import DeadLetter, Progress, Stats
 from otel_phi.delivery.transport import Transport
@@ -32,6 +33,7 @@ from otel_phi.wire.events import AgentEvent
 
 Event = AgentEvent | Mapping[str, Any] | str | bytes
 
+DISABLED = "disabled"
 SAMPLED_OUT = "sampled_out"
 SENT_BEFORE = "sent_before"
 
@@ -64,6 +66,7 @@ class Bridge:
         config: where and how; None resolves one from `options` and the environment.
         ahead: the loops of the whole stream, where a source knows them (`otel_phi.recorder.references.ahead_of`).
         live: whether the events come from an agent at work.
+        sample: share of sessions to keep, 0.0 to 1.0; None for the configured sampler when live, and for all offline.
         ledger: remembers what was acknowledged, to resume an interrupted export.
         transport: a destination of your own instead of the configured one.
         on_progress: called by the sender's threads with the state of the delivery.
@@ -80,6 +83,7 @@ class Bridge:
         *,
         ahead: Ahead | None = None,
         live: bool = False,
+        sample: float | None = None,
         ledger: Ledger | None = None,
         transport: Transport | None = None,
         on_progress: Callable[[Progress], None] | None = None,
@@ -89,21 +93,27 @@ class Bridge:
         if config is not None and options:
             raise ConfigError(f"give a config or options, not both (found option {min(options)!r})")
         self.config = resolve(**options) if config is None else config
-        resource = detect_resource(self.config.service_name, dict(self.config.resource_attributes))
+        resource = resource_of(self.config)
         mapping = msgspec.structs.replace(
             self.config.mapping, service_name=str(resource.get("service.name") or "unknown_service")
         )
-        self._road = Road(mapping, ahead, self.config.sample_ratio)
+        if sample is None:
+            sample = _ratio(self.config) if live or "sampler" in options else 1.0
+        self._road = Road(mapping, ahead, sample)
         self._ledger = ledger
+        self._resumes = ledger is not None and len(ledger) > 0
         self._on_span = on_span
         self._undecodable = 0
         self._sampled = 0
         self._finished = False
+        destination = open_transport(self.config) if transport is None else transport
+        self._disabled = destination is None
+        patience_s = math.inf if live else self.config.give_up_after_s
         self._sender = Sender(
-            open_transport(self.config) if transport is None else transport,
+            destination or Nowhere(),
             timeout_s=self.config.timeout_s,
-            give_up_after_s=math.inf if live else self.config.give_up_after_s,
-            misconfigured_give_up_after_s=math.inf if live else self.config.give_up_after_s,
+            give_up_after_s=patience_s,
+            misconfigured_give_up_after_s=patience_s,
             on_acknowledged=self._acknowledged if ledger else None,
             on_progress=on_progress,
         )
@@ -121,7 +131,7 @@ class Bridge:
             if isinstance(event, Undecodable):
                 self._undecodable += 1
             else:
-                self._deliver(self._road.feed(event))  # type: ignore[arg-type]  # a Struct is an AgentEvent here
+                self._deliver(self._road.feed(event))
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Waits until every span finished so far is settled. Loops that are open stay open.
@@ -189,7 +199,7 @@ class Bridge:
         """Returns the state of the delivery: counts, and what keeps spans from getting through."""
         return self._sender.progress()
 
-    def __enter__(self) -> Bridge:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
@@ -200,6 +210,9 @@ class Bridge:
 
     def _deliver(self, spans: Iterable[Span]) -> None:
         for span in self._unsent(spans):
+            if self._disabled:
+                self._sender.drop(DISABLED, 1)
+                continue
             if self._on_span is not None:
                 self._on_span(span)
             if self._pump is not None:
@@ -212,7 +225,7 @@ class Bridge:
 
     def _unsent(self, spans: Iterable[Span]) -> Iterator[Span]:
         """Leaves out what an earlier, interrupted run saw acknowledged."""
-        if self._ledger is None or not self._ledger.resumes:
+        if self._ledger is None or not self._resumes:
             yield from spans
             return
         found = list(spans)
@@ -226,6 +239,11 @@ class Bridge:
     def _acknowledged(self, batch: Batch) -> None:
         if self._ledger is not None:
             self._ledger.acknowledge(batch.keys)
+
+
+def _ratio(config: Config) -> float:
+    sampler = config.sampler
+    return sampler if isinstance(sampler, float | int) else 0.0 if sampler == "always_off" else 1.0
 
 
 def _decode(given: Mapping[str, Any] | str | bytes) -> AgentEvent | Undecodable:

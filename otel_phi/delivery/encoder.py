@@ -184,7 +184,7 @@ class _AttributeWriter:
                 left_out += 1
         return left_out
 
-    def _fresh(self, key: str, value: AttributeValue) -> bytes | None:
+    def _fresh(self, key: object, value: AttributeValue) -> bytes | None:
         """Writes an attribute not remembered; None if OTLP has no word for its value, or its key is no text."""
         if not isinstance(key, str):
             return None

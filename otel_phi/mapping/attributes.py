@@ -29,8 +29,8 @@ def table(max_bytes: int, pairs: Iterable[Pair]) -> Attributes:
     """Returns the pairs that have a value, strings cut to `max_bytes`."""
     surely_short = max_bytes >> 2  # a character has four bytes at most
     return tuple(
-        [  # type: ignore[misc]  # what is None is left out just here
-            (pair[0], cut(value, max_bytes)) if value.__class__ is str and len(value) > surely_short else pair
+        [
+            (pair[0], cut(value, max_bytes)) if value.__class__ is str and len(value) > surely_short else pair  # type: ignore[misc]  # None is left out below
             for pair in pairs
             if (value := pair[1]) is not None
         ]
