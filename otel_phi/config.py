@@ -120,6 +120,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Returns the endpoint without what may be secret, for people."""
         return urls.without_credentials(self.endpoint)
 
+    @property
+    def sample_ratio(self) -> float:
+        """Returns the share of sessions that are kept, from 0.0 to 1.0."""
+        match self.sampler:
+            case "always_on":
+                return 1.0
+            case "always_off":
+                return 0.0
+            case share:
+                return float(share)
+
     def __repr__(self) -> str:
         names = "a callable" if callable(self.headers) else f"names {sorted(self.headers)}"
         return f"Config({self.display_endpoint!r}, {self.protocol!r}, headers={names}, profile={self.profile!r}, ...)"

@@ -56,6 +56,7 @@ class Ledger:
 
     Attributes:
         broken: why nothing is remembered, None while it works.
+        resumes: an interrupted run left something behind.
     """
 
     def __init__(self, state_dir: Path, name: str) -> None:
@@ -69,6 +70,7 @@ class Ledger:
             self._connection = _connected(self._path)
         except (OSError, sqlite3.Error) as error:
             self._break(error)
+        self.resumes = len(self) > 0
 
     def __len__(self) -> int:
         """Returns how many spans an earlier run, or this one, acknowledged."""

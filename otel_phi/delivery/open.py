@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from otel_phi.delivery.resource import Resource, detect_resource
-from otel_phi.delivery.transport import Transport
+from otel_phi.delivery.transport import Nowhere, Transport
 from otel_phi.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,11 +15,8 @@ if TYPE_CHECKING:
 _OURS = {"otlp": None, "otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
 
 
-def open_transport(config: Config) -> Transport | None:
-    """Makes the transport.
-
-    Returns:
-        The transport, or None where nothing is to leave: `OTEL_SDK_DISABLED=true` or the exporter `none`.
+def open_transport(config: Config) -> Transport:
+    """Makes the transport; one that discards all where nothing is to leave.
 
     Raises:
         ConfigError: a file, header or exporter cannot be used.
@@ -29,7 +26,7 @@ def open_transport(config: Config) -> Transport | None:
 
         return FileTransport(config.file)
     if config.disabled or config.exporter == "none":
-        return None
+        return Nowhere("sdk_disabled" if config.disabled else "exporter_none")
     if isinstance(config.exporter, str) and config.exporter in _OURS:
         return _otlp(config, _OURS[config.exporter] or config.protocol)
     from otel_phi.delivery.sdk_exporter import SdkTransport, load_exporter

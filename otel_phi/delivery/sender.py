@@ -25,7 +25,7 @@ from otel_phi.delivery.batch import Batch
 from otel_phi.delivery.decode import decode_spans
 from otel_phi.delivery.patience import GIVE_UP_AFTER_S, MISCONFIGURED_GIVE_UP_AFTER_S, Patience
 from otel_phi.delivery.stats import DeadLetter, Progress, Stats
-from otel_phi.delivery.transport import Accepted, Misconfigured, Refused, Reply, Retry, TooLarge, Transport
+from otel_phi.delivery.transport import Accepted, Discarded, Misconfigured, Refused, Reply, Retry, TooLarge, Transport
 from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -123,10 +123,7 @@ class Sender:
     def drop(self, reason: str, count: int) -> None:
         """Counts spans left out on purpose before they became a batch."""
         with self._changed:
-            dropped = dict(self._stats.dropped)
-            dropped[reason] = dropped.get(reason, 0) + count
-            accepted = self._stats.accepted + count
-            self._stats = msgspec.structs.replace(self._stats, accepted=accepted, dropped=tuple(dropped.items()))
+            self._discard(reason, count, accepted=count)
 
     def stats(self) -> Stats:
         """Returns the counts as they stand."""
@@ -218,6 +215,8 @@ class Sender:
                 self._keep(batch, started, reason, misconfigured=True)
             case TooLarge(reason) | Refused(reason):
                 self._isolate(batch, started, reason)
+            case Discarded(reason):
+                self._discard(reason, batch.count, queued=-batch.count)
         self._call(self._on_progress, self.progress())
 
     def _acknowledge(self, batch: Batch, reply: Accepted, started: float) -> None:
@@ -264,6 +263,11 @@ class Sender:
             said = f"{LONE_REFUSALS} spans in a row were refused, which points to the destination's settings: {reason}"
             self._wait(started, said, told_s=None, misconfigured=True)
 
+    def _discard(self, reason: str, count: int, **changes: int) -> None:
+        dropped = dict(self._stats.dropped)
+        dropped[reason] = dropped.get(reason, 0) + count
+        self._count(tuple(dropped.items()), **changes)
+
     def _bury(self) -> None:
         """Makes dead letters of the suspects."""
         suspects, self._suspects = self._suspects, []
@@ -273,10 +277,11 @@ class Sender:
             self._count(dead=1, queued=-1)
             self._call(self._on_dead, letter)
 
-    def _count(self, **changes: int) -> None:
+    def _count(self, dropped: tuple[tuple[str, int], ...] | None = None, **changes: int) -> None:
         """Changes the counts in one assignment, so that they balance whenever someone looks."""
         counts = {name: getattr(self._stats, name) + change for name, change in changes.items()}
-        self._stats = msgspec.structs.replace(self._stats, **counts)
+        now_dropped = self._stats.dropped if dropped is None else dropped
+        self._stats = msgspec.structs.replace(self._stats, dropped=now_dropped, **counts)
 
     def _call(self, callback: Callable[[_T], None] | None, value: _T) -> None:
         if callback is None:

@@ -1,4 +1,4 @@
-"""The one door between the sender and a destination: send bytes, get one of five replies."""
+"""The one door between the sender and a destination: send bytes, get one of six replies."""
 
 from __future__ import annotations
 
@@ -49,7 +49,13 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
-Reply = Accepted | Retry | TooLarge | Misconfigured | Refused
+class Discarded(msgspec.Struct, frozen=True):
+    """Says that nothing is sent on purpose; `reason` is a word to count by, such as `disabled`."""
+
+    reason: str
+
+
+Reply = Accepted | Retry | TooLarge | Misconfigured | Refused | Discarded
 
 
 class Transport(Protocol):
@@ -72,3 +78,23 @@ class Transport(Protocol):
 
     def close(self, *, whole: bool = True) -> None:
         """Frees what is held. `whole=False` says that spans are missing: half an output file is then discarded."""
+
+
+class Nowhere:
+    """Is the transport of a configuration that sends nothing: every span is counted as dropped.
+
+    Args:
+        reason: the word to count by.
+    """
+
+    max_in_flight = 1
+
+    def __init__(self, reason: str) -> None:
+        self._reply = Discarded(reason)
+
+    def send(self, body: bytes, timeout_s: float) -> Reply:  # noqa: ARG002  # nothing is sent
+        """Discards a request."""
+        return self._reply
+
+    def close(self, *, whole: bool = True) -> None:
+        """Does nothing."""

@@ -62,7 +62,9 @@ def plain_batches(count: int, per_batch: int = 10) -> list[Batch]:
     return list(batches(spans, encoder, encoder.envelope.size_bytes + size * per_batch))
 
 
-_texts = st.text(st.characters(), max_size=40) | st.sampled_from(["\ud800", "a\udfffb", "\ud83d\ude00", "\x00", "é" * 200])
+_texts = st.text(st.characters(), max_size=40) | st.sampled_from(
+    ["\ud800", "a\udfffb", "\ud83d\ude00", "\x00", "é" * 200]
+)
 _ints = st.integers(-(2**80), 2**80)
 _values = (
     _texts | st.booleans() | _ints | st.floats() | st.lists(_texts, max_size=4).map(tuple) | st.lists(_ints).map(tuple)
