@@ -42,6 +42,33 @@ _MAPPING = (
 )
 
 
+_DELIVERY = (
+    click.option("--endpoint", metavar="URL", help="Where to send. [default: http://localhost:4318]"),
+    click.option("--protocol", metavar="NAME", help="http/protobuf or grpc. [default: http/protobuf]"),
+    click.option("--header", "headers", multiple=True, metavar="K=V", callback=pairs, help="Sent along; repeatable."),
+    click.option("--file", metavar="FILE", help="Write OTLP-JSON lines there instead of sending; - is stdout."),
+    click.option("--service-name", metavar="NAME", help="service.name of the resource."),
+    click.option("--sample", "sampler", metavar="RATIO", help="Keep this share of the sessions, 0 to 1, each whole."),
+    click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="For one attempt. [default: 10]"),
+    click.option("--compression", metavar="NAME", help="gzip or none. [default: gzip]"),
+    click.option("--certificate", metavar="FILE", help="CA of the collector, PEM."),
+    click.option("--client-certificate", metavar="FILE", help="For mTLS, PEM."),
+    click.option("--client-key", metavar="FILE", help="For mTLS, PEM."),
+    click.option("--insecure", is_flag=True, default=None, help="Send credentials over plain http all the same."),
+    click.option(
+        "--give-up-after", "give_up_after_s", type=float, metavar="SECONDS", help="Without progress. [default: 60]"
+    ),
+    click.option("--trace-url", metavar="TEMPLATE", help="Link to a trace, with {trace_id} where its id goes."),
+)
+
+
+def delivery_flags(command: _Command) -> _Command:
+    """Adds the flags that say where spans go; each arrives as the keyword of `otel_phi.resolve`, None if not given."""
+    for flag in reversed(_DELIVERY):
+        command = flag(command)
+    return command
+
+
 def mapping_flags(command: _Command) -> _Command:
     """Adds the flags that say how spans are made; each arrives as the keyword of `MappingOptions`, None if not given."""
     for flag in reversed(_MAPPING):

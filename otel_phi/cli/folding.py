@@ -1,9 +1,11 @@
 """Long lists of rows to short ones: the first, the last, what failed, and one row that says how many others there were.
 
-Rule: nothing that failed is folded away, and a fold is never shorter than what it hides.
+Rule: the first failures of each kind are shown whole; a fold that hides more of the same kind says how many.
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from otel_phi.cli import words
 from otel_phi.cli.rows import NOTES, Row
@@ -12,6 +14,7 @@ from otel_phi.cli.rows import NOTES, Row
 SHOWN_WHOLE = 10
 _FIRST, _LAST = 3, 3
 _LEAST_HIDDEN = 3
+_ALIKE = 3  # failures that failed alike
 
 
 def fold(rows: list[Row]) -> list[Row]:
@@ -31,8 +34,12 @@ def _below(row: Row) -> Row:
 def _shorten(rows: list[Row]) -> list[Row]:
     shown: list[Row] = []
     hidden: list[Row] = []
+    met: Counter[str] = Counter()
     for place, row in enumerate(rows):
-        if _FIRST <= place < len(rows) - _LAST and not row.loud:
+        failure = ", ".join(sorted(_failures(row)))
+        met[failure] += 1
+        news = bool(failure) and met[failure] <= _ALIKE
+        if _FIRST <= place < len(rows) - _LAST and not news:
             hidden.append(row)
             continue
         shown += [*_folded(hidden), row]
@@ -40,14 +47,18 @@ def _shorten(rows: list[Row]) -> list[Row]:
     return shown
 
 
+def _failures(row: Row) -> set[str]:
+    """Returns the error words of a row and those below it."""
+    own = {row.text.partition(":")[0]} if row.kind == "error" else set()
+    return own.union(*(_failures(under) for under in row.rows))
+
+
 def _folded(hidden: list[Row]) -> list[Row]:
     if len(hidden) < _LEAST_HIDDEN:
         return hidden
-    timed = [row for row in hidden if row.kind not in NOTES]
     kinds = {row.kind for row in hidden}
     noun = hidden[0].kind if len(kinds) == 1 else "row"
-    slowest = max(timed, key=lambda row: row.ended_ns - row.started_ns, default=None)
-    remark = f"slowest {slowest.text}: {words.duration(slowest.ended_ns - slowest.started_ns)}" if slowest else ""
+    failed = [row for row in hidden if _failures(row)]
     counted = [_tokens(row) for row in hidden]
     return [
         Row(
@@ -55,10 +66,26 @@ def _folded(hidden: list[Row]) -> list[Row]:
             f"… {words.many(len(hidden), f'more {noun}')}",
             min(row.started_ns for row in hidden),
             max(row.ended_ns for row in hidden),
-            remark,
+            _slowest(hidden),
             (sum(given for given, _ in counted), sum(made for _, made in counted)),
+            failed=bool(failed),
+            rows=[_failed(failed, len(hidden))] if failed else [],
         )
     ]
+
+
+def _failed(failed: list[Row], of: int) -> Row:
+    kinds = ", ".join(sorted(set().union(*map(_failures, failed))))
+    which = f"all {of}" if len(failed) == of else f"{len(failed)} of them"
+    return Row("error", f"{which} failed like those shown: {kinds}", failed[0].started_ns, failed[0].started_ns)
+
+
+def _slowest(hidden: list[Row]) -> str:
+    timed = [row for row in hidden if row.kind not in NOTES]
+    if not timed:
+        return ""
+    slowest = max(timed, key=lambda row: row.ended_ns - row.started_ns)
+    return f"slowest {slowest.text}: {words.duration(slowest.ended_ns - slowest.started_ns)}"
 
 
 def _tokens(row: Row) -> tuple[int, int]:

@@ -11,13 +11,15 @@ from typing import Any
 
 import click
 
+from otel_phi.cli.demo import demo
+from otel_phi.cli.export import export
+from otel_phi.cli.outcome import BROKEN, GAVE_UP, USAGE
+from otel_phi.cli.pipe import pipe
 from otel_phi.cli.screen import say
 from otel_phi.cli.show import show
 from otel_phi.errors import DeliveryError, OtelPhiError
 from otel_phi.sources.stored import NothingHere
 from otel_phi.version import __version__
-
-BROKEN, USAGE, REJECTED, GAVE_UP = 1, 2, 3, 4
 
 
 class Commands(click.Group):
@@ -57,4 +59,5 @@ def main() -> None:
     """
 
 
-main.add_command(show)
+for _command in (demo, show, export, pipe):
+    main.add_command(_command)

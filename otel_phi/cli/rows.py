@@ -35,8 +35,3 @@ class Row(msgspec.Struct):
     tokens: tuple[int, int] = (0, 0)
     failed: bool = False
     rows: list[Row] = []
-
-    @property
-    def loud(self) -> bool:
-        """Whether it may not be folded away: it, or something below it, went wrong."""
-        return self.failed or self.kind == "error" or any(row.loud for row in self.rows)

@@ -7,11 +7,14 @@ Rule 2: memory is a few numbers a session, and a word for each loop that is open
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Span, SpanEvent
 from otel_phi.tree import session_of
+
+# A pipe can live for months. Past this the session met first is forgotten, and counted.
+MAX_SESSIONS = 10_000
 
 
 class Totals:
@@ -113,22 +116,29 @@ class Totals:
 
 
 class Sessions:
-    """Adds up spans session by session, in order of appearance."""
+    """Adds up spans session by session.
+
+    Attributes:
+        forgotten: sessions of which only the number is kept.
+    """
 
     def __init__(self) -> None:
         self._by_id: dict[str, Totals] = {}
+        self.forgotten = 0
 
-    def add(self, spans: Iterable[Span]) -> None:
-        """Adds spans."""
-        for span in spans:
-            session = session_of(span)
-            totals = self._by_id.get(session)
-            if totals is None:
-                totals = self._by_id[session] = Totals(session)
-            totals.add(span)
+    def add(self, span: Span) -> None:
+        """Adds a span."""
+        session = session_of(span)
+        totals = self._by_id.get(session)
+        if totals is None:
+            if len(self._by_id) >= MAX_SESSIONS:
+                del self._by_id[next(iter(self._by_id))]
+                self.forgotten += 1
+            totals = self._by_id[session] = Totals(session)
+        totals.add(span)
 
     def all(self) -> list[Totals]:
-        """Returns the totals of every session met, earliest first."""
+        """Returns the totals of the sessions kept, earliest first."""
         return sorted(self._by_id.values(), key=lambda totals: (totals.started_ns, totals.session_id))
 
 

@@ -1,0 +1,131 @@
+"""`otel-phi export`: stored sessions to a collector or a file; blocks, retries, and can be run again to resume."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from otel_phi.cli import outcome, screen, words
+from otel_phi.cli.complaints import Complaints
+from otel_phi.cli.flags import delivery_flags, mapping_flags
+from otel_phi.cli.progress import ExportProgress
+from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.cli.table import session_objects, table
+from otel_phi.cli.totals import Sessions
+from otel_phi.errors import DeliveryError
+from otel_phi.recorder.references import ahead_of
+from otel_phi.sources.stored import Stored
+
+if TYPE_CHECKING:
+    from otel_phi.bridge import Bridge
+    from otel_phi.config import Config
+    from otel_phi.delivery.ledger import Ledger
+
+
+@click.command(short_help="Send stored sessions to a collector, or write them as OTLP-JSON.")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@delivery_flags
+@click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
+@click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
+@mapping_flags
+def export(paths: tuple[Path, ...], final: bool, as_json: bool, **flags: Any) -> None:
+    r"""Send stored sessions to an OpenTelemetry collector and print their trace ids.
+
+    PATH is phi-core's event log, a file of AgentEvent lines, or a folder of them; gzipped or not. A folder is read as one
+    stream. Loops that are still open in a file written to in the last 10 minutes are held back.
+
+    \b
+    otel-phi export run.jsonl
+    otel-phi export logs/ --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
+    otel-phi export run.jsonl --trace-url 'http://localhost:16686/trace/{trace_id}'
+    otel-phi export run.jsonl --file - | gzip > run.otlp.jsonl.gz
+
+    The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
+    were rejected, 4 gave up; run the same command again to send the rest.
+    """
+    flags["sampler"] = flags["sampler"] or "always_on"  # OTEL_TRACES_SAMPLER is for agents at work
+    config = configured(flags)
+    silence = sends_nothing(config)
+    if silence is not None:
+        screen.say(f"otel-phi: {silence}")
+        return
+    complaints = Complaints()
+    stored = Stored(paths, final=final, on_bad_line=complaints)
+    if stored.held_loops:
+        held = words.many(stored.held_loops, "loop")
+        screen.say(f"otel-phi: {held} still open and held back; --final sends what is there, as aborted")
+    sessions = Sessions()
+    bridge = _run(config, stored, sessions)
+    complaints.conclude()
+    _report(bridge, sessions, stored, as_json=as_json)
+
+
+def _run(config: Config, stored: Stored, sessions: Sessions) -> Bridge:
+    """Delivers everything; leaves with an exit code where that cannot be done."""
+    from otel_phi.bridge import Bridge
+
+    ledger = _ledger(config, stored)
+    progress = ExportProgress(stored)
+    try:
+        bridge = Bridge(
+            config,
+            ahead=ahead_of(stored.starts),
+            ledger=ledger,
+            on_progress=progress.note,
+            on_span=sessions.add,
+        )
+        with progress, bridge:
+            bridge.feed(progress.of(stored.events()))
+        if ledger is not None:
+            ledger.finish()
+        return bridge
+    except DeliveryError as error:
+        _gave_up(str(error), ledger)
+    except KeyboardInterrupt:
+        _gave_up("interrupted", ledger)
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _ledger(config: Config, stored: Stored) -> Ledger | None:
+    if config.file is not None:
+        return None  # a file is written anew, whole
+    from otel_phi.delivery.ledger import Ledger, ledger_name
+
+    headers = () if callable(config.headers) else config.headers.items()
+    paths = (str(file.path.resolve()) for file in stored.files)
+    return Ledger(
+        config.state_dir, ledger_name(config.state_dir, config.endpoint, headers, repr(config.mapping), *paths)
+    )
+
+
+def _gave_up(reason: str, ledger: Ledger | None) -> NoReturn:
+    resume = "; nothing was written" if ledger is None else "; run the same command again to send the rest"
+    screen.say(f"otel-phi: {reason}{resume}")
+    sys.exit(outcome.GAVE_UP)
+
+
+def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool) -> None:
+    config, stats = bridge.config, bridge.stats().delivery
+    to_stdout = config.file != "-"
+    if as_json:
+        report = {
+            "sessions": session_objects(sessions.all(), config.trace_url),
+            "accepted": stats.acknowledged,
+            "rejected": stats.rejected,
+            "dead": stats.dead,
+            "dropped": dict(stats.dropped),
+            "held_loops": stored.held_loops,
+            "bad_lines": stored.counts["bad_lines"],
+        }
+        click.echo(screen.json_text(report), err=not to_stdout)
+    else:
+        console = screen.out() if to_stdout else screen.err()
+        screen.print_lines(console, table(sessions.all(), config.trace_url))
+    for line in outcome.sentences(stats, destination(config), bridge.progress().rejection, bridge.dead_letters):
+        screen.say(f"otel-phi: {line}")
+    sys.exit(outcome.exit_code(stats))

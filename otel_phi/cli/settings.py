@@ -1,0 +1,37 @@
+"""Flags to a configuration: heavy imports happen here, not when the command line starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from otel_phi.config import Config
+
+
+def configured(flags: dict[str, Any]) -> Config:
+    """Returns the configuration that flags and environment make.
+
+    Raises:
+        ConfigError: a flag has a value that cannot be; the message holds the fix.
+    """
+    from otel_phi.config import resolve
+
+    return resolve(**flags)
+
+
+def destination(config: Config) -> str:
+    """Returns where spans go, in words."""
+    if config.file is not None:
+        return "stdout" if config.file == "-" else config.file
+    if isinstance(config.exporter, str):
+        return config.display_endpoint if config.exporter.startswith("otlp") else f"exporter {config.exporter}"
+    return type(config.exporter).__name__
+
+
+def sends_nothing(config: Config) -> str | None:
+    """Returns why nothing is to leave, None where it is."""
+    if config.file is not None:
+        return None
+    if config.disabled:
+        return "OTEL_SDK_DISABLED is true: nothing is sent"
+    return "the exporter is 'none': nothing is sent" if config.exporter == "none" else None
