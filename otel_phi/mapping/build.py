@@ -30,6 +30,12 @@ def clamp_time(time_ns: int) -> int:
     return min(max(time_ns, 0), MAX_TIME_NS)
 
 
+def clamp_times(started_ns: int, ended_ns: int) -> tuple[int, int]:
+    """Returns a start and an end that OTLP can carry, at least 1 ns apart; what lay inside still does."""
+    start = clamp_time(started_ns)
+    return start, max(min(ended_ns, MAX_TIME_NS + 1), start + 1)
+
+
 def inside(started_ns: int, ended_ns: int, turn_started_ns: int, turn_ended_ns: int) -> tuple[int, int]:
     """Clamps a chat's or tool's times into its turn, at least 1 ns long."""
     start = min(max(started_ns, turn_started_ns), turn_ended_ns - 1)
@@ -90,7 +96,7 @@ def span(
     ]
     attributes = table(options.max_attribute_bytes, common)
     code, message = status(error)
-    start = clamp_time(frame.times[0])
+    start, end = clamp_times(*frame.times)
     return Span(
         name=frame.title,
         trace_id=frame.place.trace_id,
@@ -98,7 +104,7 @@ def span(
         parent_span_id=frame.parent,
         kind=kind,
         start_ns=start,
-        end_ns=max(clamp_time(frame.times[1]), start + 1),
+        end_ns=end,
         attributes=_with_extras(attributes, options) if options.attributes else attributes,
         events=tuple(events),
         links=links,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import Pair, name, raw_usage, table
-from otel_phi.mapping.build import Frame, clamp_time, inside, span
+from otel_phi.mapping.build import Frame, clamp_times, inside, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import loop_place, spawn_links
@@ -24,7 +24,7 @@ def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
     """Returns the spans of a turn, the turn itself first."""
     loop = loop_place(turn.loop.identity, options)
     place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
-    times = _turn_times(turn)
+    times = clamp_times(turn.started_ns, turn.ended_ns)
     executed = [(tool, *inside(tool.started_ns, tool.ended_ns, *times)) for tool in turn.tools]
     spans = [_turn_span(turn, place, loop.span_id, times, executed, options)]
     if turn.chat is not None:
@@ -36,11 +36,6 @@ def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
             if tool.outcome != "not_executed"
         ]
     return spans
-
-
-def _turn_times(turn: TurnClosed) -> tuple[int, int]:
-    start = clamp_time(turn.started_ns)
-    return start, max(clamp_time(turn.ended_ns), start + 1)
 
 
 def _common(turn: TurnClosed, *, inferred: bool) -> list[Pair]:

@@ -41,9 +41,11 @@ class _AnyLogLine(msgspec.Struct, frozen=True):
 
 
 def _from_wire(kind: type[Any], value: Any) -> Any:
-    if kind is Instant and isinstance(value, str):
-        return parse_time(value)
-    raise NotImplementedError(kind)
+    if kind is not Instant:
+        raise NotImplementedError(kind)
+    if not isinstance(value, str):
+        raise ValueError("not an RFC 3339 time")  # msgspec makes it a ValidationError
+    return parse_time(value)
 
 
 def _to_wire(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""The claims otel-phi makes, each a test."""
