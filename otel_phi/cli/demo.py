@@ -15,6 +15,7 @@ from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
 
 STREAM = Path(__file__).parents[1] / "demo.jsonl"
+_TRACE_URL = "http://localhost:16686/trace/{trace_id}"
 _JAEGER = "docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger"
 
 
@@ -32,10 +33,9 @@ def demo() -> None:
     for line in (
         "",
         f"{words.many(len(arrived), 'span')} arrived as OTLP/HTTP at {endpoint}, a receiver in this process.",
-        "With a collector of your own, at localhost:4318 or wherever --endpoint says:",
-        f"  otel-phi export {stream}",
-        "Without one, this is Jaeger; the trace is then at http://localhost:16686",
+        "Next, send it to a collector of your own; this is one, with a page at http://localhost:16686:",
         f"  {_JAEGER}",
+        f"  otel-phi export {stream} --trace-url '{_TRACE_URL}'",
     ):
         screen.say(line)
 
@@ -54,6 +54,7 @@ def _send() -> tuple[str, tuple[Span, ...]]:
             exporter="otlp",
             sampler="always_on",
             profile="generic",
+            service_name="otel-phi-demo",
             give_up_after_s=5.0,
         )
         config = msgspec.structs.replace(config, headers={}, proxy=None, disabled=False)

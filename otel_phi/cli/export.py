@@ -25,23 +25,26 @@ if TYPE_CHECKING:
     from otel_phi.delivery.ledger import Ledger
 
 
-@click.command(short_help="Send stored sessions to a collector, or write them as OTLP-JSON.")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+_EXAMPLES = """\b
+Examples:
+  otel-phi export run.jsonl
+  otel-phi export logs/ --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
+  otel-phi export run.jsonl --trace-url 'http://localhost:16686/trace/{trace_id}'
+  otel-phi export run.jsonl --file - | gzip > run.otlp.jsonl.gz
+"""
+
+
+@click.command(short_help="Send stored sessions to a collector, or write them as OTLP-JSON.", epilog=_EXAMPLES)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @delivery_flags
 @click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
 @click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
 @mapping_flags
 def export(paths: tuple[Path, ...], final: bool, as_json: bool, **flags: Any) -> None:
-    r"""Send stored sessions to an OpenTelemetry collector and print their trace ids.
+    """Send stored sessions to an OpenTelemetry collector and print their trace ids.
 
     PATH is phi-core's event log, a file of AgentEvent lines, or a folder of them; gzipped or not. A folder is read as one
     stream. Loops that are still open in a file written to in the last 10 minutes are held back.
-
-    \b
-    otel-phi export run.jsonl
-    otel-phi export logs/ --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
-    otel-phi export run.jsonl --trace-url 'http://localhost:16686/trace/{trace_id}'
-    otel-phi export run.jsonl --file - | gzip > run.otlp.jsonl.gz
 
     The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
     were rejected, 4 gave up; run the same command again to send the rest.
@@ -83,7 +86,7 @@ def _run(config: Config, stored: Stored, sessions: Sessions) -> Bridge:
             ledger.finish()
         return bridge
     except DeliveryError as error:
-        _gave_up(str(error), ledger)
+        _gave_up(f"{error}{outcome.advice(str(error), config)}", ledger)
     except KeyboardInterrupt:
         _gave_up("interrupted", ledger)
     finally:

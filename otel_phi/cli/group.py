@@ -44,18 +44,23 @@ def _leave(error: Exception, code: int) -> None:
     sys.exit(code)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EXAMPLES = """\b
+Examples:
+  otel-phi demo                    see it work, without a collector
+  otel-phi show run.jsonl          look at a session here, send nothing
+  otel-phi export run.jsonl        send it to the collector at localhost:4318
+"""
+
+
+@click.group(
+    cls=Commands, epilog=_EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="otel-phi", message="%(prog)s %(version)s")
 def main() -> None:
-    r"""Turns the work of an AI agent into OpenTelemetry traces.
+    """Turns the work of an AI agent into OpenTelemetry traces.
 
     A session becomes a trace: its loops, turns, model calls and tools become spans. Reads phi-core's event logs and
     AgentEvent lines; sends OTLP to any collector.
-
-    \b
-    otel-phi demo                    see it work, without a collector
-    otel-phi show run.jsonl          look at a session here, send nothing
-    otel-phi export run.jsonl        send it to the collector at localhost:4318
     """
 
 

@@ -22,7 +22,7 @@ _LONGEST_S = 5.0
 
 
 class Intake:
-    """Reads a descriptor; has the `read1` of a binary stream.
+    """Reads a descriptor; has the `read` of a binary stream.
 
     Args:
         source: descriptor to read from.
@@ -38,7 +38,7 @@ class Intake:
         self._until: float | None = None
         self.ended_by = ""
 
-    def read1(self, _size: int = -1, /) -> bytes:
+    def read(self, _size: int = -1, /) -> bytes:
         """Returns what has come, empty at the end."""
         if self.ended_by or not self._wait():
             self.ended_by = self.ended_by or "signal"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 from otel_phi.cli import words
 
 if TYPE_CHECKING:
+    from otel_phi.config import Config
     from otel_phi.delivery.stats import DeadLetter, Stats
 
 # 1: the machine failed, such as a full disk; 2: usage, as click has it.
@@ -26,9 +28,24 @@ def exit_code(stats: Stats) -> int:
     return REJECTED if stats.rejected or stats.dead or lost else DELIVERED
 
 
+def advice(trouble: str, config: Config) -> str:
+    """Returns where the trouble is and what to do about it; "" where its own words say so."""
+    if config.file is not None:
+        return ""
+    where = config.display_endpoint
+    root = urlunsplit(urlsplit(where)._replace(path="", query="", fragment=""))
+    if "refused" in trouble or "getaddrinfo" in trouble or ("name" in trouble.lower() and "resol" in trouble):
+        return f"; is a collector running at {root}? name another with --endpoint"
+    if "404" in trouble or "UNIMPLEMENTED" in trouble:
+        return f"; {where} does not take traces: collectors usually do at http://HOST:4318, give that as --endpoint"
+    if "401" in trouble or "403" in trouble or "UNAUTHENTICATED" in trouble:
+        return f"; {where} wants credentials: give them as --header KEY=VALUE"
+    return f"; the endpoint is {where}"
+
+
 def sentences(stats: Stats, target: str, rejection: str, letters: Iterable[DeadLetter]) -> Iterator[str]:
     """Yields what is to be said of a delivery, one line each."""
-    yield f"{words.many(stats.acknowledged, 'span')} accepted by {target}"
+    yield f"{words.many(stats.acknowledged, 'span')} {target}"
     for reason, number in stats.dropped:
         yield f"{words.many(number, 'span')} {_REASONS.get(reason, reason)}"
     if stats.rejected:

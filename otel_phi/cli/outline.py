@@ -69,8 +69,12 @@ def _session(session_id: str, spans: list[Span], names: Names) -> Session:
     loops = sorted((span for _, span in walked if kind(span) == "loop"), key=lambda loop: (loop.start_ns, loop.span_id))
     numbers = {(loop.trace_id, loop.span_id): number for number, loop in enumerate(loops, 1)}
     tops = [(span, _row(span, trace, numbers, names)) for trace, span in walked if _stands_alone(span, trace)]
-    agents = {str(span.get(s.AGENT_NAME)) for span in spans} - {"None", "unknown_service"}
-    return Session(totals, min(agents, default=""), _under_groups(tops))
+    return Session(totals, _agent(spans), _under_groups(tops))
+
+
+def _agent(spans: list[Span]) -> str:
+    names = {str(span.get(s.AGENT_NAME) or "") for span in spans}
+    return min((name for name in names if not name.startswith("unknown_service")), default="")
 
 
 def _stands_alone(span: Span, trace: Trace) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -25,20 +25,23 @@ if TYPE_CHECKING:
     from otel_phi.delivery.stats import Progress
 
 
-@click.command(short_help="Export the events that an agent writes to stdin, live.")
+_EXAMPLES = """\b
+Examples:
+  my-agent | otel-phi pipe
+  my-agent | otel-phi pipe --tee --service-name my-agent | my-ui
+  curl -N http://localhost:8080/events | otel-phi pipe --endpoint https://collector:4318
+"""
+
+
+@click.command(short_help="Export the events that an agent writes to stdin, live.", epilog=_EXAMPLES)
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
 @mapping_flags
 def pipe(tee: bool, **flags: Any) -> None:
-    r"""Export an agent's events as they happen: AgentEvent lines, or server-sent events, on standard input.
+    """Export an agent's events as they happen: AgentEvent lines, or server-sent events, on standard input.
 
     Spans leave as they close; the agent never waits for the collector. Ends with the input, with the reader of --tee, or
     with Ctrl-C; what is still open then leaves as aborted, and a summary goes to stderr.
-
-    \b
-    my-agent | otel-phi pipe
-    my-agent | otel-phi pipe --tee --service-name my-agent | my-ui
-    curl -N http://localhost:8080/events | otel-phi pipe --endpoint https://collector:4318
 
     TRACEPARENT in the environment becomes a link from the session's first loop. Exit code: 0 all accepted, 2 usage, 3
     some spans were rejected or lost, 4 the collector could not be reached.
@@ -63,12 +66,12 @@ def _run(config: Config, *, tee: bool) -> int:
     failure = ""
     with stop_signals() as stop:
         intake = Intake(sys.stdin.fileno(), sys.stdout.fileno() if tee else None, stop)
-        reader = EventReader("stdin", deltas=False, on_bad_line=complaints)
-        bridge.feed(reader.read(read_lines(cast("BinaryIO", intake))))
+        reader = EventReader("stdin", for_spans=True, on_bad_line=complaints)
+        bridge.feed(reader.read(read_lines(intake)))
     try:
         bridge.finish()
     except DeliveryError as error:
-        failure = str(error)
+        failure = f"{error}{outcome.advice(str(error), config)}"
     except KeyboardInterrupt:
         failure = "interrupted while the last spans were under way"
     complaints.conclude()

@@ -20,12 +20,11 @@ def configured(flags: dict[str, Any]) -> Config:
 
 
 def destination(config: Config) -> str:
-    """Returns where spans go, in words."""
+    """Returns where spans went, in words."""
     if config.file is not None:
-        return "stdout" if config.file == "-" else config.file
-    if isinstance(config.exporter, str):
-        return config.display_endpoint if config.exporter.startswith("otlp") else f"exporter {config.exporter}"
-    return type(config.exporter).__name__
+        return f"written to {'stdout' if config.file == '-' else config.file}"
+    exporter = str(config.exporter)
+    return f"accepted by {config.display_endpoint if exporter.startswith('otlp') else f'exporter {exporter}'}"
 
 
 def sends_nothing(config: Config) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 import msgspec
@@ -17,6 +17,8 @@ from otel_phi.cli.folding import fold
 from otel_phi.cli.headline import headline
 from otel_phi.cli.objects import span_object
 from otel_phi.cli.outline import Session, outline
+from otel_phi.cli.table import table
+from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import ahead_of
@@ -24,9 +26,20 @@ from otel_phi.road import spans
 from otel_phi.sources.stored import Stored
 from otel_phi.tree import session_of
 
+# Nobody reads a hundred trees; the table says which one to look at.
+SHOWN_AS_TREES = 12
 
-@click.command(short_help="Show sessions as trees in the terminal; sends nothing.")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+_EXAMPLES = """\b
+Examples:
+  otel-phi show run.jsonl
+  otel-phi show logs/ --session 76676b69 --all
+  otel-phi show run.jsonl --json | jq '.[] | select(.status == "ERROR") | .name'
+"""
+
+
+@click.command(short_help="Show sessions as trees in the terminal; sends nothing.", epilog=_EXAMPLES)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option("--session", "session_prefix", metavar="ID", help="Only the sessions whose id begins with this.")
 @click.option("--all", "whole", is_flag=True, help="Fold nothing: every turn and tool of a long session.")
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
@@ -40,15 +53,10 @@ def show(
     picture: Path | None,
     **mapping: Any,
 ) -> None:
-    r"""Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
+    """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
 
     PATH is phi-core's event log, a file of AgentEvent lines, or a folder of them; gzipped or not. Long sessions are
     folded; what failed is always shown. A loop that has not ended is shown as aborted.
-
-    \b
-    otel-phi show run.jsonl
-    otel-phi show logs/ --session 76676b69 --all
-    otel-phi show run.jsonl --json | jq '.[] | select(.status == "ERROR") | .name'
 
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
@@ -75,14 +83,20 @@ def _spans(paths: tuple[Path, ...], options: MappingOptions) -> Iterator[Span]:
     return spans(stored.events(), options, ahead=ahead_of(stored.starts))
 
 
-def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> None:
+def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> NoReturn:
     what = f"no session whose id begins with {session_prefix!r}" if session_prefix else "no loop has begun"
-    raise click.UsageError(f"{', '.join(map(str, paths))}: {what}")
+    raise SourceError(f"{', '.join(map(str, paths))}: {what}")
 
 
 def draw(found: list[Span], width: int, *, whole: bool = False) -> Iterator[Text]:
-    """Yields the lines of some spans' sessions, an empty one between two."""
-    for number, session in enumerate(outline(found)):
+    """Yields the lines of some spans' sessions: trees with an empty line between two, or a table of very many."""
+    sessions = outline(found)
+    if len(sessions) > SHOWN_AS_TREES and not whole:
+        yield from table([session.totals for session in sessions], None)
+        yield Text("")
+        yield Text(f"{len(sessions)} sessions: --session ID shows one of them as a tree, --all shows all", style="dim")
+        return
+    for number, session in enumerate(sessions):
         if number:
             yield Text("")
         yield from _session(session, width, whole=whole)
