@@ -132,6 +132,8 @@ def times(spans: list[Span]) -> Iterator[str]:
     for span in spans:
         if not 0 <= span.start_ns < span.end_ns < 2**63:
             yield f"{span.name} lasts from {span.start_ns} to {span.end_ns}"
+        if {type(time) for time in (span.start_ns, span.end_ns, *(event.time_ns for event in span.events))} != {int}:
+            yield f"a time of {span.name} is no plain int"
         if role(span) == "root" and span.end_ns != span.start_ns + 1:
             yield "a root that is no marker"
         for event in span.events:

@@ -26,20 +26,20 @@ _OPENINFERENCE = {
 
 
 def clamp_time(time_ns: int) -> int:
-    """Returns a time that OTLP can carry."""
-    return min(max(time_ns, 0), MAX_TIME_NS)
+    """Returns a time that OTLP can carry, as a plain `int`: an encoder need not know our `Instant`."""
+    return int(min(max(time_ns, 0), MAX_TIME_NS))
 
 
 def clamp_times(started_ns: int, ended_ns: int) -> tuple[int, int]:
     """Returns a start and an end that OTLP can carry, at least 1 ns apart; what lay inside still does."""
     start = clamp_time(started_ns)
-    return start, max(min(ended_ns, MAX_TIME_NS + 1), start + 1)
+    return start, int(max(min(ended_ns, MAX_TIME_NS + 1), start + 1))
 
 
 def inside(started_ns: int, ended_ns: int, turn_started_ns: int, turn_ended_ns: int) -> tuple[int, int]:
     """Clamps a chat's or tool's times into its turn, at least 1 ns long."""
-    start = min(max(started_ns, turn_started_ns), turn_ended_ns - 1)
-    return start, min(max(ended_ns, start + 1), turn_ended_ns)
+    start = int(min(max(started_ns, turn_started_ns), turn_ended_ns - 1))
+    return start, int(min(max(ended_ns, start + 1), turn_ended_ns))
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):

@@ -2,7 +2,8 @@
 
 Rule 1: of a turn there is one request and one answer, the first of each.
 Rule 2: tool starts, ends and result messages of one call id are matched first in, first out.
-Rule 3: a tool starts when the model's answer or the last tool result seen before it was there, and ends with its result.
+Rule 3: a tool starts when the model's answer or the last tool result seen before it was there, never before the request,
+        and ends with its result.
 Rule 4: a result whose tool was never executed is kept as an answer without execution.
 """
 
@@ -167,8 +168,10 @@ class OpenTurn:
         if len(self.tools) >= MAX_TOOLS:
             self.dropped_tools += 1
             return None
-        at = self.mark_ns if self.mark_ns is not None else self.request_ns
-        tool = OpenTool(call_id, name, self.started_ns if at is None else at, inferred=self.mark_ns is None)
+        # Message times are floored to the millisecond: the answer can seem older than the request it answers.
+        known = [at for at in (self.mark_ns, self.request_ns) if at is not None]
+        at = max(known, default=self.started_ns)
+        tool = OpenTool(call_id, name, at, inferred=self.mark_ns is None)
         self.tools.append(tool)
         return tool
 
