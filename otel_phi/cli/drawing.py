@@ -28,7 +28,7 @@ _STYLES: dict[Kind, str] = {
     "link": "green",
     "idle": "dim italic",
 }
-_BAR_STYLES: dict[Kind, str] = {"loop": "white", "group": "white", "turn": "bright_black", "fold": "bright_black"}
+_BAR_STYLES: dict[Kind, str] = {"loop": "", "group": "", "turn": "dim", "fold": "dim"}
 _FIELD = 2  # columns between two fields
 _DURATION = 7  # `59.9 s`, `312 ms`, `4m 32s`, `640 µs`
 _OFFSET_FROM = 100  # terminals this wide get a column with the start of each row
@@ -90,7 +90,7 @@ def _headline(fields: Columns, axis: Axis) -> Text:
 
 
 def _line(row: Row, guides: str, fields: Columns, axis: Axis, zero: int) -> Text:
-    line = Text(guides, style="bright_black", end="")
+    line = Text().append(guides, style="dim")
     line.append_text(_label(row, max(fields.label - cell_len(guides), 4)))
     gap = " " * _FIELD
     if fields.tokens:
@@ -99,7 +99,7 @@ def _line(row: Row, guides: str, fields: Columns, axis: Axis, zero: int) -> Text
         line.append(f"{gap}{_offset(row.started_ns - zero):>{fields.offset}}", style="dim")
     line.append(f"{gap}{words.duration(row.ended_ns - row.started_ns):>{fields.duration}}")
     if fields.bar:
-        style = "red" if row.failed else _BAR_STYLES.get(row.kind, _STYLES.get(row.kind, "white"))
+        style = "red" if row.failed else _BAR_STYLES.get(row.kind, _STYLES.get(row.kind, ""))
         line.append(gap)
         line.append(bar(axis.place(row.started_ns), axis.place(row.ended_ns), fields.bar), style=style)
     line.rstrip()
@@ -113,7 +113,7 @@ def _offset(passed_ns: int) -> str:
 def _label(row: Row, width: int) -> Text:
     mark = _FAILED if row.failed else ""
     text = _fit(f"{mark}{row.text}", width)
-    label = Text(text, style="bold red" if row.failed else _STYLES.get(row.kind, ""), end="")
+    label = Text().append(text, style="bold red" if row.failed else _STYLES.get(row.kind, ""))
     room = width - cell_len(text) - 2
     if row.remark and room > 3:
         label.append(f"  {_fit(row.remark, room)}", style="dim")
@@ -127,7 +127,7 @@ def _notes(row: Row, guides: str, width: int) -> Iterator[Text]:
     room = max(width - cell_len(guides) - len(mark), 12)
     parts = textwrap.wrap(row.text, room) if row.kind == "error" else [_fit(row.text, room)]
     for part in parts:
-        line = Text(guides, style="bright_black")
+        line = Text().append(guides, style="dim")
         line.append(mark + part, style=_STYLES[row.kind])
         yield line
         guides, mark = guides.replace(_TEE, _PIPE).replace(_CORNER, _BLANK), " " * len(mark)

@@ -100,7 +100,7 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
     from otel_phi.delivery.ledger import Ledger, ledger_name
 
     headers = () if callable(config.headers) else config.headers.items()
-    paths = (str(file.path.resolve()) for file in stored.files)
+    paths = (str(path.resolve()) for path in stored.files)
     return Ledger(
         config.state_dir, ledger_name(config.state_dir, config.endpoint, headers, repr(config.mapping), *paths)
     )

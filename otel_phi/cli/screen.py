@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 from rich.console import Console
+from rich.style import Style
 from rich.text import Text
 
 from otel_phi.tree import clean
 
 _SVG_ID = "otel-phi"  # rich would hash the content: a picture in git should change only where the trace does
 _SVG_WIDTH = 104
+_BLANKS = re.compile(r"^ +| {2,}")
+_NOTHING = Style(meta={"blank": True})
 # One sign for one sign, so that columns stay columns.
 _ASCII = str.maketrans("├└│━╺╸✗◆…→←·µ", "|`|=--x*~><-u")
 
@@ -70,11 +74,18 @@ def json_text(item: object) -> str:
 
 
 def svg(lines: Iterable[Text], title: str) -> str:
-    """Returns lines as an SVG picture of a terminal."""
+    """Returns lines as an SVG picture of a terminal.
+
+    Stretches of blanks get a style of their own, one that shows nothing: rich then leaves them out and places the text
+    after them by its column, which also those viewers show that squeeze blanks.
+    """
     console = Console(
         file=io.StringIO(), record=True, width=_SVG_WIDTH, force_terminal=True, color_system="truecolor", emoji=False
     )
-    print_lines(console, lines)
+    for line in lines:
+        for blank in _BLANKS.finditer(line.plain):
+            line.stylize(_NOTHING, *blank.span())
+        console.print(line, soft_wrap=True)
     return console.export_svg(title=title, unique_id=_SVG_ID)
 
 

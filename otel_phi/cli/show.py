@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
-import msgspec
 from rich.text import Text
 
 from otel_phi.cli import screen
+from otel_phi.cli.complaints import Complaints
 from otel_phi.cli.drawing import lines
 from otel_phi.cli.flags import mapping_flags
 from otel_phi.cli.folding import fold
@@ -77,10 +77,10 @@ def show(
 
 
 def _spans(paths: tuple[Path, ...], options: MappingOptions) -> Iterator[Span]:
-    stored = Stored(paths, on_bad_line=lambda line: screen.say(f"otel-phi: {line}"))
-    if stored.held_loops:
-        stored.files = tuple(msgspec.structs.replace(file, held=frozenset()) for file in stored.files)
-    return spans(stored.events(), options, ahead=ahead_of(stored.starts))
+    complaints = Complaints()
+    stored = Stored(paths, final=True, on_bad_line=complaints)
+    yield from spans(stored.events(), options, ahead=ahead_of(stored.starts))
+    complaints.conclude()
 
 
 def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> NoReturn:
