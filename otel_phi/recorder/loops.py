@@ -118,7 +118,11 @@ class OpenLoop:
         turn, cut = self.turn_for(event.turn_index)
         if turn is None or turn.request_ns is not None:
             return None
-        turn.request, turn.request_ns = _request(event.payload), time_ns
+        turn.request, turn.request_ns, turn.request_timed = (
+            _request(event.payload),
+            time_ns,
+            event.timestamp is not None,
+        )
         return cut
 
     def turn_ended(self, event: TurnEnd) -> list[TurnClosed] | None:

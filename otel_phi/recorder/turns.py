@@ -99,7 +99,7 @@ class OpenTurn:
         "message_count",
         "repeat",
         "request",
-        "request_ns",
+        "request_ns", "request_timed",
         "results",
         "source_ns",
         "started_ns",
@@ -117,6 +117,7 @@ class OpenTurn:
         self.triggered_by = triggered_by
         self.request: Request | None = None
         self.request_ns: int | None = None
+        self.request_timed = False  # whether `request_ns` is the request's own time
         self.answer: Answer | None = None
         self.answer_ns: int | None = None
         self.mark_ns: int | None = None
@@ -155,7 +156,7 @@ class OpenTurn:
     def tool_ended(self, event: ToolExecutionEnd) -> None:
         """Ends the oldest execution of that call id still open; one never begun is taken as begun unseen."""
         waiting = self._pending.get(event.tool_call_id)
-        tool = waiting.popleft() if waiting else self._new_tool(event.tool_call_id, event.tool_name)
+        tool = waiting.popleft() if waiting else self._new_tool(event.tool_call_id, event.tool_name, seen=False)
         if tool is None:
             return
         tool.ended = True
@@ -164,14 +165,14 @@ class OpenTurn:
         if event.is_error and event.result is not None:
             tool.error_text = first_text(event.result.content, MAX_TEXT)
 
-    def _new_tool(self, call_id: str, name: str) -> OpenTool | None:
+    def _new_tool(self, call_id: str, name: str, *, seen: bool = True) -> OpenTool | None:
         if len(self.tools) >= MAX_TOOLS:
             self.dropped_tools += 1
             return None
         # Message times are floored to the millisecond: the answer can seem older than the request it answers.
         known = [at for at in (self.mark_ns, self.request_ns) if at is not None]
         at = max(known, default=self.started_ns)
-        tool = OpenTool(call_id, name, at, inferred=self.mark_ns is None)
+        tool = OpenTool(call_id, name, at, inferred=self.mark_ns is None or not seen)
         self.tools.append(tool)
         return tool
 
@@ -183,7 +184,7 @@ class OpenTurn:
         if started is None:
             started = self.started_ns if self.compacted_ns is None else self.compacted_ns
         end = self.answer_ns if self.answer_ns is not None else ended_ns
-        inferred = self.request_ns is None or self.answer_ns is None
+        inferred = not self.request_timed or self.answer_ns is None
         compacted = self.compacted_before_call if self.answer else self.compacted_ns is not None
         return Chat(started, end, self.request, self.answer, compacted, inferred)
 

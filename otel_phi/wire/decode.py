@@ -40,7 +40,8 @@ class _AnyLogLine(msgspec.Struct, frozen=True):
     event: Raw
 
 
-def _from_wire(kind: type[Any], value: Any) -> Any:
+def from_wire(kind: type[Any], value: Any) -> Any:
+    """Reads what msgspec does not know: times. For the decoders of this room."""
     if kind is not Instant:
         raise NotImplementedError(kind)
     if not isinstance(value, str):
@@ -54,8 +55,8 @@ def _to_wire(value: Any) -> Any:
     raise NotImplementedError(type(value))
 
 
-_events: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent, dec_hook=_from_wire)
-_log_lines = msgspec.json.Decoder(LogLine, dec_hook=_from_wire)
+_events: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent, dec_hook=from_wire)
+_log_lines = msgspec.json.Decoder(LogLine, dec_hook=from_wire)
 _any_log_lines = msgspec.json.Decoder(_AnyLogLine)
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder(enc_hook=_to_wire)

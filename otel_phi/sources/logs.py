@@ -1,0 +1,107 @@
+"""A file of events as a stream: a first pass over its loops' starts and ends, then its events.
+
+Rule: a loop that is open at the end of a file still written to is at work: it is held back whole, turns included, and with it
+the parallel group it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from otel_phi.sources.files import FileChunks
+from otel_phi.sources.lines import Block, read_lines
+from otel_phi.sources.merge import Stream, lean
+from otel_phi.sources.reader import BadLine, EventReader
+from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, MessageUpdate, ParallelLoopStart
+
+_LOOP_MARKS = (b"AgentStart", b"AgentEnd")
+Opened = tuple[str, int]  # loop id and start, nanoseconds
+
+
+class EventFile(msgspec.Struct, frozen=True):
+    """Is a file of events, as the first pass found it.
+
+    Attributes:
+        path: where it is.
+        starts: its AgentStarts, in order, without what only spans need.
+        unfinished: loops open at its end.
+    """
+
+    path: Path
+    starts: tuple[AgentStart, ...]
+    unfinished: frozenset[Opened]
+
+
+def first_pass(path: Path) -> EventFile:
+    """Reads a file's AgentStarts and AgentEnds."""
+    starts: list[AgentStart] = []
+    open_loops: dict[str, int] = {}
+    for event in EventReader(str(path)).read(_marked(read_lines(FileChunks(path)))):
+        if isinstance(event, AgentStart):
+            starts.append(lean(event))
+            open_loops[event.loop_id] = int(event.timestamp)
+        elif isinstance(event, AgentEnd):
+            open_loops.pop(event.loop_id, None)
+    return EventFile(path, tuple(starts), frozenset(open_loops.items()))
+
+
+def _marked(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Leaves the lines that may open or close a loop."""
+    for block in blocks:
+        lines = [line for line in block.lines if _LOOP_MARKS[0] in line or _LOOP_MARKS[1] in line]
+        if lines:
+            yield Block(block.number, block.offset, lines)
+
+
+class Reading:
+    """Counts what is read of several files.
+
+    Args:
+        on_bad_line: called with each line that is no event.
+        chunk_bytes: how much of a file to read at once.
+    """
+
+    def __init__(self, on_bad_line: Callable[[BadLine], None] | None, chunk_bytes: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.read_bytes = 0
+        self.on_bad_line = on_bad_line
+        self._chunk_bytes = chunk_bytes
+
+    def stream(self, file: EventFile, held: frozenset[Opened]) -> Stream:
+        """Returns the stream of a file, without the loops held back."""
+        first_ns = int(file.starts[0].timestamp) if file.starts else 0
+        return Stream(str(file.path), first_ns, file.starts, lambda: self._events(file.path, held))
+
+    def _events(self, path: Path, held: frozenset[Opened]) -> Iterator[AgentEvent]:
+        reader = EventReader(str(path), for_spans=True, on_bad_line=self.on_bad_line)
+        events = reader.read(self._blocks(path))
+        yield from _without(events, held) if held else events
+        self.counts += reader.counts
+
+    def _blocks(self, path: Path) -> Iterator[Block]:
+        chunks = FileChunks(path, self._chunk_bytes)
+        before = 0
+        for block in read_lines(chunks):
+            self.read_bytes += chunks.read_bytes - before
+            before = chunks.read_bytes
+            yield block
+
+
+def _without(events: Iterator[AgentEvent], held: frozenset[Opened]) -> Iterator[AgentEvent]:
+    """Leaves out the loops held back, and the parallel groups they belong to."""
+    names = {loop_id for loop_id, _ in held}
+    silent: set[str] = set()
+    for event in events:
+        if isinstance(event, AgentStart) and event.loop_id in names:
+            if (event.loop_id, int(event.timestamp)) in held:
+                silent.add(event.loop_id)
+            else:
+                silent.discard(event.loop_id)
+        elif isinstance(event, ParallelLoopStart) and not names.isdisjoint(event.loop_ids):
+            continue
+        if isinstance(event, MessageUpdate) or getattr(event, "loop_id", None) not in silent:
+            yield event
