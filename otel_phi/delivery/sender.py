@@ -249,7 +249,7 @@ class Sender:
     def _isolate(self, batch: Batch, started: float, reason: str) -> None:
         """Halves a batch that was refused; alone, a span is a suspect."""
         if self._all_refused:
-            self._keep(batch, started, reason, misconfigured=True)
+            self._keep(batch, started, _settings(reason), misconfigured=True)
             return
         self._patience.succeeded(started, time.monotonic())  # it answers
         if batch.count > 1:
@@ -260,8 +260,7 @@ class Sender:
             self._all_refused = True
             self._pending.extend(suspect for suspect, _ in self._suspects)
             self._suspects.clear()
-            said = f"{LONE_REFUSALS} spans in a row were refused, which points to the destination's settings: {reason}"
-            self._wait(started, said, told_s=None, misconfigured=True)
+            self._wait(started, _settings(reason), told_s=None, misconfigured=True)
 
     def _discard(self, reason: str, count: int, **changes: int) -> None:
         dropped = dict(self._stats.dropped)
@@ -295,3 +294,7 @@ class Sender:
 def _dead_letter(batch: Batch, reason: str) -> DeadLetter:
     (span,) = decode_spans(batch.body())
     return DeadLetter(span.trace_id, span.span_id, span.name, reason)
+
+
+def _settings(reason: str) -> str:
+    return f"{LONE_REFUSALS} spans in a row were refused, which points to the destination's settings: {reason}"

@@ -100,6 +100,11 @@ class Receiver:
         with self._changed:
             self._script.extend([Answer(**answer)] * times)
 
+    def forget_script(self) -> None:
+        """Forgets scripted answers that were not used: requests are taken again."""
+        with self._changed:
+            self._script.clear()
+
     def wait_for(self, spans: int, timeout_s: float = 5.0) -> tuple[Span, ...]:
         """Waits until so many spans have arrived and returns all.
 
@@ -110,6 +115,17 @@ class Receiver:
             if not self._changed.wait_for(lambda: len(self.spans) >= spans, timeout_s):
                 raise TimeoutError(f"{len(self.spans)} of {spans} spans arrived within {timeout_s:g} s")
             return self.spans
+
+    def wait_for_requests(self, requests: int, timeout_s: float = 5.0) -> list[Request]:
+        """Waits until so many requests have arrived, refused ones too, and returns all.
+
+        Raises:
+            TimeoutError: fewer came in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.requests) >= requests, timeout_s):
+                raise TimeoutError(f"{len(self.requests)} of {requests} requests arrived within {timeout_s:g} s")
+            return list(self.requests)
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes, connection: str) -> Answer:
         """Keeps one request and says how to answer it; the servers call it from their threads."""

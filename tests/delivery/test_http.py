@@ -246,4 +246,3 @@ def test_a_proxy_gets_the_request_with_its_own_credentials(receiver: Receiver) -
     assert receiver.requests[0].path == "http://collector.invalid/v1/traces"
     assert receiver.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
     transport.close()
-
