@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from 3.11 on
 
 
+_OTLP_EXPORTERS: dict[str, Protocol] = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
+
+
 class Options(TypedDict, total=False):
     """Names the keywords of `resolve` with their types; those of `MappingOptions` come on top. None: not given."""
 
@@ -150,7 +153,7 @@ def resolve(**options: Unpack[Options]) -> Config:
     _reject_unknown(given)
     choices = Choices(given, os.environ)
     variable, choose = choices.variable, choices.choose
-    protocol: Protocol = choose("protocol", choices.otlp("PROTOCOL"), values.protocol, "http/protobuf")
+    exporter, protocol = _exporter(choices)
     endpoint, authorization = urls.split_credentials(destination.endpoint(choices, protocol))
     headers = destination.headers(choices, authorization)
     destination.guard_plain_text(endpoint, headers, allowed=destination.insecure(choices))
@@ -164,7 +167,7 @@ def resolve(**options: Unpack[Options]) -> Config:
         gzip=choose("compression", choices.otlp("COMPRESSION"), values.compression, True),
         tls=destination.tls_files(choices),
         proxy=destination.proxy(choices, endpoint),
-        exporter=_exporter(choices),
+        exporter=exporter,
         file=given.get("file"),
         disabled=(choices.value("OTEL_SDK_DISABLED") or "").lower() == "true",
         service_name=service_name,
@@ -203,13 +206,15 @@ def _service_name(choices: Choices) -> str | None:
     return last
 
 
-def _exporter(choices: Choices) -> object:
-    if "exporter" in choices.given:
-        return choices.given["exporter"]
+def _exporter(choices: Choices) -> tuple[object, Protocol]:
+    """Returns exporter and protocol; the exporter packages' names for our own protocols mean `otlp` and that one."""
     names = [name.strip() for name in (choices.value("OTEL_TRACES_EXPORTER") or "").split(",") if name.strip()]
-    if len(names) > 1:
+    exporter = choices.given.get("exporter", names[0] if names else "otlp")
+    if len(names) > 1 and "exporter" not in choices.given:
         report("OTEL_TRACES_EXPORTER", f"one exporter at a time: {names[0]!r} is used")
-    return names[0] if names else "otlp"
+    if isinstance(exporter, str) and exporter in _OTLP_EXPORTERS:
+        return "otlp", _OTLP_EXPORTERS[exporter]
+    return exporter, choices.choose("protocol", choices.otlp("PROTOCOL"), values.protocol, "http/protobuf")
 
 
 def _sampler(choices: Choices) -> Sampler:

@@ -11,9 +11,6 @@ from otel_phi.errors import ConfigError
 if TYPE_CHECKING:
     from otel_phi.config import Config
 
-# The exporter packages' own names for what we speak ourselves, and speak more carefully.
-_OURS = {"otlp": None, "otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
-
 
 def open_transport(config: Config) -> Transport:
     """Makes the transport; one that discards all where nothing is to leave.
@@ -27,8 +24,8 @@ def open_transport(config: Config) -> Transport:
         return FileTransport(config.file)
     if config.disabled or config.exporter == "none":
         return Nowhere("sdk_disabled" if config.disabled else "exporter_none")
-    if isinstance(config.exporter, str) and config.exporter in _OURS:
-        return _otlp(config, _OURS[config.exporter] or config.protocol)
+    if config.exporter == "otlp":
+        return _otlp(config)
     from otel_phi.delivery.sdk_exporter import SdkTransport, load_exporter
 
     if isinstance(config.exporter, str):
@@ -45,8 +42,8 @@ def resource_of(config: Config) -> Resource:
     return detect_resource(config.service_name, config.resource_attributes)
 
 
-def _otlp(config: Config, protocol: str) -> Transport:
-    if protocol == "grpc":
+def _otlp(config: Config) -> Transport:
+    if config.protocol == "grpc":
         from otel_phi.delivery.grpc import GrpcTransport
 
         return GrpcTransport(

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from google.protobuf import json_format
 from hypothesis import given
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from otel_phi.delivery.batch import Batch
 from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.file import FileTransport
 from otel_phi.delivery.otlp_json import json_line
@@ -96,11 +98,16 @@ def test_the_file_appears_when_it_is_whole(tmp_path: Path) -> None:
 def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "traces.jsonl"
     out.write_text("old")
-    with pytest.raises(KeyboardInterrupt), Sender(FileTransport(str(out))) as sender:
-        sender.submit(plain_batches(1)[0])
-        raise KeyboardInterrupt
+    sender = Sender(FileTransport(str(out)))
+    with pytest.raises(KeyboardInterrupt), sender:
+        sender.run(interrupted())
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["traces.jsonl"]
+
+
+def interrupted() -> Iterator[Batch]:
+    yield from plain_batches(1)
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("path", ["missing/out.jsonl", "."])

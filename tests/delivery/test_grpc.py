@@ -32,7 +32,7 @@ def send(transport: GrpcTransport, timeout_s: float = 5.0) -> Reply:
 
 def test_the_method_is_that_of_the_descriptor() -> None:
     service = trace_service_pb2.DESCRIPTOR.services_by_name["TraceService"]
-    assert METHOD == f"/{service.full_name}/{service.methods_by_name['Export'].name}"
+    assert f"/{service.full_name}/{service.methods_by_name['Export'].name}" == METHOD
 
 
 def test_a_request_arrives_whole_with_its_metadata(receiver: Receiver, transport: GrpcTransport) -> None:

@@ -6,6 +6,7 @@ import email.utils
 import logging
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -162,7 +163,7 @@ def test_an_unknown_host_is_retried() -> None:
 @pytest.mark.parametrize(
     "answer", [{"reset": True}, {"raw": b""}, {"raw": b"SSH-2.0-OpenSSH_9.6\r\n"}, {"raw": b"\x00" * 100}]
 )
-def test_a_broken_answer_is_retried(receiver: Receiver, transport: HttpTransport, answer: Mapping[str, bytes]) -> None:
+def test_a_broken_answer_is_retried(receiver: Receiver, transport: HttpTransport, answer: Mapping[str, Any]) -> None:
     receiver.answer(**answer)
     assert isinstance(send(transport), Retry)
     assert send(transport) == Accepted()
@@ -170,7 +171,7 @@ def test_a_broken_answer_is_retried(receiver: Receiver, transport: HttpTransport
 
 @pytest.mark.parametrize("answer", [{"delay_s": 3.0}, {"drip_s": 0.05}])
 def test_the_deadline_covers_silence_and_dripping_headers(
-    receiver: Receiver, transport: HttpTransport, answer: Mapping[str, float]
+    receiver: Receiver, transport: HttpTransport, answer: Mapping[str, Any]
 ) -> None:
     receiver.answer(**answer)
     started = time.monotonic()

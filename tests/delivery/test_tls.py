@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,7 +82,7 @@ def test_a_certificate_for_another_host_delivers_nothing(authority: trustme.CA, 
 
 @both
 def test_an_expired_certificate_delivers_nothing(authority: trustme.CA, tmp_path: Path, protocol: str) -> None:
-    yesterday = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
+    yesterday = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
     with serving(authority.issue_cert("127.0.0.1", not_after=yesterday)) as receiver:
         tls = TlsFiles(certificate=pem(tmp_path, "ca.pem", authority.cert_pem))
         assert isinstance(send(receiver, protocol, tls), Retry)

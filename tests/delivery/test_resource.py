@@ -1,0 +1,53 @@
+"""The resource is what OpenTelemetry detects, with its precedence, and always names the host."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from otel_phi.delivery.resource import detect_resource
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_without_any_name_it_is_opentelemetry_s_unknown_service() -> None:
+    assert str(detect_resource().get("service.name")).startswith("unknown_service")
+
+
+def test_the_keyword_beats_extra_beats_the_service_variable_beats_the_attributes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.name=four,deployment.environment.name=test%20bed")
+    assert detect_resource().get("service.name") == "four"
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "three")
+    assert detect_resource().get("service.name") == "three"
+    extra = {"service.name": "two"}
+    assert detect_resource(extra=extra).get("service.name") == "two"
+    resource = detect_resource("one", extra)
+    assert resource.get("service.name") == "one"
+    assert resource.get("deployment.environment.name") == "test bed"
+    assert resource.get("telemetry.sdk.name") == "opentelemetry"
+
+
+def test_the_host_is_always_named_but_never_renamed() -> None:
+    assert detect_resource().get("host.name") == socket.gethostname()
+    assert detect_resource(extra={"host.name": "elsewhere"}).get("host.name") == "elsewhere"
+
+
+def test_detectors_from_the_environment_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPERIMENTAL_RESOURCE_DETECTORS", "otel,os,process")
+    resource = detect_resource()
+    assert resource.get("os.type")
+    assert isinstance(resource.get("process.pid"), int)
+
+
+def test_equal_resources_have_equal_attributes_in_one_order() -> None:
+    one = detect_resource("x", {"b": 1, "a": ("x", "y")})
+    other = detect_resource("x", {"a": ("x", "y"), "b": 1})
+    assert one == other
+    assert [key for key, _ in one.attributes] == sorted(key for key, _ in one.attributes)
