@@ -28,6 +28,7 @@ from otel_phi.events import (
     ProgressMessage,
     PrunApplied,
     RequestPayload,
+    ResponseFormat,
     RevertApplied,
     Tag,
     ToolExecutionEnd,
@@ -142,6 +143,55 @@ def whole_turn(ms: float, index: int = 0, loop: str = LOOP) -> list[AgentEvent]:
 def whole_loop(ms: float, loop: str = LOOP, **more: Any) -> list[AgentEvent]:
     """Returns a loop of one turn, 12 milliseconds long."""
     return [start(ms, loop, **more), *whole_turn(ms + 1, 0, loop), end(ms + 12, loop)]
+
+
+# One small stream for each row of the mapping table that the demo and the golden traces together do not show.
+SMALL_CASES: dict[str, list[AgentEvent]] = {
+    "settings": [
+        start(
+            0,
+            parent_loop_id=None,
+            config_snapshot=ConfigSnapshot(
+                model="m", provider="google", api="google_vertex", thinking_level="high", temperature=0.5, max_tokens=9
+            ),
+        ),
+        turn(1),
+        request(
+            2,
+            max_tokens=5,
+            temperature=0.25,
+            thinking_level="low",
+            response_format=ResponseFormat("json-schema"),
+        ),
+        said(9, model="m-2026-01", usage=Usage(100, 20, 7, 30, 0, 150)),
+        turn_end(10),
+        end(11, usage=Usage(100, 20, 7, 30, 0, 150)),
+    ],
+    "errors": [
+        start(0),
+        turn(1),
+        request(2),
+        turn_end(5, message=answer(4, 0, stop_reason="error", error_message="API error: 500", usage=Usage())),
+        user("[Agent stopped: Max turns reached (1/1)]", 6),
+        end(7),
+    ],
+    "never ended": [start(0), turn(1), request(2), tool()],
+    "rerun": [
+        *whole_loop(0),
+        *whole_loop(20, f"{SESSION}.mock.2", parent_loop_id=LOOP, continuation_kind={"Rerun": Tag("why")}),
+    ],
+    "own context": [
+        start(0),
+        turn(1),
+        PrunApplied(loop_id=LOOP, tokens_removed=9, messages_removed=2, timestamp=at(2)),
+        RevertApplied(
+            loop_id=LOOP, category="tangent", target=4, abandoned_node_ids=(5,), applied=True, timestamp=at(3)
+        ),
+        GenericEvent(type="Dreamt", loop_id=LOOP, timestamp=at(4)),
+        turn_end(5),
+        end(6),
+    ],
+}
 
 
 # --- wild streams ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from otel_phi.mapping.options import MappingOptions
 from otel_phi.road import Road, spans
 from tests import golden
 from tests.laws import Run, as_bytes
-from tests.streams import Mutilated, end, mutilated, start, tool, tool_end, turn, whole_loop, wild_streams
+from tests.streams import SMALL_CASES, Mutilated, end, mutilated, start, tool, tool_end, turn, whole_loop, wild_streams
 
 _SCOPES: tuple[Literal["session", "loop"], ...] = ("session", "loop")
 _LAYOUTS: tuple[Literal["tree", "flat"], ...] = ("tree", "flat")
@@ -29,7 +29,7 @@ OPTIONS = [
     for tools in (True, False)
 ]
 options = st.sampled_from(OPTIONS)
-STREAMS = golden.small_streams()
+STREAMS = {**golden.small_streams(), **SMALL_CASES}
 
 
 @pytest.mark.parametrize("name", STREAMS)
