@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -366,3 +369,34 @@ def test_halves_together_are_the_whole() -> None:
     left, right = batch.halves()
     assert left.entries + right.entries == batch.entries
     assert left.keys + right.keys == batch.keys
+
+
+INTERRUPTED = """
+import sys
+from otel_phi.delivery.http import HttpTransport
+from otel_phi.delivery.sender import Sender
+from tests.delivery.samples import plain_batches
+
+sender = Sender(HttpTransport(sys.argv[1]), give_up_after_s=600)
+try:
+    with sender:
+        sender.run(plain_batches(1000))
+except KeyboardInterrupt:
+    stats = sender.stats()
+    print(stats.balanced(), stats.acknowledged, stats.queued > 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT is POSIX's")
+def test_ctrl_c_ends_an_export_at_once_with_balanced_counts(receiver: Receiver) -> None:
+    receiver.answer(times=3)
+    receiver.answer(status=503, headers={"Retry-After": "3600"}, times=100)
+    command = [sys.executable, "-c", INTERRUPTED, receiver.endpoint + "/v1/traces"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        receiver.wait_for_requests(4, timeout_s=10)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        started = time.monotonic()
+        out, _ = process.communicate(timeout=10)
+    assert out == "True 30 True\n"
+    assert time.monotonic() - started < 3
