@@ -60,6 +60,9 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, **flags: Any) ->
     if stored.held_loops:
         held = words.many(stored.held_loops, "loop")
         screen.say(f"otel-phi: {held} still open and held back; --final sends what is there, as aborted")
+    if stored.superseded:
+        left_out = words.many(len(stored.superseded), "saved session")
+        screen.say(f"otel-phi: {left_out} left out: the event log beside it holds more")
     sessions = Sessions()
     bridge = _run(config, stored, sessions)
     complaints.conclude()

@@ -85,7 +85,7 @@ def _slowest(hidden: list[Row]) -> str:
     if not timed:
         return ""
     slowest = max(timed, key=lambda row: row.ended_ns - row.started_ns)
-    return f"slowest {slowest.text}: {words.duration(slowest.ended_ns - slowest.started_ns)}"
+    return f"slowest {words.duration(slowest.ended_ns - slowest.started_ns)} ({slowest.text})"
 
 
 def _tokens(row: Row) -> tuple[int, int]:

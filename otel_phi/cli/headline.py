@@ -22,7 +22,9 @@ def headline(totals: Totals, agent: str) -> Iterator[Text]:
     yield line
     yield Text(_DOT.join([_traces(totals), words.moment(totals.started_ns)]), style="dim")
     yield _sums(totals)
-    yield Text(_DOT.join(_where_time_went(totals)), style="dim")
+    spent = _where_time_went(totals)
+    if spent:
+        yield Text(_DOT.join(spent), style="dim")
 
 
 def _traces(totals: Totals) -> str:
@@ -53,7 +55,7 @@ def errors(totals: Totals) -> str:
 
 
 def _where_time_went(totals: Totals) -> list[str]:
-    said = [f"model {words.duration(totals.model_ns)}"]
+    said = [f"model {words.duration(totals.model_ns)}"] if totals.model_ns else []
     if totals.tools:
         said.append(f"tools {words.duration(totals.tool_ns)}")
     if totals.input_tokens or totals.output_tokens:

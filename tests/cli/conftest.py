@@ -1,0 +1,64 @@
+"""A terminal of 80 columns, no environment of the developer's, a receiver, and ways to run commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from otel_phi.cli import main
+from otel_phi.testing import Receiver
+
+Run = Callable[..., Result]
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith("OTEL_") or name.lower().endswith("_proxy") or name in {"TRACEPARENT", "FORCE_COLOR"}:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("OTEL_PHI_STATE_DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def run() -> Run:
+    """Runs a command in this process; whatever it raises that is no exit fails the test."""
+
+    def run(*arguments: object, **options: str) -> Result:
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments], **options)  # type: ignore[arg-type]
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts commands as processes of their own; none survives the test."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: object, **options: int) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "otel_phi.cli", *map(str, arguments)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        started.append(subprocess.Popen(command, **pipes))  # type: ignore[call-overload]
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A collector on the loopback."""
+    with Receiver() as receiver:
+        yield receiver
