@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
-from typing import BinaryIO
 
 from otel_phi.sources.lines import open_lines
 
@@ -28,10 +28,9 @@ class FileChunks:
         self._chunk_bytes = chunk_bytes
         self.read_bytes = 0
         stream = open_lines(path)
-        zipped = hasattr(stream, "fileobj")  # as GzipFile has; a plain file is opened again for each piece
-        self._zipped: BinaryIO | None = stream if zipped else None
-        if not zipped:
-            stream.close()
+        self._zipped = stream if isinstance(stream, gzip.GzipFile) else None
+        if self._zipped is None:
+            stream.close()  # a plain file is opened again for each piece
 
     @staticmethod
     def size_for(files: int) -> int:
@@ -48,11 +47,11 @@ class FileChunks:
         self.read_bytes += len(chunk)
         return chunk
 
-    def _read_zipped(self, stream: BinaryIO) -> bytes:
+    def _read_zipped(self, stream: gzip.GzipFile) -> bytes:
         self.read_bytes = self._path.stat().st_size
         chunk = b""
         try:
-            chunk = stream.read(self._chunk_bytes)
+            chunk = stream.read1(self._chunk_bytes)
         finally:
             if not chunk:
                 stream.close()

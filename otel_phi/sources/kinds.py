@@ -8,15 +8,17 @@ from typing import Literal
 
 import msgspec
 
-from otel_phi.sources.lines import open_lines
+from otel_phi.sources.lines import chunks, open_lines
+from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
+from otel_phi.wire.events import GenericEvent
 
 Kind = Literal["events", "session", "json", "empty", "other"]
 
 # Enough for the first lines of any log; a longer first line is told from how it begins.
 _HEAD_BYTES = 1 << 16
 _HEAD_LINES = 20
-_LINE_BEGINS = re.compile(rb'(?:data:)?\s*\{\s*(?:"ordinal"\s*:\s*\d+\s*,\s*"event"\s*:\s*\{\s*)?"type"\s*:\s*"[A-Z]')
+_LINE_BEGINS = re.compile(rb'\{\s*(?:"ordinal"\s*:\s*\d+\s*,\s*"event"\s*:\s*\{\s*)?"type"\s*:\s*"[A-Z]')
 _SESSION_BEGINS = re.compile(rb'\{\s*"session_id"\s*:')
 
 
@@ -30,34 +32,45 @@ def kind_of(path: Path) -> Kind:
     Raises:
         OSError: it cannot be read.
     """
-    with open_lines(path) as stream:
-        head = stream.read(_HEAD_BYTES)
+    head = _read(path, _HEAD_BYTES)
     if not head.strip():
-        return "empty"
-    if any(_is_event(line) for line in head.split(b"\n")[:_HEAD_LINES]):
+        return "empty" if head or path.stat().st_size == 0 else "other"  # a damaged gzip file gives nothing
+    if any(_is_event(line) for line in head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]):
         return "events"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if _SESSION_BEGINS.match(start) and b'"agent_id"' in head:
         return "session"
-    return "json" if start[:1] in b"{[" and _is_json(path, head) else "other"
+    return "json" if start[:1] in b"{[" and _is_json(path) else "other"
+
+
+def _read(path: Path, at_least: int) -> bytes:
+    """Returns the first bytes of a file, all of it where it is shorter."""
+    found: list[bytes] = []
+    with open_lines(path) as stream:
+        for chunk in chunks(stream):
+            found.append(chunk)
+            at_least -= len(chunk)
+            if at_least <= 0:
+                break
+    return b"".join(found)
 
 
 def _is_event(line: bytes) -> bool:
-    if _LINE_BEGINS.match(line) is None:
+    """Says whether a line is an event; one of a type we do not know must name its loop, as other tools' lines do not."""
+    payload = payload_of(line)
+    if not payload.startswith(b"{"):
         return False
     if len(line) >= _HEAD_BYTES - 1:
-        return True  # too long to be read whole here
-    payload = line.removeprefix(b"data:").strip()
-    found = decode_log_line(payload)[1] if b'"ordinal"' in payload[:64] else decode_event(payload)
-    return not isinstance(found, Undecodable)
+        return _LINE_BEGINS.match(payload) is not None  # too long to be read whole here
+    found = decode_log_line(payload)[1] if b'"ordinal"' in payload else decode_event(payload)
+    if isinstance(found, Undecodable):
+        found = decode_event(payload)
+    return not isinstance(found, Undecodable) and (not isinstance(found, GenericEvent) or found.loop_id is not None)
 
 
-def _is_json(path: Path, head: bytes) -> bool:
-    if len(head) == _HEAD_BYTES:
-        with open_lines(path) as stream:
-            head = stream.read()
+def _is_json(path: Path) -> bool:
     try:
-        msgspec.json.decode(head)
+        msgspec.json.decode(_read(path, 1 << 62))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return False
     return True

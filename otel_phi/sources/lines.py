@@ -7,10 +7,11 @@ Rule 2: memory is bounded by the longest line allowed; a longer one is passed ov
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import Protocol
 
 import msgspec
 
@@ -44,12 +45,8 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     ended: bool = True
     too_long: bool = False
 
-    def offset_of(self, index: int) -> int:
-        """Returns where a line of the block begins in the file."""
-        return self.offset + sum(len(line) + 1 for line in self.lines[:index])
 
-
-def open_lines(path: Path) -> BinaryIO:
+def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile:
     """Opens a file for reading, gunzipping it if its first bytes say that it is gzipped.
 
     Raises:
@@ -57,7 +54,7 @@ def open_lines(path: Path) -> BinaryIO:
     """
     with path.open("rb") as stream:
         zipped = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    return cast("BinaryIO", gzip.open(path, "rb")) if zipped else path.open("rb")
+    return gzip.GzipFile(path, "rb") if zipped else path.open("rb")
 
 
 def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Block]:
@@ -65,26 +62,41 @@ def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterat
 
     A gzip stream that breaks off, as one still being written does, ends where it breaks.
     """
-    number, offset, rest, skipping = 1, 0, b"", False
-    for chunk in _chunks(stream):
-        lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
-        rest = lines.pop()
-        if lines and skipping:
+    number, offset = 1, 0
+    pieces: list[bytes] = []  # of the line under way; joined once, when it ends
+    length, too_long = 0, False
+    for chunk in chunks(stream):
+        lines = chunk.split(b"\n")
+        length += len(lines[0])
+        too_long = too_long or length > max_line_bytes
+        if too_long:
+            pieces.clear()
+        else:
+            pieces.append(lines[0])
+        if len(lines) == 1:
+            continue
+        tail = lines.pop()
+        if too_long:
             yield Block(number, offset, [b""], too_long=True)
-            number, offset, skipping = number + 1, offset + len(lines.pop(0)) + 1, False
+            number, offset = number + 1, offset + length + 1
+            del lines[0]
+        else:
+            lines[0] = b"".join(pieces)
         if lines:
             yield Block(number, offset, lines)
             number, offset = number + len(lines), offset + sum(map(len, lines)) + len(lines)
-        if len(rest) > max_line_bytes:
-            offset, rest, skipping = offset + len(rest), b"", True
-    if rest or skipping:
-        yield Block(number, offset, [b"" if skipping else rest], ended=False, too_long=skipping)
+        pieces, length, too_long = [tail], len(tail), len(tail) > max_line_bytes
+    if length:
+        yield Block(number, offset, [b"" if too_long else b"".join(pieces)], ended=False, too_long=too_long)
 
 
-def _chunks(stream: Readable) -> Iterator[bytes]:
+def chunks(stream: Readable) -> Iterator[bytes]:
+    """Yields what a stream gives, to its end or to where it breaks."""
+    # `read` of a gzip stream that breaks off gives nothing of its last chunk, `read1` all that was there.
+    read = stream.read1 if isinstance(stream, gzip.GzipFile) else stream.read
     while True:
         try:
-            chunk = stream.read(CHUNK_BYTES)
+            chunk = read(CHUNK_BYTES)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             return
         if not chunk:

@@ -2,6 +2,7 @@
 
 Rule 1: what a line is, its content says: `{"ordinal": ..., "event": ...}` is a log line, `data: ` in front server-sent.
 Rule 2: a process killed while it wrote leaves half a line, to which the next one appends: the half is lost, the rest is read.
+        However many halves there are, it is one bad line.
 Rule 3: an ordinal that starts again, or leaves a gap, is counted; the events are taken as they are.
 """
 
@@ -10,24 +11,33 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
 from otel_phi.sources.lines import Block, open_lines, read_lines
-from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
+from otel_phi.wire.decode import KNOWN_TYPES, Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import AgentEvent
 
-# Inside a JSON string a quote is escaped, so these can only begin an object.
-_GLUED = re.compile(rb'.\{(?:"ordinal":|"type":"[A-Z])')
+# Where a line can have been appended to half a line. Inside a JSON string a quote is escaped, so these begin objects, and no
+# object within an event has a `type` of these.
+_GLUED = re.compile(rb'(?<!^)\{(?:"ordinal":|"type":"(?:' + "|".join(sorted(KNOWN_TYPES)).encode() + rb')")')
+# So many crashes on one line; then the line is given up.
+_MAX_HALVES = 16
 _OBJECT, _TYPE = b'{"ordinal":', b'{"type":"'
 _TYPE_WITHIN = 48  # an event log puts `{"ordinal":N,"event":` in front
 # What no span shows: deltas, placeholders, partial results. Most of the lines of a streamed session.
 _SHOWN_NOWHERE = (b'MessageUpdate"', b'MessageStart"', b'ToolExecutionUpdate"', b'ProgressMessage"')
 _UNUSUAL = Undecodable("not as phi-core writes it")
 _SSE_DATA = b"data:"
-_SSE_OTHER = (b":", b"event:", b"id:", b"retry:")
+_SSE_OTHER = (
+    b":",
+    b"event:",
+    b"id:",
+    b"retry:",
+)  # a colon alone begins a comment: axum keeps connections alive with it
 
 
 class BadLine(msgspec.Struct, frozen=True):
@@ -84,6 +94,7 @@ class EventReader:
         self._for_spans = for_spans
         self._on_bad_line = on_bad_line
         self._ordinal = 0
+        self._last_bad: tuple[Block | None, int, int] = (None, 0, 0)  # block, index and offset: the next is counted on
 
     def read(self, blocks: Iterable[Block]) -> Iterator[AgentEvent]:
         """Yields the events of some lines, in order."""
@@ -92,6 +103,8 @@ class EventReader:
             for index, data in enumerate(block.lines):
                 if self._for_spans and _shown_nowhere(data):
                     left_out += 1
+                    if data.startswith(_OBJECT):
+                        self._count_ordinal(_ordinal_of(data))
                     continue
                 event = decode_event(data) if data.startswith(_TYPE) else self._decode_log_line(data)
                 if event.__class__ is not Undecodable:
@@ -106,42 +119,63 @@ class EventReader:
         if not data.startswith(_OBJECT):
             return _UNUSUAL
         ordinal, event = decode_log_line(data)
-        if ordinal is not None:
-            if ordinal <= self._ordinal:
-                self.counts["restarts"] += 1
-            else:
-                self.counts["missing"] += ordinal - self._ordinal - 1
-            self._ordinal = ordinal
+        if event.__class__ is not Undecodable:
+            self._count_ordinal(ordinal)
         return event
+
+    def _count_ordinal(self, ordinal: int | None) -> None:
+        if ordinal is None:
+            return
+        if ordinal <= self._ordinal:
+            self.counts["restarts"] += 1
+        else:
+            self.counts["missing"] += ordinal - self._ordinal - 1
+        self._ordinal = ordinal
 
     def _unusual(self, line: Place, data: bytes) -> Iterable[AgentEvent]:
         """Reads a line that is not an event as phi-core writes it: spaced, server-sent, broken, empty."""
-        payload = _payload(data)
+        payload = payload_of(data)
         if not payload:
             if line.block.too_long:
                 self._bad(line, 0, "longer than a line may be")
             return ()
-        event = self._decode(payload)
-        if not isinstance(event, Undecodable):
-            self.counts["events"] += 1
-            return (event,)
-        glued = _GLUED.search(payload)
-        if glued is None:
-            self._bad(line, len(data), event.reason if line.ended else f"half a line at the end: {event.reason}")
+        event, half = self._decode(payload), 0
+        reason = event.reason if isinstance(event, Undecodable) else ""
+        for glued in islice(_GLUED.finditer(payload) if reason else (), _MAX_HALVES):
+            half = glued.start()
+            event = self._decode(payload[half:])
+            if not isinstance(event, Undecodable):
+                break
+        if isinstance(event, Undecodable):
+            self._bad(line, len(data), reason if line.ended else f"half a line at the end: {reason}")
             return ()
-        self._bad(line, glued.start() + 1, "half a line, the next one appended to it")
-        return self._unusual(line, payload[glued.start() + 1 :])
+        if half:
+            self._bad(line, half, "half a line, the next one appended to it")
+        self.counts["events"] += 1
+        return (event,)
 
     def _decode(self, payload: bytes) -> AgentEvent | Undecodable:
-        if b'"ordinal"' not in payload[:_TYPE_WITHIN]:
-            return decode_event(payload)
-        return self._decode_log_line(_OBJECT + payload.partition(b":")[2])
+        """Decodes an event or a log line, its keys in any order."""
+        if b'"ordinal"' in payload:
+            ordinal, event = decode_log_line(payload)
+            self._count_ordinal(ordinal)
+            if ordinal is not None:
+                return event
+        return decode_event(payload)
 
     def _bad(self, line: Place, length: int, reason: str) -> None:
         self.counts["bad_lines"] += 1
         if self._on_bad_line is not None:
-            number, offset = line.block.number + line.at, line.block.offset_of(line.at)
-            self._on_bad_line(BadLine(self.source, number, offset, length, reason))
+            offset = self._offset(line)
+            self._on_bad_line(BadLine(self.source, line.block.number + line.at, offset, length, reason))
+
+    def _offset(self, line: Place) -> int:
+        block, at, offset = self._last_bad
+        if block is not line.block:
+            at, offset = 0, line.block.offset
+        offset += sum(len(data) + 1 for data in line.block.lines[at : line.at])
+        self._last_bad = (line.block, line.at, offset)
+        return offset
 
 
 def _shown_nowhere(data: bytes) -> bool:
@@ -153,7 +187,13 @@ def _shown_nowhere(data: bytes) -> bool:
     return data.find(_OBJECT, rest) < 0 and (data.find(_TYPE, rest) < 0 or _GLUED.search(data, rest) is None)
 
 
-def _payload(data: bytes) -> bytes:
+def _ordinal_of(data: bytes) -> int | None:
+    """Returns the ordinal of a line that begins as phi-core's log lines do, without decoding it."""
+    digits = data[len(_OBJECT) : _TYPE_WITHIN].partition(b",")[0]
+    return int(digits) if digits.isdigit() else None
+
+
+def payload_of(data: bytes) -> bytes:
     """Returns the JSON of a line: after `data:` of a server-sent event; nothing of its other fields."""
     data = data.removeprefix(b"\xef\xbb\xbf").strip()
     if data.startswith(_SSE_DATA):
