@@ -40,7 +40,7 @@ Examples:
 @click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
 @click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
 @mapping_flags
-def export(paths: tuple[Path, ...], final: bool, as_json: bool, **flags: Any) -> None:
+def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | None, **flags: Any) -> None:
     """Send stored sessions to an OpenTelemetry collector and print their trace ids.
 
     PATH is phi-core's event log, a file of AgentEvent lines, or a folder of them; gzipped or not. A folder is read as one
@@ -49,7 +49,6 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, **flags: Any) ->
     The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
     were rejected, 4 gave up; run the same command again to send the rest.
     """
-    flags["sampler"] = flags["sampler"] or "always_on"  # OTEL_TRACES_SAMPLER is for agents at work
     config = configured(flags)
     silence = sends_nothing(config)
     if silence is not None:
@@ -64,12 +63,12 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, **flags: Any) ->
         left_out = words.many(len(stored.superseded), "saved session")
         screen.say(f"otel-phi: {left_out} left out: the event log beside it holds more")
     sessions = Sessions()
-    bridge = _run(config, stored, sessions)
+    bridge = _run(config, stored, sessions, sample)
     complaints.conclude()
     _report(bridge, sessions, stored, as_json=as_json)
 
 
-def _run(config: Config, stored: Stored, sessions: Sessions) -> Bridge:
+def _run(config: Config, stored: Stored, sessions: Sessions, sample: float | None) -> Bridge:
     """Delivers everything; leaves with an exit code where that cannot be done."""
     from otel_phi.bridge import Bridge
 
@@ -79,6 +78,7 @@ def _run(config: Config, stored: Stored, sessions: Sessions) -> Bridge:
         bridge = Bridge(
             config,
             ahead=ahead_of(stored.starts),
+            sample=sample,
             ledger=ledger,
             on_progress=progress.note,
             on_span=sessions.add,

@@ -48,7 +48,9 @@ _DELIVERY = (
     click.option("--header", "headers", multiple=True, metavar="K=V", callback=pairs, help="Sent along; repeatable."),
     click.option("--file", metavar="FILE", help="Write OTLP-JSON lines there instead of sending; - is stdout."),
     click.option("--service-name", metavar="NAME", help="service.name of the resource."),
-    click.option("--sample", "sampler", metavar="RATIO", help="Keep this share of the sessions, 0 to 1, each whole."),
+    click.option(
+        "--sample", type=click.FloatRange(0, 1), metavar="RATIO", help="Keep this share of the sessions, 0 to 1."
+    ),
     click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="For one attempt. [default: 10]"),
     click.option("--compression", metavar="NAME", help="gzip or none. [default: gzip]"),
     click.option("--certificate", metavar="FILE", help="CA of the collector, PEM."),
@@ -63,7 +65,10 @@ _DELIVERY = (
 
 
 def delivery_flags(command: _Command) -> _Command:
-    """Adds the flags that say where spans go; each arrives as the keyword of `otel_phi.resolve`, None if not given."""
+    """Adds the flags that say where spans go; each arrives as the keyword of `otel_phi.resolve`, None if not given.
+
+    `sample` is none of those: it is the Bridge's.
+    """
     for flag in reversed(_DELIVERY):
         command = flag(command)
     return command

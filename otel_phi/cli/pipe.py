@@ -37,7 +37,7 @@ Examples:
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
 @mapping_flags
-def pipe(tee: bool, **flags: Any) -> None:
+def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
     """Export an agent's events as they happen: AgentEvent lines, or server-sent events, on standard input.
 
     Spans leave as they close; the agent never waits for the collector. Ends with the input, with the reader of --tee, or
@@ -55,14 +55,14 @@ def pipe(tee: bool, **flags: Any) -> None:
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
-    sys.exit(_run(config, tee=tee))
+    sys.exit(_run(config, sample, tee=tee))
 
 
-def _run(config: Config, *, tee: bool) -> int:
+def _run(config: Config, sample: float | None, *, tee: bool) -> int:
     from otel_phi.bridge import Bridge
 
     sessions, complaints, troubles = Sessions(), Complaints(), _Troubles()
-    bridge = Bridge(config, live=True, on_span=sessions.add, on_progress=troubles)
+    bridge = Bridge(config, live=True, sample=sample, on_span=sessions.add, on_progress=troubles)
     failure = ""
     with stop_signals() as stop:
         intake = Intake(sys.stdin.fileno(), sys.stdout.fileno() if tee else None, stop)

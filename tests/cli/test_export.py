@@ -221,7 +221,7 @@ def test_a_path_that_holds_nothing_is_one_line_and_exit_2(
         (("--endpoint", "ftp://x"), "write 'http://'"),
         (("--protocol", "http/json"), "use 'http/protobuf' or 'grpc'"),
         (("--timeout", "0"), "use a number of seconds above 0"),
-        (("--sample", "2"), "from 0 to 1"),
+        (("--sample", "2"), "0<=x<=1"),
         (("--trace-url", "http://j/"), "{trace_id}"),
         (("--file", "/nonexistent/x"), "cannot be written"),
         (("--header", "secret"), "write it as KEY=VALUE"),
