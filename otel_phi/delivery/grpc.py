@@ -54,10 +54,13 @@ class GrpcTransport:
         self._headers: Headers = {} if headers is None else headers
         if not callable(self._headers):
             self._headers = _metadata_checked(request_headers.checked(self._headers))
-        options = [("grpc.primary_user_agent", f"otel-phi/{__version__}"), ("grpc.enable_http_proxy", 0)]
+        # Said either way, so that grpc does not read the environment by itself: config.py does, once for both protocols.
+        options: list[tuple[str, object]] = [
+            ("grpc.primary_user_agent", f"otel-phi/{__version__}"),
+            ("grpc.enable_http_proxy", 0 if proxy is None else 1),
+        ]
         if proxy is not None:
-            # Given, so that grpc does not read the environment by itself: config.py does, once for both protocols.
-            options += [("grpc.enable_http_proxy", 1), ("grpc.http_proxy", proxy)]
+            options.append(("grpc.http_proxy", proxy))
         self._channel = _channel(url, options, gzip_body=gzip_body, tls=tls or TlsFiles())
         self._export = self._channel.unary_unary(METHOD, None, None)  # no serializers: bytes in, bytes out
 
