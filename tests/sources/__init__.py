@@ -1,0 +1,1 @@
+"""Files and folders to events: one bad line costs itself alone."""
