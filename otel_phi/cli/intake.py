@@ -66,11 +66,13 @@ class Intake:
 def _write(target: int, chunk: bytes) -> bool:
     """Writes everything; false if nobody reads there any more."""
     left = memoryview(chunk)
-    try:
-        while left:
+    while left:
+        try:
             left = left[os.write(target, left) :]
-    except BrokenPipeError:
-        return False
+        except BrokenPipeError:  # noqa: PERF203  # the loop runs once, but for a reader that is slow
+            return False
+        except BlockingIOError:  # whoever gave us the descriptor made it so
+            select.select([], [target], [])
     return True
 
 

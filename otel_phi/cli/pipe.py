@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from otel_phi.delivery.stats import Progress
 
 
+_STDIN, _STDOUT = 0, 1  # descriptors: Python's own streams would gather lines before they pass them on
+
 _EXAMPLES = """\b
 Examples:
   my-agent | otel-phi pipe
@@ -64,11 +66,11 @@ def _run(config: Config, sample: float | None, *, tee: bool) -> int:
     sessions, complaints, troubles = Sessions(), Complaints(), _Troubles()
     bridge = Bridge(config, live=True, sample=sample, on_span=sessions.add, on_progress=troubles)
     failure = ""
-    with stop_signals() as stop:
-        intake = Intake(sys.stdin.fileno(), sys.stdout.fileno() if tee else None, stop)
-        reader = EventReader("stdin", for_spans=True, on_bad_line=complaints)
-        bridge.feed(reader.read(read_lines(intake)))
     try:
+        with stop_signals() as stop:
+            intake = Intake(_STDIN, _STDOUT if tee else None, stop)
+            reader = EventReader("stdin", for_spans=True, on_bad_line=complaints)
+            bridge.feed(reader.read(read_lines(intake)))
         bridge.finish()
     except DeliveryError as error:
         failure = f"{error}{outcome.advice(str(error), config)}"
