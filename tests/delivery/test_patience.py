@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from otel_phi.delivery.patience import LONGEST_WAIT_S, Patience
 
 
@@ -22,15 +24,15 @@ def steady(**options: float) -> Patience:
 
 def test_waits_double_up_to_a_cap() -> None:
     patience, now, waits = steady(give_up_after_s=math.inf), 100.0, []
-    for _ in range(9):
-        waits.append(fail(patience, now))
+    for _ in range(11):
+        waits.append(round(fail(patience, now), 6))
         now += waits[-1]
-    assert waits == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30, 30]
 
 
 def test_jitter_is_a_fifth() -> None:
-    assert fail(Patience(60, 60, lambda: 0.0), 0.0) == 0.4
-    assert fail(Patience(60, 60, lambda: 1.0), 0.0) == 0.6
+    assert fail(Patience(60, 60, lambda: 0.0), 0.0) == pytest.approx(0.08)
+    assert fail(Patience(60, 60, lambda: 1.0), 0.0) == pytest.approx(0.12)
 
 
 def test_a_thousand_failures_overflow_nothing() -> None:
@@ -43,7 +45,7 @@ def test_failures_of_one_moment_count_once() -> None:
     patience = steady(give_up_after_s=60.0)
     for number in range(4):
         fail(patience, 10.0 + number / 100, started=9.0)
-    assert patience.not_before < 10.6
+    assert patience.not_before == pytest.approx(10.13)
 
 
 def test_success_ends_the_trouble() -> None:
@@ -51,7 +53,7 @@ def test_success_ends_the_trouble() -> None:
     fail(patience, 10.0)
     patience.succeeded(11.0, 11.5)
     assert patience.trouble is None
-    assert fail(patience, 20.0) == 0.5
+    assert fail(patience, 20.0) == pytest.approx(0.1)
 
 
 def test_a_success_that_began_before_the_failure_does_not_shorten_the_wait() -> None:
