@@ -18,7 +18,7 @@ from typing import Any
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.loops import OpenLoop
 from otel_phi.recorder.notices import LoopIdentity, LoopOpened, LoopStart, Notice, SessionOpened
-from otel_phi.recorder.references import Ahead, References, is_uuid
+from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
 
@@ -107,7 +107,7 @@ class RecorderCore:
 
     def _agent_start(self, event: e.AgentStart) -> Sequence[Notice]:
         opened = self._open_session(event)
-        identity = LoopIdentity(self._sessions[_session_key(event)], event.loop_id, int(event.timestamp))
+        identity = LoopIdentity(self._sessions[session_key(event.session_id)], event.loop_id, int(event.timestamp))
         if self._references.knows(identity):
             self.counts["duplicate_start"] += 1
             return opened
@@ -128,11 +128,11 @@ class RecorderCore:
         return notices
 
     def _open_session(self, event: e.AgentStart) -> list[Notice]:
-        key = _session_key(event)
+        key = session_key(event.session_id)
         if key in self._sessions:
             self._sessions.move_to_end(key)
             return []
-        first = event if self._ahead is None else self._ahead.sessions.get(event.session_id, event)
+        first = event if self._ahead is None else self._ahead.sessions.get(key, event)
         self._sessions[key] = first.session_id
         if len(self._sessions) > MAX_REMEMBERED_SESSIONS:
             self._sessions.popitem(last=False)
@@ -152,11 +152,6 @@ class RecorderCore:
         for loop in sorted(self._open.values(), key=lambda loop: _order(loop.start)):
             notices += self._close(loop, None)
         return [*notices, *self._groups.flush()]
-
-
-def _session_key(event: e.AgentStart) -> str:
-    """Returns one key for all spellings of a UUID: they are one trace."""
-    return event.session_id.lower() if is_uuid(event.session_id) else event.session_id
 
 
 def _order(start: LoopStart) -> tuple[int, str]:

@@ -30,7 +30,7 @@ class Ahead(msgspec.Struct, frozen=True):
 
     Attributes:
         starts: loop id -> its occurrences in order of start.
-        sessions: session id -> its earliest AgentStart.
+        sessions: `session_key` of a session -> its earliest AgentStart; loops carry the session as that one spells it.
     """
 
     starts: Mapping[str, Sequence[LoopIdentity]]
@@ -40,6 +40,11 @@ class Ahead(msgspec.Struct, frozen=True):
 def is_uuid(text: str) -> bool:
     """Says whether a text is a UUID in the 36-character form, in any case."""
     return _UUID.fullmatch(text) is not None
+
+
+def session_key(session_id: str) -> str:
+    """Returns one key for all spellings of a UUID: they are one trace."""
+    return session_id.lower() if is_uuid(session_id) else session_id
 
 
 class References:
@@ -117,11 +122,8 @@ def ahead_of(starts: Iterable[AgentStart]) -> Ahead:
     """Orders the AgentStarts that a source found by reading ahead."""
     loops: dict[str, list[LoopIdentity]] = {}
     sessions: dict[str, AgentStart] = {}
-    for start in starts:
-        loops.setdefault(start.loop_id, []).append(LoopIdentity(start.session_id, start.loop_id, int(start.timestamp)))
-        first = sessions.get(start.session_id)
-        if first is None or start.timestamp < first.timestamp:
-            sessions[start.session_id] = start
-    for occurrences in loops.values():
-        occurrences.sort(key=lambda loop: loop.started_ns)
+    for start in sorted(starts, key=lambda start: start.timestamp):
+        first = sessions.setdefault(session_key(start.session_id), start)
+        identity = LoopIdentity(first.session_id, start.loop_id, int(start.timestamp))
+        loops.setdefault(start.loop_id, []).append(identity)
     return Ahead(loops, sessions)

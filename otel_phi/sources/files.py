@@ -18,13 +18,15 @@ class FileChunks:
     Args:
         path: the file.
         chunk_bytes: how much to read at once.
+        limit_bytes: where to stop, though the file may have grown; None for its end. A gzipped file is read to its end.
 
     Attributes:
         read_bytes: bytes of the file read so far (compressed ones for a gzipped file).
     """
 
-    def __init__(self, path: Path, chunk_bytes: int = _ONE_FILE_BYTES) -> None:
+    def __init__(self, path: Path, chunk_bytes: int = _ONE_FILE_BYTES, limit_bytes: int | None = None) -> None:
         self._path = path
+        self._limit_bytes = limit_bytes
         self._chunk_bytes = chunk_bytes
         self.read_bytes = 0
         stream = open_lines(path)
@@ -41,9 +43,12 @@ class FileChunks:
         """Returns the next piece, empty at the end of the file."""
         if self._zipped is not None:
             return self._read_zipped(self._zipped)
+        size = self._chunk_bytes
+        if self._limit_bytes is not None:
+            size = min(size, self._limit_bytes - self.read_bytes)
         with self._path.open("rb") as stream:
             stream.seek(self.read_bytes)
-            chunk = stream.read(self._chunk_bytes)
+            chunk = stream.read(max(size, 0))
         self.read_bytes += len(chunk)
         return chunk
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from pathlib import Path
 from typing import Literal
 
@@ -34,8 +36,8 @@ def kind_of(path: Path) -> Kind:
     """
     head = _read(path, _HEAD_BYTES)
     if not head.strip():
-        return "empty" if head or path.stat().st_size == 0 else "other"  # a damaged gzip file gives nothing
-    if any(_is_event(line) for line in head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]):
+        return "empty" if head or _is_whole(path) else "other"  # a damaged gzip file gives nothing
+    if any(is_event(line) for line in head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]):
         return "events"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if _SESSION_BEGINS.match(start) and b'"agent_id"' in head:
@@ -55,7 +57,16 @@ def _read(path: Path, at_least: int) -> bytes:
     return b"".join(found)
 
 
-def _is_event(line: bytes) -> bool:
+def _is_whole(path: Path) -> bool:
+    try:
+        with open_lines(path) as stream:
+            stream.read(1)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        return False
+    return True
+
+
+def is_event(line: bytes) -> bool:
     """Says whether a line is an event; one of a type we do not know must name its loop, as other tools' lines do not."""
     payload = payload_of(line)
     if not payload.startswith(b"{"):

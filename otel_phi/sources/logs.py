@@ -7,12 +7,13 @@ the parallel group it belongs to.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from otel_phi.sources.files import FileChunks
+from otel_phi.sources.kinds import is_event
 from otel_phi.sources.lines import Block, read_lines
 from otel_phi.sources.merge import Stream, lean
 from otel_phi.sources.reader import BadLine, EventReader
@@ -29,32 +30,39 @@ class EventFile(msgspec.Struct, frozen=True):
         path: where it is.
         starts: its AgentStarts, in order, without what only spans need.
         unfinished: loops open at its end.
+        size_bytes: how far it was read; what is written after that waits for the next time.
+        whole_bytes: the same without half a line at the end, which a writer may be about to finish.
     """
 
     path: Path
     starts: tuple[AgentStart, ...]
     unfinished: frozenset[Opened]
+    size_bytes: int
+    whole_bytes: int
 
 
 def first_pass(path: Path) -> EventFile:
     """Reads a file's AgentStarts and AgentEnds."""
     starts: list[AgentStart] = []
     open_loops: dict[str, int] = {}
-    for event in EventReader(str(path)).read(_marked(read_lines(FileChunks(path)))):
-        if isinstance(event, AgentStart):
-            starts.append(lean(event))
-            open_loops[event.loop_id] = int(event.timestamp)
-        elif isinstance(event, AgentEnd):
-            open_loops.pop(event.loop_id, None)
-    return EventFile(path, tuple(starts), frozenset(open_loops.items()))
+    chunks, reader, half = FileChunks(path), EventReader(str(path)), None
+    for block in read_lines(chunks):
+        for event in reader.read(_marked(block)):
+            if isinstance(event, AgentStart):
+                starts.append(lean(event))
+                open_loops[event.loop_id] = int(event.timestamp)
+            elif isinstance(event, AgentEnd):
+                open_loops.pop(event.loop_id, None)
+        if not block.ended and not is_event(block.lines[-1]):
+            half = block.offset
+    size = chunks.read_bytes
+    return EventFile(path, tuple(starts), frozenset(open_loops.items()), size, size if half is None else half)
 
 
-def _marked(blocks: Iterable[Block]) -> Iterator[Block]:
+def _marked(block: Block) -> list[Block]:
     """Leaves the lines that may open or close a loop."""
-    for block in blocks:
-        lines = [line for line in block.lines if _LOOP_MARKS[0] in line or _LOOP_MARKS[1] in line]
-        if lines:
-            yield Block(block.number, block.offset, lines)
+    lines = [line for line in block.lines if _LOOP_MARKS[0] in line or _LOOP_MARKS[1] in line]
+    return [Block(block.number, block.offset, lines)] if lines else []
 
 
 class Reading:
@@ -69,21 +77,27 @@ class Reading:
         self.counts: Counter[str] = Counter()
         self.read_bytes = 0
         self.on_bad_line = on_bad_line
-        self._chunk_bytes = chunk_bytes
+        self.chunk_bytes = chunk_bytes
 
-    def stream(self, file: EventFile, held: frozenset[Opened]) -> Stream:
-        """Returns the stream of a file, without the loops held back."""
+    def report(self, bad: BadLine) -> None:
+        """Counts and reports something that is no event."""
+        self.counts["bad_lines"] += 1
+        if self.on_bad_line is not None:
+            self.on_bad_line(bad)
+
+    def stream(self, file: EventFile, *, at_work: bool) -> Stream:
+        """Returns the stream of a file; of one still written to without its open loops and a half line at its end."""
         first_ns = int(file.starts[0].timestamp) if file.starts else 0
-        return Stream(str(file.path), first_ns, file.starts, lambda: self._events(file.path, held))
+        return Stream(str(file.path), first_ns, file.starts, lambda: self._events(file, at_work))
 
-    def _events(self, path: Path, held: frozenset[Opened]) -> Iterator[AgentEvent]:
-        reader = EventReader(str(path), for_spans=True, on_bad_line=self.on_bad_line)
-        events = reader.read(self._blocks(path))
-        yield from _without(events, held) if held else events
+    def _events(self, file: EventFile, at_work: bool) -> Iterator[AgentEvent]:
+        reader = EventReader(str(file.path), for_spans=True, on_bad_line=self.on_bad_line)
+        events = reader.read(self._blocks(file.path, file.whole_bytes if at_work else file.size_bytes))
+        yield from _without(events, file.unfinished) if at_work and file.unfinished else events
         self.counts += reader.counts
 
-    def _blocks(self, path: Path) -> Iterator[Block]:
-        chunks = FileChunks(path, self._chunk_bytes)
+    def _blocks(self, path: Path, limit_bytes: int) -> Iterator[Block]:
+        chunks = FileChunks(path, self.chunk_bytes, limit_bytes)
         before = 0
         for block in read_lines(chunks):
             self.read_bytes += chunks.read_bytes - before

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import Kind, kind_of
-from otel_phi.sources.logs import EventFile, Opened, Reading, first_pass
+from otel_phi.sources.logs import EventFile, Reading, first_pass
 from otel_phi.sources.merge import Stream, merged
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.saved import SessionFile, read_session, streams_of
@@ -39,7 +39,7 @@ class Stored:
 
     Attributes:
         files: the files read, in order of name.
-        ignored: files of the folders that hold no events.
+        ignored: files of the folders that hold no events, or cannot be read; the latter are reported too.
         superseded: saved sessions left out since their events lie in a log.
         held_loops: loops held back since their file is still written to.
         size_bytes: of all files read.
@@ -59,14 +59,16 @@ class Stored:
         self.superseded: list[Path] = []
         self.held_loops = 0
         self._final = final
-        kinds = {path: kind for given in paths for path, kind in self._found(Path(given))}
-        self._reading = Reading(on_bad_line, FileChunks.size_for(len(kinds)))
+        self._reading = Reading(on_bad_line, FileChunks.size_for(1))
+        given = [Path(path) for path in paths]
+        kinds = {path: kind for root in given for path, kind in self._found(root)}
+        self._reading.chunk_bytes = FileChunks.size_for(len(kinds))
         logs = [first_pass(path) for path, kind in sorted(kinds.items()) if kind == "events"]
         logged = {start.session_id for log in logs for start in log.starts}
-        sessions = self._sessions([path for path, kind in sorted(kinds.items()) if kind == "session"], logged)
+        sessions = self._sessions([path for path, kind in sorted(kinds.items()) if kind == "session"], logged, given)
         self.files = tuple(sorted([log.path for log in logs] + [file.path for file in sessions]))
         self.size_bytes = sum(path.stat().st_size for path in self.files)
-        self._streams = [self._reading.stream(log, self._held(log)) for log in logs]
+        self._streams = [self._log_stream(log) for log in logs]
         for file in sessions:
             self._streams += self._session_streams(file)
 
@@ -94,11 +96,11 @@ class Stored:
     def _found(self, path: Path) -> list[tuple[Path, Kind]]:
         if path.is_dir():
             candidates = sorted(inner for inner in path.rglob("*") if inner.is_file() and _may_be_ours(inner))
-            kinds = [(inner, _kind(inner)) for inner in candidates]
+            kinds = [(inner, kind) for inner in candidates if (kind := self._kind_within(inner)) is not None]
             found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in ("events", "session")]
             self.ignored += [inner for inner, kind in kinds if kind not in ("events", "session")]
             if not found:
-                raise NothingHere(_empty_folder(path, len(kinds)))
+                raise NothingHere(_empty_folder(path, len(candidates)))
             return found
         if not path.exists():
             raise NothingHere(f"{path}: no such file or folder; give a file of AgentEvents or a folder of event logs")
@@ -107,27 +109,41 @@ class Stored:
             raise NothingHere(f"{path}: {_WRONG[kind]}")
         return [(path, kind)]
 
-    def _sessions(self, paths: list[Path], logged: set[str]) -> list[SessionFile]:
+    def _kind_within(self, path: Path) -> Kind | None:
+        try:
+            return kind_of(path)
+        except OSError as error:
+            self._unreadable(path, f"cannot be read: {error.strerror or error}")
+            return None
+
+    def _sessions(self, paths: list[Path], logged: set[str], given: list[Path]) -> list[SessionFile]:
         found = []
         for path in paths:
             file = read_session(path)
             if isinstance(file, Undecodable):
-                raise NothingHere(f"{path}: a saved session that cannot be read: {file.reason}")
-            if file.session.session_id in logged:
+                if path in given:
+                    raise NothingHere(f"{path}: a saved session that cannot be read: {file.reason}")
+                self._unreadable(path, f"a saved session that cannot be read: {file.reason}")
+            elif file.session.session_id in logged:
                 self.superseded.append(path)
             else:
                 found.append(file)
         return found
+
+    def _unreadable(self, path: Path, reason: str) -> None:
+        """Reports a file of a folder that cannot be read; the others are."""
+        self.ignored.append(path)
+        self._reading.report(BadLine(str(path), 1, 0, 0, reason))
 
     # --- what is still at work ---------------------------------------------------------------------------------------
 
     def _at_work(self, path: Path) -> bool:
         return not self._final and time.time() - path.stat().st_mtime < STILL_WRITTEN_S
 
-    def _held(self, log: EventFile) -> frozenset[Opened]:
-        held = log.unfinished if self._at_work(log.path) else frozenset[Opened]()
-        self.held_loops += len(held)
-        return held
+    def _log_stream(self, log: EventFile) -> Stream:
+        at_work = self._at_work(log.path)
+        self.held_loops += len(log.unfinished) if at_work else 0
+        return self._reading.stream(log, at_work=at_work)
 
     def _session_streams(self, file: SessionFile) -> list[Stream]:
         at_work = file.unfinished > 0 and self._at_work(file.path)
@@ -143,8 +159,8 @@ def _may_be_ours(path: Path) -> bool:
 def _kind(path: Path) -> Kind:
     try:
         return kind_of(path)
-    except (OSError, EOFError) as error:
-        raise NothingHere(f"{path}: cannot be read: {error}") from None
+    except OSError as error:
+        raise NothingHere(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
 _WRONG: dict[Kind, str] = {
