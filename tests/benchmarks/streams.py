@@ -21,7 +21,9 @@ def stamp(ms: int) -> str:
     hours, minute = divmod(minutes, 60)
     days, hour = divmod(hours + 9, 24)
     months, day = divmod(days, 28)
-    return f"{2026 + months // 12:04}-{months % 12 + 1:02}-{day + 1:02}T{hour:02}:{minute:02}:{second:02}.{rest:03}000001Z"
+    return (
+        f"{2026 + months // 12:04}-{months % 12 + 1:02}-{day + 1:02}T{hour:02}:{minute:02}:{second:02}.{rest:03}000001Z"
+    )
 
 
 def _line(**fields: object) -> bytes:
@@ -34,7 +36,9 @@ def _usage() -> dict[str, int]:
 
 def _assistant(ms: int, stop: str, calls: list[str]) -> dict[str, object]:
     content: list[dict[str, object]] = [{"text": _PROSE, "type": "text"}]
-    content += [{"arguments": {"path": "src/main.rs"}, "id": call, "name": "read_file", "type": "toolCall"} for call in calls]
+    content += [
+        {"arguments": {"path": "src/main.rs"}, "id": call, "name": "read_file", "type": "toolCall"} for call in calls
+    ]
     return {"content": content, "model": "claude-sonnet-4-5", "provider": "anthropic", "role": "assistant",
             "stopReason": stop, "timestamp": ms, "usage": _usage()}  # fmt: skip
 
@@ -56,14 +60,20 @@ def turn_lines(loop: str, index: int, deltas: int) -> Iterator[bytes]:
         "response_format": {"kind": "text"}})  # fmt: skip
     yield _line(type="MessageStart", loop_id=loop, message={**answer, "content": []})
     for _ in range(deltas):
-        yield _line(type="MessageUpdate", loop_id=loop, message={**answer, "content": []}, delta={"Text": {"delta": "The "}})
+        yield _line(
+            type="MessageUpdate", loop_id=loop, message={**answer, "content": []}, delta={"Text": {"delta": "The "}}
+        )
     yield _line(type="MessageEnd", loop_id=loop, message=answer)
-    yield _line(type="ToolExecutionStart", loop_id=loop, tool_call_id=call, tool_name="read_file", args={"path": "a.rs"})
+    yield _line(
+        type="ToolExecutionStart", loop_id=loop, tool_call_id=call, tool_name="read_file", args={"path": "a.rs"}
+    )
     yield _line(type="ToolExecutionEnd", loop_id=loop, tool_call_id=call, tool_name="read_file", is_error=False,
                 result={"content": [{"type": "text", "text": _PROSE}], "details": None}, child_loop_id=None)  # fmt: skip
     yield _line(type="MessageStart", loop_id=loop, message=_tool_result(call, ms + 3_000))
     yield _line(type="MessageEnd", loop_id=loop, message=_tool_result(call, ms + 3_000))
-    yield _line(type="TurnEnd", loop_id=loop, message=answer, usage=_usage(), timestamp=stamp(ms + 3_100), tool_results=[])
+    yield _line(
+        type="TurnEnd", loop_id=loop, message=answer, usage=_usage(), timestamp=stamp(ms + 3_100), tool_results=[]
+    )
 
 
 def session_lines(turns: int, deltas: int = 0) -> Iterator[bytes]:
@@ -75,4 +85,6 @@ def session_lines(turns: int, deltas: int = 0) -> Iterator[bytes]:
                 continuation_kind="Initial", timestamp=stamp(_START_MS), metadata=None, config_snapshot=config)  # fmt: skip
     for index in range(turns):
         yield from turn_lines(loop, index, deltas)
-    yield _line(type="AgentEnd", loop_id=loop, messages=[], usage=_usage(), timestamp=stamp(_START_MS + turns * _TURN_MS))
+    yield _line(
+        type="AgentEnd", loop_id=loop, messages=[], usage=_usage(), timestamp=stamp(_START_MS + turns * _TURN_MS)
+    )
