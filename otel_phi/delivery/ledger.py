@@ -70,9 +70,13 @@ class Ledger:
             self._connection = _connected(self._path)
         except (OSError, sqlite3.Error) as error:
             self._break(error)
-        self.resumes = self.count() > 0
+        self.resumes = len(self) > 0
 
-    def count(self) -> int:  # no `__len__`: an empty ledger must not be false
+    def __bool__(self) -> bool:
+        """Tells that it is a ledger, empty or not: `if ledger` must not mean "if something was acknowledged"."""
+        return True
+
+    def __len__(self) -> int:
         """Returns how many spans an earlier run, or this one, acknowledged."""
         rows = self._ask("SELECT count(*) FROM acknowledged", ())
         return rows[0] if rows else 0

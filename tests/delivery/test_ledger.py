@@ -33,7 +33,7 @@ def test_what_was_acknowledged_is_seen_by_the_next_run(tmp_path: Path) -> None:
     second = Ledger(tmp_path, "one")
     assert second.resumes
     assert second.seen(KEYS) == set(KEYS[:1500])
-    assert second.count() == 1500
+    assert len(second) == 1500
     second.close()
 
 
@@ -121,7 +121,7 @@ def test_threads_may_acknowledge_while_another_asks(tmp_path: Path) -> None:
         thread.start()
     while any(thread.is_alive() for thread in threads):
         ledger.seen(KEYS)
-    assert ledger.count() == len(KEYS)
+    assert len(ledger) == len(KEYS)
     ledger.close()
 
 
