@@ -29,7 +29,9 @@ _MAX_HALVES = 16
 _OBJECT, _TYPE = b'{"ordinal":', b'{"type":"'
 _TYPE_WITHIN = 48  # an event log puts `{"ordinal":N,"event":` in front
 # What no span shows: deltas, placeholders, partial results. Most of the lines of a streamed session.
-_SHOWN_NOWHERE = (b'MessageUpdate"', b'MessageStart"', b'ToolExecutionUpdate"', b'ProgressMessage"')
+_NOWHERE = tuple(
+    b'{"type":"%s"' % kind for kind in (b"MessageUpdate", b"MessageStart", b"ToolExecutionUpdate", b"ProgressMessage")
+)
 _UNUSUAL = Undecodable("not as phi-core writes it")
 _SSE_DATA = b"data:"
 _SSE_OTHER = (
@@ -99,13 +101,9 @@ class EventReader:
     def read(self, blocks: Iterable[Block]) -> Iterator[AgentEvent]:
         """Yields the events of some lines, in order."""
         for block in blocks:
-            known, left_out = 0, 0
-            for index, data in enumerate(block.lines):
-                if self._for_spans and _shown_nowhere(data):
-                    left_out += 1
-                    if data.startswith(_OBJECT):
-                        self._count_ordinal(_ordinal_of(data))
-                    continue
+            lines = self._shown(block.lines) if self._for_spans else enumerate(block.lines)
+            known = 0
+            for index, data in lines:
                 event = decode_event(data) if data.startswith(_TYPE) else self._decode_log_line(data)
                 if event.__class__ is not Undecodable:
                     known += 1
@@ -113,7 +111,35 @@ class EventReader:
                 else:
                     yield from self._unusual(Place(block, index), data)
             self.counts["events"] += known
-            self.counts["left_out"] += left_out
+
+    def _shown(self, lines: list[bytes]) -> Iterable[tuple[int, bytes]]:
+        """Leaves out the lines of events that no span shows; one in which another may hide is kept, to be read in full."""
+        if lines and lines[0].startswith(_OBJECT):
+            return self._shown_of_log(lines)
+        shown = [
+            (index, line)
+            for index, line in enumerate(lines)
+            if not (line.startswith(_NOWHERE) and line.find(_TYPE, 1) < 0 and line.find(_OBJECT, 1) < 0)
+        ]
+        self.counts["left_out"] += len(lines) - len(shown)
+        return shown
+
+    def _shown_of_log(self, lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
+        for index, line in enumerate(lines):
+            if self._logged_nowhere(line):
+                self.counts["left_out"] += 1
+            else:
+                yield index, line
+
+    def _logged_nowhere(self, line: bytes) -> bool:
+        """Says whether a log line's event is shown nowhere; its ordinal counts all the same."""
+        start = line.find(_TYPE, 1, _TYPE_WITHIN)
+        if start < 0 or not line.startswith(_NOWHERE, start):
+            return False
+        if line.find(_OBJECT, start) >= 0 or line.find(_TYPE, start + 1) >= 0:
+            return False
+        self._count_ordinal(_ordinal_of(line))
+        return True
 
     def _decode_log_line(self, data: bytes) -> AgentEvent | Undecodable:
         if not data.startswith(_OBJECT):
@@ -176,15 +202,6 @@ class EventReader:
         offset += sum(len(data) + 1 for data in line.block.lines[at : line.at])
         self._last_bad = (line.block, line.at, offset)
         return offset
-
-
-def _shown_nowhere(data: bytes) -> bool:
-    start = 0 if data.startswith(_TYPE) else data.find(_TYPE, 0, _TYPE_WITHIN)
-    if start < 0 or not data.startswith(_SHOWN_NOWHERE, start + len(_TYPE)):
-        return False
-    # Half a line, to which a whole one was appended, is read in full.
-    rest = start + len(_TYPE)
-    return data.find(_OBJECT, rest) < 0 and (data.find(_TYPE, rest) < 0 or _GLUED.search(data, rest) is None)
 
 
 def _ordinal_of(data: bytes) -> int | None:
