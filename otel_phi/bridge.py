@@ -20,6 +20,7 @@ from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.ledger import Ledger
 from otel_phi.delivery.nowhere import Nowhere
 from otel_phi.delivery.open import open_transport, resource_of
+from otel_phi.delivery.patience import MISCONFIGURED_GIVE_UP_AFTER_S
 from otel_phi.delivery.pump import Pump
 from otel_phi.delivery.sender import Sender
 from otel_phi.delivery.stats import DeadLetter, Progress, Stats
@@ -70,7 +71,7 @@ class Bridge:
         ledger: remembers what was acknowledged, to resume an interrupted export.
         transport: a destination of your own instead of the configured one.
         on_progress: called by the sender's threads with the state of the delivery.
-        on_span: called with each span before it is delivered.
+        on_span: called with each span, also with one that an earlier run delivered.
         **options: as `otel_phi.resolve` takes them.
 
     Raises:
@@ -101,7 +102,7 @@ class Bridge:
             sample = _ratio(self.config) if live or "sampler" in options else 1.0
         self._road = Road(mapping, ahead, sample)
         self._ledger = ledger
-        self._resumes = ledger is not None and len(ledger) > 0
+        self._resumes = ledger is not None and ledger.resumes
         self._on_span = on_span
         self._undecodable = 0
         self._sampled = 0
@@ -113,8 +114,8 @@ class Bridge:
             destination or Nowhere(),
             timeout_s=self.config.timeout_s,
             give_up_after_s=patience_s,
-            misconfigured_give_up_after_s=patience_s,
-            on_acknowledged=self._acknowledged if ledger else None,
+            misconfigured_give_up_after_s=math.inf if live else min(patience_s, MISCONFIGURED_GIVE_UP_AFTER_S),
+            on_acknowledged=self._acknowledged if ledger is not None else None,
             on_progress=on_progress,
         )
         self._batcher = Batcher(Encoder(resource), self.config.max_request_bytes)
@@ -209,19 +210,22 @@ class Bridge:
             self.close()
 
     def _deliver(self, spans: Iterable[Span]) -> None:
-        for span in self._unsent(spans):
+        for span in self._unsent(self._shown(spans)):
             if self._disabled:
                 self._sender.drop(DISABLED, 1)
-                continue
-            if self._on_span is not None:
-                self._on_span(span)
-            if self._pump is not None:
+            elif self._pump is not None:
                 self._pump.put(span)
             elif (full := self._batcher.add(span)) is not None:
                 self._sender.submit(full)
         if self._road.sampled_out > self._sampled:
             self._sender.drop(SAMPLED_OUT, self._road.sampled_out - self._sampled)
             self._sampled = self._road.sampled_out
+
+    def _shown(self, spans: Iterable[Span]) -> Iterator[Span]:
+        for span in spans:
+            if self._on_span is not None:
+                self._on_span(span)
+            yield span
 
     def _unsent(self, spans: Iterable[Span]) -> Iterator[Span]:
         """Leaves out what an earlier, interrupted run saw acknowledged."""

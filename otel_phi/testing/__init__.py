@@ -1,14 +1,15 @@
 """For tests: a real OTLP collector of one's own on the loopback, which decodes what it gets and fails on demand.
 
-from otel_phi.testing import Receiver
+    from otel_phi.testing import Receiver, render_tree
 
-with Receiver() as receiver:
-    run_my_agent(endpoint=receiver.endpoint)
-    receiver.wait_for(3)
-    assert receiver.spans[0].name == "invoke_agent my-agent"
+    with Receiver() as receiver:
+        run_my_agent(endpoint=receiver.endpoint)
+        receiver.wait_for(3)
+        print(render_tree(receiver.spans))
 """
 
 from otel_phi.testing.answers import Answer
 from otel_phi.testing.receiver import Receiver, Request
+from otel_phi.tree import render_tree
 
-__all__ = ["Answer", "Receiver", "Request"]
+__all__ = ["Answer", "Receiver", "Request", "render_tree"]
