@@ -61,7 +61,10 @@ class OpenGroups:
         return len(self._groups)
 
     def announced(self, event: ParallelLoopStart) -> GroupClosed | None:
-        """Opens a group; returns one that had to be given up for it."""
+        """Opens a group, unless it is open already; returns one that had to be given up for it."""
+        known = self._by_loop.get((event.session_id, event.loop_ids[0])) if event.loop_ids else None
+        if known is not None and known.announced == event:
+            return None
         group = OpenGroup(event)
         self._groups[id(group)] = group
         for loop_id in event.loop_ids[:MAX_BRANCHES]:

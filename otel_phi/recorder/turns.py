@@ -9,7 +9,8 @@ Rule 4: a result whose tool was never executed is kept as an answer without exec
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 
 from otel_phi.recorder.notices import Answer, Chat, Compaction, Foreign, Outcome, Request, Timed, Tool
 from otel_phi.recorder.references import References
@@ -220,7 +221,7 @@ class OpenTurn:
         found: dict[str, deque[ToolResultMessage]] = {}
         for message in self.results:
             found.setdefault(message.tool_call_id, deque()).append(message)
-        if listed is None or len(self.results) >= max(len(self.tools), 1):
+        if listed is None or self._all_answered(found):
             return found
         seen = {call_id: len(messages) for call_id, messages in found.items()}
         for message in decode_tool_results(listed):
@@ -229,6 +230,11 @@ class OpenTurn:
             else:
                 found.setdefault(message.tool_call_id, deque()).append(message)
         return found
+
+    def _all_answered(self, found: Mapping[str, Sequence[ToolResultMessage]]) -> bool:
+        """Says whether every execution has its result, and there was one at all: then TurnEnd's list need not be decoded."""
+        executed = Counter(tool.call_id for tool in self.tools)
+        return bool(found) and all(len(found.get(call_id, ())) >= count for call_id, count in executed.items())
 
 
 def _closed(

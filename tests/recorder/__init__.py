@@ -1,0 +1,1 @@
+"""What is open, what has closed: one claim a test."""
