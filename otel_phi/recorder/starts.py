@@ -38,7 +38,7 @@ def kind_and_tag(kind: ContinuationKind) -> tuple[str, str | None]:
     """Splits a continuation kind into its lower-case name and its tag."""
     if isinstance(kind, dict):
         name, tag = next(iter(kind.items()), ("Initial", None))
-        return name.lower(), None if tag is None else tag.tag
+        return name.lower(), None if tag is None else tag.tag or None
     return ("Initial" if kind is None else kind).lower(), None
 
 

@@ -125,8 +125,12 @@ def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
     if not isinstance(kind, str):
         return Undecodable("no `type`")
     mended = {key: _mend(value) for key, value in found.items() if value is not None}
+    if kind == "TurnEnd" and not _roles_known(mended):
+        del mended["message"]  # the turn ends all the same
     if kind not in KNOWN_TYPES or not _roles_known(mended):
         return _generic(kind, found, line)
+    if "continuation_kind" in mended:
+        mended["continuation_kind"] = _mend_kind(found["continuation_kind"])
     try:
         return _events.decode(_encoder.encode(mended))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
@@ -156,6 +160,14 @@ def _mend(value: Any) -> Any:
         return value
     mended = {key: _mend_field(key, inner) for key, inner in value.items() if inner is not None}
     return {key: inner for key, inner in mended.items() if not _malformed_mark(key, inner)}
+
+
+def _mend_kind(kind: Any) -> Any:
+    """Keeps the name of a continuation kind whose payload is not the one known; an unreadable kind is as none."""
+    if not isinstance(kind, dict) or not kind:
+        return kind if isinstance(kind, str) else None
+    name, tag = next(iter(kind.items()))
+    return {name: {"tag": tag["tag"]} if isinstance(tag, dict) and isinstance(tag.get("tag"), str) else {}}
 
 
 def _mend_field(key: str, value: Any) -> Any:

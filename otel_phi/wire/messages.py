@@ -33,6 +33,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     total_tokens: int = 0
 
 
+NO_USAGE = Usage()
+
+
 class TurnId(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """Names a turn: the loop's id and the turn's index in it, from 0."""
 
@@ -108,8 +111,13 @@ def decode_tool_results(raw: Raw | bytes) -> list[ToolResultMessage]:
 
 
 def first_text(content: Raw, limit: int) -> str:
-    """Returns the first text block of a message's content, cut to `limit` characters; "" where there is none."""
+    """Returns the first text block of a message's content, cut to `limit` characters; "" where there is none.
+
+    A content that is a bare string, as pi writes it, is one text block.
+    """
     try:
+        if bytes(memoryview(content)[:1]) == b'"':
+            return _text.decode(content)[:limit]
         for block in _texts.decode(content):
             if "text" in block:
                 return _text.decode(block["text"])[:limit]

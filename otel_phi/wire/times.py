@@ -44,21 +44,14 @@ def parse_time(text: str) -> Instant:
     """
     try:
         # What chrono writes, read by C code. Anything else, wrong or merely unusual, is looked at below.
-        if text[10] == "T" and text[-1] == "Z" and text.isascii() and (text[19] == "." or len(text) == 20):
-            seconds = int(dt.datetime.fromisoformat(f"{text[:19]}+00:00").timestamp())
+        if text[4] == text[7] == "-" and text[13] == text[16] == ":" and text[10] == "T" and text[-1] == "Z":
             digits = text[20:-1]
-            return Instant(
-                seconds * NANOSECONDS + (int(digits[:9].ljust(9, "0")) if digits.isdigit() else _none(digits))
-            )
+            if (len(text) == 20 or (text[19] == "." and digits.isdigit())) and text.isascii() and text[11:13] != "24":
+                seconds = int(dt.datetime.fromisoformat(f"{text[:19]}+00:00").timestamp())
+                return Instant(seconds * NANOSECONDS + (int(digits[:9].ljust(9, "0")) if digits else 0))
     except (ValueError, IndexError, OverflowError):
         return _parse_unusual(text)
     return _parse_unusual(text)
-
-
-def _none(digits: str) -> int:
-    if digits:
-        raise ValueError(digits)
-    return 0
 
 
 def _parse_unusual(text: str) -> Instant:
