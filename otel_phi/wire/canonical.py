@@ -36,7 +36,7 @@ from otel_phi.wire.canonical_parts import (
 )
 from otel_phi.wire.canonical_print import to_json
 from otel_phi.wire.decode import KNOWN_TYPES, Undecodable, decode_event
-from otel_phi.wire.events import AgentEvent, GenericEvent
+from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
 from otel_phi.wire.messages import NULL
 from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, ResponseFormat, Tag, ToolResult
 from otel_phi.wire.usage import API_ALIASES
@@ -69,28 +69,49 @@ def canonical_event(line: bytes) -> AgentEvent | Undecodable:
         fields = _fields.decode(line)
         kind = _text.decode(fields.get("type", b"null"))
     except BROKEN:
-        return decode_event(line)
+        refused = decode_event(line)
+        return refused if isinstance(refused, Undecodable) else Undecodable("no JSON within")
     if kind not in KNOWN_TYPES:
         return decode_event(line)
     held = {name: fields.pop(name) for name in _READERS if name in fields}
     event = decode_event(msgspec.json.encode(fields) if held else line)
     if isinstance(event, GenericEvent | Undecodable):
         return event
-    changes = {name: _READERS[name](raw) for name, raw in held.items() if hasattr(event, name)}
-    if kind == "MessageUpdate":
-        changes["message"] = canonical_message(held.get("message", NULL))
+    try:
+        return _rewritten(event, kind, held)
+    except BROKEN as error:
+        return Undecodable("nested too deeply" if isinstance(error, RecursionError) else "no JSON within")
+
+
+def _rewritten(event: KnownEvent, kind: str, held: dict[str, Raw]) -> KnownEvent:
+    if kind == "MessageUpdate":  # its message stays JSON
+        readers = {**_READERS, "message": canonical_message}
+    else:
+        readers = _READERS
+    changes = {name: readers[name](raw) for name, raw in held.items() if hasattr(event, name)}
     return msgspec.structs.replace(event, **(_IF_ABSENT.get(kind, {}) | changes))
 
 
 def widened(temperature: float | None) -> float | None:
-    """Returns what a 32-bit float keeps of a temperature: 0.7 is 0.699999988079071. Beyond its range it is infinite."""
+    """Returns what a 32-bit float keeps of a temperature: 0.7 is 0.699999988079071.
+
+    None beyond its range: that is infinite, which JSON has not and phi-core prints as null.
+    """
     if temperature is None:
         return None
     try:
         found: float = struct.unpack("f", struct.pack("f", temperature))[0]
     except OverflowError:
-        return float("inf") if temperature > 0 else float("-inf")
+        return None
     return found
+
+
+def narrowest(temperature: float) -> float:
+    """Returns the shortest number with the same 32 bits: what phi-core writes into a file."""
+    shorter = (
+        float(f"{temperature:.{digits}g}") for digits in range(1, 10)
+    )  # nine digits tell all 32-bit floats apart
+    return next((one for one in shorter if widened(one) == temperature), temperature)
 
 
 def renewed_trigger(trigger: str | None) -> str | None:
@@ -154,7 +175,7 @@ def _read_result(raw: Raw) -> ToolResult | None:
 
 
 def _read_partial(raw: Raw) -> Raw:
-    return Raw(declared_json.encode(to_json(_read_result(raw))))
+    return Raw(msgspec.json.encode(to_json(_read_result(raw))))
 
 
 def _read_delta(raw: Raw) -> Raw:
@@ -212,4 +233,5 @@ _READERS: dict[str, Callable[[Raw], Any]] = {
 _IF_ABSENT: dict[str, dict[str, Any]] = {
     "AgentEnd": {"messages": _EMPTY},
     "TurnEnd": {"tool_results": _EMPTY},
+    "MessageUpdate": {"message": canonical_message(NULL)},
 }

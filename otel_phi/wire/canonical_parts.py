@@ -79,8 +79,6 @@ class StrictUsage(_Shape, frozen=True):
 
 
 class _Marked(_Shape, frozen=True, kw_only=True, tag_field="role", rename="camel", omit_defaults=True):
-    content: list[Block]
-    timestamp: U64
     # The marks are read one by one: a malformed one is dropped, and costs nothing else.
     turn_id: Raw = NULL
     node_id: Raw = NULL
@@ -89,17 +87,22 @@ class _Marked(_Shape, frozen=True, kw_only=True, tag_field="role", rename="camel
     provenance_hint: Raw = NULL
 
 
-class StrictUser(_Marked, frozen=True, tag="user"):
+class StrictUser(_Marked, frozen=True, kw_only=True, tag="user"):
     """Is a user's message."""
+
+    content: list[Block]
+    timestamp: U64
 
 
 class StrictAssistant(_Marked, frozen=True, kw_only=True, tag="assistant"):
     """Is a model's message."""
 
+    content: list[Block]
     stop_reason: StopReason
     model: str
     provider: str
     usage: StrictUsage
+    timestamp: U64
     error_message: str | None = field(default=None, name="error_message")
 
 
@@ -108,7 +111,9 @@ class StrictToolResult(_Marked, frozen=True, kw_only=True, tag="toolResult"):
 
     tool_call_id: str
     tool_name: str
+    content: list[Block]
     is_error: bool
+    timestamp: U64
 
 
 StrictMessage = StrictUser | StrictAssistant | StrictToolResult

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import enum
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from msgspec import Raw
 
 from otel_phi.wire.canonical_parts import ForeignMessage
-from otel_phi.wire.events import AgentStart, GenericEvent
+from otel_phi.wire.events import AgentEnd, AgentStart, GenericEvent, MessageUpdate
 from otel_phi.wire.messages import (
     AssistantMessage,
-    ExtensionMessage,
     ToolResultMessage,
     UserMessage,
 )
@@ -26,7 +25,6 @@ from otel_phi.wire.parts import ConfigSnapshot, ToolResult
 from otel_phi.wire.times import Instant, format_time
 
 _MARKS = frozenset({"turn_id", "node_id", "parent_id", "tags", "provenance_hint"})
-_MESSAGES = (UserMessage, AssistantMessage, ToolResultMessage, ExtensionMessage)
 _decode = msgspec.json.decode
 _OMITTED: dict[type, frozenset[str]] = {
     AgentStart: frozenset({"config_snapshot"}),
@@ -38,6 +36,12 @@ _OMITTED: dict[type, frozenset[str]] = {
     AssistantMessage: _MARKS | {"error_message"},
     ToolResultMessage: _MARKS,
 }
+# The order of keys means nothing; with this it is phi-core's, so that a saved file is too. Elsewhere it is the Struct's.
+_ORDER: dict[type, tuple[str, ...]] = {
+    AgentStart: ("agent_id", "session_id", "loop_id", "parent_loop_id", "continuation_kind", "timestamp", "metadata"),
+}
+_SORTED = (UserMessage, AssistantMessage, ToolResultMessage)  # serde takes them through a sorted map
+_HOLD_MESSAGES = (AgentEnd, MessageUpdate)  # as JSON
 
 
 class _Field(NamedTuple):
@@ -82,7 +86,30 @@ def _object(value: msgspec.Struct) -> dict[str, Any]:
         inner = to_json(getattr(value, field.name))
         if inner is not None or not field.skipped:
             printed[field.key] = inner
+    if isinstance(value, _SORTED):
+        return cast("dict[str, Any]", _sorted(printed))
+    if isinstance(value, _HOLD_MESSAGES):
+        printed = {key: _sorted_messages(one) if key.startswith("message") else one for key, one in printed.items()}
     return printed if plan.external is None else {plan.external: printed}
+
+
+def _sorted(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _sorted(value[key]) for key in sorted(value)}
+        case list():
+            return [_sorted(one) for one in value]
+        case _:
+            return value
+
+
+def _sorted_messages(printed: Any) -> Any:
+    """Sorts one message or a list of them; an extension has its fields in the order role, kind, data."""
+    if isinstance(printed, list):
+        return [_sorted_messages(one) for one in printed]
+    if isinstance(printed, dict) and printed.keys() == {"role", "kind", "data"}:
+        return {key: printed[key] for key in ("role", "kind", "data")}
+    return _sorted(printed)
 
 
 @functools.cache  # one plan for each class of this package
@@ -90,8 +117,8 @@ def _plan(kind: type[msgspec.Struct]) -> _Plan:
     config = kind.__struct_config__
     omitted = _omitted(kind)
     fields = tuple(_Field(one.name, one.encode_name, one.name in omitted) for one in msgspec.structs.fields(kind))
-    if issubclass(kind, _MESSAGES):  # serde takes messages through a sorted map
-        fields = tuple(sorted(fields, key=lambda one: one.key))
+    order = _ORDER.get(kind, ())
+    fields = tuple(sorted(fields, key=lambda one: order.index(one.name) if one.name in order else len(order)))
     tag = None if config.tag is None else (str(config.tag_field), str(config.tag))
     return _Plan(tag, fields, kind.__name__ if getattr(kind, "EXTERNALLY_TAGGED", False) else None)
 
