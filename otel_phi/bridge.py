@@ -34,6 +34,8 @@ from otel_phi.wire.events import AgentEvent
 
 Event = AgentEvent | Mapping[str, Any] | str | bytes
 
+# Events taken together offline. A TurnRequest holds the agent's whole context, so more would cost memory.
+BLOCK_EVENTS = 32
 DISABLED = "disabled"
 SAMPLED_OUT = "sampled_out"
 SENT_BEFORE = "sent_before"
@@ -127,12 +129,27 @@ class Bridge:
         Raises:
             DeliveryError: the collector could not be reached for `give_up_after_s`; never in live mode.
         """
+        if self._pump is not None:
+            for event in self._decoded(events):
+                self._deliver(self._road.feed(event))
+            return
+        block: list[AgentEvent] = []
+        try:
+            for event in self._decoded(events):
+                block.append(event)
+                if len(block) >= BLOCK_EVENTS:
+                    full, block = block, []
+                    self._deliver(self._road.feed_block(full))
+        finally:  # also where the caller's iterator fails: what it gave before counts
+            self._deliver(self._road.feed_block(block))
+
+    def _decoded(self, events: Iterable[Event]) -> Iterator[AgentEvent]:
         for given in events:
             event = given if isinstance(given, msgspec.Struct) else _decode(given)
             if isinstance(event, Undecodable):
                 self._undecodable += 1
             else:
-                self._deliver(self._road.feed(event))
+                yield event
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Waits until every span finished so far is settled. Loops that are open stay open.

@@ -46,6 +46,7 @@ _EVENT_TIME = struct.Struct("<BQ")
 _SPAN_FLAGS = struct.Struct("<BBI")  # a tag over 0x7f is two bytes
 _LINK_FLAGS = struct.Struct("<BI")
 _DOUBLE = struct.Struct("<Bd")
+_F64 = struct.Struct("<d")
 
 _64 = (1 << 64) - 1
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
@@ -65,6 +66,8 @@ def _varint(number: int) -> bytes:
     """Writes an unsigned number below 2**64, seven bits a byte, low bits first."""
     if number < 1 << 14:
         return bytes((number & 0x7F | 0x80, number >> 7)) if number > 0x7F else bytes((number,))
+    if number < 1 << 21:
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
     return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80)) + _varint(number >> 14)
 
 
@@ -157,9 +160,8 @@ class _AttributeWriter:
     def __init__(self, tag: int) -> None:
         self._tag = tag
         self._keys = _Memory(KEYVALUE_KEY)
-        self._heads: dict[str, tuple[bytes, ...]] = {}
-        # By class, since True, 1 and 1.0 are equal and must never stand for each other. Floats are looked up in vain:
-        # they hardly come again, and 0.0 equals -0.0.
+        self._heads: dict[tuple[str, int, int], bytes] = {}
+        # By class, since True, 1 and 1.0 are equal and must never stand for each other.
         self._memory: dict[type, dict[tuple[str, AttributeValue], bytes]] = {
             kind: {} for kind in (str, int, bool, float, tuple)
         }
@@ -189,16 +191,24 @@ class _AttributeWriter:
         if not isinstance(key, str):
             return None
         kind = value.__class__
-        if kind is int and _INT64_MIN <= value <= _INT64_MAX:  # type: ignore[operator]
-            number = _number(value & _64)  # type: ignore[operator]
-            chunk = self._head(key)[len(number)] + number
-            return self._remember(int, (key, value), chunk) if 0 <= value < 1024 else chunk  # type: ignore[operator]
-        content = _any_value(value)
-        if content is None:
-            return None
-        chunk = _field(self._tag, self._keys[key] + _field(KEYVALUE_VALUE, content))
-        lasting = kind is str or kind is bool or (kind is tuple and all(type(item) is str for item in value))  # type: ignore[union-attr]
-        return self._remember(kind, (key, value), chunk) if lasting else chunk
+        if kind is str:
+            text = utf8(value)  # type: ignore[arg-type]
+            chunk = self._head(key, ANYVALUE_STRING_VALUE, len(text)) + text
+        elif kind is int and 0 <= value <= _INT64_MAX:  # type: ignore[operator]
+            number = _number(value)  # type: ignore[arg-type]
+            chunk = self._head(key, ANYVALUE_INT_VALUE, len(number)) + number
+        elif kind is float:
+            chunk = self._head(key, ANYVALUE_DOUBLE_VALUE, 8) + _F64.pack(value)
+            if not value or value != value:  # noqa: PLR0124  # 0.0 equals -0.0, NaN not even itself: neither can be found again
+                return chunk
+        else:
+            content = _any_value(value)
+            if content is None:
+                return None
+            chunk = _field(self._tag, self._keys[key] + _field(KEYVALUE_VALUE, content))
+            if kind is not bool and not (kind is tuple and all(type(item) is str for item in value)):  # type: ignore[union-attr]
+                return chunk
+        return self._remember(kind, (key, value), chunk)
 
     def _remember(self, kind: type, pair: tuple[str, AttributeValue], chunk: bytes) -> bytes:
         memory = self._memory[kind]
@@ -208,18 +218,19 @@ class _AttributeWriter:
             memory[pair] = chunk
         return chunk
 
-    def _head(self, key: str) -> tuple[bytes, ...]:
-        """Returns what stands before an integer of 0 to 10 bytes, which is the same for every value of a key."""
-        heads = self._heads.get(key)
-        if heads is None:
+    def _head(self, key: str, tag: int, size: int) -> bytes:
+        """Returns what stands before a value of `size` bytes, the same for every value of a key, kind and length."""
+        head = self._heads.get((key, tag, size))
+        if head is None:
+            length = _number(size) if tag == ANYVALUE_STRING_VALUE else b""
+            inner = _TAG[tag] + length
+            pair = self._keys[key] + _TAG[KEYVALUE_VALUE] + _number(len(inner) + size) + inner
+            head = _TAG[self._tag] + _number(len(pair) + size) + pair
             if len(self._heads) >= MEMORY_ENTRIES:
                 self._heads.clear()
-            heads = self._heads[key] = tuple(self._make_head(key, size) for size in range(11))
-        return heads
-
-    def _make_head(self, key: str, size: int) -> bytes:
-        whole = _field(self._tag, self._keys[key] + _field(KEYVALUE_VALUE, _TAG[ANYVALUE_INT_VALUE] + bytes(size)))
-        return whole[: len(whole) - size]
+            if len(head) <= MEMORY_BYTES:
+                self._heads[key, tag, size] = head
+        return head
 
 
 class Envelope:

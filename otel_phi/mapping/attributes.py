@@ -21,20 +21,29 @@ def cut(text: str, max_bytes: int) -> str:
     whole = text.encode("utf-8", "replace")
     if len(whole) <= max_bytes:
         return text
-    room = max(max_bytes - len(CUT_MARK.encode()), 0)
-    return (whole[:room].decode("utf-8", "ignore") + CUT_MARK)[: max(max_bytes, 0)]
+    mark = CUT_MARK.encode()[: max(max_bytes, 0)]
+    room = max(max_bytes - len(mark), 0)
+    return whole[:room].decode("utf-8", "ignore") + mark.decode("utf-8", "ignore")
 
 
 def table(max_bytes: int, pairs: Iterable[Pair]) -> Attributes:
-    """Returns the pairs that have a value, strings cut to `max_bytes`."""
+    """Returns the pairs that have a value, each text cut to `max_bytes`."""
     surely_short = max_bytes >> 2  # a character has four bytes at most
     return tuple(
         [
-            (pair[0], cut(value, max_bytes)) if value.__class__ is str and len(value) > surely_short else pair  # type: ignore[misc]  # None is left out below
+            (pair[0], _cut_value(value, max_bytes))
+            if value.__class__ is tuple or (value.__class__ is str and len(value) > surely_short)  # type: ignore[arg-type]
+            else pair  # type: ignore[misc]  # None is left out below
             for pair in pairs
             if (value := pair[1]) is not None
         ]
     )
+
+
+def _cut_value(value: AttributeValue, max_bytes: int) -> AttributeValue:
+    if isinstance(value, str):
+        return cut(value, max_bytes)
+    return tuple([cut(text, max_bytes) for text in value]) if isinstance(value, tuple) else value
 
 
 def name(operation: str, subject: str | None) -> str:
@@ -42,13 +51,13 @@ def name(operation: str, subject: str | None) -> str:
     return f"{operation} {subject[:MAX_NAME]}" if subject else operation
 
 
-def raw_usage(usage: Usage) -> list[Pair]:
+def raw_usage(usage: Usage) -> tuple[Pair, ...]:
     """Returns a usage as phi-core wrote it."""
-    return [
+    return (
         (s.RAW_INPUT, usage.input),
         (s.RAW_OUTPUT, usage.output),
         (s.RAW_REASONING, usage.reasoning or None),
         (s.RAW_CACHE_READ, usage.cache_read or None),
         (s.RAW_CACHE_WRITE, usage.cache_write or None),
         (s.RAW_TOTAL, usage.total_tokens or None),
-    ]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 import msgspec
@@ -15,13 +16,16 @@ from otel_phi.mapping.status import status
 
 # OTLP times are unsigned 64-bit; backends read them as signed. The year 2262 is far enough.
 MAX_TIME_NS = 2**63 - 2
-# operation -> OpenInference kind: without it Phoenix and MLflow show turns and roots as unknown.
-_OPENINFERENCE = {
-    "invoke_workflow": "CHAIN",
-    "invoke_agent": "AGENT",
-    "agent_step": "CHAIN",
-    "chat": "LLM",
-    "execute_tool": "TOOL",
+# What says which kind of span it is. Without OpenInference's word Phoenix and MLflow show turns and roots as unknown.
+_OPERATIONS: dict[str, Attributes] = {
+    operation: ((s.OPERATION, operation), (s.OPENINFERENCE_KIND, kind))
+    for operation, kind in (
+        ("invoke_workflow", "CHAIN"),
+        ("invoke_agent", "AGENT"),
+        ("agent_step", "CHAIN"),
+        ("chat", "LLM"),
+        ("execute_tool", "TOOL"),
+    )
 }
 
 
@@ -42,21 +46,32 @@ def inside(started_ns: int, ended_ns: int, turn_started_ns: int, turn_ended_ns: 
     return start, int(min(max(ended_ns, start + 1), turn_ended_ns))
 
 
+@functools.lru_cache(maxsize=1_024)  # asked again for every span of a session
+def _session_pairs(session_id: str, agent: str, max_bytes: int) -> Attributes:
+    pairs = [(s.CONVERSATION_ID, session_id), (s.SESSION_ID, session_id), (s.AGENT_NAME, agent)]
+    return table(max_bytes, pairs)
+
+
+def session_pairs(session_id: str, options: MappingOptions) -> Attributes:
+    """Returns the attributes that every span of a session carries."""
+    return _session_pairs(session_id, options.agent_name or options.service_name, options.max_attribute_bytes)
+
+
 class Frame(msgspec.Struct, frozen=True, gc=False):
     """Is what places a span.
 
     Attributes:
         title: its name.
         operation: `gen_ai.operation.name`.
-        session_id: of the session it belongs to.
+        common: attributes it shares with its siblings, `session_pairs` first.
         place: its trace and span id.
         parent: its parent's span id, 0 for none.
-        times: start and end, nanoseconds since the epoch.
+        times: start and end, as `clamp_times` or `inside` gave them.
     """
 
     title: str
     operation: str
-    session_id: str
+    common: Attributes
     place: SpanRef
     parent: int
     times: tuple[int, int]
@@ -77,7 +92,7 @@ def span(
 
     Args:
         frame: what places it.
-        pairs: the attributes of its kind; those every span has are added here.
+        pairs: the attributes of its own.
         options: how to map.
         kind: OTLP kind.
         error: error word, None where all went well.
@@ -85,31 +100,23 @@ def span(
         links: its links.
         dropped: events that a bound left out.
     """
-    common: list[Pair] = [
-        (s.OPERATION, frame.operation),
-        (s.CONVERSATION_ID, frame.session_id),
-        (s.SESSION_ID, frame.session_id),
-        (s.AGENT_NAME, options.agent_name or options.service_name),
-        (s.OPENINFERENCE_KIND, _OPENINFERENCE[frame.operation]),
-        *pairs,
-        (s.ERROR_TYPE, error),
-    ]
-    attributes = table(options.max_attribute_bytes, common)
+    attributes = _OPERATIONS[frame.operation] + frame.common + table(options.max_attribute_bytes, pairs)
+    if error is not None:
+        attributes += ((s.ERROR_TYPE, error),)
+    if options.attributes:
+        attributes = _with_extras(attributes, options)
     code, message = status(error)
-    start, end = clamp_times(*frame.times)
     return Span(
-        name=frame.title,
-        trace_id=frame.place.trace_id,
-        span_id=frame.place.span_id,
-        parent_span_id=frame.parent,
-        kind=kind,
-        start_ns=start,
-        end_ns=end,
-        attributes=_with_extras(attributes, options) if options.attributes else attributes,
-        events=tuple(events),
-        links=links,
-        status=code,
-        status_message=message,
+        frame.title,
+        *frame.place,
+        frame.parent,
+        kind,
+        *frame.times,
+        attributes,
+        tuple(events),
+        links,
+        code,
+        message,
         dropped_events_count=dropped,
     )
 

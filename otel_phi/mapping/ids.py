@@ -26,9 +26,18 @@ class SpanRef(NamedTuple):
 
 
 def _hash(size: int, *parts: str | int) -> int:
-    text = "".join([f"{len(part)}:{part}" if part.__class__ is str else f"{part};" for part in parts])
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
-    return int.from_bytes(digest, "big") or 1
+    text = "".join([f"{len(part)}:{part}" if isinstance(part, str) else f"{part};" for part in parts])
+    return _digest(size, text.encode("utf-8", "surrogatepass"))
+
+
+def _digest(size: int, content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=size).digest(), "big") or 1
+
+
+def _below(trace_id: int, span_id: int, text: str) -> int:
+    """Hashes what names a span within its parent: 24 bytes of the parent's, then a text with at most one free part, its last."""
+    parent = trace_id.to_bytes(TRACE_BYTES, "big") + span_id.to_bytes(SPAN_BYTES, "big")
+    return _digest(SPAN_BYTES, parent + text.encode("utf-8", "surrogatepass"))
 
 
 def session_trace(session_id: str, namespace: str = "") -> int:
@@ -67,17 +76,17 @@ def group_span(trace_id: int, branch_ids: tuple[str, ...], started_ns: int) -> i
 
 def turn_span(trace_id: int, loop_span_id: int, index: int, repeat: int) -> int:
     """Returns the span id of a turn."""
-    return _hash(SPAN_BYTES, trace_id, loop_span_id, "turn", index, repeat)
+    return _below(trace_id, loop_span_id, f"turn;{index};{repeat}")
 
 
 def chat_span(trace_id: int, turn_span_id: int) -> int:
     """Returns the span id of a turn's model call."""
-    return _hash(SPAN_BYTES, trace_id, turn_span_id, "chat")
+    return _below(trace_id, turn_span_id, "chat")
 
 
 def tool_span(trace_id: int, turn_span_id: int, call_id: str, repeat: int) -> int:
     """Returns the span id of a tool execution."""
-    return _hash(SPAN_BYTES, trace_id, turn_span_id, "tool", call_id, repeat)
+    return _below(trace_id, turn_span_id, f"tool;{repeat};{call_id}")
 
 
 def parse_traceparent(text: str | None) -> SpanRef | None:
@@ -94,4 +103,5 @@ def sample_point(session_id: str) -> float:
 
     The trace id itself cannot serve: a UUID's version bits make `TraceIdRatioBased` keep nothing at 0.5.
     """
-    return _hash(SPAN_BYTES, "sample", session_id) / 2**64
+    known = session_id.lower() if _UUID.fullmatch(session_id) else session_id  # all its spellings are one session
+    return _hash(SPAN_BYTES, "sample", known) / 2**64

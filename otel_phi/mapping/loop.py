@@ -5,7 +5,7 @@ from __future__ import annotations
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import Pair, name, raw_usage
-from otel_phi.mapping.build import Frame, span
+from otel_phi.mapping.build import Frame, clamp_times, session_pairs, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, loop_links, loop_parent, loop_place, root_place
@@ -13,7 +13,7 @@ from otel_phi.mapping.providers import finish_reason, provider_name
 from otel_phi.mapping.span import Span
 from otel_phi.mapping.status import limit, loop_error
 from otel_phi.recorder.notices import GroupClosed, LoopClosed, LoopStart, SessionOpened
-from otel_phi.wire.messages import Usage
+from otel_phi.wire.messages import NO_USAGE, Usage
 
 GROUP_NAME = "phi.parallel"
 ROOT_NAME = "phi.session"
@@ -26,10 +26,10 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
         Frame(
             name("invoke_workflow", title),
             "invoke_workflow",
-            session.session_id,
+            session_pairs(session.session_id, options),
             root_place(session.session_id, options),
             0,
-            (session.opened_ns, session.opened_ns + 1),
+            clamp_times(session.opened_ns, session.opened_ns + 1),
         ),
         [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None)],
         options,
@@ -44,10 +44,10 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
         Frame(
             name("invoke_agent", options.agent_name),
             "invoke_agent",
-            start.identity.session_id,
+            session_pairs(start.identity.session_id, options),
             loop_place(start.identity, options),
             loop_parent(start, options),
-            (start.identity.started_ns, loop.ended_ns),
+            clamp_times(start.identity.started_ns, loop.ended_ns),
         ),
         [
             (s.PHI_AGENT_ID, start.agent_id or None),
@@ -100,7 +100,7 @@ def _config(start: LoopStart) -> list[Pair]:
 
 
 def _usage(loop: LoopClosed) -> list[Pair]:
-    if loop.usage == Usage():
+    if loop.usage == NO_USAGE:
         return []
     return [*raw_usage(loop.usage), (s.TOTAL_INPUT, loop.tokens.input), (s.TOTAL_OUTPUT, loop.tokens.output)]
 
@@ -116,10 +116,10 @@ def group_span(group: GroupClosed, options: MappingOptions) -> Span:
         Frame(
             name("invoke_workflow", GROUP_NAME),
             "invoke_workflow",
-            group.session_id,
+            session_pairs(group.session_id, options),
             SpanRef(trace, ids.group_span(trace, branch_ids, group.started_ns)),
             parent,
-            (group.started_ns, group.ended_ns),
+            clamp_times(group.started_ns, group.ended_ns),
         ),
         [
             (s.WORKFLOW_NAME, GROUP_NAME),
@@ -135,6 +135,6 @@ def group_span(group: GroupClosed, options: MappingOptions) -> Span:
 
 
 def _judge(usage: Usage) -> list[Pair]:
-    if usage == Usage():
+    if usage == NO_USAGE:
         return []
     return [(s.PARALLEL_USAGE + key.removeprefix("phi.usage."), value) for key, value in raw_usage(usage)]

@@ -56,8 +56,9 @@ def loop_links(start: LoopStart, options: MappingOptions) -> tuple[SpanLink, ...
         links.append(_link(loop_place(start.parent, options), kind, pairs, options))
     if start.spawner is not None:
         links += _foreign_link(start.spawner, "spawned_by", None, options)
-    caller = start.traceparent or (None if start.parent or start.spawner else options.caller)
-    ref = ids.parse_traceparent(caller)
+    ref = ids.parse_traceparent(start.traceparent)
+    if ref is None and start.parent is None and start.spawner is None:
+        ref = ids.parse_traceparent(options.caller)
     if ref is not None:
         links.append(_link(ref, "caller", [], options))
     return tuple(links)

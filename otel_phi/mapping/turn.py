@@ -2,129 +2,131 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import Pair, name, raw_usage, table
-from otel_phi.mapping.build import Frame, clamp_times, inside, span
+from otel_phi.mapping.build import Frame, clamp_times, inside, session_pairs, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import loop_place, spawn_links
 from otel_phi.mapping.providers import finish_reason, provider_name, server
-from otel_phi.mapping.span import Span, SpanEvent, SpanKind, SpanLink
+from otel_phi.mapping.span import Attributes, Span, SpanEvent, SpanKind, SpanLink
 from otel_phi.mapping.status import chat_error, tool_error, turn_error
-from otel_phi.recorder.notices import Answer, Chat, Tool, TurnClosed
-from otel_phi.wire.messages import Usage
+from otel_phi.recorder.notices import Answer, Chat, Request, Tool, TurnClosed
+from otel_phi.wire.messages import NO_USAGE
 from otel_phi.wire.parts import ConfigSnapshot
 
 _TRIGGERS = {"User": "user", "SubAgent": "sub_agent", "Continuation": "continuation", "Branch": "branch"}
 _TRIGGERS["FollowUp"] = "continuation"  # its name in files before April 2026
+_NO_CONFIG = ConfigSnapshot()
+_NO_REQUEST = Request("", None, None, None, None)
+
+
+class _Context(NamedTuple):
+    """Is what the spans of one turn share: where the turn stands, when it was, what all of them carry."""
+
+    turn: TurnClosed
+    place: SpanRef
+    times: tuple[int, int]
+    common: Attributes
+    options: MappingOptions
+
+    def frame(self, title: str, operation: str, span_id: int, times: tuple[int, int]) -> Frame:
+        """Returns the frame of a span below the turn."""
+        place = SpanRef(self.place.trace_id, span_id)
+        return Frame(title, operation, self.common, place, self.place.span_id, times)
 
 
 def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
     """Returns the spans of a turn, the turn itself first."""
-    loop = loop_place(turn.loop.identity, options)
+    identity = turn.loop.identity
+    loop = loop_place(identity, options)
     place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
     times = clamp_times(turn.started_ns, turn.ended_ns)
-    executed = [(tool, *inside(tool.started_ns, tool.ended_ns, *times)) for tool in turn.tools]
-    spans = [_turn_span(turn, place, loop.span_id, times, executed, options)]
+    own = table(options.max_attribute_bytes, ((s.LOOP_ID, identity.loop_id), (s.TURN_INDEX, turn.index)))
+    context = _Context(turn, place, times, session_pairs(identity.session_id, options) + own, options)
+    executed = [(tool, inside(tool.started_ns, tool.ended_ns, *times)) for tool in turn.tools]
+    spans = [_turn_span(context, loop.span_id, executed)]
     if turn.chat is not None:
-        spans.append(_chat_span(turn, turn.chat, place, times, options))
+        spans.append(_chat_span(context, turn.chat))
     if options.tool_spans:
-        spans += [
-            _tool_span(turn, tool, place, (start, end), options)
-            for tool, start, end in executed
-            if tool.outcome != "not_executed"
-        ]
+        spans += [_tool_span(context, tool, within) for tool, within in executed if tool.outcome != "not_executed"]
     return spans
 
 
-def _common(turn: TurnClosed, *, inferred: bool) -> list[Pair]:
-    return [
-        (s.LOOP_ID, turn.loop.identity.loop_id),
-        (s.TURN_INDEX, turn.index),
-        (s.TIME_INFERRED, True if inferred else None),
-    ]
-
-
-def _turn_span(
-    turn: TurnClosed,
-    place: SpanRef,
-    parent: int,
-    times: tuple[int, int],
-    executed: list[tuple[Tool, int, int]],
-    options: MappingOptions,
-) -> Span:
+def _turn_span(context: _Context, parent: int, executed: list[tuple[Tool, tuple[int, int]]]) -> Span:
+    turn, place, times, common, options = context
     answer = turn.chat.answer if turn.chat else None
     trigger = turn.triggered_by
-    events = happenings.events(turn.happened, options)
-    events += [_tool_event(tool, start, end, options) for tool, start, end in executed]
+    events = happenings.events(turn.happened, options) if turn.happened else []
+    events += [_tool_event(tool, *within, options) for tool, within in executed]
+    if len(events) > 1:
+        events.sort(key=lambda event: event.time_ns)
     links: tuple[SpanLink, ...] = ()
     if not options.tool_spans:
         links = tuple(link for tool in turn.tools for link in _spawned(tool, options))
     return span(
-        Frame("turn", "agent_step", turn.loop.identity.session_id, place, parent, times),
-        [
-            *_common(turn, inferred=turn.inferred),
+        Frame("turn", "agent_step", common, place, parent, times),
+        (
+            (s.TIME_INFERRED, True if turn.inferred else None),
             (s.TURN_TRIGGER, _TRIGGERS.get(trigger, trigger) if trigger else None),
-            (s.TURN_TOOLS, sum(1 for tool in turn.tools if tool.outcome != "not_executed")),
+            (s.TURN_TOOLS, sum([tool.outcome != "not_executed" for tool in turn.tools])),
             (s.TURN_MESSAGES, turn.message_count),
             (s.STOP_REASON, answer.stop_reason if answer else None),
-        ],
+        ),
         options,
         error=turn_error(turn),
-        events=sorted(events, key=lambda event: event.time_ns),
+        events=events,
         links=links,
         dropped=turn.dropped,
     )
 
 
-def _chat_span(turn: TurnClosed, chat: Chat, place: SpanRef, times: tuple[int, int], options: MappingOptions) -> Span:
-    config = turn.loop.config or ConfigSnapshot()
-    request, answer = chat.request, chat.answer
-    asked = (request.model if request else "") or config.model or (answer.model if answer else "") or None
+def _chat_span(context: _Context, chat: Chat) -> Span:
+    config = context.turn.loop.config or _NO_CONFIG
+    request, answer = chat.request or _NO_REQUEST, chat.answer
+    asked = request.model or config.model or (answer.model if answer else "") or None
     host, port = server(config.base_url)
-    thinking = request.thinking_level if request else None
-    pairs: list[Pair] = [
-        *_common(turn, inferred=chat.inferred),
+    thinking = request.thinking_level
+    pairs: tuple[Pair, ...] = (
+        (s.TIME_INFERRED, True if chat.inferred else None),
         (s.PROVIDER, provider_name(config.api, config.provider or (answer.provider if answer else None))),
         (s.REQUEST_MODEL, asked),
-        (s.REQUEST_MAX_TOKENS, request.max_tokens if request else None),
-        (s.REQUEST_TEMPERATURE, request.temperature if request else None),
+        (s.REQUEST_MAX_TOKENS, request.max_tokens),
+        (s.REQUEST_TEMPERATURE, request.temperature),
         (s.REQUEST_STREAM, True),
         (s.REQUEST_THINKING, thinking if thinking != "off" else None),
-        (s.OUTPUT_TYPE, "json" if request and (request.response_format or "").startswith("json") else None),
+        (s.OUTPUT_TYPE, "json" if (request.response_format or "").startswith("json") else None),
         (s.COMPACTED, True if chat.compacted else None),
         (s.SERVER_ADDRESS, host),
         (s.SERVER_PORT, port),
-    ]
-    if answer is not None:
-        pairs += _answer(answer, asked)
+    )
     return span(
-        Frame(
+        context.frame(
             name("chat", asked),
             "chat",
-            turn.loop.identity.session_id,
-            SpanRef(place.trace_id, ids.chat_span(*place)),
-            place.span_id,
-            inside(chat.started_ns, chat.ended_ns, *times),
+            ids.chat_span(*context.place),
+            inside(chat.started_ns, chat.ended_ns, *context.times),
         ),
-        pairs,
-        options,
+        pairs if answer is None else pairs + _answer(answer, asked),
+        context.options,
         kind=SpanKind.CLIENT,
         error=chat_error(chat),
     )
 
 
-def _answer(answer: Answer, asked: str | None) -> list[Pair]:
-    pairs: list[Pair] = [
+def _answer(answer: Answer, asked: str | None) -> tuple[Pair, ...]:
+    pairs: tuple[Pair, ...] = (
         (s.RESPONSE_MODEL, answer.model if answer.model and answer.model != asked else None),
         (s.FINISH_REASONS, (finish_reason(answer.stop_reason),)),
         (s.STOP_REASON, answer.stop_reason),
-    ]
-    if answer.usage == Usage():
+    )
+    if answer.usage == NO_USAGE:
         return pairs  # a call that failed before it counted anything
     tokens = answer.tokens
-    return [
+    return (
         *pairs,
         (s.USAGE_INPUT, tokens.input),
         (s.USAGE_OUTPUT, tokens.output),
@@ -133,30 +135,24 @@ def _answer(answer: Answer, asked: str | None) -> list[Pair]:
         (s.USAGE_REASONING, tokens.reasoning or None),
         *raw_usage(answer.usage),
         (s.RAW_MODE, "exclusive" if tokens.exclusive else "inclusive"),
-    ]
+    )
 
 
-def _tool_span(turn: TurnClosed, tool: Tool, place: SpanRef, times: tuple[int, int], options: MappingOptions) -> Span:
+def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
+    span_id = ids.tool_span(*context.place, tool.call_id, tool.repeat)
     return span(
-        Frame(
-            name("execute_tool", tool.name),
-            "execute_tool",
-            turn.loop.identity.session_id,
-            SpanRef(place.trace_id, ids.tool_span(*place, tool.call_id, tool.repeat)),
-            place.span_id,
-            times,
-        ),
-        [
-            *_common(turn, inferred=tool.inferred),
+        context.frame(name("execute_tool", tool.name), "execute_tool", span_id, times),
+        (
+            (s.TIME_INFERRED, True if tool.inferred else None),
             (s.TOOL_NAME, tool.name),
             (s.TOOL_CALL_ID, tool.call_id),
             (s.TOOL_TYPE, "function"),
             (s.TOOL_OUTCOME, tool.outcome),
             *_child(tool),
-        ],
-        options,
+        ),
+        context.options,
         error=tool_error(tool),
-        links=_spawned(tool, options),
+        links=_spawned(tool, context.options),
     )
 
 
@@ -173,8 +169,10 @@ def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions) -> Sp
     return SpanEvent(s.EVENT_TOOL, end, table(options.max_attribute_bytes, pairs))
 
 
-def _child(tool: Tool) -> list[Pair]:
-    return [(s.CHILD_LOOP, tool.child_loop_id), (s.CHILD_SESSION, tool.child.session_id if tool.child else None)]
+def _child(tool: Tool) -> tuple[Pair, ...]:
+    if tool.child_loop_id is None:
+        return ()
+    return ((s.CHILD_LOOP, tool.child_loop_id), (s.CHILD_SESSION, tool.child.session_id if tool.child else None))
 
 
 def _spawned(tool: Tool, options: MappingOptions) -> tuple[SpanLink, ...]:

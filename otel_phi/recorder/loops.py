@@ -24,6 +24,7 @@ from otel_phi.recorder.references import References
 from otel_phi.recorder.turns import MAX_TEXT, Happenings, OpenTurn
 from otel_phi.wire.events import AgentEnd, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
+    NO_USAGE,
     AssistantMessage,
     ExtensionMessage,
     Message,
@@ -61,7 +62,7 @@ class OpenLoop:
         self.happenings = Happenings()
         self.turn_count = 0
         self.tool_count = 0
-        self.usage = Usage()
+        self.usage = NO_USAGE
         self.tokens = TokenCount()
         self.last_turn: TurnClosed | None = None
         self.input_refused = False
@@ -136,7 +137,7 @@ class OpenLoop:
         if turn.answer is None:
             if isinstance(message, AssistantMessage):
                 turn.answered(self._answer(message, event.usage), message.timestamp_ns or None)
-            elif event.usage != Usage():
+            elif event.usage != NO_USAGE:
                 turn.answered(self._answer(AssistantMessage(usage=event.usage), event.usage), None)
         return [*cut, self._close_turn(turn, time_ns, event)]
 
@@ -221,7 +222,7 @@ class OpenLoop:
         return self.happenings if self.turn is None else self.turn.happenings
 
     def _answer(self, message: AssistantMessage, usage: Usage) -> Answer:
-        used = message.usage if message.usage != Usage() else usage
+        used = message.usage if message.usage != NO_USAGE else usage
         config = self.start.config
         api = config.api if config else None
         provider = (config.provider if config else None) or message.provider
@@ -252,7 +253,7 @@ class OpenLoop:
             rejected=event is not None and event.rejection is not None,
             input_refused=self.input_refused,
             stop_text=self.stop_text,
-            usage=self.usage if event is None or event.usage == Usage() else event.usage,
+            usage=self.usage if event is None or event.usage == NO_USAGE else event.usage,
             tokens=self.tokens,
             turn_count=self.turn_count,
             tool_count=self.tool_count,

@@ -30,17 +30,20 @@ def _line(**fields: object) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
-def _usage() -> dict[str, int]:
-    return {"input": 1204, "output": 286, "reasoning": 0, "cache_read": 9_000, "cache_write": 120, "total_tokens": 0}
+def _usage(index: int) -> dict[str, int]:
+    """Returns counts that differ from turn to turn, as real ones do."""
+    read = 9_000 + index * 1_301 % 90_000
+    return {"input": 900 + index * 37 % 4_001, "output": 80 + index * 53 % 1_907, "reasoning": 0, "cache_read": read,
+            "cache_write": index * 97 % 2_503, "total_tokens": 0}  # fmt: skip
 
 
-def _assistant(ms: int, stop: str, calls: list[str]) -> dict[str, object]:
+def _assistant(ms: int, index: int, calls: list[str]) -> dict[str, object]:
     content: list[dict[str, object]] = [{"text": _PROSE, "type": "text"}]
     content += [
         {"arguments": {"path": "src/main.rs"}, "id": call, "name": "read_file", "type": "toolCall"} for call in calls
     ]
     return {"content": content, "model": "claude-sonnet-4-5", "provider": "anthropic", "role": "assistant",
-            "stopReason": stop, "timestamp": ms, "usage": _usage()}  # fmt: skip
+            "stopReason": "toolUse", "timestamp": ms, "usage": _usage(index)}  # fmt: skip
 
 
 def _tool_result(call: str, ms: int) -> dict[str, object]:
@@ -52,7 +55,7 @@ def turn_lines(loop: str, index: int, deltas: int) -> Iterator[bytes]:
     """Yields the events of one turn: a request, an answer, one tool."""
     ms = _START_MS + index * _TURN_MS
     call = f"toolu_{index}"
-    answer = _assistant(ms + 2_500, "toolUse", [call])
+    answer = _assistant(ms + 2_500, index, [call])
     yield _line(type="TurnStart", loop_id=loop, turn_index=index, timestamp=stamp(ms), triggered_by="User")
     yield _line(type="TurnRequest", loop_id=loop, turn_index=index, timestamp=stamp(ms + 1), payload={
         "system_prompt": "You are a coding agent.", "messages": [], "provenance": [], "tools": [],
@@ -72,7 +75,7 @@ def turn_lines(loop: str, index: int, deltas: int) -> Iterator[bytes]:
     yield _line(type="MessageStart", loop_id=loop, message=_tool_result(call, ms + 3_000))
     yield _line(type="MessageEnd", loop_id=loop, message=_tool_result(call, ms + 3_000))
     yield _line(
-        type="TurnEnd", loop_id=loop, message=answer, usage=_usage(), timestamp=stamp(ms + 3_100), tool_results=[]
+        type="TurnEnd", loop_id=loop, message=answer, usage=_usage(index), timestamp=stamp(ms + 3_100), tool_results=[]
     )
 
 
@@ -86,5 +89,5 @@ def session_lines(turns: int, deltas: int = 0) -> Iterator[bytes]:
     for index in range(turns):
         yield from turn_lines(loop, index, deltas)
     yield _line(
-        type="AgentEnd", loop_id=loop, messages=[], usage=_usage(), timestamp=stamp(_START_MS + turns * _TURN_MS)
+        type="AgentEnd", loop_id=loop, messages=[], usage=_usage(turns), timestamp=stamp(_START_MS + turns * _TURN_MS)
     )
