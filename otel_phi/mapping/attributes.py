@@ -32,7 +32,7 @@ def table(max_bytes: int, pairs: Iterable[Pair]) -> Attributes:
     return tuple(
         [
             (pair[0], _cut_value(value, max_bytes))
-            if value.__class__ is tuple or (value.__class__ is str and len(value) > surely_short)  # type: ignore[arg-type]
+            if value.__class__ is tuple or (value.__class__ is str and len(value) > surely_short)
             else pair  # type: ignore[misc]  # None is left out below
             for pair in pairs
             if (value := pair[1]) is not None

@@ -1,0 +1,202 @@
+"""What each kind of span says, where a snapshot of the demo does not show it."""
+
+from __future__ import annotations
+
+import pytest
+
+from otel_phi.events import AgentEvent, CompactionEnded, CompactionStarted, ConfigSnapshot, ResponseFormat, Usage
+from otel_phi.mapping import semconv as s
+from otel_phi.mapping.build import MAX_TIME_NS, clamp_times, inside
+from otel_phi.mapping.providers import finish_reason, provider_name, server
+from otel_phi.mapping.span import Span, SpanKind
+from otel_phi.road import spans
+from tests import golden
+from tests.laws import role
+from tests.streams import LOOP, SMALL_CASES, at, end, request, said, start, turn, turn_end
+
+
+def of(kind: str, events: list[AgentEvent]) -> Span:
+    (found,) = [span for span in spans(events) if role(span) == kind]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("api", "provider", "name"),
+    [
+        ("anthropic_messages", "anthropic", "anthropic"),
+        ("open_ai_responses", "openai", "openai"),
+        ("openai_responses", "x", "openai"),
+        ("azure_open_ai_responses", "azure", "azure.ai.openai"),
+        ("azure_openai_responses", "azure", "azure.ai.openai"),
+        ("google_generative_ai", "google", "gcp.gemini"),
+        ("google_vertex", "google", "gcp.vertex_ai"),
+        ("bedrock_converse_stream", "bedrock", "aws.bedrock"),
+        ("open_ai_completions", "groq", "groq"),
+        ("openai_completions", "xAI", "x_ai"),
+        (None, "mistral", "mistral_ai"),
+        (None, "moonshot", "moonshot_ai"),
+        (None, "mock", "mock"),
+        (None, "unknown", None),
+        (None, "", None),
+        (None, None, None),
+    ],
+)
+def test_providers_have_the_conventions_names(api: str | None, provider: str | None, name: str | None) -> None:
+    assert provider_name(api, provider) == name
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [
+        ("stop", "stop"), ("length", "length"), ("toolUse", "tool_call"), ("error", "error"), ("aborted", "error"),
+        ("guardRail", "content_filter"), ("contextCompacted", "compaction"), ("maxTurns", "max_turns"),
+        ("userStop", "user_stop"), ("handoff", "handoff"), ("paused", "paused"), ("newer", "newer"),
+    ],
+)  # fmt: skip
+def test_stop_reasons_have_the_conventions_words_beside_phi_cores_own(reason: str, word: str) -> None:
+    assert finish_reason(reason) == word
+    chat = of("chat", [start(0), turn(1), said(2, stop_reason=reason), turn_end(5), end(6)])
+    assert (chat.get(s.FINISH_REASONS), chat.get(s.STOP_REASON)) == ((word,), reason)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://api.anthropic.com", ("api.anthropic.com", 443)),
+        ("http://localhost:11434/v1?key=secret", ("localhost", 11434)),
+        ("https://user:secret@host/path", ("host", 443)),
+        ("http://[::1]:8080", ("::1", 8080)),
+        ("http://[", (None, None)),
+        ("http://host:99999", (None, None)),
+        ("nonsense", (None, None)),
+        ("", (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_of_a_base_url_host_and_port_are_told_and_never_who_or_what(
+    url: str | None, expected: tuple[str | None, int | None]
+) -> None:
+    assert server(url) == expected
+
+
+def test_a_chat_asks_what_the_request_said_and_answers_with_another_model_only_if_it_is_another() -> None:
+    chat = of("chat", SMALL_CASES["settings"])
+    assert [
+        chat.get(key) for key in (s.REQUEST_MODEL, s.RESPONSE_MODEL, s.REQUEST_MAX_TOKENS, s.REQUEST_TEMPERATURE)
+    ] == [
+        "mock",
+        "m-2026-01",
+        5,
+        0.25,
+    ]
+    assert (chat.get(s.REQUEST_THINKING), chat.get(s.OUTPUT_TYPE), chat.kind) == ("low", "json", SpanKind.CLIENT)
+    same = of("chat", [start(0), turn(1), request(2), said(3), turn_end(5), end(6)])
+    assert same.get(s.RESPONSE_MODEL) is None
+
+
+def test_gemini_thoughts_are_output_tokens_on_chat_and_loop() -> None:
+    chat, loop = of("chat", SMALL_CASES["settings"]), of("loop", SMALL_CASES["settings"])
+    assert (chat.get(s.USAGE_INPUT), chat.get(s.USAGE_OUTPUT), chat.get(s.USAGE_REASONING)) == (100, 50, 30)
+    assert (loop.get(s.TOTAL_INPUT), loop.get(s.TOTAL_OUTPUT)) == (100, 50)
+    assert (chat.get(s.RAW_OUTPUT), loop.get(s.RAW_OUTPUT), chat.get(s.RAW_MODE)) == (20, 20, "inclusive")
+
+
+def test_thinking_off_and_a_text_format_are_not_worth_an_attribute() -> None:
+    config = ConfigSnapshot(model="m", provider="p", thinking_level="off")
+    story: list[AgentEvent] = [
+        start(0, config_snapshot=config),
+        turn(1),
+        request(2, thinking_level="off", response_format=ResponseFormat("text")),
+        said(3),
+        turn_end(5),
+        end(6),
+    ]
+    for span in (of("chat", story), of("loop", story)):
+        assert (span.get(s.REQUEST_THINKING), span.get(s.OUTPUT_TYPE)) == (None, None)
+
+
+def test_a_call_that_counted_nothing_has_no_usage() -> None:
+    story: list[AgentEvent] = [
+        start(0),
+        turn(1),
+        said(2, usage=Usage(), stop_reason="error"),
+        turn_end(5, usage=Usage()),
+        end(6),
+    ]
+    assert [key for key, _ in of("chat", story).attributes if "usage" in key] == []
+    assert [key for key, _ in of("loop", story).attributes if "usage" in key] == []
+
+
+def compaction(ms: float, *, ended: bool) -> AgentEvent:
+    if ended:
+        return CompactionEnded(loop_id=LOOP, messages_before=9, messages_after=4, timestamp=at(ms))
+    return CompactionStarted(loop_id=LOOP, estimated_tokens=900, message_count=9, timestamp=at(ms))
+
+
+def test_a_compaction_is_one_event_with_its_duration_and_marks_the_call_after_it() -> None:
+    pair = [compaction(2, ended=False), compaction(4, ended=True)]
+    story: list[AgentEvent] = [start(0), turn(1), *pair, said(9), turn_end(10), end(11)]
+    (event,) = of("turn", story).events
+    assert (event.name, event.time_ns, dict(event.attributes)[s.COMPACTION_DURATION_MS]) == (
+        s.EVENT_COMPACTION,
+        at(4),
+        2.0,
+    )
+    chat = of("chat", story)
+    assert (chat.get(s.COMPACTED), chat.start_ns) == (True, at(4))
+
+
+def test_a_compaction_after_the_answer_does_not_mark_the_call() -> None:
+    pair = [compaction(6, ended=False), compaction(7, ended=True)]
+    assert of("chat", [start(0), turn(1), said(5), *pair, turn_end(10), end(11)]).get(s.COMPACTED) is None
+
+
+def test_a_compaction_outside_a_turn_is_the_loops() -> None:
+    story = [start(0), compaction(2, ended=False), compaction(4, ended=True), end(5)]
+    assert [event.name for event in of("loop", story).events] == [s.EVENT_COMPACTION]
+
+
+def test_the_events_of_a_turn_stand_in_order_of_time() -> None:
+    for events in golden.small_streams().values():
+        for span in spans(events):
+            if role(span) == "turn":
+                assert [event.time_ns for event in span.events] == sorted(event.time_ns for event in span.events)
+
+
+def test_the_root_is_a_marker_with_nothing_learnt_later() -> None:
+    (root,) = [span for span in spans(SMALL_CASES["errors"]) if role(span) == "root"]
+    assert (root.start_ns, root.end_ns, root.links, root.events) == (at(0), at(0) + 1, (), ())
+    assert {key for key, _ in root.attributes} == {
+        s.OPERATION, s.CONVERSATION_ID, s.SESSION_ID, s.AGENT_NAME, s.OPENINFERENCE_KIND, s.WORKFLOW_NAME, s.PHI_AGENT_ID,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ((5, 9), (5, 9)),
+        ((5, 5), (5, 6)),
+        ((9, 5), (9, 10)),
+        ((-9, -5), (0, 1)),
+        ((10**30, 10**31), (MAX_TIME_NS, MAX_TIME_NS + 1)),
+        ((5, 10**31), (5, MAX_TIME_NS + 1)),
+    ],
+)
+def test_times_fit_otlp_and_last_at_least_a_nanosecond(times: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert clamp_times(*times) == expected
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ((12, 15), (12, 15)),
+        ((5, 15), (10, 15)),
+        ((12, 25), (12, 20)),
+        ((5, 7), (10, 11)),
+        ((25, 30), (19, 20)),
+        ((15, 12), (15, 16)),
+        ((20, 20), (19, 20)),
+    ],
+)
+def test_what_belongs_to_a_turn_is_clamped_into_it(times: tuple[int, int], expected: tuple[int, int]) -> None:
+    assert inside(*times, 10, 20) == expected
