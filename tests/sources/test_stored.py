@@ -338,3 +338,42 @@ def test_a_session_spelled_in_two_ways_is_one_session_whatever_the_order_of_its_
 
 def test_a_turn_that_no_start_opened_is_read_without_raising(tmp_path: Path) -> None:
     assert stored_spans(write(tmp_path / "a.jsonl", [turn(1), *whole_turn(2)])) == []
+
+
+def _one_log_a_session(events: list[AgentEvent], folder: Path, *, reverse: bool) -> list[AgentEvent]:
+    """Writes the events as phi-core's event logs would hold them; returns those they hold."""
+    home: dict[str, str] = {}
+    logs: dict[str, list[AgentEvent]] = {}
+    held = []
+    for event in events:
+        if isinstance(event, AgentStart):
+            home[event.loop_id] = event.session_id
+        session = home.get(getattr(event, "loop_id", None) or "")
+        if session is not None:
+            logs.setdefault(session, []).append(event)
+            held.append(event)
+    for number, log in enumerate(logs.values()):
+        write(folder / f"{len(logs) - number if reverse else number:04}.jsonl", log)
+    return held
+
+
+@golden.needed
+@pytest.mark.parametrize("name", ["recorder_cases", "recorder_wild"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_random_stream_split_into_logs_gives_its_own_bytes_whatever_the_names(
+    name: str, reverse: bool, tmp_path: Path
+) -> None:
+    """Promised where AgentStarts strictly increase; else a stream read ahead knows better than one that is live."""
+    compared = 0
+    for case, events in golden.random_streams(name):
+        starts = [event.timestamp for event in events if isinstance(event, AgentStart)]
+        if not starts or any(one >= two for one, two in itertools.pairwise(starts)):
+            continue
+        folder = tmp_path / case
+        folder.mkdir()
+        held = _one_log_a_session(events, folder, reverse=reverse)
+        options = SCOPES[compared % 2]
+        logs = stored_spans(folder, options=options, final=True)
+        assert as_bytes(by_identity(logs)) == as_bytes(by_identity(spans(held, options))), case
+        compared += 1
+    assert compared > 60
