@@ -6,13 +6,17 @@ What a source lacks stands here, with the reason; everything else must be equal 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from otel_phi.cli import main
 from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.resource import Resource
 from otel_phi.mapping import semconv as s
@@ -164,6 +168,39 @@ def test_a_folder_with_a_log_and_the_saved_session_of_one_id_takes_the_log_and_s
     assert [path.name.endswith(".events.jsonl") for path in stored.files] == [True]
     found = list(spans(stored.events(), ahead=ahead_of(stored.starts)))
     assert entries(found) == entries(spans(golden.scenario(name)))
+
+
+@golden.needed
+@pytest.mark.parametrize("name", [name for name in golden.scenarios() if name != "14_before_loop_false"])
+def test_show_draws_the_same_tree_from_a_saved_session_as_from_its_log(name: str, tmp_path: Path) -> None:
+    """Groups are in files and not in logs, reverts in logs and not in files; the README's table of sources says so."""
+    logs, files = tmp_path / "logs", tmp_path / "files"
+    for folder, write in ((logs, write_log), (files, partial(write_sessions, events=True))):
+        folder.mkdir()
+        write(name, folder)
+    from_log, from_file = (CliRunner().invoke(main, ["show", "--all", str(folder)]) for folder in (logs, files))
+    assert from_log.exit_code == from_file.exit_code == 0, from_log.output + from_file.output
+    kinds = {
+        kind for event in golden.scenario(name) if (kind := type(event).__name__) in (*NOT_IN_LOGS, "RevertApplied")
+    }
+    if not kinds:
+        assert from_file.output == from_log.output
+    elif kinds == {"RevertApplied"}:
+        lines = [line for line in from_log.output.splitlines() if "revert" not in line or "tool" in line]
+        assert [bare(line) for line in from_file.output.splitlines()] == [bare(line) for line in lines]
+    else:
+        assert tools_and_chats(from_file.output) == tools_and_chats(from_log.output)
+
+
+def bare(line: str) -> str:
+    """Returns a line of `show` without its branches, which differ where a line beside it is missing."""
+    return line.lstrip("│├└ ")
+
+
+def tools_and_chats(output: str) -> list[str]:
+    """Returns what a tree says of chats and tools; under a group they stand elsewhere."""
+    found = [re.sub(r"[━╸╺─ ]+$", "", bare(line)) for line in output.splitlines()]
+    return sorted(" ".join(line.split()[:3]) for line in found if line.startswith(("chat", "tool", "✗")))
 
 
 def test_the_logs_of_the_demo_give_the_bytes_of_its_channel() -> None:
