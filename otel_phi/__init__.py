@@ -4,6 +4,7 @@
     read_events(path)    events of a JSONL file or of phi-core's event log
     Bridge(...)          events to spans to a collector
     resolve(...)         a configuration from keywords and environment
+    SessionRecorder()    events to phi-core's Session tree; save_session, load_session for its files
 
 `otel_phi.events` holds the events, `otel_phi.errors` the errors, `otel_phi.testing` a receiver for your own tests. Importing
 this package loads neither the OpenTelemetry SDK nor grpc; they are loaded where they are used.
@@ -22,8 +23,34 @@ from otel_phi.version import __version__
 if TYPE_CHECKING:
     from otel_phi.bridge import Bridge, BridgeStats
     from otel_phi.config import Config, resolve
+    from otel_phi.recorder.session_model import LoopRecord, Session, Turn
+    from otel_phi.recorder.session_parts import (
+        ChildLoopRef,
+        LoopEvent,
+        LoopStatus,
+        ParallelGroupRecord,
+        SessionScope,
+        SpawnRef,
+    )
+    from otel_phi.recorder.session_recorder import SessionRecorder, SessionRecorderConfig
+    from otel_phi.session_files import load_session, save_session
 
+_MODEL, _PARTS = "otel_phi.recorder.session_model", "otel_phi.recorder.session_parts"
+_RECORDER, _FILES = "otel_phi.recorder.session_recorder", "otel_phi.session_files"
 _LAZY = {
+    "ChildLoopRef": _PARTS,
+    "LoopEvent": _PARTS,
+    "LoopRecord": _MODEL,
+    "LoopStatus": _PARTS,
+    "ParallelGroupRecord": _PARTS,
+    "Session": _MODEL,
+    "SessionRecorder": _RECORDER,
+    "SessionRecorderConfig": _RECORDER,
+    "SessionScope": _PARTS,
+    "SpawnRef": _PARTS,
+    "Turn": _MODEL,
+    "load_session": _FILES,
+    "save_session": _FILES,
     "Bridge": "otel_phi.bridge",
     "BridgeStats": "otel_phi.bridge",
     "Config": "otel_phi.config",
@@ -34,16 +61,29 @@ __all__ = [
     "BadLine",
     "Bridge",
     "BridgeStats",
+    "ChildLoopRef",
     "Config",
+    "LoopEvent",
+    "LoopRecord",
+    "LoopStatus",
     "MappingOptions",
+    "ParallelGroupRecord",
+    "Session",
+    "SessionRecorder",
+    "SessionRecorderConfig",
+    "SessionScope",
     "Span",
     "SpanEvent",
     "SpanKind",
     "SpanLink",
+    "SpawnRef",
     "StatusCode",
+    "Turn",
     "__version__",
+    "load_session",
     "read_events",
     "resolve",
+    "save_session",
     "spans",
 ]
 
