@@ -34,6 +34,48 @@ class Stats(msgspec.Struct, frozen=True):
         return self.accepted == self.acknowledged + self.rejected + self.queued + self.dead + dropped
 
 
+class LiveStats(msgspec.Struct, frozen=True):
+    """Counts the spans of one process's live delivery.
+
+    Attributes:
+        accepted: taken by this process: its own, and those it adopted from dead ones.
+        acknowledged: taken by the destination.
+        rejected: refused by the destination in a partial success.
+        queued: in the outbox, or in memory where there is none.
+        deferred: in memory because the outbox could not take them in time; they follow.
+        dead: dead letters, refused or too large on their own.
+        dropped: pairs of reason and count, left out on purpose or over a bound.
+        adopted: of `accepted`, how many a dead process left behind.
+        deferrals: how many spans were ever deferred; the count only grows.
+        posts: requests sent, retries included.
+        retries: requests that had to be sent again.
+        in_memory: why there is no outbox on disk, "" where there is one.
+        trouble: why nothing gets through now, None while all is well; one line without secrets.
+        next_try_s: seconds until the next attempt, 0.0 while all is well.
+    """
+
+    accepted: int = 0
+    acknowledged: int = 0
+    rejected: int = 0
+    queued: int = 0
+    deferred: int = 0
+    dead: int = 0
+    dropped: tuple[tuple[str, int], ...] = ()
+    adopted: int = 0
+    deferrals: int = 0
+    posts: int = 0
+    retries: int = 0
+    in_memory: str = ""
+    trouble: str | None = None
+    next_try_s: float = 0.0
+
+    def balanced(self) -> bool:
+        """Tells whether every span accepted is accounted for; false would be a bug of ours."""
+        dropped = sum(count for _, count in self.dropped)
+        settled = self.acknowledged + self.rejected + self.dead + dropped
+        return self.accepted == settled + self.queued + self.deferred
+
+
 class Progress(msgspec.Struct, frozen=True):
     """Is a moment of a delivery, for whoever shows it.
 
