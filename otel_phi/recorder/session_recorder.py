@@ -72,6 +72,7 @@ class SessionRecorder:
         self.config = config or SessionRecorderConfig()
         self.counts: Counter[str] = Counter()
         self.callback_error: Exception | None = None
+        self._unread = frozenset() if self.config.include_streaming_events else frozenset({"MessageUpdate"})
         self._shelves = Shelves()
         self._open_loops: dict[str, LoopRecord] = {}
         self._running: Counter[str] = Counter()
@@ -81,7 +82,7 @@ class SessionRecorder:
     def on_event(self, event: Event) -> None:
         """Takes one event: an `AgentEvent`, or its JSON as mapping, text or bytes. Never raises."""
         line = _line_of(event)
-        found = Undecodable("not JSON") if line is None else canonical_event(line)
+        found = Undecodable("not JSON") if line is None else canonical_event(line, self._unread)
         match found:
             case Undecodable():
                 self.counts[UNDECODABLE] += 1

@@ -54,11 +54,12 @@ _FRAGMENTS = frozenset({"Text", "Thinking", "ToolCallDelta"})
 _EMPTY = Raw(b"[]")
 
 
-def canonical_event(line: bytes) -> AgentEvent | Undecodable:
+def canonical_event(line: bytes, unread: frozenset[str] = frozenset()) -> AgentEvent | Undecodable:
     """Decodes one AgentEvent and rewrites it as phi-core would print it.
 
     Args:
         line: a JSON object.
+        unread: types that the caller has no use for: their parts are left as they came.
 
     Returns:
         The event, holding no view of `line`; a `GenericEvent` for a type this version does not know; `Undecodable` for what
@@ -71,7 +72,7 @@ def canonical_event(line: bytes) -> AgentEvent | Undecodable:
     except BROKEN:
         refused = decode_event(line)
         return refused if isinstance(refused, Undecodable) else Undecodable("no JSON within")
-    if kind not in KNOWN_TYPES:
+    if kind not in KNOWN_TYPES or kind in unread:
         return decode_event(line)
     held = {name: fields.pop(name) for name in _READERS if name in fields}
     event = decode_event(msgspec.json.encode(fields) if held else line)
@@ -84,10 +85,7 @@ def canonical_event(line: bytes) -> AgentEvent | Undecodable:
 
 
 def _rewritten(event: KnownEvent, kind: str, held: dict[str, Raw]) -> KnownEvent:
-    if kind == "MessageUpdate":  # its message stays JSON
-        readers = {**_READERS, "message": canonical_message}
-    else:
-        readers = _READERS
+    readers = _UPDATE_READERS if kind == "MessageUpdate" else _READERS
     changes = {name: readers[name](raw) for name, raw in held.items() if hasattr(event, name)}
     return msgspec.structs.replace(event, **(_IF_ABSENT.get(kind, {}) | changes))
 
@@ -230,6 +228,7 @@ _READERS: dict[str, Callable[[Raw], Any]] = {
     "continuation_kind": read_kind,
     "triggered_by": _read_trigger,
 }
+_UPDATE_READERS = {**_READERS, "message": canonical_message}  # here `wire.events` leaves the message as JSON
 _IF_ABSENT: dict[str, dict[str, Any]] = {
     "AgentEnd": {"messages": _EMPTY},
     "TurnEnd": {"tool_results": _EMPTY},
