@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from otel_phi.events import AgentEvent, ToolExecutionEnd, Undecodable, decode_ev
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.road import Road, spans
+from otel_phi.sources.lines import read_lines
+from otel_phi.sources.reader import EventReader
 from tests import golden
 from tests.laws import Run, as_bytes
 from tests.streams import SMALL_CASES, Mutilated, end, mutilated, start, tool, tool_end, turn, whole_loop, wild_streams
@@ -174,3 +177,30 @@ def test_a_span_leaves_once_and_as_soon_as_it_is_complete() -> None:
             left[span.name] = number
     assert left == {"invoke_workflow phi.session": 0, "turn": 4, "execute_tool bash": 4, "invoke_agent": 4}
     assert road.finish() == []
+
+
+@given(recipe=mutilated(STREAMS), sizes=st.lists(st.integers(1, 30), min_size=1, max_size=10))
+def test_events_taken_in_blocks_of_any_size_give_the_same_bytes(recipe: Mutilated, sizes: list[int]) -> None:
+    story = recipe.of(STREAMS)
+    road, found, at = Road(MappingOptions()), [], 0
+    for number in range(len(story)):
+        if at < len(story):
+            size = sizes[number % len(sizes)]
+            found += road.feed_block(story[at : at + size])
+            at += size
+    assert as_bytes([*found, *road.finish()]) == as_bytes(spans(story))
+    assert road.events == len(story)
+
+
+@given(recipe=mutilated(STREAMS), cuts=st.booleans())
+def test_lines_left_out_undecoded_change_no_byte(recipe: Mutilated, cuts: bool) -> None:
+    lines = [encode_event(event) for event in recipe.of(STREAMS)]
+    if cuts:  # a process crashed here and there: half a line, the next one appended to it
+        lines = [line[: len(line) // 2] + lines[0] if number % 9 == 4 else line for number, line in enumerate(lines)]
+    for data in (
+        b"\n".join(lines),
+        b"\n".join(b'{"ordinal":%d,"event":%s}' % (number, line) for number, line in enumerate(lines, 1)),
+    ):
+        whole = EventReader("-").read(read_lines(io.BytesIO(data)))
+        shown = EventReader("-", for_spans=True).read(read_lines(io.BytesIO(data)))
+        assert as_bytes(spans(shown)) == as_bytes(spans(whole))
