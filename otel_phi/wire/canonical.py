@@ -98,7 +98,7 @@ def widened(temperature: float | None) -> float | None:
     if temperature is None:
         return None
     try:
-        found: float = struct.unpack("f", struct.pack("f", temperature))[0]
+        found: float = struct.unpack("<f", struct.pack("<f", temperature))[0]
     except OverflowError:
         return None
     return found
