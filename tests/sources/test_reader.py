@@ -80,7 +80,7 @@ def test_an_event_that_has_the_word_ordinal_in_it_is_still_an_event() -> None:
         b'{"type":"AgentEnd","loop_id":"l"}}',
         b'{"ordinal":1}',
         b'{"ordinal":1,"event":{"type":"AgentStart","session_id":"s"}}',
-        b'{"type":"Deep","x":' + b"[" * 5_000 + b"]" * 5_000 + b"}",
+        b'{"type":"Deep","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
         b'{"ordinal":1,"event":{"type":"TurnRequest","loop_id":"l","payload":' + b'{"a":' * 5_000,
         START[:40],
         log_line(1, START)[:60],
