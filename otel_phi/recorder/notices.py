@@ -157,7 +157,7 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
         call_id: `tool_call_id`; providers repeat it from turn to turn.
         name: `tool_name`.
         repeat: 0 for the first of this call id in the turn, then 1, 2, ...
-        started_ns: the latest of the assistant's message and the tool results seen before the start.
+        started_ns: the latest of the request, the assistant's message and the tool results seen before the start.
         ended_ns: the time of its toolResult message, else the turn's end.
         outcome: how it went.
         error_text: the first 256 characters of a failed tool's answer, "" otherwise.
