@@ -89,7 +89,7 @@ class _Object:
             given = _fields.decode(raw)
         except msgspec.MsgspecError:
             raise NotASession(place, "no JSON object") from None
-        self._given = {key: value for key, value in given.items() if bytes(value) != b"null"}
+        self._given = {key: value for key, value in given.items() if value != NULL}
 
     def raw_of(self, key: str) -> Raw:
         """Returns a field's JSON, `NULL` where there is none."""

@@ -86,7 +86,7 @@ def canonical_event(line: bytes, unread: frozenset[str] = frozenset()) -> AgentE
 
 def _rewritten(event: KnownEvent, kind: str, held: dict[str, Raw]) -> KnownEvent:
     readers = _UPDATE_READERS if kind == "MessageUpdate" else _READERS
-    changes = {name: readers[name](raw) for name, raw in held.items() if hasattr(event, name)}
+    changes = {name: readers[name](raw) for name, raw in held.items() if raw != NULL and hasattr(event, name)}
     return msgspec.structs.replace(event, **(_IF_ABSENT.get(kind, {}) | changes))
 
 

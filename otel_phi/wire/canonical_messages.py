@@ -25,6 +25,7 @@ from otel_phi.wire.canonical_parts import (
     StrictExtension,
     StrictMessage,
     StrictTurnId,
+    Text,
 )
 from otel_phi.wire.canonical_print import to_json
 from otel_phi.wire.messages import NULL, AssistantMessage, ExtensionMessage, Message, ToolResultMessage, UserMessage
@@ -78,7 +79,7 @@ def canonical_content(raw: bytes | Raw) -> Raw:
     except BROKEN:
         value = _anything.decode(raw)
     if isinstance(value, str):
-        return Raw(declared_json.encode([{"type": "text", "text": value}]))
+        return Raw(declared_json.encode([Text(text=value)]))
     if not isinstance(value, list):
         value = [] if value is None else [value]
     return Raw(declared_json.encode([_block_or_value(one) for one in value]))
@@ -89,7 +90,8 @@ def canonical_message(raw: bytes | Raw) -> Raw:
     try:
         return Raw(sorted_json.encode(_clean(_strict.decode(raw))))
     except BROKEN:
-        return Raw(sorted_json.encode(_extension_in(raw) or _mended(raw)))
+        found = _extension_in(raw)
+    return Raw(sorted_json.encode(_restored(_mended(raw)) if found is None else found))
 
 
 def canonical_plain_message(raw: bytes | Raw) -> Raw:
@@ -98,7 +100,7 @@ def canonical_plain_message(raw: bytes | Raw) -> Raw:
         return Raw(declared_json.encode(_plain(_strict.decode(raw))))
     except BROKEN:
         gone = {key for key, _ in _MARKS.values()}
-        return Raw(declared_json.encode({key: one for key, one in _mended(raw).items() if key not in gone}))
+    return Raw(declared_json.encode(_restored({key: one for key, one in _mended(raw).items() if key not in gone})))
 
 
 def canonical_messages(raw: bytes | Raw) -> Raw:
@@ -125,7 +127,7 @@ def read_message(raw: bytes | Raw) -> Message:
         found = _extension_in(raw)
     mended = {} if found is not None else _mended(raw)
     if found is None and "kind" not in mended:
-        return _messages.decode(sorted_json.encode(mended))
+        return _messages.decode(sorted_json.encode(_restored(mended)))
     role, kind, value = (
         (found.role, found.kind, found.data) if found else (mended[key] for key in ("role", "kind", "data"))
     )
@@ -202,6 +204,14 @@ def _mended(raw: bytes | Raw) -> dict[str, Any]:
     given = _object.decode(raw)
     marks = {key: _mark(name, given[key]) for name, (key, _) in _MARKS.items() if key in given}
     return printed | {key: one for key, one in marks.items() if one is not NULL}
+
+
+def _restored(mended: dict[str, Any]) -> StrictMessage | dict[str, Any]:
+    """Returns the message that phi-core would accept, where mending made it one: then it prints the same ever after."""
+    try:
+        return _clean(_strict.decode(sorted_json.encode(mended)))
+    except BROKEN:
+        return mended
 
 
 def _as_extension(role: object, value: Any) -> dict[str, Any]:

@@ -136,6 +136,11 @@ def test_a_message_that_phi_core_refuses_is_mended_or_kept_whole(given: Json, ex
     assert message(given) == expected
 
 
+@pytest.mark.parametrize("kind", ["MessageEnd", "MessageStart", "TurnEnd"])
+def test_no_message_stays_none(kind: str) -> None:
+    assert printed({"type": kind, "loop_id": "L", "message": None})["message"] is None
+
+
 def test_a_plain_message_has_no_marks() -> None:
     result = {"role": "toolResult", "toolCallId": "i", "toolName": "n", "content": [], "isError": False, "timestamp": 1}
     given = {"type": "TurnEnd", "loop_id": "L", "message": USER, "usage": {"input": 1, "output": 2}, "timestamp": TIME}
