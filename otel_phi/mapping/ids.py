@@ -14,7 +14,7 @@ from typing import NamedTuple
 from otel_phi.recorder.notices import LoopIdentity
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?", re.ASCII)
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?", re.ASCII)
 TRACE_BYTES, SPAN_BYTES = 16, 8
 
 
@@ -96,6 +96,12 @@ def parse_traceparent(text: str | None) -> SpanRef | None:
         return None
     ref = SpanRef(int(found[1], 16), int(found[2], 16))
     return ref if ref.trace_id and ref.span_id else None
+
+
+def sampled(text: str | None) -> bool:
+    """Says whether a W3C `traceparent` has the sampled flag."""
+    found = _TRACEPARENT.fullmatch(text.strip()) if text else None
+    return found is not None and bool(int(found[3], 16) & 1)
 
 
 def sample_point(session_id: str) -> float:

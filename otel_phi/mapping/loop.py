@@ -41,18 +41,9 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
     start = loop.loop
     answer = loop.last_turn.chat.answer if loop.last_turn and loop.last_turn.chat else None
     return span(
-        Frame(
-            name("invoke_agent", options.agent_name),
-            "invoke_agent",
-            session_pairs(start.identity.session_id, options),
-            loop_place(start.identity, options),
-            loop_parent(start, options),
-            clamp_times(start.identity.started_ns, loop.ended_ns),
-        ),
+        loop_frame(start, loop.ended_ns, options),
         [
-            (s.PHI_AGENT_ID, start.agent_id or None),
-            *_start(start),
-            *_config(start),
+            *start_pairs(start),
             (s.LOOP_STATUS, "rejected" if loop.rejected else "aborted" if loop.aborted else "completed"),
             (s.LOOP_LIMIT, limit(loop.stop_text)),
             (s.LOOP_TURNS, loop.turn_count),
@@ -69,15 +60,30 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
     )
 
 
-def _start(start: LoopStart) -> list[Pair]:
+def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Frame:
+    """Returns what places a loop's span."""
+    return Frame(
+        name("invoke_agent", options.agent_name),
+        "invoke_agent",
+        session_pairs(start.identity.session_id, options),
+        loop_place(start.identity, options),
+        loop_parent(start, options),
+        clamp_times(start.identity.started_ns, ended_ns),
+    )
+
+
+def start_pairs(start: LoopStart) -> list[Pair]:
+    """Returns the attributes that a loop has from its AgentStart."""
     spawner = start.spawner if start.spawner and start.spawner.session_id else None
     return [
+        (s.PHI_AGENT_ID, start.agent_id or None),
         (s.LOOP_ID, start.identity.loop_id),
         (s.LOOP_PARENT_ID, start.parent_loop_id or None),
         (s.LOOP_KIND, start.kind),
         (s.LOOP_TAG, start.tag),
         (s.SPAWN_SESSION, spawner.session_id if spawner else None),
         (s.SPAWN_LOOP, spawner.loop_id if spawner else None),
+        *_config(start),
     ]
 
 

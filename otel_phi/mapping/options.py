@@ -28,6 +28,7 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
         service_name: stands in for `agent_name` where only the attribute needs one.
         attributes: pairs put on every span that has not got the key.
         caller: W3C `traceparent` of what started the agent, linked from loops that name none themselves.
+        join: whether a loop becomes a child in its caller's trace, where that is sampled; for `trace_scope="loop"` alone.
         max_attribute_bytes: UTF-8 bytes of a string value; longer ones are cut and marked.
     """
 
@@ -39,6 +40,7 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
     service_name: str = "unknown_service"
     attributes: Attributes = ()
     caller: str | None = None
+    join: bool = False
     max_attribute_bytes: int = DEFAULT_ATTRIBUTE_BYTES
 
 
@@ -77,6 +79,9 @@ def options_for(profile: str | None = None, **explicit: Any) -> MappingOptions:
             f"option {min(unknown)!r} is unknown; use one of {', '.join(MappingOptions.__struct_fields__)}"
         )
     try:
-        return msgspec.convert({**PROFILES[profile or "generic"], **given}, MappingOptions)
+        options = msgspec.convert({**PROFILES[profile or "generic"], **given}, MappingOptions)
     except msgspec.ValidationError as error:
         raise ValueError(f"{error} in the mapping options {sorted(given)}") from None
+    if options.join and options.trace_scope != "loop":
+        raise ValueError("join makes a loop a child in its caller's trace: it needs trace_scope='loop'")
+    return options

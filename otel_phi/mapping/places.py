@@ -10,21 +10,38 @@ from otel_phi.mapping.attributes import Pair, table
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import SpanLink
-from otel_phi.recorder.notices import Foreign, LoopIdentity, LoopStart
+from otel_phi.recorder.notices import UNKNOWN, Foreign, LoopIdentity, LoopStart
 
 # How a loop came out of its parent, as the link says it. phi-core's Default, and an Initial with a parent, continue it.
 _LINK_KINDS = {"rerun": "rerun", "branch": "branch", "compaction": "compaction"}
 
 
 def loop_place(loop: LoopIdentity, options: MappingOptions) -> SpanRef:
-    """Returns the trace and span id of a loop."""
-    return _loop_place(loop, options.trace_scope, options.trace_namespace)
+    """Returns the trace and span id of a loop that this stream has seen begin."""
+    joined = joined_span(loop, options)
+    return _loop_place(loop, options.trace_scope, options.trace_namespace, joined.trace_id if joined else 0)
 
 
 @functools.lru_cache(maxsize=1_024)  # asked again for every turn of a loop
-def _loop_place(loop: LoopIdentity, scope: str, namespace: str) -> SpanRef:
-    trace = ids.loop_trace(loop) if scope == "loop" else ids.session_trace(loop.session_id, namespace)
+def _loop_place(loop: LoopIdentity, scope: str, namespace: str, joined: int) -> SpanRef:
+    trace = joined or (ids.loop_trace(loop) if scope == "loop" else ids.session_trace(loop.session_id, namespace))
     return SpanRef(trace, ids.loop_span(trace, loop))
+
+
+def joined_span(loop: LoopIdentity, options: MappingOptions) -> SpanRef | None:
+    """Returns the caller's span that a loop is a child of, None for a loop that stands in a trace of its own.
+
+    A caller whose trace is not sampled is not joined: it never arrives, and the loop would hang under nothing.
+    """
+    if not options.join or options.trace_scope != "loop":
+        return None
+    given = loop.caller if ids.parse_traceparent(loop.caller) else options.caller
+    return ids.parse_traceparent(given) if ids.sampled(given) else None
+
+
+def _known_place(loop: LoopIdentity, options: MappingOptions) -> SpanRef | None:
+    """Returns the place of a loop to link to; None where it may have joined a trace that this stream does not know."""
+    return None if options.join and loop.caller == UNKNOWN else loop_place(loop, options)
 
 
 def session_trace(session_id: str, options: MappingOptions) -> int:
@@ -39,9 +56,10 @@ def root_place(session_id: str, options: MappingOptions) -> SpanRef:
 
 
 def loop_parent(start: LoopStart, options: MappingOptions) -> int:
-    """Returns the span id of a loop's parent, 0 where each loop is a trace of its own."""
+    """Returns the span id of a loop's parent: where each loop is a trace of its own, 0 or the caller it joins."""
     if options.trace_scope == "loop":
-        return 0
+        joined = joined_span(start.identity, options)
+        return joined.span_id if joined else 0
     if start.parent is not None and options.loop_layout == "tree":
         return loop_place(start.parent, options).span_id
     return root_place(start.identity.session_id, options).span_id
@@ -49,14 +67,17 @@ def loop_parent(start: LoopStart, options: MappingOptions) -> int:
 
 def loop_links(start: LoopStart, options: MappingOptions) -> tuple[SpanLink, ...]:
     """Returns a loop's links: to the loop it continues, to the session that spawned it, to its caller."""
-    links = []
-    if start.parent is not None:
+    links: list[SpanLink] = []
+    place = None if start.parent is None else _known_place(start.parent, options)
+    if start.parent is not None and place is not None:
         kind = _LINK_KINDS.get(start.kind, "continuation")
         pairs: list[Pair] = [(s.LINK_LOOP, start.parent.loop_id), (s.LINK_TAG, start.tag)]
-        links.append(_link(loop_place(start.parent, options), kind, pairs, options))
+        links.append(_link(place, kind, pairs, options))
     if start.spawner is not None:
         links += _foreign_link(start.spawner, "spawned_by", None, options)
-    ref = ids.parse_traceparent(start.traceparent)
+    if joined_span(start.identity, options) is not None:
+        return tuple(links)  # the caller is its parent
+    ref = ids.parse_traceparent(start.identity.caller)
     if ref is None and start.parent is None and start.spawner is None:
         ref = ids.parse_traceparent(options.caller)
     if ref is not None:
@@ -70,7 +91,7 @@ def spawn_links(child: Foreign, call_id: str, options: MappingOptions) -> tuple[
 
 
 def branch_link(branch: LoopIdentity, options: MappingOptions) -> SpanLink:
-    """Returns the link from a parallel group to one of its branches."""
+    """Returns the link from a parallel group to one of its branches, which this stream has seen begin."""
     return _link(loop_place(branch, options), "parallel", [(s.LINK_LOOP, branch.loop_id)], options)
 
 
@@ -81,7 +102,8 @@ def _foreign_link(target: Foreign, kind: str, call_id: str | None, options: Mapp
         (s.LINK_TOOL_CALL, call_id),
     ]
     if options.trace_scope == "loop":
-        return [] if target.loop is None else [_link(loop_place(target.loop, options), kind, pairs, options)]
+        place = None if target.loop is None else _known_place(target.loop, options)
+        return [] if place is None else [_link(place, kind, pairs, options)]
     if target.session_id is None:
         return []
     return [_link(root_place(target.session_id, options), kind, pairs, options)]

@@ -14,7 +14,7 @@ from otel_phi.mapping.places import loop_place, spawn_links
 from otel_phi.mapping.providers import finish_reason, provider_name, server
 from otel_phi.mapping.span import Attributes, Span, SpanEvent, SpanKind, SpanLink
 from otel_phi.mapping.status import chat_error, tool_error, turn_error
-from otel_phi.recorder.notices import Answer, Chat, Request, Tool, TurnClosed
+from otel_phi.recorder.notices import Answer, Chat, Request, Tool, TurnClosed, TurnOpened
 from otel_phi.wire.messages import NO_USAGE
 from otel_phi.wire.parts import ConfigSnapshot
 
@@ -41,14 +41,10 @@ class _Context(NamedTuple):
 
 def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
     """Returns the spans of a turn, the turn itself first."""
-    identity = turn.loop.identity
-    loop = loop_place(identity, options)
-    place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
-    times = clamp_times(turn.started_ns, turn.ended_ns)
-    own = table(options.max_attribute_bytes, ((s.LOOP_ID, identity.loop_id), (s.TURN_INDEX, turn.index)))
-    context = _Context(turn, place, times, session_pairs(identity.session_id, options) + own, options)
-    executed = [(tool, inside(tool.started_ns, tool.ended_ns, *times)) for tool in turn.tools]
-    spans = [_turn_span(context, loop.span_id, executed)]
+    frame = turn_frame(turn, turn.ended_ns, options)
+    context = _Context(turn, frame.place, frame.times, frame.common, options)
+    executed = [(tool, inside(tool.started_ns, tool.ended_ns, *frame.times)) for tool in turn.tools]
+    spans = [_turn_span(context, frame, executed)]
     if turn.chat is not None:
         spans.append(_chat_span(context, turn.chat))
     if options.tool_spans:
@@ -56,10 +52,24 @@ def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
     return spans
 
 
-def _turn_span(context: _Context, parent: int, executed: list[tuple[Tool, tuple[int, int]]]) -> Span:
-    turn, place, times, common, options = context
+def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOptions) -> Frame:
+    """Returns what places a turn's span."""
+    identity = turn.loop.identity
+    loop = loop_place(identity, options)
+    place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
+    own = table(options.max_attribute_bytes, ((s.LOOP_ID, identity.loop_id), (s.TURN_INDEX, turn.index)))
+    common = session_pairs(identity.session_id, options) + own
+    return Frame("turn", "agent_step", common, place, loop.span_id, clamp_times(turn.started_ns, ended_ns))
+
+
+def trigger_word(triggered_by: str | None) -> str | None:
+    """Returns what triggered a turn, in snake case."""
+    return _TRIGGERS.get(triggered_by, triggered_by) if triggered_by else None
+
+
+def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple[int, int]]]) -> Span:
+    turn, options = context.turn, context.options
     answer = turn.chat.answer if turn.chat else None
-    trigger = turn.triggered_by
     events = happenings.events(turn.happened, options) if turn.happened else []
     events += [_tool_event(tool, *within, options) for tool, within in executed]
     if len(events) > 1:
@@ -68,10 +78,10 @@ def _turn_span(context: _Context, parent: int, executed: list[tuple[Tool, tuple[
     if not options.tool_spans:
         links = tuple(link for tool in turn.tools for link in _spawned(tool, options))
     return span(
-        Frame("turn", "agent_step", common, place, parent, times),
+        frame,
         (
             (s.TIME_INFERRED, True if turn.inferred else None),
-            (s.TURN_TRIGGER, _TRIGGERS.get(trigger, trigger) if trigger else None),
+            (s.TURN_TRIGGER, trigger_word(turn.triggered_by)),
             (s.TURN_TOOLS, sum([tool.outcome != "not_executed" for tool in turn.tools])),
             (s.TURN_MESSAGES, turn.message_count),
             (s.STOP_REASON, answer.stop_reason if answer else None),

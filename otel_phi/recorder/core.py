@@ -15,6 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.loops import OpenLoop
 from otel_phi.recorder.notices import LoopIdentity, LoopOpened, LoopStart, Notice, SessionOpened
@@ -54,18 +55,27 @@ class RecorderCore:
         """How many loops are open."""
         return len(self._open)
 
-    def on_event(self, event: e.AgentEvent) -> Sequence[Notice]:
+    def seen(self, loop_id: str) -> bool:
+        """Says whether a loop of that id is remembered."""
+        return self._references.seen(loop_id)
+
+    def remember(self, loop: LoopIdentity) -> None:
+        """Takes a loop that another process saw, so that references to it find it."""
+        self._references.remember(loop)
+
+    def on_event(self, event: e.AgentEvent, caller: str | None = None) -> Sequence[Notice]:
         """Takes one event.
 
         Args:
             event: as decoded by `otel_phi.wire`.
+            caller: W3C trace context of whoever called the agent, for an AgentStart; None for that in its metadata.
 
         Returns:
             What has opened or closed with it, in order; mostly nothing.
         """
         arm = _IN_LOOP.get(event.__class__)
         if arm is None:
-            return self._outside(event)
+            return self._outside(event, caller)
         loop = self._open.get(event.loop_id)  # type: ignore[union-attr,arg-type]  # every event of the table has one
         if loop is None:
             self.counts["loop_not_open"] += 1
@@ -76,11 +86,11 @@ class RecorderCore:
             return _NOTHING
         return notices
 
-    def _outside(self, event: e.AgentEvent) -> Sequence[Notice]:
+    def _outside(self, event: e.AgentEvent, caller: str | None) -> Sequence[Notice]:
         """Takes an event that opens or closes a loop or a group, or says nothing that every source knows."""
         match event:
             case e.AgentStart():
-                return self._agent_start(event)
+                return self._agent_start(event, caller or traceparent_of(event))
             case e.AgentEnd():
                 return self._agent_end(event)
             case e.ParallelLoopStart():
@@ -105,9 +115,10 @@ class RecorderCore:
             return _NOTHING
         return self._close(loop, event)
 
-    def _agent_start(self, event: e.AgentStart) -> Sequence[Notice]:
+    def _agent_start(self, event: e.AgentStart, caller: str | None) -> Sequence[Notice]:
         opened = self._open_session(event)
-        identity = LoopIdentity(self._sessions[session_key(event.session_id)], event.loop_id, int(event.timestamp))
+        session_id = self._sessions[session_key(event.session_id)]
+        identity = LoopIdentity(session_id, event.loop_id, int(event.timestamp), caller)
         if self._references.knows(identity):
             self.counts["duplicate_start"] += 1
             return opened

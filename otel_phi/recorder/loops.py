@@ -10,6 +10,8 @@ Rule 4: the last known time is the latest of the loop's event times and MessageE
 
 from __future__ import annotations
 
+from typing import cast
+
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import (
     Answer,
@@ -19,6 +21,7 @@ from otel_phi.recorder.notices import (
     Request,
     Timed,
     TurnClosed,
+    TurnOpened,
 )
 from otel_phi.recorder.references import References
 from otel_phi.recorder.turns import MAX_TEXT, Happenings, OpenTurn
@@ -36,6 +39,7 @@ from otel_phi.wire.messages import (
 from otel_phi.wire.parts import RequestPayload
 from otel_phi.wire.usage import TokenCount, count_tokens
 
+TurnNotice = TurnOpened | TurnClosed
 STOP_PREFIX = "[Agent stopped:"
 
 
@@ -77,43 +81,45 @@ class OpenLoop:
 
     # --- turns -----------------------------------------------------------------------------------------------------
 
-    def turn_started(self, event: TurnStart) -> list[TurnClosed]:
-        """Opens a turn; returns the one it cut short, if any."""
+    def turn_started(self, event: TurnStart) -> list[TurnNotice]:
+        """Opens a turn; says so, after the one it cut short, if any."""
         open_turn = self.turn
         if open_turn is not None and open_turn.index == event.turn_index and open_turn.source_ns == event.timestamp:
             return []
         cut = self.abort_turn()
-        self._open_turn(event.turn_index, self.seen(event.timestamp), event.triggered_by, event.timestamp)
-        return cut
+        time_ns = self.seen(event.timestamp)
+        return [*cut, self._open_turn(event.turn_index, time_ns, event.triggered_by, event.timestamp)]
 
-    def _open_turn(self, index: int, started_ns: int, trigger: str | None, source_ns: int | None) -> OpenTurn:
+    def _open_turn(self, index: int, started_ns: int, trigger: str | None, source_ns: int | None) -> TurnOpened:
         started_ns = max(started_ns, self.start.identity.started_ns)
         self.turn = OpenTurn(index, self._closed.repeat(index), started_ns, trigger, source_ns)
-        return self.turn
+        return TurnOpened(self.start, index, self.turn.repeat, started_ns, trigger)
 
-    def current_turn(self) -> tuple[OpenTurn, list[TurnClosed]]:
+    def current_turn(self) -> tuple[OpenTurn, list[TurnNotice]]:
         """Returns the open turn, or an implicit one that is opened now; no turn is ever cut short by that."""
-        if self.turn is not None:
-            return self.turn, []
-        return self._open_turn(self._closed.next(), self.turns_end_ns, None, None), []
+        opened: list[TurnNotice] = []
+        if self.turn is None:
+            opened = [self._open_turn(self._closed.next(), self.turns_end_ns, None, None)]
+        return cast("OpenTurn", self.turn), opened
 
-    def turn_for(self, index: int | None) -> tuple[OpenTurn | None, list[TurnClosed]]:
+    def turn_for(self, index: int | None) -> tuple[OpenTurn | None, list[TurnNotice]]:
         """Returns the turn that an event belongs to, opening an implicit one where none fits.
 
         Args:
             index: the turn index the event names, None for one that names none.
 
         Returns:
-            The turn, None if that index is closed already; and the turn that was cut short, if any.
+            The turn, None if that index is closed already; and what was cut short and opened for it, if anything.
         """
         if index is None or (self.turn is not None and index == self.turn.index):
             return self.current_turn()
         if index in self._closed:
             return None, []
         cut = self.abort_turn()
-        return self._open_turn(index, self.turns_end_ns, None, None), cut
+        opened = self._open_turn(index, self.turns_end_ns, None, None)
+        return self.turn, [*cut, opened]
 
-    def requested(self, event: TurnRequest) -> list[TurnClosed] | None:
+    def requested(self, event: TurnRequest) -> list[TurnNotice] | None:
         """Takes a TurnRequest; None if it was ignored."""
         time_ns = self.seen(event.timestamp)
         turn, cut = self.turn_for(event.turn_index)
@@ -126,7 +132,7 @@ class OpenLoop:
         )
         return cut
 
-    def turn_ended(self, event: TurnEnd) -> list[TurnClosed] | None:
+    def turn_ended(self, event: TurnEnd) -> list[TurnNotice] | None:
         """Closes the turn; None if the event was ignored."""
         time_ns = self.seen(event.timestamp)
         message = event.message
@@ -184,8 +190,8 @@ class OpenLoop:
 
     # --- messages and what else happens ------------------------------------------------------------------------------
 
-    def message_ended(self, message: Message | None) -> list[TurnClosed]:
-        """Takes a whole message; returns a turn that an answer outside any cut short (never, today)."""
+    def message_ended(self, message: Message | None) -> list[TurnNotice]:
+        """Takes a whole message; says what turn an answer outside any opened."""
         if message is None or isinstance(message, ExtensionMessage):
             return self._counted()
         if message.timestamp > 0:
@@ -202,7 +208,7 @@ class OpenLoop:
                 self._take_stop_text(message)
         return self._counted()
 
-    def _counted(self) -> list[TurnClosed]:
+    def _counted(self) -> list[TurnNotice]:
         if self.turn is not None:
             self.turn.message_count += 1
         return []

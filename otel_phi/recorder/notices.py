@@ -2,6 +2,7 @@
 
     SessionOpened   the session's first loop started
     LoopOpened      a loop started
+    TurnOpened      a turn started
     TurnClosed      a turn ended, with its model call, its tools and its events
     LoopClosed      a loop ended
     GroupClosed     a parallel evaluation ended, all its branches too
@@ -16,17 +17,12 @@ from typing import Literal
 
 import msgspec
 
-from otel_phi.wire.events import (
-    CompactionEnded,
-    CompactionStarted,
-    GenericEvent,
-    InputRejected,
-    PrunApplied,
-    RevertApplied,
-)
+from otel_phi.wire import events as e
 from otel_phi.wire.messages import Usage
 from otel_phi.wire.parts import ConfigSnapshot
 from otel_phi.wire.usage import TokenCount
+
+UNKNOWN = "unknown"  # no trace context is written like that
 
 
 class LoopIdentity(msgspec.Struct, frozen=True, gc=False):
@@ -36,11 +32,14 @@ class LoopIdentity(msgspec.Struct, frozen=True, gc=False):
         session_id: from `AgentStart.session_id`.
         loop_id: from `AgentStart.loop_id`.
         started_ns: from `AgentStart.timestamp`.
+        caller: W3C trace context given with its AgentStart, None for none, `UNKNOWN` where only another process knows.
+            It tells no loops apart, but where one stands: a loop can join its caller's trace.
     """
 
     session_id: str
     loop_id: str
     started_ns: int
+    caller: str | None = None
 
 
 class Foreign(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +68,6 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False):
         kind: `initial`, `default`, `rerun`, `branch`, `compaction`, or a newer kind in lower case.
         tag: of a rerun or branch, None for none.
         config: the model configuration, None where the event has none.
-        traceparent: W3C trace context given in `AgentStart.metadata`, None for none.
     """
 
     identity: LoopIdentity
@@ -80,7 +78,6 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False):
     kind: str
     tag: str | None
     config: ConfigSnapshot | None
-    traceparent: str | None = None
 
 
 class SessionOpened(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +92,16 @@ class LoopOpened(msgspec.Struct, frozen=True, gc=False):
     """Says that a loop has begun."""
 
     loop: LoopStart
+
+
+class TurnOpened(msgspec.Struct, frozen=True, gc=False):
+    """Says that a turn has begun; the fields are those of `TurnClosed`."""
+
+    loop: LoopStart
+    index: int
+    repeat: int
+    started_ns: int
+    triggered_by: str | None
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -181,11 +188,11 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
 class Compaction(msgspec.Struct, frozen=True, gc=False):
     """Pairs a compaction's start and end; either can be missing."""
 
-    started: CompactionStarted | None
-    ended: CompactionEnded | None
+    started: e.CompactionStarted | None
+    ended: e.CompactionEnded | None
 
 
-Occurrence = Compaction | PrunApplied | RevertApplied | InputRejected | GenericEvent
+Occurrence = Compaction | e.PrunApplied | e.RevertApplied | e.InputRejected | e.GenericEvent
 
 
 class Timed(msgspec.Struct, frozen=True, gc=False):
@@ -289,4 +296,4 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
     evaluation_usage: Usage
 
 
-Notice = SessionOpened | LoopOpened | TurnClosed | LoopClosed | GroupClosed
+Notice = SessionOpened | LoopOpened | TurnOpened | TurnClosed | LoopClosed | GroupClosed

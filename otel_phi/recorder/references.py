@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.notices import Foreign, LoopIdentity
 from otel_phi.wire.events import AgentStart
 
@@ -70,9 +71,14 @@ class References:
         if len(self._seen) > MAX_REMEMBERED_LOOPS:
             self._seen.popitem(last=False)
 
+    def seen(self, loop_id: str) -> bool:
+        """Says whether a loop of that id is remembered."""
+        return loop_id in self._seen
+
     def knows(self, loop: LoopIdentity) -> bool:
         """Says whether this very loop (session, id and start) was seen."""
-        return loop in self._seen.get(loop.loop_id, ())
+        occurrences = self._seen.get(loop.loop_id, ())
+        return any((seen.session_id, seen.started_ns) == (loop.session_id, loop.started_ns) for seen in occurrences)
 
     def find(self, loop_id: str, before_ns: int) -> LoopIdentity | None:
         """Returns the loop that an id means to a referrer of that time; the time counts only where a source read ahead."""
@@ -90,7 +96,7 @@ class References:
         if not parent_loop_id:
             return None, None
         found = self.find(parent_loop_id, loop.started_ns)
-        if found is not None and found.session_id == loop.session_id:
+        if found is not None and session_key(found.session_id) == session_key(loop.session_id):
             return found, None
         if found is None and parent_loop_id == loop.loop_id:
             return None, None  # a compaction pass whose own loop was never seen
@@ -103,7 +109,7 @@ class References:
         found = self.find(child_loop_id, ended_ns + 1)
         return (
             None
-            if found is not None and found.session_id == session_id
+            if found is not None and session_key(found.session_id) == session_key(session_id)
             else self.foreign(child_loop_id, session_id, found)
         )
 
@@ -124,6 +130,6 @@ def ahead_of(starts: Iterable[AgentStart]) -> Ahead:
     sessions: dict[str, AgentStart] = {}
     for start in sorted(starts, key=lambda start: start.timestamp):
         first = sessions.setdefault(session_key(start.session_id), start)
-        identity = LoopIdentity(first.session_id, start.loop_id, int(start.timestamp))
+        identity = LoopIdentity(first.session_id, start.loop_id, int(start.timestamp), traceparent_of(start))
         loops.setdefault(start.loop_id, []).append(identity)
     return Ahead(loops, sessions)

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from otel_phi.recorder.notices import LoopIdentity, LoopStart
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.parts import ContinuationKind
-
-
-class _Metadata(msgspec.Struct):
-    traceparent: str | None = None
-
-
-_metadata = msgspec.json.Decoder(_Metadata)
 
 
 def loop_start(event: AgentStart, identity: LoopIdentity, references: References) -> LoopStart:
@@ -30,7 +21,6 @@ def loop_start(event: AgentStart, identity: LoopIdentity, references: References
         kind=kind,
         tag=tag,
         config=event.config_snapshot,
-        traceparent=_traceparent(bytes(event.metadata)),
     )
 
 
@@ -40,12 +30,3 @@ def kind_and_tag(kind: ContinuationKind) -> tuple[str, str | None]:
         name, tag = next(iter(kind.items()), ("Initial", None))
         return name.lower(), None if tag is None else tag.tag or None
     return ("Initial" if kind is None else kind).lower(), None
-
-
-def _traceparent(metadata: bytes) -> str | None:
-    if metadata == b"null":
-        return None
-    try:
-        return _metadata.decode(metadata).traceparent
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None

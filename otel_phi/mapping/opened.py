@@ -1,0 +1,43 @@
+"""What a loop or turn leaves if its process is lost before it ends: the same ids, and only what was known when it opened.
+
+Rule 1: whoever finds it may lengthen it to the latest of its children; here it lasts 1 ns.
+Rule 2: no count and no sum: nobody knows them.
+"""
+
+from __future__ import annotations
+
+from otel_phi.mapping import semconv as s
+from otel_phi.mapping.build import span
+from otel_phi.mapping.loop import loop_frame, start_pairs
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.places import loop_links
+from otel_phi.mapping.span import Span
+from otel_phi.mapping.turn import trigger_word, turn_frame
+from otel_phi.recorder.notices import LoopOpened, TurnOpened
+
+PROCESS_LOST = "process_lost"
+
+
+def opened_span(opened: LoopOpened | TurnOpened, options: MappingOptions) -> Span:
+    """Returns the span of a loop or turn as if its process were lost now."""
+    return _loop(opened, options) if isinstance(opened, LoopOpened) else _turn(opened, options)
+
+
+def _loop(opened: LoopOpened, options: MappingOptions) -> Span:
+    start = opened.loop
+    return span(
+        loop_frame(start, start.identity.started_ns + 1, options),
+        [*start_pairs(start), (s.LOOP_STATUS, "aborted"), (s.TIME_INFERRED, True)],
+        options,
+        error=PROCESS_LOST,
+        links=loop_links(start, options),
+    )
+
+
+def _turn(opened: TurnOpened, options: MappingOptions) -> Span:
+    return span(
+        turn_frame(opened, opened.started_ns + 1, options),
+        [(s.TIME_INFERRED, True), (s.TURN_TRIGGER, trigger_word(opened.triggered_by))],
+        options,
+        error=PROCESS_LOST,
+    )
