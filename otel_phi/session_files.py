@@ -53,10 +53,14 @@ def save_session(session: Session, folder: str | os.PathLike[str], *, events: bo
         The file: JSON in UTF-8, two spaces a level, no newline at the end.
 
     Raises:
-        SourceError: the folder or the file cannot be written; the message names it. No half-written file is left.
+        SourceError: the folder or the file cannot be written, or the session holds JSON nested hundreds of levels deep; the
+            message names the file. No half-written file is left.
     """
     target = Path(folder) / session_file_name(session.session_id)
-    text = msgspec.json.format(msgspec.json.encode(_narrowed(session.to_dict(events=events))), indent=2)
+    try:
+        text = msgspec.json.format(msgspec.json.encode(_narrowed(session.to_dict(events=events))), indent=2)
+    except RecursionError:  # hundreds of levels; phi-core reads 128
+        raise SourceError(f"{target}: cannot be written: the session holds JSON that is nested too deeply") from None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _replace(target, text)

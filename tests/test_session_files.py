@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,6 +123,14 @@ def test_a_failed_write_leaves_the_old_file_and_says_which(tmp_path: Path, monke
         save_session(recorded(), tmp_path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_nested_too_deeply_to_print_is_said(tmp_path: Path) -> None:
+    session = recorded()
+    session.loops[0].metadata = msgspec.Raw(b"[" * 100_000 + b"]" * 100_000)
+    with pytest.raises(SourceError, match="nested too deeply"):
+        save_session(session, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_a_file_is_said(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from otel_phi.wire.times import Instant, format_time
 
 _MARKS = frozenset({"turn_id", "node_id", "parent_id", "tags", "provenance_hint"})
 _decode = msgspec.json.decode
+_sorted_json = msgspec.json.Encoder(order="sorted")
 _OMITTED: dict[type, frozenset[str]] = {
     AgentStart: frozenset({"config_snapshot"}),
     ConfigSnapshot: frozenset(
@@ -94,13 +95,7 @@ def _object(value: msgspec.Struct) -> dict[str, Any]:
 
 
 def _sorted(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _sorted(value[key]) for key in sorted(value)}
-        case list():
-            return [_sorted(one) for one in value]
-        case _:
-            return value
+    return _decode(_sorted_json.encode(value))
 
 
 def _sorted_messages(printed: Any) -> Any:
