@@ -15,13 +15,11 @@ from pathlib import Path
 
 import otel_phi
 from otel_phi.events import AgentEvent
-from otel_phi.recorder.session_recorder import SessionRecorder
-from otel_phi.session_files import save_session
 
 BUNDLED = Path(otel_phi.__file__).parent / "demo.jsonl"
 
 
-def recorded(events: Iterable[AgentEvent], recorder: SessionRecorder) -> Iterator[AgentEvent]:
+def recorded(events: Iterable[AgentEvent], recorder: otel_phi.SessionRecorder) -> Iterator[AgentEvent]:
     """Shows each event to the recorder on its way to the bridge."""
     for event in events:
         recorder.on_event(event)
@@ -30,7 +28,7 @@ def recorded(events: Iterable[AgentEvent], recorder: SessionRecorder) -> Iterato
 
 def main(path: Path, folder: Path) -> None:
     """Saves and exports the sessions of a file, and prints where they are."""
-    recorder = SessionRecorder()
+    recorder = otel_phi.SessionRecorder()
     try:
         with otel_phi.Bridge(service_name="save-and-trace", give_up_after_s=5.0) as bridge:
             bridge.feed(recorded(otel_phi.read_events(path), recorder))

@@ -26,6 +26,7 @@ from otel_phi.road import Road
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 from tests.benchmarks.sdk_path import JsonAndSdk, replay, tracer
+from tests.benchmarks.session_recorder import bench_session_recorder
 from tests.benchmarks.streams import SESSION, session_lines
 
 ROUNDS = 7
@@ -171,6 +172,7 @@ def main() -> None:
             lambda found: bench_jsonl(found, "JSONL to OTLP bytes, 150 deltas a turn", 200, 150, ">= 10x"),
         ),
         ("long sessions", bench_length),
+        ("the recorder", bench_session_recorder),
     ):
         print(f"measuring {title} ...", file=sys.stderr)  # noqa: T201
         measure(table)
