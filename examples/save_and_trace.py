@@ -38,7 +38,7 @@ def main(path: Path, folder: Path) -> None:
         for session in recorder.drain_completed():
             tokens = session.total_usage()
             print(
-                f"{save_session(session, folder)}: {len(session.loops)} loops, {tokens.input} tokens in, {tokens.output} out"
+                f"{otel_phi.save_session(session, folder)}: {len(session.loops)} loops, {tokens.input} tokens in, {tokens.output} out"
             )
 
 

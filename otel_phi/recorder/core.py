@@ -119,11 +119,12 @@ class RecorderCore:
         opened = self._open_session(event)
         session_id = self._sessions[session_key(event.session_id)]
         identity = LoopIdentity(session_id, event.loop_id, int(event.timestamp), caller)
-        if self._references.knows(identity):
+        replaced = self._open.get(event.loop_id)
+        # The open loop is asked too: it may be open for longer than it is remembered.
+        if self._references.knows(identity) or (replaced is not None and _same(replaced.start.identity, identity)):
             self.counts["duplicate_start"] += 1
             return opened
         notices: list[Notice] = []
-        replaced = self._open.get(event.loop_id)
         if replaced is not None:
             self.counts["aborted_restart"] += 1
             notices += self._close(replaced, None)
@@ -163,6 +164,10 @@ class RecorderCore:
         for loop in sorted(self._open.values(), key=lambda loop: _order(loop.start)):
             notices += self._close(loop, None)
         return [*notices, *self._groups.flush()]
+
+
+def _same(one: LoopIdentity, other: LoopIdentity) -> bool:
+    return (one.session_id, one.loop_id, one.started_ns) == (other.session_id, other.loop_id, other.started_ns)
 
 
 def _order(start: LoopStart) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from otel_phi.recorder.notices import GroupClosed, LoopIdentity
+from otel_phi.recorder.references import session_key
 from otel_phi.wire.events import ParallelLoopEnd, ParallelLoopStart
 
 # Groups whose end never came; past it the oldest is given up.
@@ -38,7 +39,7 @@ class OpenGroup:
         branches = tuple(loop for loop in self.started.values() if loop in self.ended)
         started = min(loop.started_ns for loop in branches)
         return GroupClosed(
-            session_id=self.announced.session_id,
+            session_id=branches[0].session_id,  # in the spelling that all its spans have
             loop_ids=self.announced.loop_ids,
             branches=branches,
             started_ns=started,
@@ -62,18 +63,18 @@ class OpenGroups:
 
     def announced(self, event: ParallelLoopStart) -> GroupClosed | None:
         """Opens a group, unless it is open already; returns one that had to be given up for it."""
-        known = self._by_loop.get((event.session_id, event.loop_ids[0])) if event.loop_ids else None
+        known = self._by_loop.get((session_key(event.session_id), event.loop_ids[0])) if event.loop_ids else None
         if known is not None and known.announced == event:
             return None
         group = OpenGroup(event)
         self._groups[id(group)] = group
         for loop_id in event.loop_ids[:MAX_BRANCHES]:
-            self._by_loop[event.session_id, loop_id] = group
+            self._by_loop[session_key(event.session_id), loop_id] = group
         return self._forget(next(iter(self._groups.values()))) if len(self._groups) > MAX_OPEN_GROUPS else None
 
     def started(self, loop: LoopIdentity) -> None:
         """Takes a loop's start; it may be a branch."""
-        group = self._by_loop.get((loop.session_id, loop.loop_id))
+        group = self._by_loop.get((session_key(loop.session_id), loop.loop_id))
         if group is not None and loop.loop_id not in group.started:
             group.started[loop.loop_id] = loop
             group.open.add(loop)
@@ -90,7 +91,7 @@ class OpenGroups:
 
     def decided(self, event: ParallelLoopEnd) -> GroupClosed | None:
         """Takes the winner; returns the group if it is over with it."""
-        group = self._by_loop.get((event.session_id, event.selected_loop_id))
+        group = self._by_loop.get((session_key(event.session_id), event.selected_loop_id))
         if group is None:
             return None
         group.verdict = event
@@ -106,7 +107,7 @@ class OpenGroups:
 
     def _forget(self, group: OpenGroup) -> GroupClosed | None:
         self._groups.pop(id(group), None)
-        session_id = group.announced.session_id
+        session_id = session_key(group.announced.session_id)
         for loop_id in group.announced.loop_ids[:MAX_BRANCHES]:
             if self._by_loop.get((session_id, loop_id)) is group:
                 del self._by_loop[session_id, loop_id]

@@ -1,7 +1,7 @@
 """Which loop a loop id means: the table of loops seen, and how a reference finds its target.
 
 Rule 1: a reference means the latest occurrence of that loop id seen; where a source read ahead, the latest that started
-        before the referrer. Never the referrer itself, so no circle can form.
+        no later than the referrer. Never the referrer itself, so no circle can form.
 Rule 2: a loop of the same session is a parent; a loop of another is a spawn.
 Rule 3: an id never seen tells its session only by a UUID before its first dot. Nothing is guessed.
 Rule 4: the table is bounded. A loop forgotten is as one never seen.
@@ -10,6 +10,7 @@ Rule 4: the table is bounded. A loop forgotten is as one never seen.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -86,10 +87,12 @@ class References:
         if self._ahead is None:
             return seen[-1] if seen else None
         known = self._ahead.starts.get(loop_id, ())
-        found = [loop for loop in known if loop.started_ns < before_ns]
-        if found:
-            return found[-1]
-        return next((loop for loop in reversed(seen or ()) if loop.started_ns == before_ns), None)
+        for number in range(bisect_right(known, before_ns, key=lambda loop: loop.started_ns) - 1, -1, -1):
+            loop = known[number]
+            # At the referrer's own instant only a loop already seen counts: two that name each other form no circle.
+            if loop.started_ns < before_ns or self.knows(loop):
+                return loop
+        return None
 
     def parent_of(self, loop: LoopIdentity, parent_loop_id: str | None) -> tuple[LoopIdentity | None, Foreign | None]:
         """Resolves a loop's parent, before the loop itself is remembered: a loop of the same session, or a spawner."""
