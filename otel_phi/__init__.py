@@ -2,6 +2,7 @@
 
     spans(events)        events to finished spans, a pure function
     read_events(path)    events of a JSONL file or of phi-core's event log
+    install(...)         the hook: a running agent's events to a collector
     Bridge(...)          events to spans to a collector
     resolve(...)         a configuration from keywords and environment
     SessionRecorder()    events to phi-core's Session tree; save_session, load_session for its files
@@ -23,6 +24,7 @@ from otel_phi.version import __version__
 if TYPE_CHECKING:
     from otel_phi.bridge import Bridge, BridgeStats
     from otel_phi.config import Config, resolve
+    from otel_phi.hook import Hook, HookStats, install
     from otel_phi.recorder.session_model import LoopRecord, Session, Turn
     from otel_phi.recorder.session_parts import (
         ChildLoopRef,
@@ -53,6 +55,8 @@ _LAZY = {
     "Config": "otel_phi.config",
     "Explicit": _PARTS,
     "FirstLoop": _PARTS,
+    "Hook": "otel_phi.hook",
+    "HookStats": "otel_phi.hook",
     "InactivityTimeout": _PARTS,
     "LoopEvent": _PARTS,
     "LoopRecord": _MODEL,
@@ -66,6 +70,7 @@ _LAZY = {
     "SpawnRef": _PARTS,
     "Turn": _MODEL,
     "TurnRange": _PARTS,
+    "install": "otel_phi.hook",
     "load_session": _FILES,
     "resolve": "otel_phi.config",
     "save_session": _FILES,
@@ -81,6 +86,8 @@ __all__ = [
     "Config",
     "Explicit",
     "FirstLoop",
+    "Hook",
+    "HookStats",
     "InactivityTimeout",
     "LoopEvent",
     "LoopRecord",
@@ -101,6 +108,7 @@ __all__ = [
     "Turn",
     "TurnRange",
     "__version__",
+    "install",
     "load_session",
     "read_events",
     "resolve",
