@@ -6,8 +6,9 @@ with otel_phi.Bridge(endpoint="http://localhost:4318") as bridge:
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any
 
@@ -18,25 +19,22 @@ from otel_phi.config import Config, resolve
 from otel_phi.delivery.batch import Batch, Batcher, span_key
 from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.ledger import Ledger
-from otel_phi.delivery.nowhere import Nowhere
 from otel_phi.delivery.open import open_transport, resource_of
 from otel_phi.delivery.patience import MISCONFIGURED_GIVE_UP_AFTER_S
-from otel_phi.delivery.pump import Pump
+from otel_phi.delivery.pump import BUFFER_FULL, Pump
 from otel_phi.delivery.sender import Sender
 from otel_phi.delivery.stats import DeadLetter, Progress, Stats
 from otel_phi.delivery.transport import Transport
-from otel_phi.errors import ConfigError
+from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import Ahead
-from otel_phi.road import Road
-from otel_phi.wire.decode import Undecodable, decode_event
+from otel_phi.road import Event, Road, as_event
+from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
 
-Event = AgentEvent | Mapping[str, Any] | str | bytes
-
+logger = logging.getLogger("otel_phi")
 # Events taken together offline. A TurnRequest holds the agent's whole context, so more would cost memory.
 BLOCK_EVENTS = 32
-DISABLED = "disabled"
 SAMPLED_OUT = "sampled_out"
 SENT_BEFORE = "sent_before"
 
@@ -101,19 +99,18 @@ class Bridge:
             self.config.mapping, service_name=str(resource.get("service.name") or "unknown_service")
         )
         if sample is None:
-            sample = _ratio(self.config) if live or "sampler" in options else 1.0
+            sample = self.config.sample_ratio if live or "sampler" in options else 1.0
         self._road = Road(mapping, ahead, sample)
         self._ledger = ledger
         self._resumes = ledger is not None and ledger.resumes
         self._on_span = on_span
         self._undecodable = 0
         self._sampled = 0
-        self._finished = False
-        destination = open_transport(self.config) if transport is None else transport
-        self._disabled = destination is None
+        self._finished = self._closed = False
+        self._spans = self._left_out = 0
         patience_s = math.inf if live else self.config.give_up_after_s
         self._sender = Sender(
-            destination or Nowhere(),
+            open_transport(self.config) if transport is None else transport,
             timeout_s=self.config.timeout_s,
             give_up_after_s=patience_s,
             misconfigured_give_up_after_s=math.inf if live else min(patience_s, MISCONFIGURED_GIVE_UP_AFTER_S),
@@ -145,7 +142,7 @@ class Bridge:
 
     def _decoded(self, events: Iterable[Event]) -> Iterator[AgentEvent]:
         for given in events:
-            event = given if isinstance(given, msgspec.Struct) else _decode(given)
+            event = as_event(given)
             if isinstance(event, Undecodable):
                 self._undecodable += 1
             else:
@@ -160,6 +157,8 @@ class Bridge:
         Raises:
             DeliveryError: they could not all be delivered.
         """
+        if self._closed:
+            return
         if self._pump is not None:
             self._pump.flush(self.config.give_up_after_s if timeout_s is None else timeout_s)
             return
@@ -194,6 +193,7 @@ class Bridge:
 
     def close(self, *, whole: bool = False) -> None:
         """Closes without delivering what is left; half an output file is discarded unless it is `whole`."""
+        self._closed = True
         if self._pump is not None:
             self._pump.close()
         self._sender.close(whole=whole)
@@ -205,7 +205,20 @@ class Bridge:
             undecodable=self._undecodable,
             ignored=dict(self._road.counts),
             open_loops=self._road.open_loops,
-            delivery=self._sender.stats() if self._pump is None else self._pump.stats(),
+            delivery=self._delivery_stats(),
+        )
+
+    def _delivery_stats(self) -> Stats:
+        """Counts from the first span on: what the sender has not settled is queued, wherever it is now."""
+        sent = self._sender.stats()
+        full = self._pump.dropped if self._pump is not None else 0
+        dropped = full + sum(count for _, count in sent.dropped)
+        accepted = self._spans + self._left_out
+        return msgspec.structs.replace(
+            sent,
+            accepted=accepted,
+            queued=accepted - sent.acknowledged - sent.rejected - sent.dead - dropped,
+            dropped=(*sent.dropped, (BUFFER_FULL, full)) if full else sent.dropped,
         )
 
     @property
@@ -223,20 +236,30 @@ class Bridge:
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         if kind is None:
             self.shutdown()
-        else:
+            return
+        try:
+            # The agent failed: that is the trace one wants. A Ctrl-C waits for nothing.
+            if issubclass(kind, Exception):
+                self.shutdown()
+        except DeliveryError as error:
+            logger.warning("%s", error)
+        finally:
             self.close()
 
     def _deliver(self, spans: Iterable[Span]) -> None:
         for span in self._unsent(self._shown(spans)):
-            if self._disabled:
-                self._sender.drop(DISABLED, 1)
-            elif self._pump is not None:
+            self._spans += 1
+            if self._pump is not None:
                 self._pump.put(span)
             elif (full := self._batcher.add(span)) is not None:
                 self._sender.submit(full)
         if self._road.sampled_out > self._sampled:
-            self._sender.drop(SAMPLED_OUT, self._road.sampled_out - self._sampled)
+            self._leave_out(SAMPLED_OUT, self._road.sampled_out - self._sampled)
             self._sampled = self._road.sampled_out
+
+    def _leave_out(self, reason: str, count: int) -> None:
+        self._left_out += count
+        self._sender.drop(reason, count)
 
     def _shown(self, spans: Iterable[Span]) -> Iterator[Span]:
         for span in spans:
@@ -253,24 +276,10 @@ class Bridge:
         seen = self._ledger.seen([span_key(span) for span in found])
         for span in found:
             if span_key(span) in seen:
-                self._sender.drop(SENT_BEFORE, 1)
+                self._leave_out(SENT_BEFORE, 1)
             else:
                 yield span
 
     def _acknowledged(self, batch: Batch) -> None:
         if self._ledger is not None:
             self._ledger.acknowledge(batch.keys)
-
-
-def _ratio(config: Config) -> float:
-    sampler = config.sampler
-    return sampler if isinstance(sampler, float | int) else 0.0 if sampler == "always_off" else 1.0
-
-
-def _decode(given: Mapping[str, Any] | str | bytes) -> AgentEvent | Undecodable:
-    if isinstance(given, (str, bytes)):
-        return decode_event(given)
-    try:
-        return decode_event(msgspec.json.encode(given))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        return Undecodable(f"cannot be written as JSON: {type(error).__name__}")

@@ -6,9 +6,12 @@ event ─ RecorderCore ─▶ notices ─ spans_of ─▶ spans
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from otel_phi.errors import DecodeError
 from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
@@ -16,10 +19,14 @@ from otel_phi.mapping.span import Span
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupClosed, Notice, SessionOpened
 from otel_phi.recorder.references import Ahead
+from otel_phi.wire.decode import Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
+
+
+Event = AgentEvent | Mapping[str, Any] | str | bytes
 
 
 class Road:
@@ -90,22 +97,41 @@ def _session(notice: Notice) -> str:
     return start.identity.session_id
 
 
+def as_event(given: Event) -> AgentEvent | Undecodable:
+    """Returns an event as such, or decodes its JSON, given as a mapping, text or bytes."""
+    if isinstance(given, msgspec.Struct):
+        return given
+    if isinstance(given, (str, bytes)):
+        return decode_event(given)
+    try:
+        return decode_event(msgspec.json.encode(given))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
+
+
 def spans(
-    events: Iterable[AgentEvent], config: Config | MappingOptions | None = None, *, ahead: Ahead | None = None
+    events: Iterable[Event], config: Config | MappingOptions | None = None, *, ahead: Ahead | None = None
 ) -> Iterator[Span]:
     """Turns events into finished spans: a pure function, the same events give the same spans.
 
     Args:
-        events: in the order they happened; `otel_phi.read_events` gives those of a file.
+        events: in the order they happened, or their JSON as mappings, texts or bytes; `otel_phi.read_events` gives those of
+            a file.
         config: how to map; None for the defaults.
         ahead: the loops of the whole stream, where they are known before it is read (`ahead_of`).
 
     Yields:
         Each span once, as soon as it is complete: the session's root first, a turn with its chat and tools, a loop last.
         What is still open when the events end leaves as aborted.
+
+    Raises:
+        DecodeError: something given is no event.
     """
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
     road = Road(options, ahead)
-    for event in events:
+    for given in events:
+        event = as_event(given)
+        if isinstance(event, Undecodable):
+            raise DecodeError(f"{type(given).__name__}: no AgentEvent: {event.reason}")
         yield from road.feed(event)
     yield from road.finish()

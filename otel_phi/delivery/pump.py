@@ -9,11 +9,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-import msgspec
-
 from otel_phi.delivery.batch import Batch, Batcher
 from otel_phi.delivery.sender import Sender
-from otel_phi.delivery.stats import Stats
 from otel_phi.errors import DeliveryError
 from otel_phi.mapping.span import Span
 
@@ -61,17 +58,10 @@ class Pump:
                 self._full_bytes += full.size_bytes
             self._changed.notify_all()
 
-    def stats(self) -> Stats:
-        """Returns the sender's counts with what waits here and what was dropped here."""
-        with self._changed:
-            sent = self._sender.stats()
-            dropped = ((*sent.dropped, (BUFFER_FULL, self._dropped))) if self._dropped else sent.dropped
-            return msgspec.structs.replace(
-                sent,
-                accepted=sent.accepted + self._waiting + self._dropped,
-                queued=sent.queued + self._waiting,
-                dropped=dropped,
-            )
+    @property
+    def dropped(self) -> int:
+        """How many spans found the buffer full."""
+        return self._dropped
 
     def flush(self, timeout_s: float) -> None:
         """Waits until every span put so far is settled.
@@ -83,10 +73,14 @@ class Pump:
             self._drains += 1
             wanted = self._drains
             self._changed.notify_all()
-            done = self._changed.wait_for(lambda: self._drained >= wanted or self._failed is not None, timeout_s)
+            done = self._changed.wait_for(
+                lambda: self._drained >= wanted or self._failed is not None or self._closing, timeout_s
+            )
+            waiting = self._waiting
         if not done or self._failed is not None:
             trouble = self._failed or self._sender.progress().trouble or "the collector is slow"
-            raise DeliveryError(f"gave up after {timeout_s:g} s: {trouble} ({self.stats().queued} spans not sent)")
+            unsent = waiting + self._sender.stats().queued
+            raise DeliveryError(f"gave up after {timeout_s:g} s: {trouble} ({unsent} spans not sent)")
 
     def close(self) -> None:
         """Ends the thread; what still waits is not sent. Repeatable."""
