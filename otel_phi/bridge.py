@@ -113,12 +113,19 @@ class Bridge:
             open_transport(self.config) if transport is None else transport,
             timeout_s=self.config.timeout_s,
             give_up_after_s=patience_s,
-            misconfigured_give_up_after_s=math.inf if live else min(patience_s, MISCONFIGURED_GIVE_UP_AFTER_S),
+            misconfigured_give_up_after_s=self._misconfigured_patience_s(live=live),
             on_acknowledged=self._acknowledged if ledger is not None else None,
             on_progress=on_progress,
         )
         self._batcher = Batcher(Encoder(resource), self.config.max_request_bytes)
         self._pump = Pump(self._sender, self._batcher) if live else None
+
+    def _misconfigured_patience_s(self, *, live: bool) -> float:
+        if live:
+            return math.inf
+        # A full disk or a closed pipe does not heal while one waits.
+        limit_s = 0.0 if self.config.file is not None else MISCONFIGURED_GIVE_UP_AFTER_S
+        return min(self.config.give_up_after_s, limit_s)
 
     def feed(self, events: Iterable[Event]) -> None:
         """Takes events in the order they happened: `AgentEvent`s, or their JSON as mapping, text or bytes.

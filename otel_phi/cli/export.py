@@ -101,12 +101,14 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
     if config.file is not None:
         return None  # a file is written anew, whole
     from otel_phi.delivery.ledger import Ledger, ledger_name
+    from otel_phi.delivery.open import resource_of
 
     headers = () if callable(config.headers) else config.headers.items()
     paths = (str(path.resolve()) for path in stored.files)
-    return Ledger(
-        config.state_dir, ledger_name(config.state_dir, config.endpoint, headers, repr(config.mapping), *paths)
-    )
+    # Whatever makes the bytes or their destination another makes it another export.
+    exporter = config.exporter if isinstance(config.exporter, str) else type(config.exporter).__qualname__
+    facts = (config.protocol, exporter, repr(resource_of(config)), repr(config.mapping))
+    return Ledger(config.state_dir, ledger_name(config.state_dir, config.endpoint, headers, *facts, *paths))
 
 
 def _gave_up(reason: str, ledger: Ledger | None) -> NoReturn:

@@ -45,7 +45,7 @@ def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
     Spans leave as they close; the agent never waits for the collector. Ends with the input, with the reader of --tee, or
     with Ctrl-C; what is still open then leaves as aborted, and a summary goes to stderr.
 
-    TRACEPARENT in the environment becomes a link from the session's first loop. Exit code: 0 all accepted, 2 usage, 3
+    TRACEPARENT in the environment becomes a link from each loop that no other loop started. Exit code: 0 all accepted, 2 usage, 3
     some spans were rejected or lost, 4 the collector could not be reached.
     """
     config = configured(flags)

@@ -15,6 +15,8 @@ from otel_phi.tree import session_of
 
 # A pipe can live for months. Past this the session met first is forgotten, and counted.
 MAX_SESSIONS = 10_000
+# Trace ids kept of a session whose loops are traces of their own; a table shows the first and how many more.
+MAX_TRACES = 1_000
 
 
 class Totals:
@@ -22,7 +24,7 @@ class Totals:
 
     Attributes:
         session_id: of the session.
-        trace_ids: its traces in order of appearance: one, or one a loop.
+        trace_ids: its traces in order of appearance: one, or one a loop, the first thousand.
         spans: how many there were.
         loops: of them.
         turns: of them.
@@ -45,25 +47,26 @@ class Totals:
         self.model_ns = self.tool_ns = 0
         self.started_ns = self.ended_ns = 0
         self._causes: Counter[str] = Counter()
-        self._unexplained: dict[int, str] = {}  # failed turns whose model call did not say why
+        self._unexplained: tuple[int, str] | None = None  # the latest turn, if it failed and nothing has said why
         self._last: dict[int, str] = {}  # loop -> error word of its latest turn
 
     @property
     def errors(self) -> Counter[str]:
         """Failures by error word."""
-        return self._causes + Counter(self._unexplained.values())
+        return self._causes + Counter([self._unexplained[1]] if self._unexplained else [])
 
     @property
     def error_count(self) -> int:
         """How many failures there were."""
-        return self._causes.total() + len(self._unexplained)
+        return self.errors.total()
 
     def add(self, span: Span) -> None:
         """Adds one span."""
         self.started_ns = min(self.started_ns, span.start_ns) if self.spans else span.start_ns
         self.ended_ns = max(self.ended_ns, span.end_ns)
         self.spans += 1
-        self.trace_ids.setdefault(span.trace_id)
+        if len(self.trace_ids) < MAX_TRACES:
+            self.trace_ids.setdefault(span.trace_id)
         given = dict(span.attributes)
         word = given.get(s.ERROR_TYPE)
         self._count(span, given, str(word) if word is not None else None)
@@ -89,13 +92,14 @@ class Totals:
                 pass  # tools are counted from the events on their turn: those are always there
 
     def _note_turn(self, span: Span, error: str | None) -> None:
+        self._settle()
         failed = [self._note_tool(event) for event in span.events if event.name == s.EVENT_TOOL]
         if error is None:
             self._last.pop(span.parent_span_id, None)
             return
         self._last[span.parent_span_id] = error
         if error not in failed:
-            self._unexplained[span.span_id] = error
+            self._unexplained = span.span_id, error
 
     def _note_tool(self, event: SpanEvent) -> str | None:
         given = dict(event.attributes)
@@ -111,8 +115,14 @@ class Totals:
         if error is None:
             return
         self._causes[error] += 1
-        if self._unexplained.get(span.parent_span_id) == error:
-            del self._unexplained[span.parent_span_id]
+        if self._unexplained == (span.parent_span_id, error):
+            self._unexplained = None
+
+    def _settle(self) -> None:
+        """Counts a turn whose model call, which leaves right behind it, did not explain it."""
+        if self._unexplained is not None:
+            self._causes[self._unexplained[1]] += 1
+            self._unexplained = None
 
 
 class Sessions:

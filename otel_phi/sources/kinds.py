@@ -19,6 +19,8 @@ Kind = Literal["events", "session", "json", "empty", "other"]
 
 # Enough for the first lines of any log; a longer first line is told from how it begins.
 _HEAD_BYTES = 1 << 16
+# Larger files are not read whole only to say better what they are.
+_MAX_JSON_BYTES = 64 << 20
 _HEAD_LINES = 20
 _LINE_BEGINS = re.compile(rb'\{\s*(?:"ordinal"\s*:\s*\d+\s*,\s*"event"\s*:\s*\{\s*)?"type"\s*:\s*"[A-Z]')
 _SESSION_BEGINS = re.compile(rb'\{\s*"session_id"\s*:')
@@ -80,6 +82,8 @@ def is_event(line: bytes) -> bool:
 
 
 def _is_json(path: Path) -> bool:
+    if path.stat().st_size > _MAX_JSON_BYTES:
+        return False
     try:
         msgspec.json.decode(_read(path, 1 << 62))
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

@@ -104,6 +104,8 @@ class Stored:
             return found
         if not path.exists():
             raise NothingHere(f"{path}: no such file or folder; give a file of AgentEvents or a folder of event logs")
+        if not path.is_file():
+            raise NothingHere(f"{path}: not a file that can be read twice; pass a stream to otel-phi pipe instead")
         kind = _kind(path)
         if kind not in ("events", "session"):
             raise NothingHere(f"{path}: {_WRONG[kind]}")
