@@ -59,6 +59,7 @@ class Hook:
         self._delivery = delivery
         self.off = off
         self.closed = False
+        self._delivered = False  # all of it, at a shutdown
         self._complaints = Complaints()
         self._begin()
 
@@ -217,7 +218,10 @@ class Hook:
                 self.closed = True
                 self._lock.release()
         self.closed = True
-        return self._delivery is None or self._delivery.shutdown(max(until - time.monotonic(), 0.0))
+        if not self._delivered:
+            left = max(until - time.monotonic(), 0.0)
+            self._delivered = self._delivery is None or self._delivery.shutdown(left)
+        return self._delivered
 
     def stats(self) -> HookStats:
         """Returns what became of every event and span so far. Never raises."""

@@ -1,0 +1,1 @@
+"""The live hook: its promises, against a real receiver and in real processes."""

@@ -1,0 +1,186 @@
+"""Agents as processes of their own: `python -m tests.hook.agents NAME`, told by the environment where to send.
+
+Each ends in its own way; what must have arrived is in `tests/hook/test_processes.py`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import otel_phi
+from otel_phi.events import AgentEvent
+from tests.hook.stories import loop_of
+
+
+def hooked(events: Iterable[AgentEvent], **options: Any) -> otel_phi.Hook:
+    """Installs the hook and gives it events."""
+    hook = otel_phi.install(service_name="test", **options)
+    for event in events:
+        hook(event)
+    return hook
+
+
+def wait(seconds: float = 30.0) -> None:
+    """Says that the test may go on, and waits to be killed.
+
+    In short sleeps: Python runs a handler between two steps of the main thread, not in the midst of one.
+    """
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def plain(name: str = "main") -> None:
+    hooked(loop_of(name))
+
+
+def sys_exit() -> None:
+    hooked(loop_of("main"))
+    sys.exit(3)
+
+
+def raises() -> None:
+    hooked(loop_of("main"))
+    raise ValueError("the agent's own")
+
+
+def open_loop() -> None:
+    hooked(loop_of("main")[:-4])
+
+
+def thread_outlives_main() -> None:
+    hook = hooked(())
+
+    def agent() -> None:
+        time.sleep(0.2)
+        for event in loop_of("main"):
+            hook(event)
+
+    threading.Thread(target=agent).start()
+
+
+def stays(name: str) -> None:
+    """Waits until what a dead process left has been sent too."""
+    hook = hooked(loop_of(name))
+    until = time.monotonic() + 10.0
+    while time.monotonic() < until and not hook.stats().delivery.adopted:
+        time.sleep(0.02)
+    assert hook.flush(5.0)
+    assert hook.stats().balanced()
+
+
+def os_exit() -> None:
+    hooked(loop_of("main"))
+    os._exit(0)
+
+
+def sigkill() -> None:
+    hooked(loop_of("main")[:-4])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sigterm() -> None:
+    hooked(loop_of("main"))
+    wait()
+
+
+def sigterm_in_the_hook() -> None:
+    """Is interrupted while it holds the hook's lock: the flush must not wait for it for ever."""
+    hook = hooked(loop_of("main"))
+    with hook._lock:
+        wait()
+
+
+def sigterm_own_handler() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+    hooked(loop_of("main"))
+    wait()
+
+
+def sigterm_handler_set_later() -> None:
+    hooked(loop_of("main"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(8))
+    wait()
+
+
+def sigterm_ignored() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    hooked(loop_of("main"))
+    wait(0.5)
+
+
+def forks() -> None:
+    """Forks with a loop open; the child has a loop of its own, both end by themselves."""
+    mine = loop_of("main")
+    hook = hooked(mine[:8])
+    child = os.fork()
+    if child == 0:
+        for event in [*loop_of("child"), *mine[8:]]:  # the parent's loop is not the child's
+            hook(event)
+        sys.exit(0 if hook.flush(5.0) and hook.stats().balanced() else 1)
+    for event in mine[8:]:
+        hook(event)
+    _, status = os.waitpid(child, 0)
+    sys.exit(os.waitstatus_to_exitcode(status))
+
+
+def forks_while_busy() -> None:
+    """Forks again and again while other threads record."""
+    hook = hooked(())
+    threads = [threading.Thread(target=_many, args=(hook, f"thread-{number}")) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    children = []
+    for number in range(4):
+        child = os.fork()
+        if child == 0:
+            for event in loop_of(f"child-{number}"):
+                hook(event)
+            os._exit(0 if hook.shutdown(5.0) else 1)
+        children.append(child)
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join()
+    sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+
+
+def _many(hook: otel_phi.Hook, name: str) -> None:
+    for number in range(20):
+        for event in loop_of(f"{name}-{number}"):
+            hook(event)
+
+
+def work(name: str) -> None:
+    """Is a multiprocessing child; installs as the main program did."""
+    hooked(loop_of(name))
+
+
+def spawns(method: str) -> None:
+    hooked(loop_of("main"))
+    context: Any = multiprocessing.get_context(method)
+    children = [context.Process(target=work, args=(f"child-{number}",)) for number in range(2)]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    sys.exit(max(child.exitcode for child in children))
+
+
+def pool(method: str) -> None:
+    with multiprocessing.get_context(method).Pool(2) as workers:
+        workers.map(work, [f"child-{number}" for number in range(4)])
+        workers.close()
+        workers.join()
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
