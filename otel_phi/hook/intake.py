@@ -44,7 +44,8 @@ def event_of(given: object) -> AgentEvent | Undecodable | None:
     if isinstance(given, str):
         return LEFT_OUT if given.startswith(_PREFIXES) else _lean(decode_event(given))
     if isinstance(given, Mapping):
-        return LEFT_OUT if given.get("type") in _NAMES else _by_way_of_json(dict(given))
+        kind = given.get("type")
+        return LEFT_OUT if isinstance(kind, str) and kind in _NAMES else _by_way_of_json(dict(given))
     return Undecodable(f"a {type(given).__name__} is no event")
 
 

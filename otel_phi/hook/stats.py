@@ -9,7 +9,6 @@ import msgspec
 
 from otel_phi.delivery.stats import LiveStats
 
-
 STATS_FAILED = "stats_failed"
 
 
