@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from otel_phi.delivery.encoder import Encoder, Envelope
+from otel_phi.delivery.stats import DeadLetter
 from otel_phi.mapping.span import Span
 
 # gRPC servers refuse messages over 4 MiB unless told otherwise (BACKENDS 3.1: Tempo, Phoenix, rotel), HTTP ones over
@@ -29,7 +30,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         envelope: resource and scope, shared by all batches of an encoder.
         entries: `Encoder.span`'s bytes, at least one.
-        keys: `span_key` of each entry, in the same order.
+        keys: what tells each entry from all others, in the same order; `span_key` unless its maker chose otherwise.
         size_bytes: an upper bound of `len(body())`.
     """
 
@@ -55,6 +56,30 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     def _part(self, part: slice) -> Batch:
         entries = self.entries[part]
         return Batch(self.envelope, entries, self.keys[part], sum(map(len, entries)) + self.envelope.size_bytes)
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """Says what became of a batch.
+
+    Attributes:
+        batch: the spans.
+        rejected: how many of an acknowledged batch the destination refused.
+        dead: why its one span is a dead letter, None if it is not.
+        discarded: the word to count it by where it was left out on purpose, None if it was sent.
+    """
+
+    batch: Batch
+    rejected: int = 0
+    dead: str | None = None
+    discarded: str | None = None
+
+
+def dead_letter(batch: Batch, reason: str) -> DeadLetter:
+    """Describes the one span of a batch that its destination will not take."""
+    from otel_phi.delivery.decode import decode_spans
+
+    (span,) = decode_spans(batch.body())
+    return DeadLetter(span.trace_id, span.span_id, span.name, reason)
 
 
 class Batcher:

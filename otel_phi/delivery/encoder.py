@@ -233,38 +233,46 @@ class _AttributeWriter:
         return head
 
 
+Parts = tuple[bytes, bytes, bytes, bytes]
+
+
 class Envelope:
     """Is what stands around the entries of a request: resource, scope and schema.
 
     Args:
-        resource: the resource of every request.
+        parts: from `envelope_parts`, in whichever process that was.
 
     Attributes:
+        parts: resource, scope, the scope's tail and the resource's, as bytes.
         size_bytes: at most so many bytes come on top of the entries.
     """
 
-    __slots__ = ("_resource", "_scope", "_tail", "_tail_of_scope", "size_bytes")
+    __slots__ = ("parts", "size_bytes")
 
-    def __init__(self, resource: Resource) -> None:
-        parts: list[bytes] = []
-        _AttributeWriter(RESOURCE_ATTRIBUTES).write(resource.attributes, parts)
-        name = _field(INSTRUMENTATIONSCOPE_NAME, utf8(semconv.SCOPE_NAME))
-        version = _field(INSTRUMENTATIONSCOPE_VERSION, utf8(__version__))
-        self._resource = _field(RESOURCESPANS_RESOURCE, b"".join(parts))
-        self._scope = _field(SCOPESPANS_SCOPE, name + version)
-        self._tail_of_scope = _field(SCOPESPANS_SCHEMA_URL, utf8(semconv.SCHEMA_URL))
-        self._tail = _field(RESOURCESPANS_SCHEMA_URL, utf8(resource.schema_url)) if resource.schema_url else b""
-        fixed = (self._resource, self._scope, self._tail_of_scope, self._tail)
-        self.size_bytes = sum(map(len, fixed)) + 2 * 11  # and two tags with lengths of at most ten bytes
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.size_bytes = sum(map(len, parts)) + 2 * 11  # and two tags with lengths of at most ten bytes
 
     def around(self, entries: Sequence[bytes]) -> bytes:
         """Returns the `ExportTraceServiceRequest` that carries the entries."""
-        spans = sum(map(len, entries)) + len(self._scope) + len(self._tail_of_scope)
+        resource, scope, scope_tail, tail = self.parts
+        spans = sum(map(len, entries)) + len(scope) + len(scope_tail)
         head_of_scope = _TAG[RESOURCESPANS_SCOPE_SPANS] + _number(spans)
-        total = len(self._resource) + len(head_of_scope) + spans + len(self._tail)
+        total = len(resource) + len(head_of_scope) + spans + len(tail)
         head = _TAG[EXPORTTRACESERVICEREQUEST_RESOURCE_SPANS] + _number(total)
-        before = (head, self._resource, head_of_scope, self._scope)
-        return b"".join((*before, *entries, self._tail_of_scope, self._tail))
+        return b"".join((head, resource, head_of_scope, scope, *entries, scope_tail, tail))
+
+
+def envelope_parts(resource: Resource) -> Parts:
+    """Writes the parts of an envelope."""
+    pairs: list[bytes] = []
+    _AttributeWriter(RESOURCE_ATTRIBUTES).write(resource.attributes, pairs)
+    name = _field(INSTRUMENTATIONSCOPE_NAME, utf8(semconv.SCOPE_NAME))
+    version = _field(INSTRUMENTATIONSCOPE_VERSION, utf8(__version__))
+    scope = _field(SCOPESPANS_SCOPE, name + version)
+    scope_tail = _field(SCOPESPANS_SCHEMA_URL, utf8(semconv.SCHEMA_URL))
+    tail = _field(RESOURCESPANS_SCHEMA_URL, utf8(resource.schema_url)) if resource.schema_url else b""
+    return _field(RESOURCESPANS_RESOURCE, b"".join(pairs)), scope, scope_tail, tail
 
 
 class Encoder:
@@ -276,7 +284,7 @@ class Encoder:
 
     def __init__(self, resource: Resource) -> None:
         self.resource = resource
-        self.envelope = Envelope(resource)
+        self.envelope = Envelope(envelope_parts(resource))
         self._of_span = _AttributeWriter(SPAN_ATTRIBUTES).write
         self._of_event = _AttributeWriter(EVENT_ATTRIBUTES).write
         self._of_link = _AttributeWriter(LINK_ATTRIBUTES).write

@@ -8,10 +8,7 @@ what is sent twice is byte-identical.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-import os
-import secrets
 import sqlite3
 import threading
 import time
@@ -19,20 +16,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from otel_phi.delivery.private import destination_name, make_file, make_folder
+
 logger = logging.getLogger("otel_phi")
 
 FOLDER = "exports"
 # An interrupted export nobody resumed for so long will not be; its file is removed when another export begins.
 KEPT_DAYS = 30
-_KEY_FILE = "key"
-_KEY_BYTES = 32
 _CHUNK = 500  # keys a query; SQLite's oldest limit on variables is 999
 
 
 def ledger_name(state_dir: Path, destination: str, headers: Iterable[tuple[str, str]], *facts: str) -> str:
     """Returns the name of an export's ledger.
-
-    Headers are hashed with a key that never leaves the state folder: without it a token cannot be guessed from a name.
 
     Args:
         state_dir: the state folder.
@@ -40,11 +35,7 @@ def ledger_name(state_dir: Path, destination: str, headers: Iterable[tuple[str, 
         headers: static headers; another tenant is another export.
         *facts: what else makes an export itself: mapping options, input paths.
     """
-    name = hashlib.blake2b(digest_size=16, key=_folder_key(state_dir))
-    for part in (destination, *(f"{key}={value}" for key, value in sorted(headers)), "", *facts):
-        encoded = part.encode("utf-8", "surrogatepass")
-        name.update(len(encoded).to_bytes(8, "big") + encoded)
-    return name.hexdigest()
+    return destination_name(state_dir, destination, headers, *facts)
 
 
 class Ledger:
@@ -65,7 +56,7 @@ class Ledger:
         self._connection: sqlite3.Connection | None = None
         self.broken: str | None = None
         try:
-            _private_folder(self._path.parent)
+            make_folder(self._path.parent)
             _sweep(self._path)
             self._connection = _connected(self._path)
         except (OSError, sqlite3.Error) as error:
@@ -140,8 +131,8 @@ class Ledger:
 
 
 def _connected(path: Path) -> sqlite3.Connection:
-    with contextlib.suppress(FileExistsError):  # made first: SQLite would make it readable for everyone
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    with contextlib.suppress(FileExistsError):
+        make_file(path)
     connection = sqlite3.connect(path, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -154,11 +145,6 @@ def _connected(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _private_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)  # whatever the umask, and however it was before
-
-
 def _sweep(current: Path) -> None:
     """Removes what interrupted exports left long ago."""
     oldest = time.time() - KEPT_DAYS * 86_400
@@ -166,24 +152,3 @@ def _sweep(current: Path) -> None:
         with contextlib.suppress(OSError):
             if not path.name.startswith(current.name) and path.stat().st_mtime < oldest:
                 path.unlink()
-
-
-def _folder_key(state_dir: Path) -> bytes:
-    """Returns the state folder's random key, made at first use; where it cannot be kept, one for this process."""
-    path = state_dir / _KEY_FILE
-    try:
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-            try:
-                os.write(descriptor, secrets.token_bytes(_KEY_BYTES))
-            finally:
-                os.close(descriptor)
-        key = path.read_bytes()
-        # Shorter while another process is writing it: this export will then not be resumed.
-        return key if len(key) == _KEY_BYTES else _PROCESS_KEY
-    except OSError:
-        return _PROCESS_KEY
-
-
-_PROCESS_KEY = secrets.token_bytes(_KEY_BYTES)

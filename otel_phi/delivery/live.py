@@ -1,27 +1,47 @@
-"""Live delivery: what an agent's spans go into while it works. Nothing is raised into the agent, nothing makes it wait."""
+"""Live delivery: what an agent's spans go into while it works.
+
+Rule 1: nothing is raised into the agent, and nothing makes it wait longer than 5 ms for a lock.
+Rule 2: committed when `commit` returns, unless counted as deferred. Committed spans survive the process.
+Rule 3: every span accepted is in exactly one count, at any moment.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from otel_phi.delivery.batch import Batcher
+from otel_phi.delivery import forking
+from otel_phi.delivery.batch import Settled
+from otel_phi.delivery.counts import Counts
+from otel_phi.delivery.courier import Courier
 from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.open import open_transport
-from otel_phi.delivery.pump import Pump
+from otel_phi.delivery.private import destination_name
 from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.rows import Change, extensions, open_row_of, row_of, span_key_of
 from otel_phi.delivery.sender import Sender
-from otel_phi.delivery.stats import LiveStats
-from otel_phi.delivery.transport import Transport
-from otel_phi.errors import DeliveryError
+from otel_phi.delivery.shelves import Shelves
+from otel_phi.delivery.stats import LiveStats, Progress, Stats
+from otel_phi.delivery.store import FOLDER, Place, Store
+from otel_phi.delivery.transport import Nowhere, Transport
+from otel_phi.delivery.upkeep import Limits, Upkeep
 from otel_phi.mapping.span import Span
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
+
+logger = logging.getLogger("otel_phi")
+
+CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
+# A batch is gathered in slices and held in memory: a small one takes a moment, and little is under way when bounds bite.
+MAX_BATCH_BYTES = 1 << 20
+SHUT_DOWN, FAILED = "shut_down", "internal_error"
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -35,27 +55,42 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class LiveDelivery:
-    """Delivers an agent's spans while it works. Safe for use by several threads.
+    """Delivers an agent's spans while it works. Safe for use by several threads, and across forks.
 
     Args:
         config: where and how.
         resource: who produces the spans.
         transport: a destination of your own instead of the configured one; closed at shutdown.
+        limits: bounds of the outbox folder.
     """
 
-    def __init__(self, config: Config, resource: Resource, *, transport: Transport | None = None) -> None:
-        self._lock = threading.Lock()
-        sender_transport = open_transport(config) if transport is None else transport
-        self._sender = Sender(
-            sender_transport,
-            timeout_s=config.timeout_s,
-            give_up_after_s=math.inf,
-            misconfigured_give_up_after_s=math.inf,
-        )
-        self._pump = Pump(self._sender, Batcher(Encoder(resource), config.max_request_bytes))
-        self._open: dict[tuple[int, int], Span] = {}
-        self._roots: set[tuple[int, int]] = set()
-        self._loops: dict[str, tuple[str, int]] = {}
+    def __init__(
+        self, config: Config, resource: Resource, *, transport: Transport | None = None, limits: Limits | None = None
+    ) -> None:
+        self._config = config
+        self._limits = limits or Limits()
+        self._given = transport
+        self._encoder = Encoder(resource)
+        self._failed = False
+        self._transport: Transport | None = open_transport(config) if transport is None else transport
+        # Nowhere's reason: then every span is counted as dropped, and no file is made.
+        self._discards = self._transport.reason if isinstance(self._transport, Nowhere) else ""
+        self._place = place_of(config, self._encoder)
+        self._begin()
+        if not self._discards:
+            self._store.open()
+        forking.register(self)
+
+    def _begin(self) -> None:
+        self._encoding = threading.RLock()
+        self._counts = Counts(LiveStats())
+        self._closed = False
+        self._store = Store(self._place, self._counts)
+        self._shelves = Shelves(self._store, self._counts, min(self._config.max_request_bytes, MAX_BATCH_BYTES))
+        self._upkeep = Upkeep(self._store, self._shelves, self._counts, self._limits)
+        self._courier = Courier(self._store, self._shelves, self._upkeep, self._make_sender, self._release)
+
+    # --- taking --------------------------------------------------------------------------------------------------
 
     def commit(
         self, spans: Sequence[Span], opened: Sequence[Opened] = (), closed: Sequence[tuple[int, int]] = ()
@@ -63,59 +98,188 @@ class LiveDelivery:
         """Takes finished spans, remembers what opened and forgets what closed, in one transaction; never raises.
 
         Args:
-            spans: finished spans.
+            spans: finished spans; a child moves the end of its open parent, should that be lost.
             opened: loops and turns that opened.
             closed: (trace id, span id) of those that closed.
         """
-        with self._lock:
-            for each in opened:
-                self._open[each.span.trace_id, each.span.span_id] = each.span
-            for key in closed:
-                self._open.pop(key, None)
-            for span in spans:
-                self._pump.put(span)
+        if self._discards or self._closed:
+            self.drop(self._discards or SHUT_DOWN, len(spans))
+            return
+        try:
+            with self._encoding:
+                rows = [row_of(span, self._encoder) for span in spans]
+                open_rows = [open_row_of(each.span, self._encoder) for each in opened]
+            ended = [span_key_of(trace_id, span_id) for trace_id, span_id in closed]
+            self._store.put(Change(rows, open_rows, extensions(spans), ended))
+            self._courier.wake()
+        except Exception as error:  # noqa: BLE001  # nothing is raised into the agent
+            self._fault(error, len(spans))
 
     def drop(self, reason: str, count: int) -> None:
         """Counts spans left out on purpose (`sampled_out`, say)."""
-        self._sender.drop(reason, count)
+        if count:
+            self._counts.drop(reason, count, accepted=count)
 
     def claim_root(self, span: Span) -> bool:
         """Takes a session's root if no process has taken it before; True if this call won."""
-        with self._lock:
-            key = (span.trace_id, span.span_id)
-            if key in self._roots:
-                return False
-            self._roots.add(key)
-            self._pump.put(span)
+        if self._discards or self._closed:
+            self.drop(self._discards or SHUT_DOWN, 1)
             return True
+        try:
+            with self._encoding:
+                row = row_of(span, self._encoder)
+            won = self._store.claim(row, span.start_ns)
+            if won:
+                self._courier.wake()
+        except Exception as error:  # noqa: BLE001  # nothing is raised into the agent
+            self._fault(error, 1)
+            return True
+        return won
 
     def known_loop(self, loop_id: str) -> tuple[str, int] | None:
-        """Returns session id and start (ns) of a loop that any process of this machine remembered."""
-        return self._loops.get(loop_id)
+        """Returns session id and start (ns) of a loop that any process of this machine remembered; None if none did."""
+        known = self._store.known
+        return known.loop(loop_id) if known is not None else None
 
     def remember_loop(self, loop_id: str, session_id: str, started_ns: int) -> None:
         """Remembers a loop for other processes."""
-        self._loops[loop_id] = (session_id, started_ns)
+        known = self._store.known
+        if known is not None and not self._closed:
+            known.remember(loop_id, session_id, started_ns)
+
+    # --- leaving -------------------------------------------------------------------------------------------------
 
     def flush(self, timeout_s: float) -> bool:
-        """Waits until everything accepted so far is settled; False if it is not within `timeout_s`."""
-        try:
-            self._pump.flush(timeout_s)
-        except DeliveryError:
-            return False
-        return True
+        """Waits until all that is accepted so far is settled, and what dead processes left; False if it is not in time."""
+        if self._discards or self._closed:
+            return True
+        return self._courier.flush(timeout_s)
 
     def shutdown(self, timeout_s: float) -> bool:
-        """Flushes and closes within `timeout_s`; what is not sent stays. Repeatable, never raises."""
-        done = self.flush(timeout_s)
-        self._pump.close()
-        self._sender.close()
+        """Sends what can be sent in time and closes; the rest stays in the outbox. Repeatable, never raises.
+
+        Args:
+            timeout_s: bound of it all, on a monotonic clock, whatever the destination does.
+
+        Returns:
+            Whether everything accepted is settled.
+        """
+        if self._discards or self._closed:
+            return True
+        until = time.monotonic() + timeout_s
+        try:
+            done = self._unused or self._courier.flush(timeout_s * (1 - CLOSING))
+            self._closed = True
+            self._courier.close(max(until - time.monotonic(), 0.0))
+        except Exception as error:  # noqa: BLE001  # nothing is raised into the agent
+            self._fault(error, 0)
+            return False
         return done
 
     def stats(self) -> LiveStats:
         """Returns the counts as they stand; they balance at any moment."""
-        sent, progress = self._pump.stats(), self._sender.progress()
-        return LiveStats(
-            sent.accepted, sent.acknowledged, sent.rejected, sent.queued, 0, sent.dead, sent.dropped,
-            posts=sent.posts, retries=sent.retries, trouble=progress.trouble, next_try_s=progress.next_try_s,
+        now, sender = self._counts.now, self._courier.sender
+        progress = sender.progress() if sender is not None else Progress(Stats())
+        return msgspec.structs.replace(
+            now, posts=progress.stats.posts, retries=progress.stats.retries, in_memory=self._store.in_memory,
+            trouble=progress.trouble, next_try_s=progress.next_try_s,
         )  # fmt: skip
+
+    @property
+    def _unused(self) -> bool:
+        return not self._counts.now.accepted
+
+    def _fault(self, error: Exception, count: int) -> None:
+        if not self._failed:
+            self._failed = True
+            logger.warning("live delivery failed, %d spans are lost: %s: %s", count, type(error).__name__, error)
+        self.drop(FAILED, count)
+
+    # --- destination ---------------------------------------------------------------------------------------------
+
+    def _make_sender(self, settled: Callable[[Settled], None]) -> Sender:
+        if self._transport is None:  # after a fork: sockets are not shared
+            self._transport = open_transport(self._config)
+        return Sender(
+            OneAtATime(self._transport),
+            timeout_s=self._config.timeout_s,
+            give_up_after_s=math.inf,
+            misconfigured_give_up_after_s=math.inf,
+            on_settled=settled,
+            on_progress=Complaints(self._place.endpoint),
+        )
+
+    def _release(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    # --- fork ----------------------------------------------------------------------------------------------------
+
+    def fork_locks(self) -> Iterable[forking.Lock]:
+        """Returns our locks, outermost first."""
+        store = self._store
+        own = (store.outbox.lock,) if store.outbox is not None else ()
+        known = (store.known.lock,) if store.known is not None else ()
+        return (self._encoding, self._shelves.gate, store.opening, *own, *known, store.spill.lock, self._counts.lock)
+
+    def before_fork(self) -> None:
+        """Closes the file that all processes share: a child must not believe that it holds SQLite's locks on it."""
+        if self._store.known is not None:
+            self._store.known.close_locked()
+
+    def after_fork_in_child(self) -> None:
+        """Begins anew; what the parent had open stays untouched, and what it had deferred is the parent's to deliver."""
+        forking.keep_for_ever(self._store, self._shelves, self._upkeep, self._courier, self._transport)
+        closed = self._closed
+        self._transport = self._given
+        self._begin()
+        self._closed = closed
+
+
+class OneAtATime:
+    """Is a transport of one request at once, which is closed by whoever opened it.
+
+    An agent's spans come a few a second: more connections would hide a latency nobody waits for.
+
+    Args:
+        transport: the destination.
+    """
+
+    max_in_flight = 1
+
+    def __init__(self, transport: Transport) -> None:
+        self.send = transport.send
+
+    def close(self, *, whole: bool = True) -> None:
+        """Does nothing."""
+
+
+class Complaints:
+    """Says the first trouble of a kind in one warning.
+
+    Args:
+        endpoint: the destination in words, without secrets.
+    """
+
+    _KINDS = 32  # then it is quiet: a destination that finds new words each time must not fill a log
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._said: set[str] = set()
+
+    def __call__(self, progress: Progress) -> None:
+        """Looks at a state of the sender."""
+        kind = (progress.trouble or "")[:40]
+        if kind and kind not in self._said and len(self._said) < self._KINDS:
+            self._said.add(kind)
+            logger.warning("%s: %s; spans are kept and tried again", self._endpoint, progress.trouble)
+
+
+def place_of(config: Config, encoder: Encoder) -> Place:
+    """Says where a configuration's spans wait; its destination is told by what reaches it, headers included."""
+    headers = () if callable(config.headers) else tuple(config.headers.items())
+    exporter = config.exporter if isinstance(config.exporter, str) else type(config.exporter).__qualname__
+    facts = ("live", config.protocol, exporter, config.file or "", "asked" if callable(config.headers) else "")
+    name = destination_name(config.state_dir, config.endpoint, headers, *facts)
+    shown = config.display_endpoint if exporter == "otlp" and config.file is None else config.file or exporter
+    return Place(config.state_dir / FOLDER, name, shown, encoder.envelope)

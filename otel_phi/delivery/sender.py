@@ -11,30 +11,26 @@ Rules
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from otel_phi.delivery.batch import Batch
-from otel_phi.delivery.decode import decode_spans
+from otel_phi.delivery.batch import Batch, Settled, dead_letter
+from otel_phi.delivery.callbacks import call
+from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.patience import GIVE_UP_AFTER_S, MISCONFIGURED_GIVE_UP_AFTER_S, Patience
 from otel_phi.delivery.stats import DeadLetter, Progress, Stats
+from otel_phi.delivery.suspects import Suspects, wrong_settings
 from otel_phi.delivery.transport import Accepted, Discarded, Misconfigured, Refused, Reply, Retry, TooLarge, Transport
 from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from 3.11 on
 
-_T = TypeVar("_T")
-logger = logging.getLogger("otel_phi")
 
-LONE_REFUSALS = 3  # without a success between: a missing header, not bad spans
 DEAD_LETTERS_KEPT = 1000  # names and reasons to show; the count goes on
 CLOSING_GRACE_S = 2.0  # for requests under way at an interruption: acknowledged, they need not be sent again
 _GLANCE_S = 0.5  # between looks at the world, so that Ctrl-C is seen on every platform
@@ -51,6 +47,7 @@ class Sender:
         give_up_after_s: seconds without progress; `math.inf` for never.
         misconfigured_give_up_after_s: the same for 401, 403, 404, redirects and the like.
         on_acknowledged: gets each batch that must never be sent again.
+        on_settled: gets each batch with what became of it, once it needs no sending any more.
         on_dead: gets each dead letter.
         on_progress: gets the state after each change worth showing.
     """
@@ -63,19 +60,20 @@ class Sender:
         give_up_after_s: float = GIVE_UP_AFTER_S,
         misconfigured_give_up_after_s: float = MISCONFIGURED_GIVE_UP_AFTER_S,
         on_acknowledged: Callable[[Batch], None] | None = None,
+        on_settled: Callable[[Settled], None] | None = None,
         on_dead: Callable[[DeadLetter], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self._transport = transport
         self._timeout_s = timeout_s
-        self._on_acknowledged, self._on_dead, self._on_progress = on_acknowledged, on_dead, on_progress
+        self._on_acknowledged, self._on_settled = on_acknowledged, on_settled
+        self._on_dead, self._on_progress = on_dead, on_progress
         self._patience = Patience(give_up_after_s, misconfigured_give_up_after_s)
         self._changed = threading.Condition()
         self._pending: deque[Batch] = deque()
-        self._suspects: list[tuple[Batch, str]] = []
-        self._all_refused = False
+        self._suspects = Suspects()
         self._in_flight = 0
-        self._stats = Stats()
+        self._counts = Counts(Stats())
         self._rejection = ""
         self._gave_up: str | None = None
         self._closing = self._closed = False
@@ -89,13 +87,30 @@ class Sender:
             DeliveryError: the sender gave up, now or before; the batch was not taken.
         """
         with self._changed:
-            self._start()
-            while self._gave_up is None and len(self._pending) + self._in_flight >= self._transport.max_in_flight:
+            while self._gave_up is None and not self.has_room():
                 self._changed.wait(_GLANCE_S)
-            self._check()
-            self._pending.append(batch)
-            self._count(accepted=batch.count, queued=batch.count)
-            self._changed.notify_all()
+            self._take(batch)
+
+    def offer(self, batch: Batch) -> bool:
+        """Takes a batch if there is room, without waiting."""
+        with self._changed:
+            if self._closing or not self.has_room():
+                return False
+            self._take(batch)
+            return True
+
+    def rest(self) -> bool:
+        """Settles lone refusals where nothing else is left to send; tells whether the sender has nothing to do."""
+        with self._changed:
+            if self._pending or self._in_flight:
+                return False
+            self._bury()
+            return True
+
+    def start(self) -> None:
+        """Starts the threads, which the first batch does otherwise: at interpreter exit that is too late."""
+        with self._changed:
+            self._start()
 
     def drain(self) -> Stats:
         """Waits until every span taken is settled.
@@ -108,7 +123,7 @@ class Sender:
                 self._changed.wait(_GLANCE_S)
             self._check()
             self._bury()
-            return self._stats
+            return self._counts.now
 
     def run(self, batches: Iterable[Batch]) -> Stats:
         """Delivers all batches and waits for the last.
@@ -123,41 +138,53 @@ class Sender:
     def drop(self, reason: str, count: int) -> None:
         """Counts spans left out on purpose before they became a batch."""
         with self._changed:
-            self._discard(reason, count, accepted=count)
+            self._counts.drop(reason, count, accepted=count)
 
     def stats(self) -> Stats:
         """Returns the counts as they stand."""
-        return self._stats
+        return self._counts.now
 
     def progress(self) -> Progress:
         """Returns the state as it stands."""
         with self._changed:
             trouble = self._patience.trouble
             wait_s = max(self._patience.not_before - time.monotonic(), 0.0) if trouble else 0.0
-            return Progress(self._stats, trouble, wait_s, self._rejection)
+            return Progress(self._counts.now, trouble, wait_s, self._rejection)
 
-    def close(self, *, whole: bool = True) -> None:
+    def close(self, *, whole: bool = True, grace_s: float = CLOSING_GRACE_S) -> None:
         """Ends the threads and closes the transport; what is still queued stays unacknowledged. Repeatable.
 
         Args:
             whole: false if spans are missing that never came here; half an output file is then discarded.
+            grace_s: for requests under way: acknowledged, they need not be sent again.
         """
         with self._changed:
             if self._closed:
                 return
             self._closing = True
             self._changed.notify_all()
-            until = time.monotonic() + CLOSING_GRACE_S
+            until = time.monotonic() + grace_s
             while self._in_flight and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
             self._closed = True
-        self._transport.close(whole=whole and not self._stats.queued)
+        self._transport.close(whole=whole and not self._counts.now.queued)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         self.close(whole=kind is None)
+
+    def has_room(self) -> bool:
+        """Tells whether `offer` would take a batch."""
+        return len(self._pending) + self._in_flight < self._transport.max_in_flight
+
+    def _take(self, batch: Batch) -> None:
+        self._check()
+        self._start()
+        self._pending.append(batch)
+        self._counts.add(accepted=batch.count, queued=batch.count)
+        self._changed.notify_all()
 
     def _check(self) -> None:
         if self._gave_up is not None:
@@ -193,7 +220,7 @@ class Sender:
                 wait_s = self._patience.not_before - time.monotonic() if in_trouble else 0.0
                 if self._pending and free and wait_s <= 0:
                     self._in_flight += 1
-                    self._count(posts=1)
+                    self._counts.add(posts=1)
                     return self._pending.popleft()
                 # An hour of Retry-After is longer than some platforms' longest wait: look again each minute.
                 self._changed.wait(min(wait_s, 60.0) if wait_s > 0 else None)
@@ -216,85 +243,56 @@ class Sender:
             case TooLarge(reason) | Refused(reason):
                 self._isolate(batch, started, reason)
             case Discarded(reason):
-                self._discard(reason, batch.count, queued=-batch.count)
-        self._call(self._on_progress, self.progress())
+                self._counts.drop(reason, batch.count, queued=-batch.count)
+                call(self._on_settled, Settled(batch, discarded=reason))
+        call(self._on_progress, self.progress())
 
     def _acknowledge(self, batch: Batch, reply: Accepted, started: float) -> None:
         self._patience.succeeded(started, time.monotonic())
-        self._all_refused = False
+        self._suspects.all_refused = False
         self._bury()
         rejected = min(reply.rejected, batch.count)
-        self._count(acknowledged=batch.count - rejected, rejected=rejected, queued=-batch.count)
+        self._counts.add(acknowledged=batch.count - rejected, rejected=rejected, queued=-batch.count)
         if rejected or reply.message:
             self._rejection = reply.message or "no reason given"
-        self._call(self._on_acknowledged, batch)
+        call(self._on_acknowledged, batch)
+        call(self._on_settled, Settled(batch, rejected=rejected))
 
     def _keep(
         self, batch: Batch, started: float, reason: str, *, told_s: float | None = None, misconfigured: bool = False
     ) -> None:
         """Puts a batch back and waits; gives up if that has been going on for too long."""
-        if self._all_refused:
+        if self._suspects.all_refused:
             self._pending.append(batch)  # another one probes next: perhaps it is not refused
         else:
             self._pending.appendleft(batch)
-        self._count(retries=1)
+        self._counts.add(retries=1)
         self._wait(started, reason, told_s=told_s, misconfigured=misconfigured)
 
     def _wait(self, started: float, reason: str, *, told_s: float | None, misconfigured: bool) -> None:
         now = time.monotonic()
         self._patience.failed(started, now, reason, told_s=told_s, misconfigured=misconfigured)
         if self._patience.exhausted(now):
-            self._gave_up = f"gave up: {reason} ({self._stats.queued} spans not sent)"
+            self._gave_up = f"gave up: {reason} ({self._counts.now.queued} spans not sent)"
 
     def _isolate(self, batch: Batch, started: float, reason: str) -> None:
         """Halves a batch that was refused; alone, a span is a suspect."""
-        if self._all_refused:
-            self._keep(batch, started, _settings(reason), misconfigured=True)
+        if self._suspects.all_refused:
+            self._keep(batch, started, wrong_settings(reason), misconfigured=True)
             return
         self._patience.succeeded(started, time.monotonic())  # it answers
         if batch.count > 1:
             self._pending.extendleft(reversed(batch.halves()))
             return
-        self._suspects.append((batch, reason))
-        if len(self._suspects) >= LONE_REFUSALS:
-            self._all_refused = True
-            self._pending.extend(suspect for suspect, _ in self._suspects)
-            self._suspects.clear()
-            self._wait(started, _settings(reason), told_s=None, misconfigured=True)
-
-    def _discard(self, reason: str, count: int, **changes: int) -> None:
-        dropped = dict(self._stats.dropped)
-        dropped[reason] = dropped.get(reason, 0) + count
-        self._count(tuple(dropped.items()), **changes)
+        if again := self._suspects.add(batch, reason):
+            self._pending.extend(again)
+            self._wait(started, wrong_settings(reason), told_s=None, misconfigured=True)
 
     def _bury(self) -> None:
         """Makes dead letters of the suspects."""
-        suspects, self._suspects = self._suspects, []
-        for batch, reason in suspects:
-            letter = _dead_letter(batch, reason)
+        for batch, reason in self._suspects.clear():
+            letter = dead_letter(batch, reason)
             self.dead_letters.append(letter)
-            self._count(dead=1, queued=-1)
-            self._call(self._on_dead, letter)
-
-    def _count(self, dropped: tuple[tuple[str, int], ...] | None = None, **changes: int) -> None:
-        """Changes the counts in one assignment, so that they balance whenever someone looks."""
-        counts = {name: getattr(self._stats, name) + change for name, change in changes.items()}
-        now_dropped = self._stats.dropped if dropped is None else dropped
-        self._stats = msgspec.structs.replace(self._stats, dropped=now_dropped, **counts)
-
-    def _call(self, callback: Callable[[_T], None] | None, value: _T) -> None:
-        if callback is None:
-            return
-        try:
-            callback(value)
-        except Exception:
-            logger.exception("a callback of the sender failed; delivery goes on")
-
-
-def _dead_letter(batch: Batch, reason: str) -> DeadLetter:
-    (span,) = decode_spans(batch.body())
-    return DeadLetter(span.trace_id, span.span_id, span.name, reason)
-
-
-def _settings(reason: str) -> str:
-    return f"{LONE_REFUSALS} spans in a row were refused, which points to the destination's settings: {reason}"
+            self._counts.add(dead=1, queued=-1)
+            call(self._on_dead, letter)
+            call(self._on_settled, Settled(batch, dead=reason))

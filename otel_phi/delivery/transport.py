@@ -90,6 +90,7 @@ class Nowhere:
     max_in_flight = 1
 
     def __init__(self, reason: str) -> None:
+        self.reason = reason
         self._reply = Discarded(reason)
 
     def send(self, body: bytes, timeout_s: float) -> Reply:  # noqa: ARG002  # nothing is sent

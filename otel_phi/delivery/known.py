@@ -1,0 +1,213 @@
+"""What the live processes of this machine know together: which sessions have their root, when which loop started.
+
+One small SQLite file for all. The first process to insert a session's row wins; the root's bytes live in the row until
+acknowledged, and whoever finds their owner dead sends them, so a crash in between loses nothing.
+
+Rule 1: it is a convenience for readers and a promise for roots; where it cannot be used, roots take the outbox.
+Rule 2: the connection is closed before a fork: SQLite's locks on a shared file must not be believed held by a child.
+Rule 3: another process may be writing: whoever waits for it waits milliseconds, then goes without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from otel_phi.delivery import outbox_schema
+from otel_phi.delivery.encoder import Envelope
+from otel_phi.delivery.rows import Item, Row
+
+_T = TypeVar("_T")
+logger = logging.getLogger("otel_phi")
+
+FILE = "known.sqlite3"
+KEPT_DAYS = 30
+VERSION = 1
+_WAIT_S = 0.005  # DESIGN section 6: the hook waits no longer
+_MAX_LOOPS = 10_000  # in this process's own memory: the recorder's bound
+_CHECKPOINT_BYTES = 1 << 20
+
+_TABLES = """
+CREATE TABLE root (destination TEXT, key BLOB, session BLOB, started_ns INTEGER, added_ns INTEGER, owner TEXT,
+                   resource BLOB, scope BLOB, scope_tail BLOB, tail BLOB, entry BLOB, PRIMARY KEY (destination, key));
+CREATE TABLE loop (loop_id BLOB PRIMARY KEY, session BLOB, started_ns INTEGER, added_ns INTEGER);
+CREATE TABLE destination (name TEXT PRIMARY KEY, endpoint TEXT, acknowledged INTEGER, rejected INTEGER, dead INTEGER,
+                          dropped INTEGER, last_error TEXT, last_error_ns INTEGER);
+"""
+
+
+class Known:
+    """Is the table, as one destination's processes see it. Safe for use by several threads.
+
+    Args:
+        folder: the outbox folder, already checked.
+        destination: the destination's name.
+    """
+
+    def __init__(self, folder: Path, destination: str) -> None:
+        self.lock = threading.Lock()
+        self._path = folder / FILE
+        self._destination = destination
+        self._connection: sqlite3.Connection | None = None
+        self._broken = False
+        self._loops: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    # --- roots ---------------------------------------------------------------------------------------------------
+
+    def claim(self, row: Row, started_ns: int, envelope: Envelope, owner: str) -> bool | None:
+        """Inserts a session's root; True if this call was the first, None if the table cannot be used now."""
+        values = (
+            self._destination,
+            row.key,
+            row.session,
+            started_ns,
+            time.time_ns(),
+            owner,
+            *envelope.parts,
+            row.entry,
+        )
+        query = "INSERT OR IGNORE INTO root VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        count = self._change(query, values, _WAIT_S)
+        return None if count is None else count > 0
+
+    def load(self, owner: str) -> list[Item]:
+        """Returns the roots of an owner that are not settled, the first thousand."""
+        query = (
+            "SELECT rowid, resource, scope, scope_tail, tail, entry FROM root"
+            " WHERE owner = ? AND entry IS NOT NULL ORDER BY rowid LIMIT 1000"
+        )
+        found = self._ask(query, (owner,), 1.0)
+        return [Item(number, Envelope((a, b, c, d)), entry) for number, a, b, c, d, entry in found]
+
+    def settle(self, number: int) -> Row | None:
+        """Forgets a root's bytes, now that it is settled; that the session has one stays known."""
+        found = self._ask("SELECT key, session, entry FROM root WHERE rowid = ?", (number,), 1.0)
+        self._change("UPDATE root SET entry = NULL WHERE rowid = ?", (number,), 1.0)
+        return Row(*found[0]) if found and found[0][2] is not None else None
+
+    def waiting(self, owner: str) -> int:
+        """Returns how many roots of an owner are not settled."""
+        found = self._ask("SELECT count(*) FROM root WHERE owner = ? AND entry IS NOT NULL", (owner,), 1.0)
+        return int(found[0][0]) if found else 0
+
+    def take_over(self, owner: str, is_dead: Callable[[str], bool]) -> int:
+        """Makes roots of dead owners ours and returns how many; of two that try, one gets each."""
+        query = "SELECT DISTINCT owner FROM root WHERE destination = ? AND entry IS NOT NULL AND owner != ?"
+        taken = 0
+        for (other,) in self._ask(query, (self._destination, owner), 1.0):
+            if is_dead(other):
+                update = "UPDATE root SET owner = ? WHERE owner = ? AND destination = ? AND entry IS NOT NULL"
+                taken += self._change(update, (owner, other, self._destination), 1.0) or 0
+        return taken
+
+    # --- loops ---------------------------------------------------------------------------------------------------
+
+    def loop(self, loop_id: str) -> tuple[str, int] | None:
+        """Returns session id and start (ns) of a loop, None where it is unknown."""
+        if loop_id in self._loops:
+            return self._loops[loop_id]
+        found = self._ask("SELECT session, started_ns FROM loop WHERE loop_id = ?", (_blob(loop_id),), _WAIT_S)
+        if not found:
+            return None
+        session, started_ns = found[0]
+        return session.decode("utf-8", "surrogatepass"), started_ns
+
+    def remember(self, loop_id: str, session_id: str, started_ns: int) -> None:
+        """Remembers a loop; the latest of several that share an id is the one referred to."""
+        self._loops[loop_id] = (session_id, started_ns)
+        self._loops.move_to_end(loop_id)
+        if len(self._loops) > _MAX_LOOPS:
+            with contextlib.suppress(KeyError):
+                self._loops.popitem(last=False)
+        values = (_blob(loop_id), _blob(session_id), min(started_ns, 2**63 - 1), time.time_ns())
+        self._change("INSERT OR REPLACE INTO loop VALUES (?, ?, ?, ?)", values, _WAIT_S)
+
+    # --- counters and upkeep ---------------------------------------------------------------------------------------
+
+    def count(self, endpoint: str, added: tuple[int, int, int, int], error: str | None) -> None:
+        """Adds to the destination's counters (acknowledged, rejected, dead, dropped) and notes its last error."""
+        new = "INSERT OR IGNORE INTO destination VALUES (?, ?, 0, 0, 0, 0, NULL, NULL)"
+        self._change(new, (self._destination, endpoint), 1.0)
+        update = (
+            "UPDATE destination SET acknowledged = acknowledged + ?, rejected = rejected + ?, dead = dead + ?,"
+            " dropped = dropped + ? WHERE name = ?"
+        )
+        self._change(update, (*added, self._destination), 1.0)
+        if error is not None:
+            values = (error, time.time_ns(), self._destination)
+            self._change("UPDATE destination SET last_error = ?, last_error_ns = ? WHERE name = ?", values, 1.0)
+
+    def sweep(self) -> None:
+        """Forgets what is older than a month and keeps the write-ahead log small."""
+        oldest = time.time_ns() - KEPT_DAYS * 86_400 * 10**9
+        self._change("DELETE FROM root WHERE added_ns < ?", (oldest,), 1.0)
+        self._change("DELETE FROM loop WHERE added_ns < ?", (oldest,), 1.0)
+        with contextlib.suppress(OSError):
+            if self._path.with_name(FILE + "-wal").stat().st_size > _CHECKPOINT_BYTES:
+                self._ask("PRAGMA wal_checkpoint(TRUNCATE)", (), 1.0)
+
+    def close(self) -> None:
+        """Closes the file; the next use opens it again."""
+        with self.lock:
+            self.close_locked()
+
+    def close_locked(self) -> None:
+        """Does the same for a caller that holds `lock`."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _change(self, query: str, values: tuple[object, ...], wait_s: float) -> int | None:
+        """Runs one statement and returns how many rows it changed, None if it could not."""
+        return self._run(lambda connection: connection.execute(query, values).rowcount, wait_s)
+
+    def _ask(self, query: str, values: tuple[object, ...], wait_s: float) -> list[Any]:
+        return self._run(lambda connection: connection.execute(query, values).fetchall(), wait_s) or []
+
+    def _run(self, ask: Callable[[sqlite3.Connection], _T], wait_s: float) -> _T | None:
+        if self._broken or not self.lock.acquire(timeout=wait_s):
+            return None
+        try:
+            connection = self._opened()
+            connection.execute(f"PRAGMA busy_timeout={int(wait_s * 1000)}")
+            return ask(connection)
+        except sqlite3.Error as error:
+            if outbox_schema.is_damage(error):
+                self._set_aside(str(error))
+            return None
+        except (OSError, outbox_schema.UnusableError) as error:
+            self._set_aside(str(error))
+            return None
+        finally:
+            self.lock.release()
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            if not self._path.exists():
+                outbox_schema.create_shared(self._path, _TABLES, VERSION)
+            self._connection = outbox_schema.connect(self._path, VERSION, _WAIT_S)
+        return self._connection
+
+    def _set_aside(self, reason: str) -> None:
+        self.close_locked()
+        if self._path.exists():
+            target = outbox_schema.set_aside(self._path)
+            logger.warning(
+                "%s is set aside as %s: %s; some session roots may be sent again", self._path, target.name, reason
+            )
+        else:
+            self._broken = True
+
+
+def _blob(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

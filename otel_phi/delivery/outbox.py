@@ -1,0 +1,289 @@
+"""The outbox: one SQLite file that one process writes, with its spans, its dead letters and what it holds open.
+
+Rules
+1. One connection writes, behind one lock, in short statements; whoever cannot have the lock in time goes without.
+2. A row is deleted when the destination has acknowledged, rejected or refused it, never before.
+3. Rows are numbered in the order they were written; reading moves a cursor, so that what is under way is read once.
+4. The number of a row is never used twice, so that a dead letter comes back under its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from otel_phi.delivery import outbox_schema
+from otel_phi.delivery.encoder import Envelope
+from otel_phi.delivery.filelock import FileLock
+from otel_phi.delivery.rows import Change, Item, Row
+
+# A slice: so many rows, or bytes, at one hold of the lock. A turn of an agent waits at most for one slice.
+SLICE_ROWS = 20
+_SLICE_BYTES = 1 << 20
+LOCK_SUFFIX = ".lock"
+
+
+class Outbox:
+    """Is one open outbox file, ours or a dead process's.
+
+    Args:
+        path: the file.
+        file_lock: says to others that it is taken.
+        connection: from `outbox_schema`.
+        envelope: what stands around the rows to come; None for a file that gets none.
+
+    Attributes:
+        lock: guards the connection; held for single slices.
+        rows: how many wait or are under way, as far as we know: others may purge or retry.
+        error: the last failure, "" while all goes well.
+        damaged: the file's content cannot be trusted.
+    """
+
+    def __init__(
+        self, path: Path, file_lock: FileLock, connection: sqlite3.Connection, envelope: Envelope | None = None
+    ) -> None:
+        self.path = path
+        self.lock = threading.Lock()
+        self.error = ""
+        self.damaged = False
+        self._file_lock = file_lock
+        self._connection = connection
+        self._side: sqlite3.Connection | None = None
+        self._cursor = 0
+        self._envelopes: dict[int, Envelope] = {}
+        self._open: dict[bytes, int] = dict(connection.execute("SELECT key, ended_ns FROM open"))
+        self._next = 1 + self._one(outbox_schema.LAST_NUMBER)
+        self.rows = self._one("SELECT count(*) FROM span")
+        self._envelope_id = 0
+        if envelope is not None:
+            self._envelope_id = self._add_envelope(envelope)
+
+    @property
+    def name(self) -> str:
+        """Returns the file's name without its suffix: it tells processes and destinations apart."""
+        return self.path.name.removesuffix(outbox_schema.SUFFIX)
+
+    def about(self, facts: Iterable[tuple[str, str]]) -> None:
+        """Writes what `status` shows of this file."""
+        with self.lock, contextlib.suppress(sqlite3.Error):
+            self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", facts)
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def write_locked(self, change: Change) -> bool:
+        """Writes a change in one transaction, all or nothing; False if the disk did not take it. The caller holds `lock`."""
+        added_ns, first, execute = time.time_ns(), self._next, self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            for number, row in enumerate(change.rows, first):
+                execute(_INSERT, (number, row.key, row.session, self._envelope_id, added_ns, row.entry))
+            for o in change.opened:
+                values = (o.key, o.parent, o.session, self._envelope_id, added_ns, o.ended_ns, o.entry)
+                execute("INSERT OR REPLACE INTO open VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+            for key, ended_ns in change.extended:
+                if self._open.get(key, ended_ns) < ended_ns:
+                    execute("UPDATE open SET ended_ns = max(ended_ns, ?) WHERE key = ?", (ended_ns, key))
+            for key in change.closed:
+                if key in self._open or change.opened:
+                    execute("DELETE FROM open WHERE key = ?", (key,))
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            self.failed(error)
+            return False
+        self._next = first + len(change.rows)
+        self.rows += len(change.rows)
+        self._remember(change)
+        self.error = ""
+        return True
+
+    def holds_open(self, key: bytes) -> bool:
+        """Tells whether a loop or turn is open in this file."""
+        return key in self._open
+
+    def bury(self, number: int, reason: str) -> bool:
+        """Makes a dead letter of a row."""
+        copy = f"INSERT OR REPLACE INTO dead SELECT {_COLUMNS}, ? FROM span WHERE id = ?"  # noqa: S608  # our own names
+        return self._transaction((copy, (reason, number)), ("DELETE FROM span WHERE id = ?", (number,)), gone=1)
+
+    def bury_foreign(self, row: Row, reason: str) -> bool:
+        """Makes a dead letter of a span that is no row here: a session's root, or one that was in memory."""
+        with self.lock:
+            number, self._next = self._next, self._next + 1
+        values = (number, row.key, row.session, self._envelope_id, time.time_ns(), row.entry, reason)
+        return self._transaction(("INSERT INTO dead VALUES (?, ?, ?, ?, ?, ?, ?)", values))
+
+    def delete(self, numbers: Sequence[int]) -> bool:
+        """Deletes rows, a slice at a time; False if the disk did not let us."""
+        done = True
+        for start in range(0, len(numbers), SLICE_ROWS):
+            chunk = numbers[start : start + SLICE_ROWS]
+            marks = ",".join("?" * len(chunk))
+            delete = f"DELETE FROM span WHERE id IN ({marks})"  # noqa: S608  # marks only
+            done &= self._transaction((delete, tuple(chunk)), gone=len(chunk))
+        return done
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    def load(self) -> list[Item]:
+        """Returns the next slice of rows that wait and moves on; nothing once all are under way."""
+        found: list[Item] = []
+        total = 0
+        with self.lock:
+            query = "SELECT id, envelope, entry FROM span WHERE id > ? ORDER BY id LIMIT ?"
+            for number, envelope, entry in self._connection.execute(query, (self._cursor, SLICE_ROWS)):
+                found.append(Item(number, self._envelope(envelope), entry))
+                self._cursor = number
+                total += len(entry)
+                if total > _SLICE_BYTES:
+                    break
+        return found
+
+    def rewind(self) -> None:
+        """Reads from the first row again; only while nothing of this file is under way."""
+        self._cursor = 0
+
+    def recount(self) -> int:
+        """Counts again and returns by how many `rows` was too high: purged by others; or too low: retried."""
+        with self.lock:
+            found = self._one("SELECT count(*) FROM span")
+            gone, self.rows = self.rows - found, found
+            return gone
+
+    def first(self) -> int:
+        """Returns the number of the oldest row that is not settled, one past the last where all are."""
+        with self.lock:
+            found = self._ask("SELECT min(id) FROM span")
+        return self._next if found is None else int(found)
+
+    @property
+    def next_number(self) -> int:
+        """Returns the number the next row will get."""
+        return self._next
+
+    def is_empty(self) -> bool:
+        """Tells whether the file holds nothing that anyone may want."""
+        return not any(self._one(f"SELECT EXISTS (SELECT 1 FROM {table})") for table in ("span", "dead", "open"))  # noqa: S608
+
+    # --- bounds and upkeep -----------------------------------------------------------------------------------------
+
+    def used_bytes(self) -> int:
+        """Returns the bytes of the pages that hold something."""
+        with self.lock:
+            pages, free = self._one("PRAGMA page_count"), self._one("PRAGMA freelist_count")
+            return (pages - free) * self._one("PRAGMA page_size")
+
+    def evict(self, older_than_ns: int | None = None) -> int:
+        """Deletes the oldest rows that are not under way, a slice of them, and returns how many."""
+        limit = 2**63 - 1 if older_than_ns is None else older_than_ns
+        query = "SELECT id FROM span WHERE id > ? AND added_ns < ? ORDER BY id LIMIT ?"
+        with self.lock:
+            found = self._connection.execute(query, (self._cursor, limit, SLICE_ROWS)).fetchall()
+        return len(found) if found and self.delete([number for (number,) in found]) else 0
+
+    def forget_dead(self, older_than_ns: int) -> None:
+        """Deletes dead letters nobody asked for."""
+        self._transaction(("DELETE FROM dead WHERE added_ns < ?", (older_than_ns,)))
+
+    def checkpoint(self, over_bytes: int) -> None:
+        """Moves the write-ahead log into the file once it passes `over_bytes`.
+
+        First on a connection of its own, which makes no writer wait; what came meanwhile, a little, under the lock.
+        The log's new header is synchronised with the first write after: we write something, so that the agent need not.
+        """
+        try:
+            if self.path.with_name(self.path.name + "-wal").stat().st_size <= over_bytes:
+                return
+            if self._side is None:
+                self._side = outbox_schema.connect(self.path)
+            self._side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            with self.lock:
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                self._connection.execute(
+                    "INSERT OR REPLACE INTO about VALUES ('checkpointed_ns', ?)", (time.time_ns(),)
+                )
+                self._connection.execute("PRAGMA incremental_vacuum(64)").fetchall()
+        except (OSError, sqlite3.Error, outbox_schema.UnusableError) as error:
+            self.error = str(error)
+
+    def close(self, *, keep: bool = False) -> bool:
+        """Closes the file and lets it go; one that holds nothing is removed.
+
+        Args:
+            keep: do not remove it in any case.
+
+        Returns:
+            Whether it was removed.
+        """
+        with self.lock:
+            removed = False
+            with contextlib.suppress(sqlite3.Error):
+                removed = not keep and self.is_empty()
+            for connection in (self._side, self._connection):
+                with contextlib.suppress(sqlite3.Error):
+                    if connection is not None:
+                        connection.close()
+            if removed:
+                outbox_schema.remove(self.path)
+            self._file_lock.release(remove=removed)
+            return removed
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, query: str) -> int | None:
+        found: int | None = self._connection.execute(query).fetchone()[0]
+        return found
+
+    def _one(self, query: str) -> int:
+        return self._ask(query) or 0
+
+    def _transaction(self, *statements: tuple[str, tuple[object, ...]], gone: int = 0) -> bool:
+        with self.lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                for statement, values in statements:
+                    self._connection.execute(statement, values)
+                self._connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self.failed(error)
+                return False
+            self.rows -= gone
+            return True
+
+    def failed(self, error: sqlite3.Error) -> None:
+        """Notes a failure and undoes what was half done."""
+        with contextlib.suppress(sqlite3.Error):
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        self.error = str(error)
+        self.damaged = self.damaged or outbox_schema.is_damage(error)
+
+    def _remember(self, change: Change) -> None:
+        for key, ended_ns in change.extended:
+            if self._open.get(key, ended_ns) < ended_ns:
+                self._open[key] = ended_ns
+        for o in change.opened:
+            self._open[o.key] = o.ended_ns
+        for key in change.closed:
+            self._open.pop(key, None)
+
+    def _add_envelope(self, envelope: Envelope) -> int:
+        number = 1 + (self._one("SELECT ifnull(max(id), 0) FROM envelope"))
+        self._connection.execute("INSERT INTO envelope VALUES (?, ?, ?, ?, ?)", (number, *envelope.parts))
+        self._envelopes[number] = envelope
+        return number
+
+    def _envelope(self, number: int) -> Envelope:
+        found = self._envelopes.get(number)
+        if found is None:
+            query = "SELECT resource, scope, scope_tail, tail FROM envelope WHERE id = ?"
+            parts = self._connection.execute(query, (number,)).fetchone() or (b"", b"", b"", b"")
+            found = self._envelopes[number] = Envelope(parts)
+        return found
+
+
+_COLUMNS = "id, key, session, envelope, added_ns, entry"
+_INSERT = f"INSERT INTO span ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608  # our own names

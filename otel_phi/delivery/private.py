@@ -1,0 +1,96 @@
+"""Private places: folders, files and names that belong to this user alone.
+
+Rule 1: a folder that others may write to, or own, is refused, never mended: whoever made it may have put files there.
+Rule 2: a name never tells a secret. Headers are hashed with a key that stays in the state folder: without it a token
+cannot be guessed from a file's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+_KEY_FILE = "key"
+_KEY_BYTES = 32
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag
+_PROCESS_KEY = secrets.token_bytes(_KEY_BYTES)
+
+
+class FolderError(OSError):
+    """Says why a folder is not private."""
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for this user alone, or checks that it is.
+
+    Raises:
+        FolderError: it belongs to someone else, or others may write to it.
+        OSError: it cannot be made.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise FolderError(f"{folder} is no folder of its own (a link?)")
+    if hasattr(os, "geteuid"):
+        if found.st_uid != os.geteuid():
+            raise FolderError(f"{folder} belongs to another user (uid {found.st_uid})")
+        if found.st_mode & stat.S_IWOTH:
+            raise FolderError(f"{folder} can be written to by everyone (mode {stat.S_IMODE(found.st_mode):o})")
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        folder.chmod(0o700)
+
+
+def make_file(path: Path) -> None:
+    """Makes an empty file that only this user can read; SQLite would make it readable for everyone.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it cannot be made.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | _NO_FOLLOW, 0o600))
+
+
+def destination_name(state_dir: Path, destination: str, headers: Iterable[tuple[str, str]], *facts: str) -> str:
+    """Returns a name for a destination, 32 hexadecimal digits, the same in every process that shares the state folder.
+
+    Args:
+        state_dir: the state folder.
+        destination: the endpoint.
+        headers: static headers; another tenant is another destination.
+        *facts: what else tells it apart.
+    """
+    name = hashlib.blake2b(digest_size=16, key=_folder_key(state_dir))
+    for part in (destination, *(f"{key}={value}" for key, value in sorted(headers)), "", *facts):
+        encoded = part.encode("utf-8", "surrogatepass")
+        name.update(len(encoded).to_bytes(8, "big") + encoded)
+    return name.hexdigest()
+
+
+def _folder_key(state_dir: Path) -> bytes:
+    """Returns the state folder's random key, made at first use; where it cannot be kept, one for this process."""
+    path = state_dir / _KEY_FILE
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            _write_key(path)
+        key = path.read_bytes()
+        return key if len(key) == _KEY_BYTES else _PROCESS_KEY
+    except OSError:
+        return _PROCESS_KEY
+
+
+def _write_key(path: Path) -> None:
+    """Writes a key beside its name, then links it: nobody reads half a key, and of two writers the first wins."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    make_file(part)
+    try:
+        part.write_bytes(secrets.token_bytes(_KEY_BYTES))
+        with contextlib.suppress(FileExistsError):
+            os.link(part, path)
+    finally:
+        part.unlink(missing_ok=True)

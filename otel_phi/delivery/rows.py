@@ -1,0 +1,117 @@
+"""What goes into an outbox and comes out of it, as bytes: rows, open rows, changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from otel_phi.delivery.batch import span_key
+from otel_phi.delivery.encoder import Encoder, Envelope
+from otel_phi.mapping import semconv
+from otel_phi.mapping.span import Span
+
+_LATEST_NS = 2**63 - 1  # SQLite's integers
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """Is a finished span.
+
+    Attributes:
+        key: `span_key`.
+        session: the session's id, UTF-8; b"" where the span names none. For `purge SESSION`.
+        entry: `Encoder.span`'s bytes.
+    """
+
+    key: bytes
+    session: bytes
+    entry: bytes
+
+
+class OpenRow(msgspec.Struct, frozen=True, gc=False):
+    """Is a loop or turn that is open, as it would leave if its process were lost now.
+
+    Attributes:
+        key: `span_key`.
+        parent: the parent's key, b"" for none.
+        session: as in `Row`.
+        ended_ns: the latest end of its committed children.
+        entry: as in `Row`; its end is set when it leaves.
+    """
+
+    key: bytes
+    parent: bytes
+    session: bytes
+    ended_ns: int
+    entry: bytes
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """Is one transaction.
+
+    Attributes:
+        rows: finished spans.
+        opened: what opened.
+        extended: pairs of a parent's key and its child's end.
+        closed: keys of what closed.
+    """
+
+    rows: Sequence[Row] = ()
+    opened: Sequence[OpenRow] = ()
+    extended: Sequence[tuple[bytes, int]] = ()
+    closed: Sequence[bytes] = ()
+
+    def then(self, later: Change) -> Change:
+        """Joins two changes into one."""
+        return Change(
+            [*self.rows, *later.rows], [*self.opened, *later.opened], [*self.extended, *later.extended],
+            [*self.closed, *later.closed],
+        )  # fmt: skip
+
+
+class Item(msgspec.Struct, frozen=True, gc=False):
+    """Is a span on its way: its number where it came from, what stands around it, its bytes."""
+
+    number: int
+    envelope: Envelope
+    entry: bytes
+
+
+def row_of(span: Span, encoder: Encoder) -> Row:
+    """Encodes a finished span."""
+    return Row(span_key(span), _session(span), encoder.span(span))
+
+
+def open_row_of(span: Span, encoder: Encoder) -> OpenRow:
+    """Encodes what is open."""
+    ended_ns = min(span.end_ns, _LATEST_NS)
+    return OpenRow(span_key(span), parent_key(span), _session(span), ended_ns, encoder.span(span))
+
+
+def parent_key(span: Span) -> bytes:
+    """Returns the key of a span's parent, b"" for none."""
+    return span_key_of(span.trace_id, span.parent_span_id) if span.parent_span_id else b""
+
+
+def span_key_of(trace_id: int, span_id: int) -> bytes:
+    """Returns what `span_key` returns for the span of these ids."""
+    return (trace_id & (1 << 128) - 1).to_bytes(16, "big") + (span_id & (1 << 64) - 1).to_bytes(8, "big")
+
+
+def extensions(spans: Sequence[Span]) -> list[tuple[bytes, int]]:
+    """Returns by how much spans extend parents that are not among them."""
+    if len(spans) == 1:
+        (span,) = spans
+        return [(parent_key(span), min(span.end_ns, _LATEST_NS))] if span.parent_span_id else []
+    own = {span_key(span) for span in spans}
+    latest: dict[bytes, int] = {}
+    for span in spans:
+        key = parent_key(span)
+        if key and key not in own:
+            latest[key] = max(latest.get(key, 0), min(span.end_ns, _LATEST_NS))
+    return list(latest.items())
+
+
+def _session(span: Span) -> bytes:
+    found = span.get(semconv.SESSION_ID)
+    return found.encode("utf-8", "surrogatepass") if isinstance(found, str) else b""

@@ -1,0 +1,180 @@
+"""The shelves: all stocks the courier takes spans from, in order, with what is under way from each."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from otel_phi.delivery.batch import Batch, Settled
+from otel_phi.delivery.counts import Counts
+from otel_phi.delivery.outbox import SLICE_ROWS, Outbox
+from otel_phi.delivery.rows import Item
+from otel_phi.delivery.stats import LiveStats
+from otel_phi.delivery.stocks import OutboxStock, RootStock, SpillStock, Stock
+from otel_phi.delivery.store import Store
+
+BREATH_S = 0.0005  # RELIABILITY 2.8: 20 rows and half a millisecond keep the agent's p99 at 0.35 ms
+DAMAGED, PURGED = "damaged", "purged"
+_KEY = struct.Struct(">QQ")  # stock, row
+
+
+class Shelves:
+    """Gathers requests and settles them. Used by the courier's thread alone.
+
+    Roots come first, then our own rows, then those of dead processes in the order they were adopted.
+
+    Args:
+        store: our own stocks.
+        counts: gets what becomes of the spans.
+        max_bytes: bound of a request before compression.
+
+    Attributes:
+        gate: held while files are used that no other lock guards; a fork waits for it.
+    """
+
+    def __init__(self, store: Store, counts: Counts[LiveStats], max_bytes: int) -> None:
+        self.gate = threading.Lock()
+        self._store = store
+        self._counts = counts
+        self._max_bytes = max_bytes
+        self._stocks: dict[int, Stock] = {0: RootStock(store), 1: SpillStock(store)}
+        self._last = 1
+        self._carry: dict[int, list[Item]] = {}
+        self._under_way: Counter[int] = Counter()
+        self._again: list[Callable[[], bool]] = []
+
+    @property
+    def idle(self) -> bool:
+        """Tells whether nothing is under way."""
+        return not any(self._under_way.values())
+
+    @property
+    def adopted(self) -> list[Outbox]:
+        """Returns the files of dead processes, the oldest adoption first."""
+        return [outbox for _, outbox in self._files() if outbox is not self._store.outbox]
+
+    def adopt(self, outbox: Outbox) -> None:
+        """Takes a dead process's file; its rows count as accepted by this one from now on."""
+        self._counts.add(accepted=outbox.rows, queued=outbox.rows, adopted=outbox.rows)
+        self._add(outbox)
+
+    def gather(self) -> Batch | None:
+        """Returns a request's worth of spans that share an envelope; what no longer fits is carried to the next."""
+        keys: list[bytes] = []
+        items: list[Item] = []
+        size = 0
+        for number, found in self._slices():
+            for at, item in enumerate(found):
+                size += len(item.entry) if items else item.envelope.size_bytes + len(item.entry)
+                if items and (size > self._max_bytes or item.envelope.parts != items[0].envelope.parts):
+                    self._carry[number] = found[at:]
+                    return _batch(items, keys)
+                items.append(item)
+                keys.append(_KEY.pack(number, item.number))
+        return _batch(items, keys) if items else None
+
+    def settle(self, settled: Settled) -> None:
+        """Lets rows go, then counts them: what the counts call settled is off the disk."""
+        numbers: dict[int, list[int]] = {}
+        for key in settled.batch.keys:
+            stock_number, number = _KEY.unpack(key)
+            numbers.setdefault(stock_number, []).append(number)
+        buckets: Counter[str] = Counter()
+        for stock_number, rows in numbers.items():
+            stock = self._stocks.get(stock_number)  # none, if its file was set aside meanwhile
+            buckets[stock.bucket if stock else "queued"] -= len(rows)
+            if stock is not None:
+                self._let_go(stock, rows, settled.dead)
+            self._under_way[stock_number] -= len(rows)
+        count = settled.batch.count
+        if settled.discarded is not None:
+            self._counts.drop(settled.discarded, count, **buckets)
+        elif settled.dead is not None:
+            self._counts.add(dead=count, **buckets)
+        else:
+            self._counts.add(acknowledged=count - settled.rejected, rejected=settled.rejected, **buckets)
+
+    def tidy(self) -> None:
+        """Puts our own file on, replaces one that is damaged, closes adopted ones that are drained. Holds `gate`."""
+        self._again = [step for step in self._again if not step()]
+        own = self._store.outbox
+        files = self._files()
+        for number, outbox in files:
+            if outbox.damaged:
+                self._lose(number, outbox)
+            elif outbox is not own and not self._under_way[number] and outbox.rows <= 0:
+                outbox.close()
+                del self._stocks[number]
+        own = self._store.outbox
+        if own is not None and all(outbox is not own for _, outbox in files):
+            self._add(own)
+
+    def recount(self) -> None:
+        """Finds what others purged or retried in files of ours, and reads from the first row again. Holds `gate`."""
+        if not self.idle or self._carry:
+            return
+        for _, outbox in self._files():
+            gone = outbox.recount()
+            if gone > 0:
+                self._counts.drop(PURGED, gone, queued=-gone)
+            elif gone < 0:
+                self._counts.add(queued=-gone, dead=gone)
+            outbox.rewind()
+        self._store.owes_roots = True
+
+    def close(self) -> None:
+        """Closes all files; those with nothing left are removed, the others are for whoever comes next."""
+        for _, outbox in self._files():
+            own = outbox is self._store.outbox
+            owed = own and self._store.known is not None and self._store.known.waiting(outbox.name) > 0
+            outbox.close(keep=owed)
+        if self._store.known is not None:
+            self._store.known.close()
+
+    def _lose(self, number: int, outbox: Outbox) -> None:
+        lost = max(outbox.rows - self._under_way[number], 0)
+        del self._stocks[number]
+        self._store.set_aside(outbox)
+        self._counts.drop(DAMAGED, lost, queued=-lost)
+
+    def _slices(self) -> Iterator[tuple[int, list[Item]]]:
+        for number, stock in list(self._stocks.items()):
+            while True:
+                found = self._carry.pop(number, None)
+                if found is None:
+                    with self.gate:
+                        found = stock.load()
+                    self._under_way[number] += len(found)
+                if not found:
+                    break
+                yield number, found
+                time.sleep(BREATH_S)
+
+    def _let_go(self, stock: Stock, rows: list[int], dead: str | None) -> None:
+        for start in range(0, len(rows), SLICE_ROWS):
+            step = _step(stock, rows[start : start + SLICE_ROWS], dead)
+            with self.gate:
+                if not step():
+                    # A full disk: while we live the rows are not read again, and deleting them is tried again.
+                    self._again.append(step)
+            time.sleep(BREATH_S)
+
+    def _add(self, outbox: Outbox) -> None:
+        self._last += 1
+        self._stocks[self._last] = OutboxStock(outbox)
+
+    def _files(self) -> list[tuple[int, Outbox]]:
+        return [(number, stock.outbox) for number, stock in self._stocks.items() if isinstance(stock, OutboxStock)]
+
+
+def _step(stock: Stock, rows: list[int], dead: str | None) -> Callable[[], bool]:
+    return lambda: stock.delete(rows) if dead is None else stock.bury(rows[0], dead)
+
+
+def _batch(items: list[Item], keys: list[bytes]) -> Batch:
+    envelope = items[0].envelope
+    entries = tuple(item.entry for item in items)
+    return Batch(envelope, entries, tuple(keys), envelope.size_bytes + sum(map(len, entries)))

@@ -1,0 +1,127 @@
+"""What the courier takes spans from, each in the same way: load some, and say later what became of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Protocol
+
+from otel_phi.delivery.outbox import SLICE_ROWS, Outbox
+from otel_phi.delivery.rows import Item
+from otel_phi.delivery.store import Store
+
+
+class Stock(Protocol):
+    """Holds spans that are to be sent. Used by the courier's thread alone."""
+
+    @property
+    def bucket(self) -> str:
+        """Returns which count its spans stand in: `queued` or `deferred`."""
+
+    def load(self) -> list[Item]:
+        """Returns the next spans; they are under way until settled."""
+
+    def delete(self, numbers: list[int]) -> bool:
+        """Forgets spans that need no sending any more; False if that must be tried again."""
+
+    def bury(self, number: int, reason: str) -> bool:
+        """Keeps a span as a dead letter; False if that must be tried again."""
+
+
+class OutboxStock:
+    """Takes rows from a file.
+
+    Args:
+        outbox: ours, or one adopted.
+    """
+
+    bucket = "queued"
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.outbox = outbox
+
+    def load(self) -> list[Item]:
+        """Reads the next slice; a file that cannot be read gives nothing, and says so in `damaged`."""
+        try:
+            return self.outbox.load()
+        except sqlite3.Error as error:
+            self.outbox.failed(error)
+            return []
+
+    def delete(self, numbers: list[int]) -> bool:
+        """Deletes rows."""
+        return self.outbox.delete(numbers)
+
+    def bury(self, number: int, reason: str) -> bool:
+        """Moves a row to the dead letters."""
+        return self.outbox.bury(number, reason)
+
+
+class RootStock:
+    """Takes the session roots we owe from the table of all processes.
+
+    Args:
+        store: says who we are.
+    """
+
+    bucket = "queued"
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._under_way: set[int] = set()
+
+    def load(self) -> list[Item]:
+        """Reads roots that wait."""
+        store = self._store
+        if not store.owes_roots or store.known is None or store.outbox is None:
+            return []
+        store.owes_roots = False
+        found = [item for item in store.known.load(store.outbox.name) if item.number not in self._under_way]
+        self._under_way.update(item.number for item in found)
+        return found
+
+    def delete(self, numbers: list[int]) -> bool:
+        """Forgets the roots' bytes; that their sessions have one stays known."""
+        for number in numbers:
+            self._under_way.discard(number)
+            if self._store.known is not None:
+                self._store.known.settle(number)
+        return True
+
+    def bury(self, number: int, reason: str) -> bool:
+        """Moves a root to the dead letters of our outbox."""
+        self._under_way.discard(number)
+        store = self._store
+        row = store.known.settle(number) if store.known is not None else None
+        return row is None or store.outbox is None or store.outbox.bury_foreign(row, reason)
+
+
+class SpillStock:
+    """Takes rows from memory, where there is no outbox or it cannot write.
+
+    Args:
+        store: holds the memory.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def bucket(self) -> str:
+        """Returns `deferred` where there is an outbox, whose turn it would have been."""
+        return "queued" if self._store.outbox is None else "deferred"
+
+    def load(self) -> list[Item]:
+        """Takes rows if the outbox cannot."""
+        outbox = self._store.outbox
+        return self._store.spill.load(SLICE_ROWS) if outbox is None or outbox.error else []
+
+    def delete(self, numbers: list[int]) -> bool:
+        """Forgets rows."""
+        for number in numbers:
+            self._store.spill.settle(number)
+        return True
+
+    def bury(self, number: int, reason: str) -> bool:
+        """Keeps a dead letter in the outbox if there is one; without, the count is all there is."""
+        row, outbox = self._store.spill.settle(number), self._store.outbox
+        return row is None or outbox is None or outbox.bury_foreign(row, reason) or True

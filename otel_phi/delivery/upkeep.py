@@ -1,0 +1,193 @@
+"""Upkeep: what the courier does now and then. Adoption, bounds, checkpoints, the counters that `status` shows."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+
+import msgspec
+
+from otel_phi.delivery import outbox_schema
+from otel_phi.delivery.adoption import Adoption, by_age, shrink, unheld
+from otel_phi.delivery.counts import Counts
+from otel_phi.delivery.outbox import Outbox
+from otel_phi.delivery.shelves import Shelves
+from otel_phi.delivery.stats import LiveStats
+from otel_phi.delivery.store import Store
+
+logger = logging.getLogger("otel_phi")
+
+SCAN_S = 5.0  # a dead process's spans wait that long; a scan lists one folder
+RECOUNT_S = 60.0
+SWEEP_S = 3_600.0
+# "A few MiB" (RELIABILITY 8): larger logs make checkpoints long, smaller ones make them many.
+WAL_BYTES = 4 << 20
+OUTBOX_FULL, TOO_OLD = "outbox_full", "too_old"
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bounds of the whole outbox folder; what is over them goes, the oldest first.
+
+    Attributes:
+        bytes: on disk.
+        age_s: of a span, a dead letter, or a file set aside.
+        spans: of ours and those we adopted.
+    """
+
+    bytes: int = 256 << 20  # RELIABILITY 5.4; some 300,000 spans without content
+    age_s: float = 7 * 86_400.0
+    spans: int = 1_000_000
+
+
+class Upkeep:
+    """Knows what is due. Used by the courier's thread alone, but for `hurry`.
+
+    Args:
+        store: our own spans.
+        shelves: gets what is adopted.
+        counts: gets what is evicted.
+        limits: the folder's bounds.
+
+    Attributes:
+        scans: how often the folder was looked through.
+    """
+
+    def __init__(self, store: Store, shelves: Shelves, counts: Counts[LiveStats], limits: Limits) -> None:
+        self._store = store
+        self._shelves = shelves
+        self._counts = counts
+        self._limits = limits
+        self._adoption = Adoption(store.place.folder, store.place.destination)
+        self._due = {"scan": 0.0, "bounds": 0.0, "recount": time.monotonic() + RECOUNT_S, "sweep": 0.0}
+        self._told = LiveStats()
+        self._told_trouble: str | None = None
+        self.scans = 0
+
+    def hurry(self) -> None:
+        """Makes the next round look through the folder."""
+        self._due["scan"] = 0.0
+
+    def run(self, trouble: str | None) -> None:
+        """Does what is due. The caller holds the shelves' gate.
+
+        Args:
+            trouble: why nothing gets through now, None while all is well.
+        """
+        self._shelves.tidy()
+        if self._store.outbox is None:
+            self.scans += 1
+            return
+        for outbox in (self._store.outbox, *self._shelves.adopted):
+            outbox.checkpoint(WAL_BYTES)
+        if self._is_due("scan", SCAN_S):
+            self._scan(trouble)
+        if self._is_due("bounds", 1.0):
+            self._enforce()
+        if self._is_due("recount", RECOUNT_S):
+            self._shelves.recount()
+        if self._is_due("sweep", SWEEP_S) and self._store.known is not None:
+            self._store.known.sweep()
+
+    def tell(self, trouble: str | None) -> None:
+        """Adds what happened since the last time to the destination's counters."""
+        now, told, known = self._counts.now, self._told, self._store.known
+        if known is None or (now == told and trouble == self._told_trouble):
+            return
+        dropped = sum(count for _, count in now.dropped) - sum(count for _, count in told.dropped)
+        added = (now.acknowledged - told.acknowledged, now.rejected - told.rejected, now.dead - told.dead, dropped)
+        known.count(self._store.place.endpoint, added, trouble)
+        self._told, self._told_trouble = now, trouble
+
+    def _is_due(self, what: str, every_s: float) -> bool:
+        now = time.monotonic()
+        if now < self._due[what]:
+            return False
+        self._due[what] = now + every_s
+        return True
+
+    def _scan(self, trouble: str | None) -> None:
+        for outbox in self._adoption.scan():
+            self._shelves.adopt(outbox)
+        own, known = self._store.outbox, self._store.known
+        if own is not None and known is not None:
+            taken = known.take_over(own.name, self._adoption.is_dead)
+            if taken:
+                self._counts.add(accepted=taken, queued=taken, adopted=taken)
+                self._store.owes_roots = True
+        self.tell(trouble)
+        self.scans += 1
+
+    # --- bounds ----------------------------------------------------------------------------------------------------
+
+    def _enforce(self) -> None:
+        oldest_ns = time.time_ns() - int(self._limits.age_s * 1e9)
+        held = self._held()
+        for outbox in held:
+            self._evict(outbox, TOO_OLD, older_than_ns=oldest_ns)
+            outbox.forget_dead(oldest_ns)
+        for path in by_age(self._store.place.folder, f"*{outbox_schema.SUFFIX}*"):
+            if path.stat().st_mtime_ns < oldest_ns:
+                self._remove_unheld(path.name, TOO_OLD)
+        over = self._used_bytes() - self._limits.bytes
+        if over > 0:
+            self._make_room(over)
+        spans = sum(outbox.rows for outbox in held) - self._limits.spans
+        for outbox in held:
+            while spans > 0 and (gone := self._evict_slice(outbox, OUTBOX_FULL)):
+                spans -= gone
+
+    def _make_room(self, over: int) -> None:
+        """Removes whole files nobody holds, then rows of those we adopted, then our own, the oldest first."""
+        folder = self._store.place.folder
+        for path in by_age(folder, f"*{outbox_schema.SUFFIX}*"):
+            over -= shrink(path)
+        for path in by_age(folder, f"*{outbox_schema.SUFFIX}*"):
+            if over <= 0:
+                return
+            over -= self._remove_unheld(path.name, OUTBOX_FULL)
+        for outbox in self._held():
+            while over > 0:
+                before = outbox.used_bytes()
+                if not self._evict_slice(outbox, OUTBOX_FULL):
+                    break
+                over -= before - outbox.used_bytes()
+
+    def _held(self) -> list[Outbox]:
+        own = self._store.outbox
+        return [*self._shelves.adopted, *([own] if own else [])]
+
+    def _evict(self, outbox: Outbox, reason: str, *, older_than_ns: int) -> None:
+        while self._evict_slice(outbox, reason, older_than_ns):
+            pass
+
+    def _evict_slice(self, outbox: Outbox, reason: str, older_than_ns: int | None = None) -> int:
+        gone = outbox.evict(older_than_ns=older_than_ns)
+        if gone:
+            self._counts.drop(reason, gone, queued=-gone)
+        return gone
+
+    def _used_bytes(self) -> int:
+        """Returns what the folder holds; of files we hold, the pages in use: the rest is used again, the logs are short."""
+        held = {outbox.path.name: outbox for outbox in self._held()}
+        ours = {name + suffix for name in held for suffix in ("-wal", "-shm")}
+        total = 0
+        for path in self._store.place.folder.iterdir():
+            if path.name in ours:
+                continue
+            with contextlib.suppress(OSError):
+                outbox = held.get(path.name)
+                total += path.stat().st_size if outbox is None else outbox.used_bytes()
+        return total
+
+    def _remove_unheld(self, name: str, reason: str) -> int:
+        """Removes a file that no living process holds, counts its spans, and returns its bytes."""
+        if name.endswith(("-wal", "-shm")):
+            return 0
+        gone = unheld(self._store.place.folder / name)
+        if gone is None:
+            return 0
+        spans, size = gone
+        self._counts.drop(reason, spans, accepted=spans, adopted=spans)
+        logger.warning("%s is removed with %d spans: %s", name, spans, reason.replace("_", " "))
+        return size
