@@ -14,11 +14,16 @@ MAX_KINDS = 64
 
 
 class Complaints:
-    """Keeps what is to be said until nobody waits for us: a logging handler can be slow, or call the hook."""
+    """Keeps what is to be said until nobody waits for us: a logging handler can be slow, or call the hook.
+
+    Attributes:
+        counts: troubles by kind.
+        unsaid: kinds and texts to be logged.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._unsaid: deque[tuple[str, str]] = deque()
+        self.unsaid: deque[tuple[str, str]] = deque()
 
     def add(self, kind: str, text: str) -> None:
         """Counts a trouble; the first of its kind is to be logged."""
@@ -26,7 +31,7 @@ class Complaints:
             kind = "more"
         self.counts[kind] += 1
         if self.counts[kind] == 1:
-            self._unsaid.append((kind, _QUOTED.sub("'...'", text)))
+            self.unsaid.append((kind, _QUOTED.sub("'...'", text)))
 
     def failed(self, where: str, error: BaseException) -> None:
         """Counts a fault of ours. Only its type is told: its words can hold the agent's."""
@@ -35,7 +40,7 @@ class Complaints:
 
     def speak(self) -> None:
         """Logs what is to be said, outside of all locks. A logging handler that raises costs nobody anything."""
-        while self._unsaid:
+        while self.unsaid:
             with contextlib.suppress(Exception):
-                kind, text = self._unsaid.popleft()
+                kind, text = self.unsaid.popleft()
                 logger.warning("%s (further ones of this kind are only counted: %s)", text, kind)

@@ -21,7 +21,7 @@ from otel_phi.delivery.stats import LiveStats
 from otel_phi.hook.backlog import Backlog, Item
 from otel_phi.hook.caller import caller_of
 from otel_phi.hook.complaints import Complaints
-from otel_phi.hook.intake import LEFT_OUT, event_of
+from otel_phi.hook.intake import event_of, shown_nowhere
 from otel_phi.hook.recording import Recording
 from otel_phi.hook.stats import STATS_FAILED, HookStats, Tally
 from otel_phi.hook.tap import tapped, tapped_async
@@ -35,7 +35,7 @@ P = ParamSpec("P")
 
 LOCK_WAIT_S = 0.005  # DESIGN 6: the agent waits no longer for another thread
 CATCH_UP_S = 0.005  # nor records longer what others left; the next event goes on with it
-_TALLIES = ("events", "recorded", "left_out", "undecodable", "failed", "backlog_full", "after_shutdown", "deferred")
+_TALLIES = ("given", "recorded", "left_out", "undecodable", "failed", "backlog_full", "after_shutdown", "deferred")
 
 
 class Hook:
@@ -67,6 +67,7 @@ class Hook:
         self._lock = threading.Lock()
         self._backlog = Backlog()
         self._tallies = {name: Tally() for name in _TALLIES}
+        self._given, self._left_out = self._tallies["given"].add, self._tallies["left_out"].add
         self._recording: Recording | None = None
         if self._delivery is not None:
             self._recording = Recording(self._mapping, self.config.sample_ratio, self._delivery, self._complaints)
@@ -85,14 +86,18 @@ class Hook:
             traceparent: W3C trace context of whoever called the agent, for an AgentStart; without it the one in its
                 metadata counts, else the current OpenTelemetry span.
         """
-        self._tallies["events"].add()
         try:
+            if self._recording is None or shown_nowhere(event):
+                self._left_out()
+                return
+            self._given()
             item = self._counted(self._item, event, traceparent)
             if item is not None:
                 self._pass_on(item)
         except Exception as error:  # noqa: BLE001  # the one boundary: nothing is raised into the agent
             self._complaints.failed("taking an event", error)
-        self._complaints.speak()
+        if self._complaints.unsaid:
+            self._complaints.speak()
 
     @overload
     def tap(self, events: Iterable[T]) -> Iterator[T]: ...
@@ -115,18 +120,12 @@ class Hook:
             raise
 
     def _item(self, given: Event, traceparent: str | None) -> Item | None:
-        if self._recording is None:
-            self._tallies["left_out"].add()
-            return None
         event = event_of(given)
-        if event is LEFT_OUT:
-            self._tallies["left_out"].add()
-        elif isinstance(event, Undecodable):
+        if isinstance(event, Undecodable):
             self._tallies["undecodable"].add()
             self._complaints.add("undecodable", f"what was given is no event: {event.reason}")
-        else:
-            return Item(event, caller_of(event, traceparent) if isinstance(event, AgentStart) else None)
-        return None
+            return None
+        return Item(event, caller_of(event, traceparent) if isinstance(event, AgentStart) else None)
 
     def _pass_on(self, item: Item) -> None:
         if not self._backlog and self._counted(self._lock.acquire, timeout=LOCK_WAIT_S):
@@ -236,13 +235,14 @@ class Hook:
     def _stats(self) -> HookStats:
         held = self._lock.acquire(timeout=LOCK_WAIT_S)
         try:
-            counts = {name: tally.read() for name, tally in reversed(self._tallies.items())}  # `events` last
+            counts = {name: tally.read() for name, tally in reversed(self._tallies.items())}  # `given` last
             waiting, recording = len(self._backlog), self._recording
             ignored, open_loops = (recording.ignored, recording.open_loops) if recording else ({}, 0)
         finally:
             if held:
                 self._lock.release()
         return HookStats(
+            events=counts.pop("given") + counts["left_out"],
             lost={name: count for name in ("backlog_full", "after_shutdown") if (count := counts.pop(name))},
             **counts,
             waiting=waiting,

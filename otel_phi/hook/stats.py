@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -15,15 +15,12 @@ STATS_FAILED = "stats_failed"
 class Tally:
     """Counts without a lock: `next` on a count is one step of C, which no thread and no signal can divide."""
 
-    __slots__ = ("_count", "_looks")
+    __slots__ = ("_count", "_looks", "add")
 
     def __init__(self) -> None:
         self._count = itertools.count()
         self._looks = 0
-
-    def add(self) -> None:
-        """Counts one more."""
-        next(self._count)
+        self.add: Callable[[], object] = self._count.__next__  # counts one more; asked for every event
 
     def read(self) -> int:
         """Returns how many were counted; one reader at a time."""
