@@ -58,6 +58,11 @@ class Courier:
         self._stumbled = False
         self._settling = False
 
+    @property
+    def started(self) -> bool:
+        """Tells whether the thread was ever started."""
+        return self._thread is not None
+
     def wake(self) -> None:
         """Says that there may be something to do; starts the thread, if it does not run."""
         if self._thread is None:

@@ -129,8 +129,7 @@ class LiveDelivery:
             with self._encoding:
                 row = row_of(span, self._encoder)
             won = self._store.claim(row, span.start_ns)
-            if won:
-                self._courier.wake()
+            self._courier.wake()
         except Exception as error:  # noqa: BLE001  # nothing is raised into the agent
             self._fault(error, 1)
             return True
@@ -168,7 +167,7 @@ class LiveDelivery:
             return True
         until = time.monotonic() + timeout_s
         try:
-            done = self._unused or self._courier.flush(timeout_s * (1 - CLOSING))
+            done = not self._courier.started or self._courier.flush(timeout_s * (1 - CLOSING))
             self._closed = True
             self._courier.close(max(until - time.monotonic(), 0.0))
         except Exception as error:  # noqa: BLE001  # nothing is raised into the agent
@@ -184,10 +183,6 @@ class LiveDelivery:
             now, posts=progress.stats.posts, retries=progress.stats.retries, in_memory=self._store.in_memory,
             trouble=progress.trouble, next_try_s=progress.next_try_s,
         )  # fmt: skip
-
-    @property
-    def _unused(self) -> bool:
-        return not self._counts.now.accepted
 
     def _fault(self, error: Exception, count: int) -> None:
         if not self._failed:

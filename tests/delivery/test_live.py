@@ -270,7 +270,8 @@ def test_forked_children_deliver_their_own_spans_and_none_leaves_twice(
 def in_child(delivery: LiveDelivery, first: int) -> None:
     for number in range(first, first + 50):
         delivery.commit([work(number)])
-    assert delivery.stats().accepted - delivery.stats().adopted == 50  # a sibling's may be among them
+    stats = delivery.stats()
+    assert stats.accepted - stats.adopted == 50  # a sibling's may be among them
     if first % 2_000_000:
         assert delivery.shutdown(5)  # the others leave it to their parent
 

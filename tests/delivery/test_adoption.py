@@ -1,0 +1,144 @@
+"""Adoption: what dead processes left arrives, once, and no trace keeps an orphan."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from otel_phi.delivery.decode import decode_spans
+from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.outbox_recovery import with_end
+from otel_phi.mapping.span import Span, SpanKind
+from otel_phi.testing import Receiver
+from tests.delivery.live_agent import START, TRACE, delivery_for, opened, work
+from tests.delivery.samples import RESOURCE, full_span
+from tests.delivery.test_live import adopt, files, fork, ids, run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="record locks and forks are POSIX's")
+
+
+def lost_agent(endpoint: str, state: Path) -> None:
+    """Leaves loop 1 with turns 2 (closed) and 3 (open), loop 10 without anything, and loop 20 closed."""
+
+    def die() -> None:
+        agent = delivery_for(endpoint, state)
+        agent._courier.wake = lambda: None  # type: ignore[method-assign]  # it dies before anything is sent
+        agent.commit([], [opened(1)])
+        agent.commit([], [opened(2, 1)])
+        agent.commit([work(2, 1), work(4, 2)], closed=[(TRACE, 2)])
+        agent.commit([], [opened(3, 1)])
+        agent.commit([], [opened(10), opened(20)])
+        agent.commit([work(20, name="invoke_agent")], closed=[(TRACE, 20)])
+
+    import os
+
+    os.waitpid(fork(die), 0)
+
+
+def test_what_a_lost_process_held_open_leaves_as_aborted_with_its_own_ids(receiver: Receiver, tmp_path: Path) -> None:
+    lost_agent(receiver.endpoint, tmp_path)
+    adopt(receiver, tmp_path)
+    spans = {span.span_id: span for span in receiver.spans}
+    assert sorted(spans) == [1, 2, 3, 4, 10, 20]
+    assert len(receiver.spans) == 6
+    assert {number for number, span in spans.items() if span.get("error.type") == "process_lost"} == {1, 3, 10}
+    ends = {number: span.end_ns - START for number, span in spans.items()}
+    assert ends == {1: 7, 2: 7, 3: 4, 4: 9, 10: 11, 20: 25}, "at its latest committed child, else 1 ns after its start"
+    assert spans[3].parent_span_id == 1
+    assert files(tmp_path) == []
+
+
+def test_two_processes_that_adopt_at_once_send_everything_once(receiver: Receiver, tmp_path: Path) -> None:
+    for _ in range(3):
+        lost_agent(receiver.endpoint, tmp_path)
+    agents = [run(receiver, tmp_path, "adopt") for _ in range(2)]
+    outs = [agent.communicate(timeout=30)[0].split() for agent in agents]
+    assert sum(int(out[1]) for out in outs) == 18
+    assert [out[2] for out in outs] == ["True", "True"]
+    assert ids(receiver) == sorted([1, 2, 3, 4, 10, 20] * 3)
+
+
+def test_a_living_process_is_left_alone(receiver: Receiver, tmp_path: Path) -> None:
+    receiver.answer(status=503, headers={"Retry-After": "3600"}, times=1)
+    with run(receiver, tmp_path, "wait", 7) as agent:
+        assert agent.stdout is not None
+        assert agent.stdout.readline() == "ready\n"
+        receiver.wait_for_requests(1)
+        assert adopt(receiver, tmp_path) == "True 0 True\n"
+        agent.send_signal(signal.SIGKILL)
+        agent.communicate()
+    assert adopt(receiver, tmp_path) == "True 1 True\n"
+    assert ids(receiver) == [7]
+
+
+def test_another_destination_s_spans_are_left_alone(receiver: Receiver, tmp_path: Path) -> None:
+    with Receiver() as other:
+        lost_agent(other.endpoint, tmp_path)
+        assert adopt(receiver, tmp_path) == "True 0 True\n"
+        assert receiver.spans == ()
+        assert adopt(other, tmp_path) == "True 6 True\n"
+
+
+def test_damaged_and_newer_files_are_set_aside_and_named_and_the_rest_arrives(
+    receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        lost_agent(receiver.endpoint, tmp_path)
+    damaged, newer, whole = files(tmp_path)
+    for suffix in ("-wal", "-shm"):
+        damaged.with_name(damaged.name + suffix).unlink(missing_ok=True)
+    damaged.write_bytes(b"no database at all, but long enough to be taken for one" * 100)
+    connection = sqlite3.connect(newer)
+    connection.execute("PRAGMA user_version=99")
+    connection.close()
+    delivery = delivery_for(receiver.endpoint, tmp_path)
+    assert delivery.flush(10)
+    assert (delivery.stats().adopted, delivery.stats().acknowledged) == (6, 6)
+    assert delivery.stats().balanced()
+    assert delivery.shutdown(1)
+    assert sorted(files(tmp_path, ".set-aside")) == sorted(Path(f"{path}.set-aside") for path in (damaged, newer))
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == 2
+    assert any(damaged.name in text and "damaged" in text for text in warnings)
+    assert any(newer.name in text and "newer otel-phi (schema 99" in text for text in warnings)
+    assert not whole.exists()
+
+
+def test_our_own_file_damaged_while_we_work_is_replaced(
+    receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error is injected: SQLite says so, the file itself is whole."""
+    receiver.answer(status=503, headers={"Retry-After": "1"})
+    delivery = delivery_for(receiver.endpoint, tmp_path)
+    delivery.commit([work(1)])
+    receiver.wait_for_requests(1)
+    outbox = delivery._store.outbox
+    assert outbox is not None
+    for number in (2, 3):
+        delivery.commit([work(number)])
+    with outbox.lock:
+        outbox.failed(sqlite3.DatabaseError("database disk image is malformed"))
+    assert delivery.flush(10)
+    delivery.commit([work(4)])
+    assert delivery.flush(10)
+    stats = delivery.stats()
+    assert stats.balanced()
+    assert set(ids(receiver)) >= {1, 4}
+    assert stats.acknowledged + dict(stats.dropped).get("damaged", 0) == 4
+    assert "set aside" in caplog.text
+    assert delivery.shutdown(1)
+
+
+def test_an_end_is_set_in_the_encoded_bytes_and_nothing_else_changes() -> None:
+    encoder = Encoder(RESOURCE)
+    tricky = Span("A" + "\x41" * 60, TRACE, 5, 6, SpanKind.INTERNAL, START, START + 1, (("A", "A" * 300),))
+    for span in (full_span(), tricky):
+        (found,) = decode_spans(encoder.request([with_end(encoder.span(span), START + 77)]))
+        (before,) = decode_spans(encoder.request([encoder.span(span)]))
+        assert found.end_ns == START + 77
+        assert found == msgspec.structs.replace(before, end_ns=START + 77)
