@@ -140,9 +140,7 @@ def test_an_event_of_100_mb_costs_neither_the_others_nor_its_memory(install: Ins
 
 @pytest.mark.parametrize("name", ["recorder_wild"])
 @golden.needed
-def test_wild_streams_of_the_real_phi_core_keep_the_laws(
-    name: str, install: Install, receiver: Receiver
-) -> None:
+def test_wild_streams_of_the_real_phi_core_keep_the_laws(name: str, install: Install, receiver: Receiver) -> None:
     hook = install()
     streams = [events for _, events in golden.random_streams(name)][:40]
     for events in streams:
