@@ -25,6 +25,10 @@ logger = logging.getLogger("otel_phi")
 _IDLE_S = 1.0  # between looks at the folder and the clock while nothing is to do
 _PAUSE_S = 1.0  # after a round that failed
 _GLANCE_S = 0.02  # between looks of whoever waits for a flush
+# After a request the next one gathers for a moment, unless much waits or someone waits for it: a request costs a
+# millisecond of Python, and an agent at work should not share the interpreter with one for every turn.
+_LINGER_S = 0.1
+_MUCH = 200
 _MOVES = 50  # slices from memory to disk a round, so that the rest of it comes round
 _GRACE = 0.7  # of the time to close: for a request under way; the rest is for the files
 
@@ -50,6 +54,8 @@ class Courier:
         self._make_sender, self._release = make_sender, release
         self._starting = threading.Lock()
         self._awake = threading.Event()
+        self._urgent = threading.Event()
+        self._linger_until = 0.0
         self._thread: threading.Thread | None = None
         self._closing_by: float | None = None
         self._closed = threading.Event()
@@ -77,6 +83,7 @@ class Courier:
         self._upkeep.hurry()
         self._waiting += 1
         self.wake()
+        self._urgent.set()
         try:
             if not self._until(
                 lambda: self._upkeep.scans > scans and store.spill.first() >= spilled and not self._settling, until
@@ -92,6 +99,7 @@ class Courier:
         if self._closing_by is None:
             self._closing_by = time.monotonic() + timeout_s
         self._awake.set()
+        self._urgent.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
         elif not self._closed.is_set():
@@ -124,10 +132,19 @@ class Courier:
                 time.sleep(_PAUSE_S)
             if not busy:
                 self._awake.wait(_GLANCE_S if self._waiting else _IDLE_S)
+            self._linger()
         try:
             self._finish()
         except Exception:
             logger.exception("live delivery could not be closed")
+
+    def _linger(self) -> None:
+        """Lets spans gather after a request; what wakes us otherwise does not matter for so long."""
+        rest_s = self._linger_until - time.monotonic()
+        if rest_s > 0 and not self._waiting and self._closing_by is None and self._shelves.waiting < _MUCH:
+            self._urgent.clear()
+            if not self._waiting and self._closing_by is None:
+                self._urgent.wait(rest_s)
 
     def _round(self, sender: Sender) -> bool:
         busy = self._settle_all()
@@ -142,6 +159,7 @@ class Courier:
         if sender.has_room():
             batch = self._shelves.gather()
             if batch is not None:
+                self._linger_until = time.monotonic() + _LINGER_S
                 return sender.offer(batch) or busy
             if self._waiting and sender.rest():
                 busy |= self._settle_all()

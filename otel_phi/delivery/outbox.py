@@ -85,7 +85,7 @@ class Outbox:
                 values = (o.key, o.parent, o.session, self._envelope_id, added_ns, o.ended_ns, o.entry)
                 execute("INSERT OR REPLACE INTO open VALUES (?, ?, ?, ?, ?, ?, ?)", values)
             for key, ended_ns in change.extended:
-                if self._open.get(key, ended_ns) < ended_ns:
+                if change.opened or self._open.get(key, ended_ns) < ended_ns:
                     execute("UPDATE open SET ended_ns = max(ended_ns, ?) WHERE key = ?", (ended_ns, key))
             for key in change.closed:
                 if key in self._open or change.opened:
@@ -262,11 +262,11 @@ class Outbox:
         self.damaged = self.damaged or outbox_schema.is_damage(error)
 
     def _remember(self, change: Change) -> None:
+        for o in change.opened:
+            self._open[o.key] = o.ended_ns
         for key, ended_ns in change.extended:
             if self._open.get(key, ended_ns) < ended_ns:
                 self._open[key] = ended_ns
-        for o in change.opened:
-            self._open[o.key] = o.ended_ns
         for key in change.closed:
             self._open.pop(key, None)
 

@@ -139,9 +139,9 @@ def _connection(path: Path, timeout_s: float = 0.0) -> sqlite3.Connection:
 
 
 def _configure(connection: sqlite3.Connection, synchronous: str) -> None:
+    connection.execute(f"PRAGMA synchronous={synchronous}")  # first: a new file's change of mode is synchronised
     mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
     if mode != "wal":
         raise sqlite3.OperationalError(f"no write-ahead log here (journal mode {mode})")
-    connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA cache_size=-1024")  # KiB: an outbox is written and read once

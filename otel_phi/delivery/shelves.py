@@ -52,6 +52,11 @@ class Shelves:
         return not any(self._under_way.values())
 
     @property
+    def waiting(self) -> int:
+        """Returns how many rows wait in files, those under way left out."""
+        return sum(outbox.rows - self._under_way[number] for number, outbox in self._files())
+
+    @property
     def adopted(self) -> list[Outbox]:
         """Returns the files of dead processes, the oldest adoption first."""
         return [outbox for _, outbox in self._files() if outbox is not self._store.outbox]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -35,8 +37,6 @@ def lost_agent(endpoint: str, state: Path) -> None:
         agent.commit([], [opened(10), opened(20)])
         agent.commit([work(20, name="invoke_agent")], closed=[(TRACE, 20)])
 
-    import os
-
     os.waitpid(fork(die), 0)
 
 
@@ -51,6 +51,57 @@ def test_what_a_lost_process_held_open_leaves_as_aborted_with_its_own_ids(receiv
     assert ends == {1: 7, 2: 7, 3: 4, 4: 9, 10: 11, 20: 25}, "at its latest committed child, else 1 ns after its start"
     assert spans[3].parent_span_id == 1
     assert files(tmp_path) == []
+
+
+def test_what_opened_and_closed_while_the_disk_was_busy_is_written_in_order(receiver: Receiver, tmp_path: Path) -> None:
+    def die() -> None:
+        agent = delivery_for(receiver.endpoint, tmp_path)
+        agent._courier.wake = lambda: None  # type: ignore[method-assign]  # it dies before anything is sent
+        outbox = agent._store.outbox
+        assert outbox is not None
+        with outbox.lock:
+            agent.commit([], [opened(1), opened(20)])
+            agent.commit([work(2, 1)])
+            agent.commit([work(20)], closed=[(TRACE, 20)])
+        assert agent.stats().deferred == 2
+        agent.commit([work(3, 1)], [opened(30)])
+        assert agent.stats().deferred == 0
+
+    os.waitpid(fork(die), 0)
+    adopt(receiver, tmp_path)
+    ends = {span.span_id: span.end_ns - START for span in receiver.spans}
+    assert ends == {1: 8, 2: 7, 3: 8, 20: 25, 30: 31}
+    assert len(receiver.spans) == 5
+
+
+def test_a_forked_child_leaves_its_dead_parent_s_file_to_others(receiver: Receiver, tmp_path: Path) -> None:
+    """What SQLite remembers of the parent's files came along with the fork."""
+    read, write = os.pipe()
+
+    def parent() -> None:
+        agent = delivery_for(receiver.endpoint, tmp_path)
+        agent._courier.wake = lambda: None  # type: ignore[method-assign]  # it dies before anything is sent
+        agent.commit([work(1)])
+        family = os.getpid()
+
+        def child() -> None:
+            while os.getppid() == family:
+                time.sleep(0.01)
+            agent.commit([work(2)])
+            assert agent.flush(5)
+            assert agent.stats().adopted == 0
+            assert agent.shutdown(2)
+            os.write(write, b"done")
+
+        fork(child)
+
+    os.waitpid(fork(parent), 0)
+    assert os.read(read, 4) == b"done"
+    os.close(read)
+    os.close(write)
+    assert ids(receiver) == [2]
+    assert adopt(receiver, tmp_path) == "True 1 True\n"
+    assert ids(receiver) == [1, 2]
 
 
 def test_two_processes_that_adopt_at_once_send_everything_once(receiver: Receiver, tmp_path: Path) -> None:
