@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,18 @@ class _Installed:
     """Holds the process's hook and what it was made of."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.renew()
         self.hook: Hook | None = None
         self.options: dict[str, Any] = {}
 
+    def renew(self) -> None:
+        """Takes a lock of its own: in a forked child, a thread that is no more can hold the old one."""
+        self.lock = threading.Lock()
+
 
 _installed = _Installed()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_installed.renew)
 
 
 def install(*, flush_on_sigterm: bool = True, **options: Unpack[Options]) -> Hook:
