@@ -6,6 +6,8 @@
         run_my_agent(endpoint=receiver.endpoint)
         receiver.wait_for(3)
         print(render_tree(receiver.spans))
+
+Nothing of it leaves the machine, and every port it listens on is a free one.
 """
 
 from otel_phi.testing.answers import Answer
