@@ -174,8 +174,11 @@ class Bridge:
             self._sender.submit(last)
         self._sender.drain()
 
-    def finish(self) -> None:
+    def finish(self, timeout_s: float | None = None) -> None:
         """Says that no more events come: what is still open leaves as aborted, and all is delivered. Repeatable.
+
+        Args:
+            timeout_s: as for `flush`.
 
         Raises:
             DeliveryError: not all could be delivered.
@@ -183,7 +186,7 @@ class Bridge:
         if not self._finished:
             self._finished = True
             self._deliver(self._road.finish())
-        self.flush()
+        self.flush(timeout_s)
 
     def shutdown(self) -> None:
         """Finishes and closes. Repeatable.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import click
@@ -35,9 +37,15 @@ def demo() -> None:
         f"{words.many(len(arrived), 'span')} arrived as OTLP/HTTP at {endpoint}, a receiver in this process.",
         "Next, send it to a collector of your own; this is one, with a page at http://localhost:16686:",
         f"  {_JAEGER}",
-        f"  otel-phi export {stream} --trace-url '{_TRACE_URL}'",
+        f"  {_command()} export {stream} --trace-url '{_TRACE_URL}'",
     ):
         screen.say(line)
+
+
+def _command() -> str:
+    """Returns this command as it can be typed again: with its path, where it is not on PATH."""
+    own = Path(sys.argv[0])
+    return str(_shortest(own)) if own.name == "otel-phi" and shutil.which("otel-phi") is None else "otel-phi"
 
 
 def _send() -> tuple[str, tuple[Span, ...]]:

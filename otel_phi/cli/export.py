@@ -11,6 +11,7 @@ import click
 from otel_phi.cli import outcome, screen, words
 from otel_phi.cli.complaints import Complaints
 from otel_phi.cli.flags import delivery_flags, mapping_flags
+from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.progress import ExportProgress
 from otel_phi.cli.settings import configured, destination, sends_nothing
 from otel_phi.cli.table import session_objects, table
@@ -55,6 +56,7 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
         screen.say(f"otel-phi: {silence}")
         return
     complaints = Complaints()
+    refuse_own_input(config.file, paths, "--file")
     stored = Stored(paths, final=final, on_bad_line=complaints)
     if stored.held_loops:
         held = words.many(stored.held_loops, "loop")
@@ -62,6 +64,15 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     if stored.superseded:
         left_out = words.many(len(stored.superseded), "saved session")
         screen.say(f"otel-phi: {left_out} left out: the event log beside it holds more")
+    if stored.aborted_loops and not final:
+        many = words.many(stored.aborted_loops, "loop")
+        screen.say(f"otel-phi: {many} without an end, in files silent for 10 minutes: sent as aborted, for good")
+    if stored.repeated_loops:
+        screen.say(f"otel-phi: {words.many(stored.repeated_loops, 'loop')} in more than one file: each read from one")
+    if stored.ignored:
+        screen.say(
+            f"otel-phi: {words.many(len(stored.ignored), 'file')} of the folder left out: no agent events in them"
+        )
     sessions = Sessions()
     bridge = _run(config, stored, sessions, sample)
     complaints.conclude()

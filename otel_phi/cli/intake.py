@@ -33,6 +33,11 @@ class Intake:
         ended_by: why the reading ended: `end`, `signal` or `reader`.
     """
 
+    @property
+    def told_to_stop(self) -> bool:
+        """Whether a signal ended the reading."""
+        return self._until is not None
+
     def __init__(self, source: int, target: int | None = None, stop: int | None = None) -> None:
         self._source, self._target, self._stop = source, target, stop
         self._until: float | None = None

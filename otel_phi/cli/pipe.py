@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from otel_phi.delivery.stats import Progress
 
 
+# Whoever stops a process waits for about ten seconds, then kills it.
+_LAST_SPANS_S = 5.0
 _STDIN, _STDOUT = 0, 1  # descriptors: Python's own streams would gather lines before they pass them on
 
 _EXAMPLES = """\b
@@ -65,18 +67,28 @@ def _run(config: Config, sample: float | None, *, tee: bool) -> int:
 
     sessions, complaints, troubles = Sessions(), Complaints(), _Troubles()
     bridge = Bridge(config, live=True, sample=sample, on_span=sessions.add, on_progress=troubles)
+    reader = EventReader("stdin", for_spans=True, on_bad_line=complaints)
     failure = ""
     try:
         with stop_signals() as stop:
             intake = Intake(_STDIN, _STDOUT if tee else None, stop)
-            reader = EventReader("stdin", for_spans=True, on_bad_line=complaints)
             bridge.feed(reader.read(read_lines(intake)))
-        bridge.finish()
+        if intake.told_to_stop:
+            screen.say("otel-phi: sending the last spans; Ctrl-C again to stop")
+            bridge.finish(min(config.give_up_after_s, _LAST_SPANS_S))
+        else:
+            bridge.finish()
     except DeliveryError as error:
         failure = f"{error}{outcome.advice(str(error), config)}"
     except KeyboardInterrupt:
         failure = "interrupted while the last spans were under way"
     complaints.conclude()
+    if reader.counts["bad_lines"] and not bridge.stats().events and not failure:
+        bridge.close(whole=True)
+        screen.say(
+            "otel-phi: no AgentEvent on stdin; each line should be one, as JSON (files are read by otel-phi export)"
+        )
+        return outcome.USAGE
     _summary(bridge, sessions, failure)
     bridge.close(whole=not failure)
     return outcome.GAVE_UP if failure else outcome.exit_code(bridge.stats().delivery)

@@ -17,6 +17,7 @@ from otel_phi.cli.folding import fold
 from otel_phi.cli.headline import headline
 from otel_phi.cli.objects import span_object
 from otel_phi.cli.outline import Session, outline
+from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.table import table
 from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions, options_for
@@ -61,6 +62,7 @@ def show(
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
     """
+    refuse_own_input(picture, paths, "--svg")
     found = [
         span for span in _spans(paths, options_for(**mapping)) if session_of(span).startswith(session_prefix or "")
     ]

@@ -8,7 +8,7 @@ Rule 3: what is drained is forgotten whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from itertools import chain
 
 from otel_phi.recorder.session_model import LoopRecord, Session
@@ -73,6 +73,12 @@ class Shelves:
 
     def table_sizes(self) -> dict[str, int]:
         """Returns how many entries each table holds: what a test of memory looks at."""
-        tables = (self.open, self.completed, self._completed_first, self._open_holders, self._completed_holders)
+        tables: tuple[Sized, ...] = (
+            self.open,
+            self.completed,
+            self._completed_first,
+            self._open_holders,
+            self._completed_holders,
+        )
         names = ("open", "completed", "completed_first", "open_holders", "completed_holders")
         return {name: len(table) for name, table in zip(names, tables, strict=True)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 
 from otel_phi.sources.lines import open_lines
@@ -22,6 +23,7 @@ class FileChunks:
 
     Attributes:
         read_bytes: bytes of the file read so far (compressed ones for a gzipped file).
+        broke_off: whether a gzipped file ended before its end, or is damaged.
     """
 
     def __init__(self, path: Path, chunk_bytes: int = _ONE_FILE_BYTES, limit_bytes: int | None = None) -> None:
@@ -29,6 +31,7 @@ class FileChunks:
         self._limit_bytes = limit_bytes
         self._chunk_bytes = chunk_bytes
         self.read_bytes = 0
+        self.broke_off = False
         stream = open_lines(path)
         self._zipped = stream if isinstance(stream, gzip.GzipFile) else None
         if self._zipped is None:
@@ -57,6 +60,9 @@ class FileChunks:
         chunk = b""
         try:
             chunk = stream.read1(self._chunk_bytes)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            self.broke_off = True
+            raise
         finally:
             if not chunk:
                 stream.close()

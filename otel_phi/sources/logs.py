@@ -19,6 +19,7 @@ from otel_phi.sources.merge import Stream, lean
 from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, MessageUpdate, ParallelLoopStart
 
+_BROKE_OFF = "the gzip stream ends early; what came before was read"
 _LOOP_MARKS = (b"AgentStart", b"AgentEnd")
 Opened = tuple[str, int]  # loop id and start, nanoseconds
 
@@ -85,28 +86,37 @@ class Reading:
         if self.on_bad_line is not None:
             self.on_bad_line(bad)
 
-    def stream(self, file: EventFile, *, at_work: bool) -> Stream:
-        """Returns the stream of a file; of one still written to without its open loops and a half line at its end."""
-        first_ns = int(file.starts[0].timestamp) if file.starts else 0
-        return Stream(str(file.path), first_ns, file.starts, lambda: self._events(file, at_work))
+    def stream(self, file: EventFile, *, at_work: bool, elsewhere: frozenset[Opened] = frozenset()) -> Stream:
+        """Returns the stream of a file.
 
-    def _events(self, file: EventFile, at_work: bool) -> Iterator[AgentEvent]:
+        Args:
+            file: what the first pass found.
+            at_work: whether it is still written to; then without its open loops and a half line at its end.
+            elsewhere: loops that are taken from another file, which holds them too.
+        """
+        first_ns = int(file.starts[0].timestamp) if file.starts else 0
+        left_out = elsewhere | file.unfinished if at_work else elsewhere
+        return Stream(str(file.path), first_ns, file.starts, lambda: self._events(file, left_out, at_work=at_work))
+
+    def _events(self, file: EventFile, left_out: frozenset[Opened], *, at_work: bool) -> Iterator[AgentEvent]:
         reader = EventReader(str(file.path), for_spans=True, on_bad_line=self.on_bad_line)
         events = reader.read(self._blocks(file.path, file.whole_bytes if at_work else file.size_bytes))
-        yield from _without(events, file.unfinished) if at_work and file.unfinished else events
+        yield from _without(events, left_out) if left_out else events
         self.counts += reader.counts
 
     def _blocks(self, path: Path, limit_bytes: int) -> Iterator[Block]:
         chunks = FileChunks(path, self.chunk_bytes, limit_bytes)
-        before = 0
+        before, last = 0, 1
         for block in read_lines(chunks):
             self.read_bytes += chunks.read_bytes - before
-            before = chunks.read_bytes
+            before, last = chunks.read_bytes, block.number + len(block.lines)
             yield block
+        if chunks.broke_off:
+            self.report(BadLine(str(path), last, 0, 0, _BROKE_OFF))
 
 
 def _without(events: Iterator[AgentEvent], held: frozenset[Opened]) -> Iterator[AgentEvent]:
-    """Leaves out the loops held back, and the parallel groups they belong to."""
+    """Leaves out some loops, and the parallel groups they belong to."""
     names = {loop_id for loop_id, _ in held}
     silent: set[str] = set()
     for event in events:

@@ -24,6 +24,8 @@ from otel_phi.wire.events import AgentEvent, AgentStart
 # A phi-core agent writes with every event; ten minutes cover a long model call.
 STILL_WRITTEN_S = 600
 
+_Loop = tuple[str, str, int]  # session id, loop id and start
+
 
 class NothingHere(Exception):  # noqa: N818
     """Says that a path holds no agent sessions, what was found instead and what to do."""
@@ -42,6 +44,8 @@ class Stored:
         ignored: files of the folders that hold no events, or cannot be read; the latter are reported too.
         superseded: saved sessions left out since their events lie in a log.
         held_loops: loops held back since their file is still written to.
+        aborted_loops: loops without an end that are taken as aborted.
+        repeated_loops: loops that more than one file holds, a copy or a backup; each is taken from one of them.
         size_bytes: of all files read.
 
     Raises:
@@ -57,7 +61,7 @@ class Stored:
     ) -> None:
         self.ignored: list[Path] = []
         self.superseded: list[Path] = []
-        self.held_loops = 0
+        self.held_loops = self.aborted_loops = self.repeated_loops = 0
         self._final = final
         self._reading = Reading(on_bad_line, FileChunks.size_for(1))
         given = [Path(path) for path in paths]
@@ -68,8 +72,9 @@ class Stored:
         sessions = self._sessions([path for path, kind in sorted(kinds.items()) if kind == "session"], logged, given)
         self.files = tuple(sorted([log.path for log in logs] + [file.path for file in sessions]))
         self.size_bytes = sum(path.stat().st_size for path in self.files)
-        self._streams = [self._log_stream(log) for log in logs]
-        for file in sessions:
+        owners = _owners(logs)
+        self._streams = [self._log_stream(log, owners) for log in logs]
+        for file in _once(sessions):
             self._streams += self._session_streams(file)
 
     @property
@@ -142,15 +147,46 @@ class Stored:
     def _at_work(self, path: Path) -> bool:
         return not self._final and time.time() - path.stat().st_mtime < STILL_WRITTEN_S
 
-    def _log_stream(self, log: EventFile) -> Stream:
+    def _log_stream(self, log: EventFile, owners: dict[_Loop, Path]) -> Stream:
         at_work = self._at_work(log.path)
-        self.held_loops += len(log.unfinished) if at_work else 0
-        return self._reading.stream(log, at_work=at_work)
+        elsewhere = frozenset(loop[1:] for start in log.starts if owners[loop := _identity(start)] != log.path)
+        self.repeated_loops += len(elsewhere)
+        open_here = log.unfinished - elsewhere
+        if at_work:
+            self.held_loops += len(open_here)
+        else:
+            self.aborted_loops += len(open_here)
+        return self._reading.stream(log, at_work=at_work, elsewhere=elsewhere)
 
     def _session_streams(self, file: SessionFile) -> list[Stream]:
         at_work = file.unfinished > 0 and self._at_work(file.path)
         self.held_loops += file.unfinished if at_work else 0
+        self.aborted_loops += 0 if at_work else file.unfinished
         return streams_of(file, self._reading.counts, self._reading.on_bad_line, whole=not at_work)
+
+
+def _identity(start: AgentStart) -> _Loop:
+    return start.session_id, start.loop_id, int(start.timestamp)
+
+
+def _owners(logs: list[EventFile]) -> dict[_Loop, Path]:
+    """Says from which file each loop is taken: one that holds its end, else the longest, else the first by name."""
+    ranked = sorted(logs, key=lambda log: (-log.size_bytes, log.path))
+    owners: dict[_Loop, Path] = {}
+    for finished in (True, False):
+        for log in ranked:
+            for start in log.starts:
+                if finished == (_identity(start)[1:] not in log.unfinished):
+                    owners.setdefault(_identity(start), log.path)
+    return owners
+
+
+def _once(files: list[SessionFile]) -> list[SessionFile]:
+    """Leaves one file of each saved session: the longest, else the first by name."""
+    found: dict[str, SessionFile] = {}
+    for file in sorted(files, key=lambda file: (-file.size_bytes, file.path)):
+        found.setdefault(file.session.session_id, file)
+    return sorted(found.values(), key=lambda file: file.path)
 
 
 def _may_be_ours(path: Path) -> bool:

@@ -143,10 +143,11 @@ def test_who_started_the_agent_is_linked(start: Start, receiver: Receiver, monke
     ]
 
 
-def test_bad_lines_and_no_events_at_all_are_no_failure(start: Start, receiver: Receiver) -> None:
+def test_input_without_any_event_is_the_wrong_input(start: Start, receiver: Receiver) -> None:
     process = start("pipe", "--endpoint", receiver.endpoint)
     _, error = process.communicate(b"\x1b[31mhello\n{}\n", timeout=WAIT_S)
-    assert process.returncode == 0
+    assert process.returncode == 2
+    assert b"no AgentEvent on stdin" in error
     assert error.count(b"otel-phi: stdin:") == 2
     assert b"\x1b" not in error
     assert receiver.spans == ()
