@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
+import time
 from pathlib import Path
 
 from otel_phi.delivery import filelock, outbox_schema
@@ -19,6 +20,8 @@ from otel_phi.delivery.outbox_recovery import abort_open
 from otel_phi.delivery.outbox_schema import SUFFIX, UnusableError
 
 logger = logging.getLogger("otel_phi")
+
+_LOCK_AGE_S = 60.0
 
 
 class Adoption:
@@ -38,7 +41,7 @@ class Adoption:
         """Takes the files of dead processes that hold spans, newest first."""
         found = []
         for path in by_age(self._folder, f"{self._destination}-*{SUFFIX}")[::-1]:
-            if self._only_dead.get(path.name) == _time(path):
+            if self._only_dead.get(path.name) == written_ns(path):
                 continue
             lock = _lock_of(path)
             if lock is None:
@@ -49,7 +52,7 @@ class Adoption:
             if outbox.rows:
                 found.append(outbox)
             elif not outbox.close():
-                self._only_dead[path.name] = _time(path)
+                self._only_dead[path.name] = written_ns(path)
         self._sweep_locks()
         return found
 
@@ -58,8 +61,12 @@ class Adoption:
         return filelock.is_free(self._folder / (name + LOCK_SUFFIX))
 
     def _sweep_locks(self) -> None:
+        """Removes locks of files that are gone; a young one may be of a process that is about to make its file."""
+        oldest_ns = time.time_ns() - int(_LOCK_AGE_S * 1e9)
         for path in self._folder.glob(f"{self._destination}-*{LOCK_SUFFIX}"):
-            if not path.with_suffix(SUFFIX).exists() and (lock := _acquired(path)):
+            if path.with_suffix(SUFFIX).exists() or not 0 < written_ns(path) < oldest_ns:
+                continue
+            if lock := _acquired(path):
                 lock.release(remove=not path.with_suffix(SUFFIX).exists())
 
 
@@ -92,7 +99,7 @@ def take(path: Path, lock: FileLock) -> Outbox | None:
 
 def by_age(folder: Path, pattern: str) -> list[Path]:
     """Returns the files of a folder that match, the oldest first."""
-    return sorted(folder.glob(pattern), key=lambda path: (_time(path), path.name))
+    return sorted(folder.glob(pattern), key=lambda path: (written_ns(path), path.name))
 
 
 def _set_aside(path: Path, lock: FileLock, reason: str) -> None:
@@ -112,7 +119,7 @@ def _acquired(path: Path) -> FileLock | None:
         return None
 
 
-def _time(path: Path) -> int:
+def written_ns(path: Path) -> int:
     """Returns when a file was last written, in ns; 0 for one that vanished."""
     latest = 0
     for name in (path.name, path.name + "-wal"):

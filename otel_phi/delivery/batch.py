@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from otel_phi.delivery.encoder import Encoder, Envelope
+from otel_phi.delivery.imports import importing
 from otel_phi.delivery.stats import DeadLetter
 from otel_phi.mapping.span import Span
 
@@ -76,7 +77,8 @@ class Settled(msgspec.Struct, frozen=True):
 
 def dead_letter(batch: Batch, reason: str) -> DeadLetter:
     """Describes the one span of a batch that its destination will not take."""
-    from otel_phi.delivery.decode import decode_spans
+    with importing:
+        from otel_phi.delivery.decode import decode_spans
 
     (span,) = decode_spans(batch.body())
     return DeadLetter(span.trace_id, span.span_id, span.name, reason)

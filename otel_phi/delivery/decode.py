@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from otel_phi.delivery.imports import importing
 from otel_phi.delivery.resource import Resource
 from otel_phi.mapping.span import Attributes, AttributeValue, Span, SpanEvent, SpanKind, SpanLink, StatusCode
 
@@ -44,8 +45,9 @@ def parse_request(body: bytes) -> ExportTraceServiceRequest:
     Raises:
         ValueError: the bytes are no `ExportTraceServiceRequest`.
     """
-    from google.protobuf.message import DecodeError
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+    with importing:
+        from google.protobuf.message import DecodeError
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     try:
         return ExportTraceServiceRequest.FromString(body)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from otel_phi.delivery import filelock
+from otel_phi.delivery.imports import importing
 
 _LOCK_WAIT_S = 1.0  # our holders need milliseconds; a disk that hangs must not hang the fork
 
@@ -58,7 +59,7 @@ def keep_for_ever(*inherited: object) -> None:
 
 def _before() -> None:
     locks = [lock for one in list(_living) for lock in one.fork_locks()]
-    _held.extend(lock for lock in (*locks, filelock.guard) if lock.acquire(timeout=_LOCK_WAIT_S))
+    _held.extend(lock for lock in (importing, *locks, filelock.guard) if lock.acquire(timeout=_LOCK_WAIT_S))
     for one in list(_living):
         with contextlib.suppress(Exception):
             one.before_fork()

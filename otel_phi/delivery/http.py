@@ -19,6 +19,7 @@ from otel_phi.delivery import headers as request_headers
 from otel_phi.delivery.connection import Attempt, connection_pool, words
 from otel_phi.delivery.endpoint import without_credentials
 from otel_phi.delivery.headers import Headers
+from otel_phi.delivery.imports import importing, load_host_codec
 from otel_phi.delivery.rpc_status import read_status
 from otel_phi.delivery.tls import TlsFiles
 from otel_phi.delivery.transport import Accepted, Misconfigured, Refused, Reply, Retry, TooLarge
@@ -61,6 +62,7 @@ class HttpTransport:
         tls: TlsFiles | None = None,
         proxy: str | None = None,
     ) -> None:
+        load_host_codec()
         self._url = url
         self._headers: Headers = {} if headers is None else headers
         if not callable(self._headers):
@@ -150,8 +152,9 @@ def partial_success(content: bytes) -> tuple[int, str]:
     """Returns rejected spans and message of an `ExportTraceServiceResponse`; (0, "") if it is none or says nothing."""
     if not content:
         return 0, ""
-    from google.protobuf.message import DecodeError
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+    with importing:
+        from google.protobuf.message import DecodeError
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
     try:
         partial = ExportTraceServiceResponse.FromString(content).partial_success

@@ -35,6 +35,7 @@ WAIT_S = 0.005
 SLOW_COMMIT_S = 0.05
 SLOW_FOR_S = 10.0
 BUFFER_FULL = "buffer_full"
+_NAMES = 5  # tried for a lock: someone may be looking at a new one at just that moment
 _CLAIMS = 10_000  # remembered where no table can: the recorder's bound on open loops
 
 
@@ -195,11 +196,14 @@ def new_outbox(place: Place) -> Outbox:
     Raises:
         OSError, sqlite3.Error: it cannot be made.
     """
-    name = f"{place.destination}-{os.getpid()}-{secrets.token_hex(4)}"
+    for _ in range(_NAMES):
+        name = f"{place.destination}-{os.getpid()}-{secrets.token_hex(4)}"
+        lock = filelock.acquire(place.folder / (name + LOCK_SUFFIX))
+        if lock is not None:
+            break
+    else:
+        raise OSError(f"{place.folder}: no lock of ours stays ours")
     path = place.folder / (name + outbox_schema.SUFFIX)
-    lock = filelock.acquire(place.folder / (name + LOCK_SUFFIX))
-    if lock is None:
-        raise OSError(f"{path.with_suffix(LOCK_SUFFIX)} is locked, though nobody can know it")
     try:
         outbox = Outbox(path, lock, outbox_schema.create(path), place.envelope)
     except (OSError, sqlite3.Error):

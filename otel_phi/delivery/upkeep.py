@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from pathlib import Path
 
 import msgspec
 
 from otel_phi.delivery import outbox_schema
-from otel_phi.delivery.adoption import Adoption, by_age, shrink, unheld
+from otel_phi.delivery.adoption import Adoption, by_age, shrink, unheld, written_ns
 from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.shelves import Shelves
@@ -126,9 +127,9 @@ class Upkeep:
         for outbox in held:
             self._evict(outbox, TOO_OLD, older_than_ns=oldest_ns)
             outbox.forget_dead(oldest_ns)
-        for path in by_age(self._store.place.folder, f"*{outbox_schema.SUFFIX}*"):
-            if path.stat().st_mtime_ns < oldest_ns:
-                self._remove_unheld(path.name, TOO_OLD)
+        for path in self._files():
+            if 0 < written_ns(path) < oldest_ns:
+                self._remove_unheld(path, TOO_OLD)
         over = self._used_bytes() - self._limits.bytes
         if over > 0:
             self._make_room(over)
@@ -139,13 +140,12 @@ class Upkeep:
 
     def _make_room(self, over: int) -> None:
         """Removes whole files nobody holds, then rows of those we adopted, then our own, the oldest first."""
-        folder = self._store.place.folder
-        for path in by_age(folder, f"*{outbox_schema.SUFFIX}*"):
-            over -= shrink(path)
-        for path in by_age(folder, f"*{outbox_schema.SUFFIX}*"):
+        files = self._files()
+        over -= sum(shrink(path) for path in files)
+        for path in files:
             if over <= 0:
                 return
-            over -= self._remove_unheld(path.name, OUTBOX_FULL)
+            over -= self._remove_unheld(path, OUTBOX_FULL)
         for outbox in self._held():
             while over > 0:
                 before = outbox.used_bytes()
@@ -180,14 +180,17 @@ class Upkeep:
                 total += path.stat().st_size if outbox is None else outbox.used_bytes()
         return total
 
-    def _remove_unheld(self, name: str, reason: str) -> int:
+    def _files(self) -> list[Path]:
+        """Returns all outboxes and files set aside, whoever they are of, the oldest first."""
+        folder = self._store.place.folder
+        return by_age(folder, f"*-*{outbox_schema.SUFFIX}") + by_age(folder, f"*{outbox_schema.SET_ASIDE}")
+
+    def _remove_unheld(self, path: Path, reason: str) -> int:
         """Removes a file that no living process holds, counts its spans, and returns its bytes."""
-        if name.endswith(("-wal", "-shm")):
-            return 0
-        gone = unheld(self._store.place.folder / name)
+        gone = unheld(path) if path.exists() else None
         if gone is None:
             return 0
         spans, size = gone
         self._counts.drop(reason, spans, accepted=spans, adopted=spans)
-        logger.warning("%s is removed with %d spans: %s", name, spans, reason.replace("_", " "))
+        logger.warning("%s is removed with %d spans: %s", path, spans, reason.replace("_", " "))
         return size
