@@ -183,6 +183,11 @@ def resolve(**options: Unpack[Options]) -> Config:
     )
 
 
+def state_dir(given: Path | None = None) -> Path:
+    """Returns where state lives, for whoever needs nothing else: what is given, else the environment, else the platform's."""
+    return _state_dir(Choices({"state_dir": given}, os.environ))
+
+
 def _reject_unknown(given: Mapping[str, Any]) -> None:
     known = Options.__annotations__
     for key in given:

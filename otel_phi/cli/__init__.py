@@ -1,4 +1,4 @@
-"""The command line: `otel-phi show`, `export`, `pipe`, `demo`. Reads flags, prints; all else is done by the rooms below.
+"""The command line: `otel-phi show`, `export`, `pipe`, `status`, `flush`, `demo`. Reads flags, prints; all else is done by the rooms below.
 
 Rule 1: results on stdout, talk on stderr.
 Rule 2: an error is one line that says what was found and what to do, and an exit code; never a traceback.

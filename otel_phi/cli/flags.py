@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -42,15 +43,19 @@ _MAPPING = (
 )
 
 
-_DELIVERY = (
+_WHERE = (
     click.option("--endpoint", metavar="URL", help="Where to send. [default: http://localhost:4318]"),
     click.option("--protocol", metavar="NAME", help="http/protobuf or grpc. [default: http/protobuf]"),
     click.option("--header", "headers", multiple=True, metavar="K=V", callback=pairs, help="Sent along; repeatable."),
+)
+_WHAT = (
     click.option("--file", metavar="FILE", help="Write OTLP-JSON lines there instead of sending; - is stdout."),
     click.option("--service-name", metavar="NAME", help="service.name of the resource."),
     click.option(
         "--sample", type=click.FloatRange(0, 1), metavar="RATIO", help="Keep this share of the sessions, 0 to 1."
     ),
+)
+_HOW = (
     click.option("--timeout", "timeout_s", type=float, metavar="SECONDS", help="For one attempt. [default: 10]"),
     click.option("--compression", metavar="NAME", help="gzip or none. [default: gzip]"),
     click.option("--certificate", metavar="FILE", help="CA of the collector, PEM."),
@@ -60,7 +65,13 @@ _DELIVERY = (
     click.option(
         "--give-up-after", "give_up_after_s", type=float, metavar="SECONDS", help="Without progress. [default: 60]"
     ),
-    click.option("--trace-url", metavar="TEMPLATE", help="Link to a trace, with {trace_id} where its id goes."),
+)
+_LINK = (click.option("--trace-url", metavar="TEMPLATE", help="Link to a trace, with {trace_id} where its id goes."),)
+_STATE_DIR = click.option(
+    "--state-dir",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the agent keeps its state. [default: OTEL_PHI_STATE_DIR, else the platform's]",
 )
 
 
@@ -69,9 +80,21 @@ def delivery_flags(command: _Command) -> _Command:
 
     `sample` is none of those: it is the Bridge's.
     """
-    for flag in reversed(_DELIVERY):
+    for flag in reversed((*_WHERE, *_WHAT, *_HOW, *_LINK)):
         command = flag(command)
     return command
+
+
+def sending_flags(command: _Command) -> _Command:
+    """Adds those of the delivery flags that say how to reach a collector, for spans that are made already."""
+    for flag in reversed((*_WHERE, *_HOW)):
+        command = flag(command)
+    return command
+
+
+def state_flag(command: _Command) -> _Command:
+    """Adds the flag that says where the state folder is; it arrives as `state_dir`."""
+    return _STATE_DIR(command)
 
 
 def mapping_flags(command: _Command) -> _Command:

@@ -13,10 +13,12 @@ import click
 
 from otel_phi.cli.demo import demo
 from otel_phi.cli.export import export
+from otel_phi.cli.flush import flush
 from otel_phi.cli.outcome import BROKEN, GAVE_UP, USAGE
 from otel_phi.cli.pipe import pipe
 from otel_phi.cli.screen import say
 from otel_phi.cli.show import show
+from otel_phi.cli.status import status
 from otel_phi.errors import DeliveryError, OtelPhiError
 from otel_phi.sources.stored import NothingHere
 from otel_phi.version import __version__
@@ -64,5 +66,5 @@ def main() -> None:
     """
 
 
-for _command in (demo, show, export, pipe):
+for _command in (demo, show, export, pipe, status, flush):
     main.add_command(_command)

@@ -1,0 +1,139 @@
+"""`otel-phi flush`: sends what agents left in the outbox, and says what stayed and why."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from otel_phi.cli import outcome, screen, words
+from otel_phi.cli.flags import sending_flags, state_flag
+from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.tree import clean
+
+if TYPE_CHECKING:
+    from otel_phi.config import Config
+    from otel_phi.delivery.flush import Flushed
+
+_LETTERS_SHOWN = 5
+_REASONS = {
+    "outbox_full": "dropped, the oldest first: the outbox holds more than it may",
+    "too_old": "dropped, being older than 7 days",
+    "damaged": "lost: their file is damaged and set aside",
+    "purged": "purged meanwhile",
+}
+
+_EXAMPLES = """\b
+Examples:
+  otel-phi flush
+  otel-phi flush --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
+  otel-phi flush --give-up-after 5 || otel-phi status
+"""
+
+
+@click.command(short_help="Send what agents left in the outbox.", epilog=_EXAMPLES)
+@sending_flags
+@state_flag
+def flush(state_dir: Path | None, **flags: Any) -> None:
+    """Send what the hook left in the outbox for a collector, and say what stayed.
+
+    Spans wait for the collector and the headers they were made for: give those that the agent had, by flag or variable.
+    What dead processes left is sent, their open loops and turns as aborted. Living processes send their own; it waits for
+    those.
+
+    Exit code: 0 all sent, 2 usage, 3 some spans were rejected or refused for good, 4 some stayed; they are safe, run the
+    same command again.
+    """
+    from otel_phi.delivery.flush import flush_outbox
+
+    config = configured({**flags, "state_dir": state_dir})
+    silence = sends_nothing(config)
+    if silence is not None:
+        screen.say(f"otel-phi: {silence}")
+        return
+    with _complaints_said():
+        flushed = flush_outbox(config)
+    for line in _results(flushed, config):
+        screen.out().print(clean(line), soft_wrap=True)
+    for line in _notes(flushed, config):
+        screen.say(f"otel-phi: {line}")
+    sys.exit(_exit_code(flushed))
+
+
+class _Said(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        screen.say(f"otel-phi: {record.getMessage()}")
+
+
+@contextmanager
+def _complaints_said() -> Iterator[None]:
+    """Says what the delivery logs: a person who waits wants to know why."""
+    logger, handler = logging.getLogger("otel_phi"), _Said(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+def _results(flushed: Flushed, config: Config) -> Iterator[str]:
+    stats, left = flushed.stats, flushed.left
+    if not flushed.waited:
+        yield f"nothing waits for {_name(config)}"
+        return
+    yield f"{words.many(stats.acknowledged, 'span')} {destination(config)}"
+    for reason, number in stats.dropped:
+        yield f"{words.many(number, 'span')} {_REASONS.get(reason, reason.replace('_', ' '))}"
+    if stats.rejected:
+        yield f"{words.many(stats.rejected, 'span')} rejected: {flushed.rejection}"
+    if stats.dead:
+        yield f"{words.many(stats.dead, 'span')} refused for good:"
+        for letter in flushed.letters[:_LETTERS_SHOWN]:
+            yield f"  trace {letter.trace_id:032x}, span {letter.span_id:016x}: {letter.reason}"
+    if flushed.stayed:
+        yield f"{words.many(left.queued + left.roots, 'span')} stayed in the outbox: {_why(flushed)}"
+
+
+def _why(flushed: Flushed) -> str:
+    if flushed.trouble:
+        return flushed.trouble
+    living = flushed.left.processes
+    if not living:
+        return "their files cannot be used now"
+    pids = ", ".join(map(str, living[:5])) + (", ..." if len(living) > 5 else "")
+    error = f"; last error: {flushed.left.last_error}" if flushed.left.last_error else ""
+    return f"held by {words.many(len(living), 'living process', 'living processes')} ({pids}), to be sent there{error}"
+
+
+def _notes(flushed: Flushed, config: Config) -> Iterator[str]:
+    """Yields what to do about it, one line each."""
+    from otel_phi.delivery.flush import INTERRUPTED
+
+    if flushed.stayed and flushed.trouble:
+        what = "" if flushed.trouble == INTERRUPTED else outcome.advice(flushed.trouble, config)
+        yield f"gave up{what}; run the same command again to send the rest"
+    if flushed.left.dead:
+        letters = words.many(flushed.left.dead, "dead letter")
+        yield f"{letters} kept: `otel-phi status` names them, `otel-phi status --retry` lets them be sent again"
+    for other in flushed.others:
+        spans = words.many(other.queued + other.roots, "more span")
+        if other.endpoint == config.display_endpoint:
+            yield f"{spans} for {other.endpoint}, with other headers or protocol: give those that the agent had"
+        else:
+            yield f"{spans} for another collector: {other.endpoint or '(unknown)'}"
+
+
+def _name(config: Config) -> str:
+    return config.display_endpoint if str(config.exporter).startswith("otlp") else f"exporter {config.exporter}"
+
+
+def _exit_code(flushed: Flushed) -> int:
+    if flushed.stayed:
+        return outcome.GAVE_UP
+    lost = any(reason != "purged" for reason, _ in flushed.stats.dropped)
+    return outcome.REJECTED if flushed.stats.rejected or flushed.stats.dead or lost else outcome.DELIVERED

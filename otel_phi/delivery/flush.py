@@ -1,0 +1,172 @@
+"""Flush: a process of its own that sends what an outbox folder holds for one destination, for a person who waits.
+
+Rule 1: files of dead processes are adopted and sent; those of living ones are theirs, and are waited for.
+Rule 2: it ends: with what waited when it began gone, or without progress for as long as its patience says.
+Rule 3: however it ends, what is not settled is in the folder, for whoever comes next.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.folder import DestinationStatus, FolderStatus, Letter, folder_status
+from otel_phi.delivery.live import LiveDelivery, place_of
+from otel_phi.delivery.open import open_transport, resource_of
+from otel_phi.delivery.patience import MISCONFIGURED_GIVE_UP_AFTER_S
+from otel_phi.delivery.stats import LiveStats
+from otel_phi.delivery.store import FOLDER
+from otel_phi.delivery.transport import Accepted, Misconfigured, Refused, Reply, Transport
+
+if TYPE_CHECKING:
+    from otel_phi.config import Config
+
+_GLANCE_S = 0.2  # between looks; each lists one folder
+_CLOSING_S = 2.0  # for a request under way: acknowledged, its spans need not be sent again
+_CLOSING_IN_TROUBLE_S = 0.5  # nothing is under way but, perhaps, a probe
+INTERRUPTED = "interrupted"
+
+
+class Flushed(msgspec.Struct, frozen=True):
+    """Says how a flush ended.
+
+    Attributes:
+        waited: whether there was anything to send.
+        stats: of the spans that dead processes left.
+        rejection: what the destination last said of spans it rejected, "" if nothing.
+        letters: dead letters that were none before.
+        trouble: why spans stayed, "" where none did but for those of living processes.
+        left: what the folder holds for the destination now.
+        stayed: whether spans that waited when it began still wait.
+        others: what the folder holds for other destinations.
+    """
+
+    waited: bool
+    left: DestinationStatus
+    stats: LiveStats = LiveStats()
+    rejection: str = ""
+    letters: tuple[Letter, ...] = ()
+    trouble: str = ""
+    stayed: bool = False
+    others: tuple[DestinationStatus, ...] = ()
+
+
+def flush_outbox(config: Config) -> Flushed:
+    """Sends what waits for a configuration's destination; blocks, bounded by `config.give_up_after_s` without progress.
+
+    Raises:
+        ConfigError: a header or certificate cannot be used.
+        OSError: the folder cannot be written to, so nothing can be adopted.
+    """
+    began_ns = time.time_ns()
+    if not (config.state_dir / FOLDER).exists():
+        return Flushed(waited=False, left=DestinationStatus(""))
+    name = place_of(config, Encoder(resource_of(config))).destination
+    before = folder_status(config.state_dir)
+    first = _of(before, name)
+    if not (first.queued or first.roots or first.open):
+        return Flushed(waited=False, left=first, others=_others(before, name))
+    watched = _Watched(open_transport(config))
+    stats, trouble = _send(config, watched)
+    if not trouble:
+        trouble = _wait_for_living(config, name, began_ns)
+    after = folder_status(config.state_dir)
+    left = _of(after, name)
+    return Flushed(
+        waited=True, left=left, stats=stats, rejection=watched.rejection, trouble=trouble, others=_others(after, name),
+        letters=tuple(letter for letter in left.letters if letter not in first.letters),
+        stayed=_is_old(left, began_ns),
+    )  # fmt: skip
+
+
+class _Watched:
+    """Is the destination's transport; remembers what it last said."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self.max_in_flight = transport.max_in_flight
+        self.wrong = False  # the last answer asks for a person
+        self.rejection = ""
+
+    def send(self, body: bytes, timeout_s: float) -> Reply:
+        reply = self._transport.send(body, timeout_s)
+        self.wrong = isinstance(reply, Misconfigured | Refused)
+        if isinstance(reply, Accepted) and (reply.rejected or reply.message):
+            self.rejection = reply.message or "no reason given"
+        return reply
+
+    def close(self, *, whole: bool = True) -> None:
+        self._transport.close(whole=whole)
+
+
+class _Clock:
+    """Measures the time without progress."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self._mark: object = None
+        self._since = time.monotonic()
+
+    def waited_s(self, mark: object) -> float:
+        """Returns the seconds for which the mark has been this one."""
+        if mark != self._mark:
+            self._mark, self._since = mark, time.monotonic()
+        return time.monotonic() - self._since
+
+
+def _send(config: Config, watched: _Watched) -> tuple[LiveStats, str]:
+    """Adopts and sends; returns the counts and why it ended early, "" if it did not."""
+    delivery = LiveDelivery(config, resource_of(config), transport=watched)
+    try:
+        unusable = delivery.stats().in_memory
+        trouble = "" if unusable else _work(delivery, watched, config)
+    except KeyboardInterrupt:
+        trouble = INTERRUPTED
+    finally:
+        delivery.shutdown(_CLOSING_IN_TROUBLE_S if delivery.stats().trouble else _CLOSING_S)
+    if unusable:
+        raise OSError(f"nothing can be taken from the outbox: {unusable}")
+    return delivery.stats(), trouble
+
+
+def _work(delivery: LiveDelivery, watched: _Watched, config: Config) -> str:
+    clock = _Clock(config.give_up_after_s)
+    while not delivery.flush(_GLANCE_S):
+        stats = delivery.stats()
+        waited_s = clock.waited_s(stats.accepted - stats.queued)
+        wrong = watched.wrong and stats.trouble is not None
+        limit_s = min(clock.limit_s, MISCONFIGURED_GIVE_UP_AFTER_S) if wrong else clock.limit_s
+        # An attempt under way is no failure yet: it has its own bound.
+        if waited_s >= limit_s and (stats.trouble or waited_s >= limit_s + config.timeout_s):
+            return stats.trouble or f"no progress in {waited_s:.0f} s"
+    return ""
+
+
+def _wait_for_living(config: Config, name: str, began_ns: int) -> str:
+    """Waits until living processes have sent what they held at the start; returns "interrupted" if a person had enough."""
+    clock = _Clock(config.give_up_after_s)
+    try:
+        while True:
+            left = _of(folder_status(config.state_dir), name)
+            if not left.processes or not _is_old(left, began_ns):
+                return ""
+            if clock.waited_s((left.oldest_ns, left.roots)) >= clock.limit_s:
+                return ""
+            time.sleep(_GLANCE_S)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _of(status: FolderStatus, name: str) -> DestinationStatus:
+    return next((one for one in status.destinations if one.name == name), DestinationStatus(name))
+
+
+def _others(status: FolderStatus, name: str) -> tuple[DestinationStatus, ...]:
+    return tuple(one for one in status.destinations if one.name != name and one.queued + one.roots)
+
+
+def _is_old(left: DestinationStatus, began_ns: int) -> bool:
+    return left.roots > 0 or (left.oldest_ns is not None and left.oldest_ns <= began_ns)

@@ -1,0 +1,47 @@
+"""Agents with the hook installed, as processes of their own, that end without a word: what they leave is in the outbox.
+
+`python -m tests.cli.lost ENDPOINT HEADER=VALUE ...` takes events from stdin; without `live` in front it is killed after them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import otel_phi
+from tests.cli.streams import Event, lines_of
+
+ROOT = Path(__file__).parents[2]
+
+
+def lose(endpoint: str, events: Iterable[Event], **headers: str) -> None:
+    """Lets an agent work and be killed; its events come from a pipe, its spans are committed before it dies."""
+    arguments = [endpoint, *(f"{name}={value}" for name, value in headers.items())]
+    command = [sys.executable, "-m", "tests.cli.lost", *arguments]
+    done = subprocess.run(command, input=lines_of(events), cwd=ROOT, capture_output=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, b""), done.stderr
+
+
+def main() -> None:
+    """Does what the arguments say."""
+    arguments = sys.argv[1:]
+    lives = arguments[0] == "live"
+    endpoint, *headers = arguments[1:] if lives else arguments
+    pairs = dict(header.split("=", 1) for header in headers)
+    hook = otel_phi.install(service_name="test", endpoint=endpoint, headers=pairs, flush_on_sigterm=False)
+    for line in sys.stdin.buffer:
+        hook(line)
+    if lives:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        time.sleep(60)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()
