@@ -9,6 +9,8 @@ import msgspec
 
 from otel_phi.mapping.span import Attributes, AttributeValue
 
+_INSTANCE = "service.instance.id"
+
 
 class Resource(msgspec.Struct, frozen=True):
     """Is the entity that produced the spans, fixed for an exporter's life.
@@ -38,8 +40,10 @@ def detect_resource(service_name: str | None = None, extra: Mapping[str, Attribu
         extra: further resource attributes.
 
     Returns:
-        The resource, always with `host.name`: without it Jaeger warns about clocks on spans outside their parent.
+        The resource, always with `host.name`: without it Jaeger warns about clocks on spans outside their parent. Never with
+        a random `service.instance.id`.
     """
+    from opentelemetry.sdk.resources import OTELResourceDetector
     from opentelemetry.sdk.resources import Resource as SdkResource
 
     given: dict[str, AttributeValue] = dict(extra or {})
@@ -48,6 +52,10 @@ def detect_resource(service_name: str | None = None, extra: Mapping[str, Attribu
     detected = SdkResource.create({key: list(v) if isinstance(v, tuple) else v for key, v in given.items()})
     found = {key: value for key, raw in detected.attributes.items() if (value := _value(raw)) is not None}
     found.setdefault("host.name", socket.gethostname())
+    # The SDK makes one up for each process. Then a span sent again by the next one would not be the same bytes, and no
+    # backend could know it for the same: only one that somebody gave stays.
+    if _INSTANCE not in given and _INSTANCE not in OTELResourceDetector().detect().attributes:
+        found.pop(_INSTANCE, None)
     return Resource(tuple(sorted(found.items())), detected.schema_url)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from otel_phi.delivery.resource import detect_resource
+from tests import golden
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +55,19 @@ def test_equal_resources_have_equal_attributes_in_one_order() -> None:
     other = detect_resource("x", {"a": ("x", "y"), "b": 1})
     assert one == other
     assert [key for key, _ in one.attributes] == sorted(key for key, _ in one.attributes)
+
+
+def test_no_random_instance_id_enters_the_resource_but_a_given_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert detect_resource("x").get("service.instance.id") is None
+    assert detect_resource("x", {"service.instance.id": "mine"}).get("service.instance.id") == "mine"
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=theirs")
+    assert detect_resource("x").get("service.instance.id") == "theirs"
+
+
+def test_two_processes_make_the_same_request_of_the_same_session(tmp_path: Path) -> None:
+    """What is sent again is byte-identical, also by the next process: backends show it once."""
+    files = [tmp_path / "one.otlp.jsonl", tmp_path / "two.otlp.jsonl"]
+    for file in files:
+        command = [sys.executable, "-m", "otel_phi.cli", "export", str(golden.DEMO), "--file", str(file)]
+        subprocess.run(command, check=True, capture_output=True)
+    assert files[0].read_bytes() == files[1].read_bytes()
