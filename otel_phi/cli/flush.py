@@ -97,6 +97,8 @@ def _results(flushed: Flushed, config: Config) -> Iterator[str]:
             yield f"  trace {letter.trace_id:032x}, span {letter.span_id:016x}: {letter.reason}"
     if flushed.stayed:
         yield f"{words.many(left.queued + left.roots, 'span')} stayed in the outbox: {_why(flushed)}"
+    for file in flushed.unusable:
+        yield f"{file} cannot be read; its spans stayed"
 
 
 def _why(flushed: Flushed) -> str:
@@ -133,7 +135,7 @@ def _name(config: Config) -> str:
 
 
 def _exit_code(flushed: Flushed) -> int:
-    if flushed.stayed:
+    if flushed.stayed or flushed.unusable:
         return outcome.GAVE_UP
     lost = any(reason != "purged" for reason, _ in flushed.stats.dropped)
     return outcome.REJECTED if flushed.stats.rejected or flushed.stats.dead or lost else outcome.DELIVERED

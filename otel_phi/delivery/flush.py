@@ -42,6 +42,7 @@ class Flushed(msgspec.Struct, frozen=True):
         left: what the folder holds for the destination now.
         stayed: whether spans that waited when it began still wait.
         others: what the folder holds for other destinations.
+        unusable: names of the destination's files that are damaged or newer: set aside now, or not to be read.
     """
 
     waited: bool
@@ -52,6 +53,7 @@ class Flushed(msgspec.Struct, frozen=True):
     trouble: str = ""
     stayed: bool = False
     others: tuple[DestinationStatus, ...] = ()
+    unusable: tuple[str, ...] = ()
 
 
 def flush_outbox(config: Config) -> Flushed:
@@ -67,7 +69,7 @@ def flush_outbox(config: Config) -> Flushed:
     name = place_of(config, Encoder(resource_of(config))).destination
     before = folder_status(config.state_dir)
     first = _of(before, name)
-    if not (first.queued or first.roots or first.open):
+    if not (first.queued or first.roots or first.open or set(_unusable(before, name)) - set(before.set_aside)):
         return Flushed(waited=False, left=first, others=_others(before, name))
     watched = _Watched(open_transport(config))
     stats, trouble = _send(config, watched)
@@ -79,6 +81,7 @@ def flush_outbox(config: Config) -> Flushed:
         waited=True, left=left, stats=stats, rejection=watched.rejection, trouble=trouble, others=_others(after, name),
         letters=tuple(letter for letter in left.letters if letter not in first.letters),
         stayed=_is_old(left, began_ns),
+        unusable=tuple(file for file in _unusable(after, name) if file not in before.set_aside),
     )  # fmt: skip
 
 
@@ -166,6 +169,11 @@ def _of(status: FolderStatus, name: str) -> DestinationStatus:
 
 def _others(status: FolderStatus, name: str) -> tuple[DestinationStatus, ...]:
     return tuple(one for one in status.destinations if one.name != name and one.queued + one.roots)
+
+
+def _unusable(status: FolderStatus, name: str) -> list[str]:
+    """Returns the destination's files that hold nobody knows what, those set aside long ago too."""
+    return [file for file in (*status.set_aside, *(file for file, _ in status.unreadable)) if file.startswith(name)]
 
 
 def _is_old(left: DestinationStatus, began_ns: int) -> bool:

@@ -159,6 +159,23 @@ def test_other_headers_are_another_destination_and_it_says_so(run: Run, receiver
     assert f"5 more spans for another collector: {NOWHERE}/v1/traces" in result.stderr
 
 
+def test_a_damaged_file_costs_no_other_and_is_exit_4_once(run: Run, receiver: Receiver, tmp_path: Path) -> None:
+    away(receiver)
+    lose(receiver.endpoint, a_session(session_id="first"))
+    (damaged,) = (tmp_path / "state" / "outbox").glob("*-*-*.sqlite3")
+    lose(receiver.endpoint, a_session(session_id="second"))
+    receiver.forget_script()
+    damaged.write_bytes(b"no database at all" * 100)
+    damaged.with_name(damaged.name + "-wal").unlink(missing_ok=True)
+    result = run("flush", "--endpoint", receiver.endpoint)
+    assert (result.exit_code, len(receiver.spans) >= 5) == (4, True)
+    assert f"{damaged.name}" in result.stdout
+    assert "cannot be read; its spans stayed" in result.stdout
+    assert "set aside" in run("status").stdout
+    again = run("flush", "--endpoint", receiver.endpoint)
+    assert (again.exit_code, again.stdout.startswith("nothing waits")) == (0, True)
+
+
 def test_ctrl_c_ends_it_and_all_stays(run: Run, start: Start) -> None:
     lose(NOWHERE, a_session())
     process = start("flush", "--endpoint", NOWHERE)
