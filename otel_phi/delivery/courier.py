@@ -74,6 +74,8 @@ class Courier:
         if self._thread is None:
             self._start()
         self._awake.set()
+        if self._store.spill:  # what is in memory alone does not wait
+            self._urgent.set()
 
     def flush(self, timeout_s: float) -> bool:
         """Waits until all that is there now is settled, also what dead processes left; False if it is not in time."""
@@ -141,9 +143,9 @@ class Courier:
     def _linger(self) -> None:
         """Lets spans gather after a request; what wakes us otherwise does not matter for so long."""
         rest_s = self._linger_until - time.monotonic()
-        if rest_s > 0 and not self._waiting and self._closing_by is None and self._shelves.waiting < _MUCH:
+        if rest_s > 0 and self._shelves.waiting < _MUCH:
             self._urgent.clear()
-            if not self._waiting and self._closing_by is None:
+            if not self._waiting and self._closing_by is None and not self._store.spill:
                 self._urgent.wait(rest_s)
 
     def _round(self, sender: Sender) -> bool:
