@@ -145,13 +145,25 @@ class Known:
             self._change("UPDATE destination SET last_error = ?, last_error_ns = ? WHERE name = ?", values, 1.0)
 
     def sweep(self) -> None:
-        """Forgets what is older than a month and keeps the write-ahead log small."""
+        """Forgets what is older than a month."""
         oldest = time.time_ns() - KEPT_DAYS * 86_400 * 10**9
         self._change("DELETE FROM root WHERE added_ns < ?", (oldest,), 1.0)
         self._change("DELETE FROM loop WHERE added_ns < ?", (oldest,), 1.0)
-        with contextlib.suppress(OSError):
-            if self._path.with_name(FILE + "-wal").stat().st_size > _CHECKPOINT_BYTES:
-                self._ask("PRAGMA wal_checkpoint(TRUNCATE)", (), 1.0)
+
+    def checkpoint(self) -> None:
+        """Keeps the write-ahead log small: first on a connection of its own, which makes no writer wait, then the rest.
+
+        The caller holds what keeps a fork away.
+        """
+        with contextlib.suppress(OSError, sqlite3.Error, outbox_schema.UnusableError):
+            if self._path.with_name(FILE + "-wal").stat().st_size <= _CHECKPOINT_BYTES:
+                return
+            side = outbox_schema.connect(self._path, VERSION)
+            try:
+                side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            finally:
+                side.close()
+            self._ask("PRAGMA wal_checkpoint(TRUNCATE)", (), 1.0)
 
     def close(self) -> None:
         """Closes the file; the next use opens it again."""

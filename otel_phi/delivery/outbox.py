@@ -24,6 +24,8 @@ from otel_phi.delivery.rows import Change, Item, Row
 # A slice: so many rows, or bytes, at one hold of the lock. A turn of an agent waits at most for one slice.
 SLICE_ROWS = 20
 _SLICE_BYTES = 1 << 20
+# 2020: what is older was told by a clock that had not been set yet, and its age is not known.
+CLOCK_SET_NS = 1_577_836_800 * 10**9
 LOCK_SUFFIX = ".lock"
 
 
@@ -178,15 +180,15 @@ class Outbox:
 
     def evict(self, older_than_ns: int | None = None) -> int:
         """Deletes the oldest rows that are not under way, a slice of them, and returns how many."""
-        limit = 2**63 - 1 if older_than_ns is None else older_than_ns
-        query = "SELECT id FROM span WHERE id > ? AND added_ns < ? ORDER BY id LIMIT ?"
+        least, limit = (-(2**63), 2**63 - 1) if older_than_ns is None else (CLOCK_SET_NS, older_than_ns)
+        query = "SELECT id FROM span WHERE id > ? AND added_ns >= ? AND added_ns < ? ORDER BY id LIMIT ?"
         with self.lock:
-            found = self._connection.execute(query, (self._cursor, limit, SLICE_ROWS)).fetchall()
+            found = self._connection.execute(query, (self._cursor, least, limit, SLICE_ROWS)).fetchall()
         return len(found) if found and self.delete([number for (number,) in found]) else 0
 
     def forget_dead(self, older_than_ns: int) -> None:
         """Deletes dead letters nobody asked for."""
-        self._transaction(("DELETE FROM dead WHERE added_ns < ?", (older_than_ns,)))
+        self._transaction(("DELETE FROM dead WHERE added_ns >= ? AND added_ns < ?", (CLOCK_SET_NS, older_than_ns)))
 
     def checkpoint(self, over_bytes: int) -> None:
         """Moves the write-ahead log into the file once it passes `over_bytes`.

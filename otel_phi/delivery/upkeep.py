@@ -12,7 +12,8 @@ import msgspec
 from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.adoption import Adoption, by_age, shrink, unheld, written_ns
 from otel_phi.delivery.counts import Counts
-from otel_phi.delivery.outbox import Outbox
+from otel_phi.delivery.known import FILE
+from otel_phi.delivery.outbox import CLOCK_SET_NS, Outbox
 from otel_phi.delivery.shelves import Shelves
 from otel_phi.delivery.stats import LiveStats
 from otel_phi.delivery.store import Store
@@ -84,6 +85,8 @@ class Upkeep:
         if self._is_due("scan", SCAN_S):
             self._scan(trouble)
         if self._is_due("bounds", 1.0):
+            if self._store.known is not None:
+                self._store.known.checkpoint()
             self._enforce()
         if self._is_due("recount", RECOUNT_S):
             self._shelves.recount()
@@ -112,7 +115,8 @@ class Upkeep:
             self._shelves.adopt(outbox)
         own, known = self._store.outbox, self._store.known
         if own is not None and known is not None:
-            taken = known.take_over(own.name, self._adoption.is_dead)
+            adopted = {outbox.name for outbox in self._shelves.adopted}  # we hold their locks: they do not look dead
+            taken = known.take_over(own.name, lambda name: name in adopted or self._adoption.is_dead(name))
             if taken:
                 self._counts.add(accepted=taken, queued=taken, adopted=taken)
                 self._store.owes_roots = True
@@ -128,7 +132,7 @@ class Upkeep:
             self._evict(outbox, TOO_OLD, older_than_ns=oldest_ns)
             outbox.forget_dead(oldest_ns)
         for path in self._files():
-            if 0 < written_ns(path) < oldest_ns:
+            if CLOCK_SET_NS <= written_ns(path) < oldest_ns:
                 self._remove_unheld(path, TOO_OLD)
         over = self._used_bytes() - self._limits.bytes
         if over > 0:
@@ -168,12 +172,15 @@ class Upkeep:
         return gone
 
     def _used_bytes(self) -> int:
-        """Returns what the folder holds; of files we hold, the pages in use: the rest is used again, the logs are short."""
+        """Returns what the folder holds; of files we hold, the pages in use: the rest is used again, the logs are short.
+
+        The table all processes share is left out: no span that goes makes it smaller; it forgets by age.
+        """
         held = {outbox.path.name: outbox for outbox in self._held()}
         ours = {name + suffix for name in held for suffix in ("-wal", "-shm")}
         total = 0
         for path in self._store.place.folder.iterdir():
-            if path.name in ours:
+            if path.name in ours or path.name.startswith(FILE):
                 continue
             with contextlib.suppress(OSError):
                 outbox = held.get(path.name)
