@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit bench picture clean
+.PHONY: demo test lint types unit bench soak picture clean
 
 demo: $(VENV)/.installed   ## install into .venv and watch a real agent session arrive over OTLP
 	$(BIN)/otel-phi demo
@@ -21,7 +21,11 @@ unit: $(VENV)/.dev
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.dev        ## ratios against the SDK path, in one run; not part of CI
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench]"
 	$(BIN)/python -m tests.benchmarks
+
+soak: $(VENV)/.dev         ## 200 kills and 30 minutes (OTEL_PHI_SOAK_MINUTES) with a collector that comes and goes
+	OTEL_PHI_SOAK=1 $(BIN)/python -m pytest tests/faults/test_soak.py
 
 picture: $(VENV)/.installed  ## the README's picture, drawn by the product itself
 	$(BIN)/otel-phi show otel_phi/demo.jsonl --svg docs/trace.svg

@@ -1,0 +1,87 @@
+"""The long forms, for `make soak` alone: 200 kills, and half an hour with a collector that comes and goes.
+
+make soak                                  30 minutes
+OTEL_PHI_SOAK_MINUTES=2 make soak          shorter
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_phi.testing import Receiver
+from tests.delivery.live_agent import gone
+from tests.delivery.test_live import adopt, files, run
+from tests.faults.collectors import once, receiver_at
+
+pytestmark = [
+    pytest.mark.skipif(not os.environ.get("OTEL_PHI_SOAK"), reason="make soak runs it"),
+    pytest.mark.skipif(sys.platform != "linux", reason="record locks, signals and /proc"),
+]
+MINUTES = float(os.environ.get("OTEL_PHI_SOAK_MINUTES", "30"))
+KILLS = int(os.environ.get("OTEL_PHI_SOAK_KILLS", "200"))
+SEED = 20_261_123
+ROOT = Path(__file__).parents[2]
+
+
+def test_200_kills_at_random_points(receiver: Receiver, tmp_path: Path) -> None:
+    """Two agents at a time, the collector refusing at random; what was said to be committed arrives."""
+    chance = random.Random(SEED)
+    committed: set[int] = set()
+    for round_ in range(KILLS // 2):
+        receiver.answer(status=503, times=chance.randrange(20))
+        agents = [run(receiver, tmp_path, "for-ever", 1 + (2 * round_ + which) * 10**6) for which in (0, 1)]
+        for agent in agents:
+            assert agent.stdout is not None
+            committed.add(int(agent.stdout.readline()))
+        time.sleep(chance.uniform(0.0, 0.1))
+        for agent in agents:
+            agent.send_signal(signal.SIGKILL)
+            out, _ = agent.communicate()
+            committed.update(int(line) for line in out.splitlines())
+    receiver.forget_script()
+    assert adopt(receiver, tmp_path)
+    assert committed - set(once(receiver)) == set()
+    assert files(tmp_path) == files(tmp_path, ".lock") == []
+
+
+def test_soak_with_a_flapping_collector(tmp_path: Path) -> None:
+    """Up and down for 1 to 8 s at a time: nothing is lost, and memory, files and threads stay what they were."""
+    chance = random.Random(SEED)
+    endpoint = gone()
+    arrived: set[int] = set()
+    until = time.monotonic() + MINUTES * 60
+    command = [sys.executable, "-m", "tests.faults.agents", "commits", endpoint, tmp_path, MINUTES * 60, 0.002]
+    with subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, text=True) as agent:
+        try:
+            while time.monotonic() < until:
+                time.sleep(chance.uniform(1.0, 8.0))
+                with receiver_at(endpoint) as receiver:
+                    time.sleep(chance.uniform(1.0, 8.0))
+                arrived.update(once(receiver))
+            with receiver_at(endpoint) as receiver:
+                out, _ = agent.communicate(timeout=120)
+            arrived.update(once(receiver))
+        finally:
+            agent.kill()
+    told: list[dict[str, Any]] = [json.loads(line) for line in out.splitlines()]
+    assert all(each["balanced"] for each in told)
+    assert arrived == set(range(1, told[-1]["committed"] + 1))
+    warm = told[min(len(told) // 4, 60) :]
+    assert max(each["threads"] for each in warm) <= 4
+    assert max(each["files"] for each in warm) <= max(each["files"] for each in told[: len(told) // 2 + 1]) + 3
+    quarter = max(len(warm) // 4, 1)
+    growth = (
+        sorted(each["mb"] for each in warm[-quarter:])[quarter // 2]
+        - sorted(e["mb"] for e in warm[:quarter])[quarter // 2]
+    )
+    assert growth <= max(1.0 * MINUTES / 10, 4.0), "1 MB in 10 minutes"
