@@ -8,23 +8,21 @@
     SessionRecorder()    events to phi-core's Session tree; save_session, load_session for its files
 
 `otel_phi.events` holds the events, `otel_phi.errors` the errors, `otel_phi.testing` a receiver for your own tests. Importing
-this package loads neither the OpenTelemetry SDK nor grpc; they are loaded where they are used.
+this package loads nothing but names: each part is loaded when it is first used, the OpenTelemetry SDK and grpc last of all.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from otel_phi.mapping.options import MappingOptions
-from otel_phi.mapping.span import Span, SpanEvent, SpanKind, SpanLink, StatusCode
-from otel_phi.road import spans
-from otel_phi.sources.reader import BadLine, read_events
 from otel_phi.version import __version__
 
 if TYPE_CHECKING:
     from otel_phi.bridge import Bridge, BridgeStats
     from otel_phi.config import Config, resolve
     from otel_phi.hook import Hook, HookStats, install
+    from otel_phi.mapping.options import MappingOptions
+    from otel_phi.mapping.span import Span, SpanEvent, SpanKind, SpanLink, StatusCode
     from otel_phi.recorder.session_model import LoopRecord, Session, Turn
     from otel_phi.recorder.session_parts import (
         ChildLoopRef,
@@ -42,11 +40,14 @@ if TYPE_CHECKING:
         TurnRange,
     )
     from otel_phi.recorder.session_recorder import SessionRecorder, SessionRecorderConfig
+    from otel_phi.road import spans
     from otel_phi.session_files import load_session, save_session
+    from otel_phi.sources.reader import BadLine, read_events
 
 _MODEL, _PARTS = "otel_phi.recorder.session_model", "otel_phi.recorder.session_parts"
 _RECORDER, _FILES = "otel_phi.recorder.session_recorder", "otel_phi.session_files"
 _LAZY = {
+    "BadLine": "otel_phi.sources.reader",
     "Bridge": "otel_phi.bridge",
     "BridgeStats": "otel_phi.bridge",
     "ChildLoopRef": _PARTS,
@@ -61,19 +62,27 @@ _LAZY = {
     "LoopEvent": _PARTS,
     "LoopRecord": _MODEL,
     "LoopStatus": _PARTS,
+    "MappingOptions": "otel_phi.mapping.options",
     "ParallelGroupRecord": _PARTS,
     "Session": _MODEL,
     "SessionFormation": _PARTS,
     "SessionRecorder": _RECORDER,
     "SessionRecorderConfig": _RECORDER,
     "SessionScope": _PARTS,
+    "Span": "otel_phi.mapping.span",
+    "SpanEvent": "otel_phi.mapping.span",
+    "SpanKind": "otel_phi.mapping.span",
+    "SpanLink": "otel_phi.mapping.span",
     "SpawnRef": _PARTS,
+    "StatusCode": "otel_phi.mapping.span",
     "Turn": _MODEL,
     "TurnRange": _PARTS,
     "install": "otel_phi.hook",
     "load_session": _FILES,
+    "read_events": "otel_phi.sources.reader",
     "resolve": "otel_phi.config",
     "save_session": _FILES,
+    "spans": "otel_phi.road",
 }
 
 __all__ = [

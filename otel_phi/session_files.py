@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 import re
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from otel_phi.wire.canonical import narrowest
 _SAFE_ID = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,128}", re.ASCII)
 _HASH_BYTES = 16  # no two ids of one folder meet by chance, and 32 hex digits are still a name
 _WRITER_PAUSE_S = 0.05  # a writer that is at it needs milliseconds; phi-core retries its own lock at this pace
-_tmp_number = itertools.count()
 
 
 def session_file_name(session_id: str) -> str:
@@ -120,10 +119,11 @@ def _read(path: Path) -> Session:
 
 
 def _replace(target: Path, text: bytes) -> None:
-    # No reader takes it for a session: its suffix is not `.json`. Two writers do not meet: process and number.
-    beside = target.with_name(f"{target.name}.tmp.{os.getpid()}.{next(_tmp_number)}")
+    # No reader takes it for a session: its suffix is not `.json`. Two writers do not meet, not even those of two containers that are both process 1.
+    beside = target.with_name(f"{target.name}.tmp.{os.getpid()}.{secrets.token_hex(8)}")
+    file = beside.open("xb")  # not ours to remove, where it cannot be made
     try:
-        with beside.open("xb") as file:
+        with file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

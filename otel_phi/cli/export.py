@@ -63,7 +63,7 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
         screen.say(f"otel-phi: {held} still open and held back; --final sends what is there, as aborted")
     if stored.superseded:
         left_out = words.many(len(stored.superseded), "saved session")
-        screen.say(f"otel-phi: {left_out} left out: the event log beside it holds more")
+        screen.say(f"otel-phi: {left_out} left out: all of it is in an event log or another file")
     if stored.aborted_loops and not final:
         many = words.many(stored.aborted_loops, "loop")
         screen.say(f"otel-phi: {many} without an end, in files silent for 10 minutes: sent as aborted, for good")

@@ -44,7 +44,7 @@ def kind_of(path: Path) -> Kind:
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if _SESSION_BEGINS.match(start) and b'"agent_id"' in head:
         return "session"
-    return "json" if start[:1] in b"{[" and _is_json(path) else "other"
+    return _json_kind(path) if start[:1] in b"{[" else "other"
 
 
 def _read(path: Path, at_least: int) -> bytes:
@@ -81,11 +81,18 @@ def is_event(line: bytes) -> bool:
     return not isinstance(found, Undecodable) and (not isinstance(found, GenericEvent) or found.loop_id is not None)
 
 
-def _is_json(path: Path) -> bool:
+def _json_kind(path: Path) -> Kind:
+    """Tells a saved session, its keys in any order, from other JSON, and both from what is none."""
     if path.stat().st_size > _MAX_JSON_BYTES:
-        return False
+        return "other"
     try:
-        msgspec.json.decode(_read(path, 1 << 62))
+        found = msgspec.json.decode(_read(path, 1 << 62), type=_Outline | list[msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False
-    return True
+        return "other"
+    is_session = isinstance(found, _Outline) and bytes(found.session_id) != b"" != bytes(found.loops)
+    return "session" if is_session else "json"
+
+
+class _Outline(msgspec.Struct):
+    session_id: msgspec.Raw = msgspec.Raw(b"")
+    loops: msgspec.Raw = msgspec.Raw(b"")

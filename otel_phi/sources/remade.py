@@ -17,7 +17,7 @@ from otel_phi.wire.events import (
     TurnRequest,
     TurnStart,
 )
-from otel_phi.wire.messages import AssistantMessage, Message, ToolResultMessage, UserMessage, first_text
+from otel_phi.wire.messages import NO_USAGE, AssistantMessage, Message, ToolResultMessage, UserMessage, first_text
 from otel_phi.wire.parts import RequestPayload, ToolResult
 from otel_phi.wire.saved import SavedChild, SavedLoop, SavedTurn
 
@@ -33,7 +33,7 @@ def remade_start(loop: SavedLoop) -> AgentStart:
         session_id=loop.session_id,
         loop_id=loop.loop_id,
         timestamp=loop.started_at,
-        agent_id=loop.agent_id,
+        agent_id=loop.agent_id or "",
         parent_loop_id=loop.parent_loop_id,
         continuation_kind=loop.continuation_kind,
         metadata=loop.metadata,
@@ -44,19 +44,21 @@ def remade_start(loop: SavedLoop) -> AgentStart:
 def remade_events(loop: SavedLoop) -> Iterator[AgentEvent]:
     """Yields the events that a saved loop's turns and messages prove."""
     yield remade_start(loop)
-    children = list(loop.child_loop_refs)
-    for turn in loop.turns:
+    children = list(loop.child_loop_refs or ())
+    for turn in loop.turns or ():
         yield from _turn(loop.loop_id, turn, children)
     last = _message(loop.messages[-1]) if loop.messages else None
     if isinstance(last, UserMessage) and first_text(last.content, len(_STOPPED)) == _STOPPED:
         yield MessageEnd(loop_id=loop.loop_id, message=last)
     if loop.ended_at is not None:
-        yield AgentEnd(loop_id=loop.loop_id, usage=loop.usage, timestamp=loop.ended_at, rejection=loop.rejection)
+        yield AgentEnd(
+            loop_id=loop.loop_id, usage=loop.usage or NO_USAGE, timestamp=loop.ended_at, rejection=loop.rejection
+        )
 
 
 def _turn(loop_id: str, turn: SavedTurn, children: list[SavedChild]) -> Iterator[AgentEvent]:
     index = turn.turn_id.turn_index
-    inputs = [message for raw in turn.input_messages if (message := _message(raw)) is not None]
+    inputs = [message for raw in turn.input_messages or () if (message := _message(raw)) is not None]
     yield TurnStart(
         loop_id=loop_id, turn_index=index, timestamp=turn.started_at, triggered_by=turn.triggered_by or "User"
     )
@@ -70,14 +72,18 @@ def _turn(loop_id: str, turn: SavedTurn, children: list[SavedChild]) -> Iterator
     if isinstance(output, AssistantMessage) and output.provider != "unknown":  # as phi-core's own failures have it
         yield MessageEnd(loop_id=loop_id, message=output)
     yield from _tools(loop_id, turn, inputs, children)
-    listed = b"[" + b",".join(bytes(raw) for raw in turn.tool_results) + b"]"
+    listed = b"[" + b",".join(bytes(raw) for raw in turn.tool_results or ()) + b"]"
     yield TurnEnd(
-        loop_id=loop_id, message=output, usage=turn.usage, timestamp=turn.ended_at, tool_results=msgspec.Raw(listed)
+        loop_id=loop_id,
+        message=output,
+        usage=turn.usage or NO_USAGE,
+        timestamp=turn.ended_at,
+        tool_results=msgspec.Raw(listed),
     )
 
 
 def _tools(loop_id: str, turn: SavedTurn, inputs: list[Message], children: list[SavedChild]) -> Iterator[AgentEvent]:
-    for raw in turn.tool_results:
+    for raw in turn.tool_results or ():
         result = _message(raw)
         if isinstance(result, ToolResultMessage) and first_text(result.content, len(_VETOED) + 1) != _VETOED:
             yield ToolExecutionEnd(

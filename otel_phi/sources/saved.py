@@ -7,6 +7,7 @@ messages, requests unless captured) is not made up: the recorder core marks what
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent, ParallelLoopEnd, ParallelLoopStart
 from otel_phi.wire.saved import SavedGroup, SavedLoop, SavedSession, decode_session, stored_events
 
+# Longer than a write of some megabytes takes.
+_SECOND_LOOK_S = 0.05
+
 
 class SessionFile(msgspec.Struct, frozen=True):
     """Is a saved session in a file.
@@ -28,29 +32,41 @@ class SessionFile(msgspec.Struct, frozen=True):
     Attributes:
         path: where it is.
         session: what it holds.
+        loops: those of its loops that are read from here.
         size_bytes: its length.
     """
 
     path: Path
     session: SavedSession
+    loops: tuple[SavedLoop, ...]
     size_bytes: int
 
     @property
     def unfinished(self) -> int:
         """How many of its loops never ended."""
-        return sum(1 for loop in self.session.loops if loop.ended_at is None)
+        return sum(1 for loop in self.loops if loop.ended_at is None)
 
 
 def read_session(path: Path) -> SessionFile | Undecodable:
-    """Reads a saved session, gzipped or not.
+    """Reads a saved session, gzipped or not; a second time where it is cut off: phi-core's older store writes in place.
 
     Raises:
         OSError: it cannot be read.
     """
+    found = _read(path)
+    if isinstance(found, Undecodable):
+        time.sleep(_SECOND_LOOK_S)
+        found = _read(path)
+    return found
+
+
+def _read(path: Path) -> SessionFile | Undecodable:
     chunks = FileChunks(path)
     content = b"".join(iter(lambda: chunks.read(-1), b""))
     found = decode_session(content)
-    return found if isinstance(found, Undecodable) else SessionFile(path, found, len(content))
+    if isinstance(found, Undecodable):
+        return found
+    return SessionFile(path, found, found.loops or (), len(content))
 
 
 def streams_of(
@@ -64,14 +80,23 @@ def streams_of(
         on_bad_line: called with each stored event that is none; its line counts the loop's events.
         whole: also the loops that never ended.
     """
-    loops = [loop for loop in file.session.loops if whole or loop.ended_at is not None]
-    streams = []
-    for number, loop in enumerate(loops):
+    streams, kept = [], set()
+    for number, loop in enumerate(file.loops):
         name = f"{file.path}#{number:06}"
         start = lean(remade_start(loop))
         reading = _Reading(name, loop, counts, on_bad_line)
-        streams.append(Stream(name, int(loop.started_at), (start,), reading.events))
-    return streams + [stream for group in _groups(loops) for stream in _group_streams(file, group)]
+        held = not whole and loop.ended_at is None
+        # Of a loop held back the start counts all the same: the session's root must be the one of the whole file.
+        streams.append(Stream(name, int(loop.started_at), (start,), _nothing if held else reading.events))
+        if not held:
+            kept.add(id(loop))
+    groups = _groups(file.session.loops or ())
+    complete = (group for group in groups if all(id(branch) in kept for branch in group.branches))
+    return streams + [stream for group in complete for stream in _group_streams(file, group)]
+
+
+def _nothing() -> Iterator[AgentEvent]:
+    return iter(())
 
 
 class _Reading:
@@ -101,7 +126,7 @@ class _Group(msgspec.Struct, frozen=True):
     branches: tuple[SavedLoop, ...]
 
 
-def _groups(loops: list[SavedLoop]) -> list[_Group]:
+def _groups(loops: tuple[SavedLoop, ...]) -> list[_Group]:
     """Returns the groups whose branches are told apart by their ids; phi-core writes a repeated id's on the wrong loop."""
     times = Counter(loop.loop_id for loop in loops)
     branches: dict[SavedGroup, list[SavedLoop]] = {}

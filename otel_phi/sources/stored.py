@@ -2,7 +2,7 @@
 
 Rule 1: a first pass reads the loops' starts and ends alone, so that references mean the same whatever the order of the files.
 Rule 2: a loop that is open at the end of a file written to in the last ten minutes is still at work: it is held back whole.
-Rule 3: a session that has its events in a log is taken from there, and its saved session is left out.
+Rule 3: a loop that several files hold is taken from one: from a log, unless only a saved session holds its end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import Kind, kind_of
@@ -20,11 +23,14 @@ from otel_phi.sources.reader import BadLine
 from otel_phi.sources.saved import SessionFile, read_session, streams_of
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent, AgentStart
+from otel_phi.wire.saved import SavedLoop
 
 # A phi-core agent writes with every event; ten minutes cover a long model call.
 STILL_WRITTEN_S = 600
 
+_LOGGED, _SAVED = 0, 1
 _Loop = tuple[str, str, int]  # session id, loop id and start
+_Owners = dict[_Loop, tuple[int, int, int, Path]]  # without an end, kind of file, length (negative), file
 
 
 class NothingHere(Exception):  # noqa: N818
@@ -42,7 +48,7 @@ class Stored:
     Attributes:
         files: the files read, in order of name.
         ignored: files of the folders that hold no events, or cannot be read; the latter are reported too.
-        superseded: saved sessions left out since their events lie in a log.
+        superseded: saved sessions left out since all their loops are read from logs, or from other saved sessions.
         held_loops: loops held back since their file is still written to.
         aborted_loops: loops without an end that are taken as aborted.
         repeated_loops: loops that more than one file holds, a copy or a backup; each is taken from one of them.
@@ -68,13 +74,15 @@ class Stored:
         kinds = {path: kind for root in given for path, kind in self._found(root)}
         self._reading.chunk_bytes = FileChunks.size_for(len(kinds))
         logs = [first_pass(path) for path, kind in sorted(kinds.items()) if kind == "events"]
-        logged = {start.session_id for log in logs for start in log.starts}
-        sessions = self._sessions([path for path, kind in sorted(kinds.items()) if kind == "session"], logged, given)
+        saved = self._sessions([path for path, kind in sorted(kinds.items()) if kind == "session"], given)
+        if not logs and not saved:
+            raise NothingHere(f"{', '.join(map(str, given))}: nothing of it can be read")
+        owners = _owners(logs, saved)
+        sessions = [file for file in map(partial(self._own_loops, owners), saved) if file is not None]
         self.files = tuple(sorted([log.path for log in logs] + [file.path for file in sessions]))
         self.size_bytes = sum(path.stat().st_size for path in self.files)
-        owners = _owners(logs)
         self._streams = [self._log_stream(log, owners) for log in logs]
-        for file in _once(sessions):
+        for file in sessions:
             self._streams += self._session_streams(file)
 
     @property
@@ -123,7 +131,7 @@ class Stored:
             self._unreadable(path, f"cannot be read: {error.strerror or error}")
             return None
 
-    def _sessions(self, paths: list[Path], logged: set[str], given: list[Path]) -> list[SessionFile]:
+    def _sessions(self, paths: list[Path], given: list[Path]) -> list[SessionFile]:
         found = []
         for path in paths:
             file = read_session(path)
@@ -131,11 +139,19 @@ class Stored:
                 if path in given:
                     raise NothingHere(f"{path}: a saved session that cannot be read: {file.reason}")
                 self._unreadable(path, f"a saved session that cannot be read: {file.reason}")
-            elif file.session.session_id in logged:
-                self.superseded.append(path)
             else:
                 found.append(file)
         return found
+
+    def _own_loops(self, owners: _Owners, file: SessionFile) -> SessionFile | None:
+        """Leaves a saved session the loops that are read from it; None if all are in logs or in other files."""
+        kept = tuple(loop for loop in file.loops if owners[_of_saved(loop)][-1] == file.path)
+        elsewhere = [owners[_of_saved(loop)] for loop in file.loops if owners[_of_saved(loop)][-1] != file.path]
+        self.repeated_loops += sum(1 for owner in elsewhere if owner[1] == _SAVED)
+        if not kept and elsewhere:
+            self.superseded.append(file.path)
+            return None
+        return msgspec.structs.replace(file, loops=kept)
 
     def _unreadable(self, path: Path, reason: str) -> None:
         """Reports a file of a folder that cannot be read; the others are."""
@@ -147,9 +163,9 @@ class Stored:
     def _at_work(self, path: Path) -> bool:
         return not self._final and time.time() - path.stat().st_mtime < STILL_WRITTEN_S
 
-    def _log_stream(self, log: EventFile, owners: dict[_Loop, Path]) -> Stream:
+    def _log_stream(self, log: EventFile, owners: _Owners) -> Stream:
         at_work = self._at_work(log.path)
-        elsewhere = frozenset(loop[1:] for start in log.starts if owners[loop := _identity(start)] != log.path)
+        elsewhere = frozenset(loop[1:] for start in log.starts if owners[loop := _of_log(start)][-1] != log.path)
         self.repeated_loops += len(elsewhere)
         open_here = log.unfinished - elsewhere
         if at_work:
@@ -165,28 +181,27 @@ class Stored:
         return streams_of(file, self._reading.counts, self._reading.on_bad_line, whole=not at_work)
 
 
-def _identity(start: AgentStart) -> _Loop:
-    return start.session_id, start.loop_id, int(start.timestamp)
+def _of_log(start: AgentStart) -> _Loop:
+    return start.session_id.lower(), start.loop_id, int(start.timestamp)
 
 
-def _owners(logs: list[EventFile]) -> dict[_Loop, Path]:
-    """Says from which file each loop is taken: one that holds its end, else the longest, else the first by name."""
-    ranked = sorted(logs, key=lambda log: (-log.size_bytes, log.path))
-    owners: dict[_Loop, Path] = {}
-    for finished in (True, False):
-        for log in ranked:
-            for start in log.starts:
-                if finished == (_identity(start)[1:] not in log.unfinished):
-                    owners.setdefault(_identity(start), log.path)
-    return owners
+def _of_saved(loop: SavedLoop) -> _Loop:
+    return loop.session_id.lower(), loop.loop_id, int(loop.started_at)
 
 
-def _once(files: list[SessionFile]) -> list[SessionFile]:
-    """Leaves one file of each saved session: the longest, else the first by name."""
-    found: dict[str, SessionFile] = {}
-    for file in sorted(files, key=lambda file: (-file.size_bytes, file.path)):
-        found.setdefault(file.session.session_id, file)
-    return sorted(found.values(), key=lambda file: file.path)
+def _owners(logs: list[EventFile], saved: list[SessionFile]) -> _Owners:
+    """Says from which file each loop is taken: one that holds its end, else a log, else the longest, else the first by name."""
+    found: _Owners = {}
+    for log in logs:
+        for start in log.starts:
+            loop = _of_log(start)
+            rank = (int(loop[1:] in log.unfinished), _LOGGED, -log.size_bytes, log.path)
+            found[loop] = min(found.get(loop, rank), rank)
+    for file in saved:
+        for record in file.loops:
+            rank = (int(record.ended_at is None), _SAVED, -file.size_bytes, file.path)
+            found[_of_saved(record)] = min(found.get(_of_saved(record), rank), rank)
+    return found
 
 
 def _may_be_ours(path: Path) -> bool:

@@ -18,21 +18,21 @@ from otel_phi.wire.times import Instant
 class SavedEvent(msgspec.Struct, frozen=True):
     """Is one stored event; `sequence` counts from 0 within its loop."""
 
-    event: Raw
+    event: Raw = NULL
     sequence: int = 0
 
 
 class SavedTurn(msgspec.Struct, frozen=True, kw_only=True):
     """Is a turn as the recorder made it: messages are JSON, `output_message` one and the others lists."""
 
-    turn_id: TurnId
-    started_at: Instant
-    ended_at: Instant
+    turn_id: TurnId = TurnId()
+    started_at: Instant | None = None
+    ended_at: Instant | None = None
     triggered_by: str | None = None
-    usage: Usage = Usage()
-    input_messages: tuple[Raw, ...] = ()
+    usage: Usage | None = None
+    input_messages: tuple[Raw, ...] | None = None
     output_message: Raw = NULL
-    tool_results: tuple[Raw, ...] = ()
+    tool_results: tuple[Raw, ...] | None = None
     request_payload: Raw = NULL
 
 
@@ -65,19 +65,19 @@ class SavedLoop(msgspec.Struct, frozen=True, kw_only=True):
     loop_id: str
     session_id: str
     started_at: Instant
-    agent_id: str = ""
+    agent_id: str | None = None
     parent_loop_id: str | None = None
     continuation_kind: ContinuationKind = None
     ended_at: Instant | None = None
-    status: str = ""
+    status: str | None = None
     rejection: str | None = None
     config: ConfigSnapshot | None = None
-    messages: tuple[Raw, ...] = ()
-    turns: tuple[SavedTurn, ...] = ()
-    usage: Usage = Usage()
+    messages: tuple[Raw, ...] | None = None
+    turns: tuple[SavedTurn, ...] | None = None
+    usage: Usage | None = None
     metadata: Raw = NULL
     events: tuple[SavedEvent, ...] | None = None
-    child_loop_refs: tuple[SavedChild, ...] = ()
+    child_loop_refs: tuple[SavedChild, ...] | None = None
     parallel_group: SavedGroup | None = None
 
 
@@ -85,8 +85,8 @@ class SavedSession(msgspec.Struct, frozen=True, kw_only=True):
     """Is a saved session: its loops in the order they ended."""
 
     session_id: str
-    loops: tuple[SavedLoop, ...]
-    agent_id: str = ""
+    loops: tuple[SavedLoop, ...] | None = None
+    agent_id: str | None = None
 
 
 _decoder = msgspec.json.Decoder(SavedSession, dec_hook=from_wire)

@@ -26,6 +26,7 @@ from otel_phi.recorder.notices import TurnClosed
 from otel_phi.road import Road
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
+from tests.benchmarks.live import bench_live
 from tests.benchmarks.sdk_path import JsonAndSdk, replay, tracer
 from tests.benchmarks.session_recorder import bench_session_recorder
 from tests.benchmarks.streams import SESSION, session_lines
@@ -174,6 +175,7 @@ def main() -> None:
         ),
         ("long sessions", bench_length),
         ("the recorder", bench_session_recorder),
+        ("the hook", bench_live),
     ):
         print(f"measuring {title} ...", file=sys.stderr)  # noqa: T201
         measure(table)
