@@ -6,6 +6,7 @@ OTLP exporter, the import of `opentelemetry.sdk.trace`. The collector is a recei
 
 from __future__ import annotations
 
+import importlib
 import statistics
 import subprocess
 import sys
@@ -80,9 +81,10 @@ def _cpu(work: Callable[[], Any]) -> float:
 
 def _peer_spans() -> None:
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.util.genai.handler import TelemetryHandler
 
-    telemetry = TelemetryHandler(tracer_provider=TracerProvider(shutdown_on_exit=False))
+    # By name: the peer is installed by `make bench` alone.
+    peer = importlib.import_module("opentelemetry.util.genai.handler")
+    telemetry = peer.TelemetryHandler(tracer_provider=TracerProvider(shutdown_on_exit=False))
     for _ in range(TURNS):
         with telemetry.inference("anthropic", request_model="claude-sonnet-4-5") as call:
             call.input_tokens, call.output_tokens = 1204, 286
