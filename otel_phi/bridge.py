@@ -248,8 +248,8 @@ class Bridge:
             self.shutdown()
             return
         try:
-            # The agent failed: that is the trace one wants. A Ctrl-C waits for nothing.
-            if issubclass(kind, Exception):
+            # The agent failed: that is the trace one wants. A Ctrl-C waits for nothing; a collector given up was waited for.
+            if issubclass(kind, Exception) and not issubclass(kind, DeliveryError):
                 self.shutdown()
         except DeliveryError as error:
             logger.warning("%s", error)

@@ -188,3 +188,14 @@ def test_sampling_leaves_whole_sessions_out_and_counts_their_spans() -> None:
     stats = bridge.stats().delivery
     assert dict(stats.dropped) == {"sampled_out": SPANS}
     assert stats.balanced()
+
+
+def test_a_collector_given_up_within_the_block_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    def fed(bridge: otel_phi.Bridge) -> None:
+        with bridge:
+            bridge.feed(golden.demo())
+            bridge.flush()
+
+    with pytest.raises(DeliveryError, match="gave up"):
+        fed(otel_phi.Bridge(endpoint=DEAD, give_up_after_s=0.3))
+    assert not [record for record in caplog.records if "gave up" in record.message]
