@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from otel_phi.events import AgentEvent
 from otel_phi.mapping import semconv as s
+from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Attributes, Span
+from otel_phi.recorder.core import RecorderCore
+from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
 from otel_phi.road import spans
 from tests import golden
 from tests.laws import role
@@ -87,7 +91,7 @@ def test_mapping_knows_the_recorders_notices_and_nothing_else_of_it() -> None:
         for name in imports(path)
         if name.startswith("otel_phi.recorder")
     }
-    assert named == {"otel_phi.recorder.notices"}
+    assert named == {"otel_phi.recorder.identities", "otel_phi.recorder.notices"}
 
 
 def test_delivery_knows_mapping_by_its_spans_alone() -> None:
@@ -224,7 +228,16 @@ def _all_spots() -> set[tuple[str, str]]:
     for events in streams:
         found.update(_spots(spans(events)))
         found.update(_spots(spans(events, MappingOptions(trace_scope="loop"))))
+        found.update(_spots(_lost(events)))
     return found
+
+
+def _lost(events: Iterable[AgentEvent]) -> Iterator[Span]:
+    """Yields what a process leaves that is lost while something of these is open."""
+    core = RecorderCore()
+    for notice in (notice for event in events for notice in core.on_event(event)):
+        if isinstance(notice, LoopOpened | TurnOpened | GroupOpened):
+            yield opened_span(notice, MappingOptions())
 
 
 def test_every_attribute_on_a_span_event_or_link_has_its_row_and_every_row_occurs() -> None:

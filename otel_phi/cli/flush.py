@@ -43,8 +43,8 @@ def flush(state_dir: Path | None, **flags: Any) -> None:
     """Send what the hook left in the outbox for a collector, and say what stayed.
 
     Spans wait for the collector and the headers they were made for: give those that the agent had, by flag or variable.
-    What dead processes left is sent, their open loops and turns as aborted. Living processes send their own; it waits for
-    those.
+    What dead processes left is sent, their open loops, turns and groups as aborted. Living processes send their own; it
+    waits for those.
 
     Exit code: 0 all sent, 2 usage, 3 some spans were rejected or refused for good, 4 some stayed; they are safe, run the
     same command again.

@@ -58,7 +58,7 @@ def _facts(one: DestinationStatus, now_ns: int) -> Iterator[_Fact]:
     oldest = f", the oldest for {_age(one.oldest_ns, now_ns)}" if one.oldest_ns is not None else ""
     yield "queued", f"{words.many(waiting, 'span')}{oldest}" if waiting else "nothing waits", ""
     if one.open:
-        yield "open", words.many(one.open, "loop or turn", "loops and turns"), ""
+        yield "open", words.many(one.open, "loop, turn or group", "loops, turns and groups"), ""
     if one.processes:
         more = ", ..." if len(one.processes) > _PIDS_SHOWN else ""
         pids = ", ".join(map(str, one.processes[:_PIDS_SHOWN])) + more

@@ -49,7 +49,7 @@ class DestinationStatus(msgspec.Struct, frozen=True):
         name: tells it from others in file names.
         endpoint: in words, without secrets; "" where no file says.
         queued: spans that wait.
-        open: loops and turns that are open, of processes that live and of dead ones.
+        open: loops, turns and groups that are open, of processes that live and of dead ones.
         roots: session roots that wait.
         bytes: of its files.
         oldest_ns: when the oldest span that waits was written, None if none waits.

@@ -45,7 +45,7 @@ SHUT_DOWN, FAILED = "shut_down", "internal_error"
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """Is a loop or turn that is open.
+    """Is a loop, turn or group that is open.
 
     Attributes:
         span: the span as it would leave if its process were lost now, ended 1 ns after its start.
@@ -99,7 +99,7 @@ class LiveDelivery:
 
         Args:
             spans: finished spans; a child moves the end of its open parent, should that be lost.
-            opened: loops and turns that opened.
+            opened: loops, turns and groups that opened, or are known better now.
             closed: (trace id, span id) of those that closed.
         """
         if self._discards or self._closed:

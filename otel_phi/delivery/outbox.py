@@ -103,7 +103,7 @@ class Outbox:
         return True
 
     def holds_open(self, key: bytes) -> bool:
-        """Tells whether a loop or turn is open in this file."""
+        """Tells whether a loop, turn or group is open in this file."""
         return key in self._open
 
     def bury(self, number: int, reason: str) -> bool:

@@ -1,16 +1,23 @@
-"""What a lost process left open leaves as aborted: with the ids it would have had, ended at its latest committed child."""
+"""What a lost process left open leaves as aborted: with the ids it would have had, ended at its latest committed child.
+
+A parallel group's children are its branches, which its links name.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 import struct
+from collections.abc import Iterable, Iterator
 
-from otel_phi.delivery.encoder import SPAN_END_TIME_UNIX_NANO
+from otel_phi.delivery.encoder import LINK_SPAN_ID, LINK_TRACE_ID, SPAN_END_TIME_UNIX_NANO, SPAN_LINKS
 from otel_phi.delivery.outbox_schema import LAST_NUMBER
+from otel_phi.mapping import semconv
 
 _TIME = struct.Struct("<Q")
 _LENGTH_DELIMITED = 2
 _FIXED = {1: 8, 5: 4}  # wire type to bytes
+# In a link's attributes, after their key: a value of type string. Protobuf's own bytes, no text can hold them by chance.
+_TO_BRANCH = semconv.LINK_KIND.encode() + b"\x12\x0a\x0a\x08parallel"
 
 
 def abort_open(connection: sqlite3.Connection) -> int:
@@ -28,6 +35,8 @@ def abort_open(connection: sqlite3.Connection) -> int:
             "SELECT key, parent, session, envelope, added_ns, ended_ns, entry FROM open"
         ).fetchall()
         ends = _ends({key: (parent, ended_ns) for key, parent, _, _, _, ended_ns, _ in rows})
+        for key, *_, entry in rows:
+            ends[key] = max([ends[key], *(ends[branch] for branch in _branches(entry) if branch in ends)])
         number = connection.execute(LAST_NUMBER).fetchone()[0]
         for key, _, session, envelope, added_ns, _, entry in rows:
             number += 1
@@ -55,18 +64,36 @@ def with_end(entry: bytes, end_ns: int) -> bytes:
     return entry if at is None else entry[:at] + _TIME.pack(end_ns) + entry[at + _TIME.size :]
 
 
+def _branches(entry: bytes) -> Iterable[bytes]:
+    """Yields the keys of the loops that an encoded span names as branches of the group it is; none for any other span."""
+    if _TO_BRANCH not in entry:
+        return
+    for tag, at, end in _fields(entry, _inside(entry), len(entry)):
+        if tag == SPAN_LINKS and _TO_BRANCH in entry[at:end]:
+            found = {name: entry[first:last] for name, first, last in _fields(entry, at, end)}
+            yield found[LINK_TRACE_ID] + found[LINK_SPAN_ID]
+
+
 def _value_of(entry: bytes, wanted: int) -> int | None:
     """Returns where the value of a fixed field of the span begins."""
-    _, at = _varint(entry, 0)
-    _, at = _varint(entry, at)  # tag and length of the entry itself
-    while at < len(entry):
-        tag, at = _varint(entry, at)
-        if tag == wanted:
-            return at
-        length, after = _varint(entry, at)
+    return next((at for tag, at, _ in _fields(entry, _inside(entry), len(entry)) if tag == wanted), None)
+
+
+def _inside(entry: bytes) -> int:
+    """Returns where the span begins: after the tag and length of the entry itself."""
+    return _varint(entry, _varint(entry, 0)[1])[1]
+
+
+def _fields(content: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yields tag, begin and end of each field's value."""
+    while at < end:
+        tag, at = _varint(content, at)
         kind = tag & 7
-        at = at + _FIXED[kind] if kind in _FIXED else after + (length if kind == _LENGTH_DELIMITED else 0)
-    return None
+        length, after = _varint(content, at)
+        begin = after if kind == _LENGTH_DELIMITED else at
+        last = at + _FIXED[kind] if kind in _FIXED else after + (length if kind == _LENGTH_DELIMITED else 0)
+        yield tag, begin, last
+        at = last
 
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:

@@ -29,7 +29,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenRow(msgspec.Struct, frozen=True, gc=False):
-    """Is a loop or turn that is open, as it would leave if its process were lost now.
+    """Is a loop, turn or group that is open, as it would leave if its process were lost now.
 
     Attributes:
         key: `span_key`.

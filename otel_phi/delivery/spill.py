@@ -1,6 +1,6 @@
 """Memory for spans the outbox could not take in time, or where there is none: bounded, oldest out and counted.
 
-What opens and closes meanwhile is kept by its last state: order among different loops and turns means nothing.
+What opens and closes meanwhile is kept by its last state: order among different loops, turns and groups means nothing.
 """
 
 from __future__ import annotations

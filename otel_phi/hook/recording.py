@@ -9,17 +9,20 @@ from collections.abc import Iterable
 
 from otel_phi.delivery.live import LiveDelivery, Opened
 from otel_phi.hook.complaints import Complaints
-from otel_phi.mapping.ids import sample_point
+from otel_phi.mapping.ids import SpanRef, sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.places import group_place
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.core import RecorderCore
+from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
 from otel_phi.recorder.notices import (
-    UNKNOWN,
     GroupClosed,
+    GroupGivenUp,
+    GroupNotice,
+    GroupOpened,
     LoopClosed,
-    LoopIdentity,
     LoopOpened,
     Notice,
     SessionOpened,
@@ -114,13 +117,26 @@ class Recording:
                 spans = spans_of(notice, self._options)
                 step.spans += spans
                 step.close(spans[0])
-            case GroupClosed():
+            case GroupOpened() | GroupClosed() | GroupGivenUp():
+                self._map_group(step, notice)
+
+    def _map_group(self, step: _Step, notice: GroupNotice) -> None:
+        def place(started_ns: int) -> SpanRef:
+            return group_place(notice.session_id, notice.loop_ids, started_ns, self._options)
+
+        match notice:
+            case GroupOpened():
+                if notice.before_ns not in {None, notice.started_ns}:  # an earlier branch is told of later: another id
+                    step.forget(place(notice.before_ns or 0))
+                step.open(opened_span(notice, self._options))
+            case GroupClosed() | GroupGivenUp():
                 step.spans += spans_of(notice, self._options)
+                step.forget(place(notice.started_ns))
 
     def _kept(self, notice: Notice) -> bool:
         if self._sample >= 1.0:
             return True
-        if isinstance(notice, SessionOpened | GroupClosed):
+        if isinstance(notice, SessionOpened | GroupNotice):
             return sample_point(notice.session_id) < self._sample
         return sample_point(notice.loop.identity.session_id) < self._sample
 
@@ -143,3 +159,8 @@ class _Step:
         place = (span.trace_id, span.span_id)
         if self.opened.pop(place, None) is None:
             self.closed.append(place)
+
+    def forget(self, place: SpanRef) -> None:
+        """Closes what may have been told of before, and in this step too."""
+        self.opened.pop(place, None)
+        self.closed.append(place)

@@ -11,7 +11,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from otel_phi.recorder.notices import LoopIdentity
+from otel_phi.recorder.identities import LoopIdentity
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?", re.ASCII)
@@ -64,14 +64,14 @@ def loop_span(trace_id: int, loop: LoopIdentity) -> int:
     return _hash(SPAN_BYTES, trace_id, "loop", loop.loop_id, loop.started_ns)
 
 
-def group_trace(session_id: str, branch_ids: tuple[str, ...], started_ns: int) -> int:
+def group_trace(session_id: str, loop_ids: tuple[str, ...], started_ns: int) -> int:
     """Returns the trace id of a parallel group where each loop is a trace of its own."""
-    return _hash(TRACE_BYTES, session_id, "parallel", *branch_ids, started_ns)
+    return _hash(TRACE_BYTES, session_id, "parallel", *loop_ids, started_ns)
 
 
-def group_span(trace_id: int, branch_ids: tuple[str, ...], started_ns: int) -> int:
-    """Returns the span id of a parallel group."""
-    return _hash(SPAN_BYTES, trace_id, "parallel", *branch_ids, started_ns)
+def group_span(trace_id: int, loop_ids: tuple[str, ...], started_ns: int) -> int:
+    """Returns the span id of a parallel group, of the ids it was announced with and its first branch's start."""
+    return _hash(SPAN_BYTES, trace_id, "parallel", *loop_ids, started_ns)
 
 
 def turn_span(trace_id: int, loop_span_id: int, index: int, repeat: int) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from otel_phi.mapping import happenings, ids
+from otel_phi.mapping import happenings
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import Pair, name, raw_usage
 from otel_phi.mapping.build import Frame, clamp_times, session_pairs, span
-from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.mapping.places import branch_link, loop_links, loop_parent, loop_place, root_place
+from otel_phi.mapping.places import branch_link, group_place, loop_links, loop_parent, loop_place, root_place
 from otel_phi.mapping.providers import finish_reason, provider_name
 from otel_phi.mapping.span import Span
 from otel_phi.mapping.status import limit, loop_error
-from otel_phi.recorder.notices import GroupClosed, LoopClosed, LoopStart, SessionOpened
+from otel_phi.recorder.notices import GroupClosed, GroupOpened, LoopClosed, LoopStart, SessionOpened
 from otel_phi.wire.messages import NO_USAGE, Usage
 
 GROUP_NAME = "phi.parallel"
@@ -113,24 +112,10 @@ def _usage(loop: LoopClosed) -> list[Pair]:
 
 def group_span(group: GroupClosed, options: MappingOptions) -> Span:
     """Returns the span of a parallel evaluation: a leaf that links to its branches."""
-    branch_ids = tuple(branch.loop_id for branch in group.branches)
-    if options.trace_scope == "loop":
-        trace, parent = ids.group_trace(group.session_id, branch_ids, group.started_ns), 0
-    else:
-        trace, parent = root_place(group.session_id, options)
     return span(
-        Frame(
-            name("invoke_workflow", GROUP_NAME),
-            "invoke_workflow",
-            session_pairs(group.session_id, options),
-            SpanRef(trace, ids.group_span(trace, branch_ids, group.started_ns)),
-            parent,
-            clamp_times(group.started_ns, group.ended_ns),
-        ),
+        group_frame(group, options),
         [
-            (s.WORKFLOW_NAME, GROUP_NAME),
-            (s.PARALLEL_SIZE, len(group.loop_ids)),
-            (s.PARALLEL_LOOPS, group.loop_ids),
+            *group_pairs(group),
             (s.PARALLEL_SELECTED, group.selected.loop_id),
             (s.PARALLEL_INDEX, group.selected_index),
             *_judge(group.evaluation_usage),
@@ -138,6 +123,28 @@ def group_span(group: GroupClosed, options: MappingOptions) -> Span:
         options,
         links=tuple(branch_link(branch, options) for branch in group.branches),
     )
+
+
+def group_frame(group: GroupOpened | GroupClosed, options: MappingOptions) -> Frame:
+    """Returns what places a group's span."""
+    parent = 0 if options.trace_scope == "loop" else root_place(group.session_id, options).span_id
+    return Frame(
+        name("invoke_workflow", GROUP_NAME),
+        "invoke_workflow",
+        session_pairs(group.session_id, options),
+        group_place(group.session_id, group.loop_ids, group.started_ns, options),
+        parent,
+        clamp_times(group.started_ns, group.ended_ns),
+    )
+
+
+def group_pairs(group: GroupOpened | GroupClosed) -> list[Pair]:
+    """Returns the attributes that a group has from its ParallelLoopStart."""
+    return [
+        (s.WORKFLOW_NAME, GROUP_NAME),
+        (s.PARALLEL_SIZE, len(group.loop_ids)),
+        (s.PARALLEL_LOOPS, group.loop_ids),
+    ]
 
 
 def _judge(usage: Usage) -> list[Pair]:

@@ -8,11 +8,21 @@ from otel_phi.mapping.loop import group_span, loop_span, root_span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.mapping.turn import turn_spans
-from otel_phi.recorder.notices import GroupClosed, LoopClosed, LoopOpened, Notice, SessionOpened, TurnClosed, TurnOpened
+from otel_phi.recorder.notices import (
+    GroupClosed,
+    GroupGivenUp,
+    GroupOpened,
+    LoopClosed,
+    LoopOpened,
+    Notice,
+    SessionOpened,
+    TurnClosed,
+    TurnOpened,
+)
 
 
 def spans_of(notice: Notice, options: MappingOptions) -> list[Span]:
-    """Returns the spans that are complete with a notice, parents before children; an opened loop or turn has none yet."""
+    """Returns the spans that are complete with a notice, parents before children; what has opened has none yet."""
     match notice:
         case TurnClosed():
             return turn_spans(notice, options)
@@ -22,7 +32,7 @@ def spans_of(notice: Notice, options: MappingOptions) -> list[Span]:
             return [root_span(notice, options)] if options.trace_scope == "session" else []
         case GroupClosed():
             return [group_span(notice, options)]
-        case LoopOpened() | TurnOpened():
+        case LoopOpened() | TurnOpened() | GroupOpened() | GroupGivenUp():
             return []
         case _:
             assert_never(notice)

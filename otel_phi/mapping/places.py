@@ -10,7 +10,8 @@ from otel_phi.mapping.attributes import Pair, table
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import SpanLink
-from otel_phi.recorder.notices import UNKNOWN, Foreign, LoopIdentity, LoopStart
+from otel_phi.recorder.identities import UNKNOWN, Foreign, LoopIdentity
+from otel_phi.recorder.notices import LoopStart
 
 # How a loop came out of its parent, as the link says it. phi-core's Default, and an Initial with a parent, continue it.
 _LINK_KINDS = {"rerun": "rerun", "branch": "branch", "compaction": "compaction"}
@@ -88,6 +89,15 @@ def loop_links(start: LoopStart, options: MappingOptions) -> tuple[SpanLink, ...
 def spawn_links(child: Foreign, call_id: str, options: MappingOptions) -> tuple[SpanLink, ...]:
     """Returns the link from a tool to the session it spawned; none where its id does not tell."""
     return tuple(_foreign_link(child, "spawned", call_id, options))
+
+
+def group_place(session_id: str, loop_ids: tuple[str, ...], started_ns: int, options: MappingOptions) -> SpanRef:
+    """Returns the trace and span id of a parallel group: known as soon as its first branch has started."""
+    if options.trace_scope == "loop":
+        trace = ids.group_trace(session_id, loop_ids, started_ns)
+    else:
+        trace = session_trace(session_id, options)
+    return SpanRef(trace, ids.group_span(trace, loop_ids, started_ns))
 
 
 def branch_link(branch: LoopIdentity, options: MappingOptions) -> SpanLink:

@@ -17,8 +17,9 @@ from typing import Any
 
 from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.groups import OpenGroups
+from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.loops import OpenLoop
-from otel_phi.recorder.notices import LoopIdentity, LoopOpened, LoopStart, Notice, SessionOpened
+from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened
 from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
@@ -133,7 +134,9 @@ class RecorderCore:
         notices += opened
         notices.append(LoopOpened(start))
         self._open[event.loop_id] = OpenLoop(start, self._references)
-        self._groups.started(identity)
+        group = self._groups.started(identity)
+        if group is not None:
+            notices.append(group)
         if len(self._open) > MAX_OPEN_LOOPS:
             self.counts["evicted"] += 1
             notices += self._close(next(iter(self._open.values())), None)
@@ -155,8 +158,8 @@ class RecorderCore:
         del self._open[identity.loop_id]
         notices: list[Notice] = list(loop.close(event))
         closed = notices[-1]
-        over = self._groups.ended(identity, closed.ended_ns) if hasattr(closed, "ended_ns") else None
-        return notices if over is None else [*notices, over]
+        group = self._groups.ended(identity, closed.ended_ns) if hasattr(closed, "ended_ns") else None
+        return notices if group is None else [*notices, group]
 
     def flush(self) -> list[Notice]:
         """Closes everything: open loops as aborted, in order of their start, then the groups whose end is known."""

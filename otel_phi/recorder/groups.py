@@ -3,13 +3,16 @@
 Rule 1: a branch is a loop of the group's session with an announced id that starts after the announcement.
 Rule 2: a group is over when its winner is known and no started branch is open.
 Rule 3: without a branch, or with a winner that is none of the started ones, there is no group.
+Rule 4: from its first branch's start to its end a group is open; whatever changes meanwhile is told.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 
-from otel_phi.recorder.notices import GroupClosed, LoopIdentity
+from otel_phi.recorder.identities import LoopIdentity
+from otel_phi.recorder.notices import GroupClosed, GroupGivenUp, GroupNotice, GroupOpened
 from otel_phi.recorder.references import session_key
 from otel_phi.wire.events import ParallelLoopEnd, ParallelLoopStart
 
@@ -17,37 +20,73 @@ from otel_phi.wire.events import ParallelLoopEnd, ParallelLoopStart
 MAX_OPEN_GROUPS = 1_024
 # Branches of one group; phi-core runs one a configuration.
 MAX_BRANCHES = 1_024
+# Of them, told while the group is open: each that starts or ends tells them again. OpenTelemetry's limit of links.
+# A group announced with more than MAX_BRANCHES is not told of before it is over.
+MAX_TOLD = 128
 
 
 class OpenGroup:
     """Is a parallel evaluation that has been announced."""
 
-    __slots__ = ("announced", "ended", "open", "started", "verdict")
+    __slots__ = ("announced", "ended", "ended_ns", "open", "started", "started_ns", "verdict")
 
     def __init__(self, event: ParallelLoopStart) -> None:
         self.announced = event
         self.started: dict[str, LoopIdentity] = {}
+        self.started_ns: int | None = None
         self.open: set[LoopIdentity] = set()
         self.ended: dict[LoopIdentity, int] = {}
+        self.ended_ns = 0
         self.verdict: ParallelLoopEnd | None = None
 
-    def closed(self) -> GroupClosed | None:
-        """Returns the group as it ended, or None if no group is to be told of."""
-        verdict = self.verdict
-        if verdict is None or verdict.selected_loop_id not in self.started or not self.ended:
+    def start(self, loop: LoopIdentity) -> GroupOpened | None:
+        """Takes a branch's start; returns what `opened` does."""
+        before_ns = self.started_ns
+        self.started[loop.loop_id] = loop
+        self.open.add(loop)
+        self.started_ns = loop.started_ns if before_ns is None else min(before_ns, loop.started_ns)
+        return self.opened(before_ns)
+
+    def end(self, loop: LoopIdentity, ended_ns: int) -> None:
+        """Takes a branch's end."""
+        self.open.discard(loop)
+        self.ended[loop] = ended_ns
+        self.ended_ns = max(self.ended_ns, ended_ns)
+
+    def opened(self, before_ns: int | None) -> GroupOpened | None:
+        """Returns the group as it is known while it is open; None for one too large to be told again and again."""
+        if len(self.announced.loop_ids) > MAX_BRANCHES:
             return None
-        branches = tuple(loop for loop in self.started.values() if loop in self.ended)
-        started = min(loop.started_ns for loop in branches)
-        return GroupClosed(
-            session_id=branches[0].session_id,  # in the spelling that all its spans have
+        started_ns = self.started_ns or 0
+        return GroupOpened(
+            session_id=self._session_id(),
             loop_ids=self.announced.loop_ids,
-            branches=branches,
-            started_ns=started,
-            ended_ns=max(started + 1, *self.ended.values()),
+            branches=tuple(islice(self.started.values(), MAX_TOLD)),
+            started_ns=started_ns,
+            ended_ns=max(started_ns + 1, self.ended_ns),
+            before_ns=before_ns,
+        )
+
+    def closed(self) -> GroupClosed | GroupGivenUp | None:
+        """Returns the group as it ended; None for one that never was open."""
+        verdict = self.verdict
+        if self.started_ns is None:
+            return None
+        if verdict is None or verdict.selected_loop_id not in self.started or not self.ended:
+            return GroupGivenUp(self._session_id(), self.announced.loop_ids, self.started_ns)
+        return GroupClosed(
+            session_id=self._session_id(),
+            loop_ids=self.announced.loop_ids,
+            branches=tuple(loop for loop in self.started.values() if loop in self.ended),
+            started_ns=self.started_ns,
+            ended_ns=max(self.started_ns + 1, self.ended_ns),
             selected=self.started[verdict.selected_loop_id],
             selected_index=verdict.selected_config_index,
             evaluation_usage=verdict.evaluation_usage,
         )
+
+    def _session_id(self) -> str:
+        return next(iter(self.started.values())).session_id  # in the spelling that all its spans have
 
 
 class OpenGroups:
@@ -61,7 +100,7 @@ class OpenGroups:
     def __len__(self) -> int:
         return len(self._groups)
 
-    def announced(self, event: ParallelLoopStart) -> GroupClosed | None:
+    def announced(self, event: ParallelLoopStart) -> GroupNotice | None:
         """Opens a group, unless it is open already; returns one that had to be given up for it."""
         known = self._by_loop.get((session_key(event.session_id), event.loop_ids[0])) if event.loop_ids else None
         if known is not None and known.announced == event:
@@ -72,24 +111,23 @@ class OpenGroups:
             self._by_loop[session_key(event.session_id), loop_id] = group
         return self._forget(next(iter(self._groups.values()))) if len(self._groups) > MAX_OPEN_GROUPS else None
 
-    def started(self, loop: LoopIdentity) -> None:
-        """Takes a loop's start; it may be a branch."""
+    def started(self, loop: LoopIdentity) -> GroupOpened | None:
+        """Takes a loop's start; returns the group that it is a branch of, as it now is."""
         group = self._by_loop.get((session_key(loop.session_id), loop.loop_id))
-        if group is not None and loop.loop_id not in group.started:
-            group.started[loop.loop_id] = loop
-            group.open.add(loop)
-            self._by_branch[loop] = group
+        if group is None or loop.loop_id in group.started:
+            return None
+        self._by_branch[loop] = group
+        return group.start(loop)
 
-    def ended(self, loop: LoopIdentity, ended_ns: int) -> GroupClosed | None:
-        """Takes a loop's end; returns the group that is over with it."""
+    def ended(self, loop: LoopIdentity, ended_ns: int) -> GroupNotice | None:
+        """Takes a loop's end; returns the group that it was a branch of, over with it or not."""
         group = self._by_branch.pop(loop, None)
         if group is None:
             return None
-        group.open.discard(loop)
-        group.ended[loop] = ended_ns
-        return self._over(group)
+        group.end(loop, ended_ns)
+        return self._over(group) or group.opened(group.started_ns)
 
-    def decided(self, event: ParallelLoopEnd) -> GroupClosed | None:
+    def decided(self, event: ParallelLoopEnd) -> GroupNotice | None:
         """Takes the winner; returns the group if it is over with it."""
         group = self._by_loop.get((session_key(event.session_id), event.selected_loop_id))
         if group is None:
@@ -97,15 +135,15 @@ class OpenGroups:
         group.verdict = event
         return self._over(group)
 
-    def flush(self) -> list[GroupClosed]:
-        """Closes all groups; those of which too little is known are silently given up."""
+    def flush(self) -> list[GroupNotice]:
+        """Closes all groups; those of which too little is known are given up."""
         closed = [self._forget(group) for group in list(self._groups.values())]
         return [notice for notice in closed if notice is not None]
 
-    def _over(self, group: OpenGroup) -> GroupClosed | None:
+    def _over(self, group: OpenGroup) -> GroupNotice | None:
         return self._forget(group) if group.verdict is not None and not group.open else None
 
-    def _forget(self, group: OpenGroup) -> GroupClosed | None:
+    def _forget(self, group: OpenGroup) -> GroupNotice | None:
         self._groups.pop(id(group), None)
         session_id = session_key(group.announced.session_id)
         for loop_id in group.announced.loop_ids[:MAX_BRANCHES]:

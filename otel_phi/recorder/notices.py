@@ -5,7 +5,9 @@
     TurnOpened      a turn started
     TurnClosed      a turn ended, with its model call, its tools and its events
     LoopClosed      a loop ended
+    GroupOpened     a branch of a parallel evaluation started or ended, and the evaluation goes on
     GroupClosed     a parallel evaluation ended, all its branches too
+    GroupGivenUp    nothing is to be told of a parallel evaluation that was opened
 
 Times are nanoseconds since the epoch. A turn's and a loop's are in order (`ended_ns >= started_ns + 1`); those of a chat
 and a tool are as the source gave them: mapping clamps them into their turn.
@@ -17,43 +19,11 @@ from typing import Literal
 
 import msgspec
 
+from otel_phi.recorder.identities import Foreign, LoopIdentity
 from otel_phi.wire import events as e
 from otel_phi.wire.messages import Usage
 from otel_phi.wire.parts import ConfigSnapshot
 from otel_phi.wire.usage import TokenCount
-
-UNKNOWN = "unknown"  # no trace context is written like that
-
-
-class LoopIdentity(msgspec.Struct, frozen=True, gc=False):
-    """Tells a loop from all others. phi-core repeats loop ids; the start time tells the occurrences apart.
-
-    Attributes:
-        session_id: from `AgentStart.session_id`.
-        loop_id: from `AgentStart.loop_id`.
-        started_ns: from `AgentStart.timestamp`.
-        caller: W3C trace context given with its AgentStart, None for none, `UNKNOWN` where only another process knows.
-            It tells no loops apart, but where one stands: a loop can join its caller's trace.
-    """
-
-    session_id: str
-    loop_id: str
-    started_ns: int
-    caller: str | None = None
-
-
-class Foreign(msgspec.Struct, frozen=True, gc=False):
-    """Is a loop of another session, as far as it is known.
-
-    Attributes:
-        loop_id: as the referrer wrote it.
-        session_id: its session, None where the id does not tell and the loop was never seen.
-        loop: the loop itself, None unless its start is known.
-    """
-
-    loop_id: str
-    session_id: str | None
-    loop: LoopIdentity | None
 
 
 class LoopStart(msgspec.Struct, frozen=True, gc=False):
@@ -272,6 +242,26 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     dropped: int
 
 
+class GroupOpened(msgspec.Struct, frozen=True, gc=False):
+    """Says what is known of a parallel evaluation that goes on: told anew with each branch that starts or ends.
+
+    Attributes:
+        session_id: from `ParallelLoopStart.session_id`, as its branches spell it.
+        loop_ids: all branches announced.
+        branches: the branches that started, in that order, as many as a bound lets through.
+        started_ns: start of the first branch, the earliest known.
+        ended_ns: the latest end of a branch so far, at least 1 ns after the start.
+        before_ns: `started_ns` as it was told before, None for the first time.
+    """
+
+    session_id: str
+    loop_ids: tuple[str, ...]
+    branches: tuple[LoopIdentity, ...]
+    started_ns: int
+    ended_ns: int
+    before_ns: int | None
+
+
 class GroupClosed(msgspec.Struct, frozen=True, gc=False):
     """Says that a parallel evaluation has ended.
 
@@ -296,4 +286,13 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
     evaluation_usage: Usage
 
 
-Notice = SessionOpened | LoopOpened | TurnOpened | TurnClosed | LoopClosed | GroupClosed
+class GroupGivenUp(msgspec.Struct, frozen=True, gc=False):
+    """Says that a parallel evaluation is over without a winner; the fields are those of `GroupOpened`."""
+
+    session_id: str
+    loop_ids: tuple[str, ...]
+    started_ns: int
+
+
+GroupNotice = GroupOpened | GroupClosed | GroupGivenUp
+Notice = SessionOpened | LoopOpened | TurnOpened | TurnClosed | LoopClosed | GroupNotice

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from otel_phi.recorder.callers import traceparent_of
-from otel_phi.recorder.notices import Foreign, LoopIdentity
+from otel_phi.recorder.identities import Foreign, LoopIdentity
 from otel_phi.wire.events import AgentStart
 
 # A week of a busy agent; about 10 MB when full. Past it the loop seen longest ago is forgotten.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from otel_phi.recorder.notices import LoopIdentity, LoopStart
+from otel_phi.recorder.identities import LoopIdentity
+from otel_phi.recorder.notices import LoopStart
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.parts import ContinuationKind

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
-from otel_phi.recorder.notices import Answer, Chat, Compaction, Foreign, Outcome, Request, Timed, Tool
+from otel_phi.recorder.identities import Foreign
+from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, Timed, Tool
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import CompactionEnded, CompactionStarted, ToolExecutionEnd, ToolExecutionStart
 from otel_phi.wire.messages import ToolResultMessage, decode_tool_results, first_text

@@ -56,7 +56,7 @@ def test_what_a_killed_agent_left_is_shown(run: Run, state: Path) -> None:
     assert (result.exit_code, result.stderr, lines[2]) == (0, "", [f"{NOWHERE}/v1/traces"])
     rows = dict(lines[3:])
     assert rows["queued"].startswith("4 spans, the oldest for ")
-    assert rows["open"] == "2 loops and turns"
+    assert rows["open"] == "2 loops, turns and groups"
     assert rows["processes"] == "none lives: `otel-phi flush`, or the next agent, sends it"
     assert rows["so"] == "far        0 acknowledged, 0 rejected, 0 dropped"
     assert widest(result.stdout) <= 80

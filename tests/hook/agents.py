@@ -16,7 +16,7 @@ from typing import Any
 
 import otel_phi
 from otel_phi.events import AgentEvent
-from tests.hook.stories import loop_of
+from tests.hook.stories import loop_of, parallel_of
 
 
 def hooked(events: Iterable[AgentEvent], **options: Any) -> otel_phi.Hook:
@@ -85,6 +85,12 @@ def os_exit() -> None:
 
 def sigkill() -> None:
     hooked(loop_of("main")[:-4])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sigkill_in_a_group(events: str) -> None:
+    """Is killed after so many events of a parallel evaluation."""
+    hooked(parallel_of("main")[: int(events)])
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from otel_phi.events import AgentEvent
+from otel_phi.events import AgentEvent, ParallelLoopEnd, ParallelLoopStart
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.road import spans
 from otel_phi.testing import Receiver
-from tests.streams import end, result, said, start, tool, tool_end, turn, turn_end
+from tests.streams import at, end, result, said, start, tool, tool_end, turn, turn_end
 
 OPTIONS = MappingOptions(service_name="test")
 
@@ -39,6 +39,18 @@ def loop_of(name: str, number: int = 1, *, turns: int = 2, first_ms: int = 0) ->
             turn_end(at_ms + 90, index, loop),
         ]
     return [*events, end(first_ms + 100 * turns, loop)]
+
+
+def parallel_of(name: str) -> list[AgentEvent]:
+    """Returns a parallel evaluation of three branches of one turn, one after the other; the second wins."""
+    branches = [f"{session(name)}.agent.{number}" for number in (1, 2, 3)]
+    events: list[AgentEvent] = [ParallelLoopStart(session_id=session(name), loop_ids=tuple(branches), timestamp=at(0))]
+    for number in (1, 2, 3):
+        events += loop_of(name, number, turns=1, first_ms=200 * number)
+    verdict = ParallelLoopEnd(
+        session_id=session(name), selected_loop_id=branches[1], selected_config_index=1, timestamp=at(900)
+    )
+    return [*events, verdict]
 
 
 def expected(*streams: Iterable[AgentEvent], options: MappingOptions = OPTIONS) -> Counter[bytes]:

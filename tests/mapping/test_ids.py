@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from otel_phi.mapping import ids
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.recorder.notices import LoopIdentity
+from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.road import Road, spans
 from tests.laws import role
 from tests.streams import SESSION, whole_loop

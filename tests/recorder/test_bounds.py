@@ -19,8 +19,9 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.groups import OpenGroups
+from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.indexes import ClosedIndexes
-from otel_phi.recorder.notices import LoopClosed, LoopIdentity, SessionOpened, TurnClosed
+from otel_phi.recorder.notices import GroupOpened, LoopClosed, SessionOpened, TurnClosed
 from otel_phi.road import Road, spans
 from tests.laws import Run, role
 from tests.streams import LOOP, SESSION, at, end, result, said, start, tool, tool_end, turn, turn_end, whole_loop
@@ -111,6 +112,16 @@ def test_groups_leave_nothing_behind() -> None:
     assert len(groups) == 0
     assert not groups._by_loop
     assert not groups._by_branch
+
+
+def test_an_open_group_tells_of_its_first_branches_and_one_too_large_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otel_phi.recorder.groups.MAX_TOLD", 2)
+    story: list[AgentEvent] = [announced(0, "a", "b", "c"), start(1, "a"), start(2, "b"), start(3, "c"), end(4, "a")]
+    told = [notice for notice in notices(RecorderCore(), *story) if isinstance(notice, GroupOpened)]
+    assert [len(group.branches) for group in told] == [1, 2, 2, 2]
+    assert [group.ended_ns for group in told] == [at(1) + 1, at(1) + 1, at(1) + 1, at(4)]
+    monkeypatch.setattr("otel_phi.recorder.groups.MAX_BRANCHES", 2)
+    assert [notice for notice in notices(RecorderCore(), *story) if isinstance(notice, GroupOpened)] == []
 
 
 def test_of_a_group_with_too_many_branches_the_first_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:

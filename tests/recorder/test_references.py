@@ -8,7 +8,7 @@ from otel_phi.events import AgentEvent
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
-from otel_phi.recorder.notices import LoopIdentity
+from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.references import References, ahead_of, is_uuid
 from otel_phi.road import spans
 from tests import golden
