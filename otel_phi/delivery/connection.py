@@ -138,6 +138,17 @@ def connection_pool(url: str, tls: TlsFiles, proxy: str | None, connections: int
     return pool
 
 
+def close_idle(pool: urllib3.PoolManager) -> None:
+    """Closes the connections that are not in use.
+
+    `clear` alone leaves that to the garbage collector, which does nothing at exit: urllib3's own closing has run by then.
+    """
+    for key in pool.pools.keys():  # noqa: SIM118  # urllib3's container cannot be iterated over
+        with contextlib.suppress(KeyError):  # dropped meanwhile
+            pool.pools[key].close()
+    pool.clear()
+
+
 def words(error: Exception) -> str:
     """Says in one line why a connection failed: the innermost cause, not urllib3's layers around it."""
     if isinstance(error, NameResolutionError):

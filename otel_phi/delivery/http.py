@@ -16,7 +16,7 @@ import msgspec
 import urllib3
 
 from otel_phi.delivery import headers as request_headers
-from otel_phi.delivery.connection import Attempt, connection_pool, words
+from otel_phi.delivery.connection import Attempt, close_idle, connection_pool, words
 from otel_phi.delivery.endpoint import without_credentials
 from otel_phi.delivery.headers import Headers
 from otel_phi.delivery.imports import importing, load_host_codec
@@ -94,7 +94,7 @@ class HttpTransport:
 
     def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of a post is left half done
         """Closes idle connections."""
-        self._pool.clear()
+        close_idle(self._pool)
 
     def _post(self, body: bytes, headers: dict[str, str], timeout_s: float) -> _Answer:
         response = self._pool.request(

@@ -36,6 +36,7 @@ def agent(*name: str, state: Path, endpoint: str) -> Iterator[subprocess.Popen[s
         **{key: value for key, value in os.environ.items() if not key.startswith("OTEL")},
         "OTEL_PHI_STATE_DIR": str(state),
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "PYTHONWARNINGS": "error::ResourceWarning",  # a socket of ours left open would be said on the agent's stderr
     }
     command = [sys.executable, "-m", "tests.hook.agents", *name]
     pipe = subprocess.PIPE
