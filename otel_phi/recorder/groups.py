@@ -4,11 +4,13 @@ Rule 1: a branch is a loop of the group's session with an announced id that star
 Rule 2: a group is over when its winner is known and no started branch is open.
 Rule 3: without a branch, or with a winner that is none of the started ones, there is no group.
 Rule 4: from its first branch's start to its end a group is open; whatever changes meanwhile is told.
+Rule 5: branches are told as announced: they start at once, and which start is told first is chance.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import islice
 
 from otel_phi.recorder.identities import LoopIdentity
@@ -61,7 +63,7 @@ class OpenGroup:
         return GroupOpened(
             session_id=self._session_id(),
             loop_ids=self.announced.loop_ids,
-            branches=tuple(islice(self.started.values(), MAX_TOLD)),
+            branches=tuple(islice(self._branches(), MAX_TOLD)),
             started_ns=started_ns,
             ended_ns=max(started_ns + 1, self.ended_ns),
             before_ns=before_ns,
@@ -77,13 +79,18 @@ class OpenGroup:
         return GroupClosed(
             session_id=self._session_id(),
             loop_ids=self.announced.loop_ids,
-            branches=tuple(loop for loop in self.started.values() if loop in self.ended),
+            branches=tuple(loop for loop in self._branches() if loop in self.ended),
             started_ns=self.started_ns,
             ended_ns=max(self.started_ns + 1, self.ended_ns),
             selected=self.started[verdict.selected_loop_id],
             selected_index=verdict.selected_config_index,
             evaluation_usage=verdict.evaluation_usage,
         )
+
+    def _branches(self) -> Iterator[LoopIdentity]:
+        """Yields the branches that have started, in the order of the announcement."""
+        announced = dict.fromkeys(self.announced.loop_ids)
+        return (self.started[loop_id] for loop_id in announced if loop_id in self.started)
 
     def _session_id(self) -> str:
         return next(iter(self.started.values())).session_id  # in the spelling that all its spans have

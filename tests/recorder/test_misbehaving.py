@@ -394,6 +394,13 @@ def test_a_group_lasts_from_its_first_branchs_start_to_its_last_branchs_end() ->
     assert group.get(s.PARALLEL_SELECTED) == TWO_B
 
 
+def test_branches_that_are_told_in_another_order_than_announced_change_no_byte_of_the_group() -> None:
+    """Branches are tasks of a thread pool: phi-core 0.15 tells either first [run], a saved session the earlier one."""
+    one, two = whole_loop(5, ONE_A), whole_loop(7, TWO_B)
+    orders = ([*one, *two], [*two, *one], [two[0], one[0], *one[1:], *two[1:]])
+    assert len({as_bytes(of("group", ANNOUNCED, *order, DECIDED)) for order in orders}) == 1
+
+
 def test_a_group_decided_while_a_branch_is_open_closes_with_that_branch() -> None:
     road = Road(MappingOptions())
     story: list[AgentEvent] = [ANNOUNCED, *whole_loop(5, ONE_A), start(7, TWO_B), DECIDED]
