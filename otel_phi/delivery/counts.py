@@ -34,6 +34,8 @@ class Counts(Generic[_S]):
 
     def drop(self, reason: str, count: int, **changes: int) -> None:
         """Counts spans as dropped, and adds to other counts in the same moment."""
+        if not count:
+            return
         with self.lock:
             dropped = dict(self.now.dropped)
             dropped[reason] = dropped.get(reason, 0) + count

@@ -16,6 +16,7 @@ import msgspec
 from otel_phi.delivery import filelock, outbox_schema
 from otel_phi.delivery.adoption import by_age, unheld
 from otel_phi.delivery.known import FILE as KNOWN
+from otel_phi.delivery.known import SETTLED
 from otel_phi.delivery.outbox import LOCK_SUFFIX
 from otel_phi.delivery.outbox_schema import SET_ASIDE, SUFFIX, UnusableError
 from otel_phi.delivery.store import FOLDER
@@ -182,7 +183,7 @@ def purge(state_dir: Path, session: str | None = None) -> int:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     with contextlib.suppress(OSError, sqlite3.Error, UnusableError), _opened(folder / KNOWN) as connection:
         owed = " AND entry IS NOT NULL" if where else " WHERE entry IS NOT NULL"
-        count += _erase(connection, f"UPDATE root SET entry = NULL{where}{owed}", values)  # noqa: S608
+        count += _erase(connection, f"UPDATE root SET {SETTLED}{where}{owed}", values)  # noqa: S608
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if session is None:
         for path in [*_outboxes(folder), *by_age(folder, f"*{SET_ASIDE}")]:

@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ VERSION = 1
 _WAIT_S = 0.005  # DESIGN section 6: the hook waits no longer
 _MAX_LOOPS = 10_000  # in this process's own memory: the recorder's bound
 _CHECKPOINT_BYTES = 1 << 20
+_SLICE = 200  # roots read at once: far more than an agent has sessions, far less than its memory holds
 
 _TABLES = """
 CREATE TABLE root (destination TEXT, key BLOB, session BLOB, started_ns INTEGER, added_ns INTEGER, owner TEXT,
@@ -40,7 +41,10 @@ CREATE TABLE root (destination TEXT, key BLOB, session BLOB, started_ns INTEGER,
 CREATE TABLE loop (loop_id BLOB PRIMARY KEY, session BLOB, started_ns INTEGER, added_ns INTEGER);
 CREATE TABLE destination (name TEXT PRIMARY KEY, endpoint TEXT, acknowledged INTEGER, rejected INTEGER, dead INTEGER,
                           dropped INTEGER, last_error TEXT, last_error_ns INTEGER);
+CREATE INDEX waiting ON root (owner) WHERE entry IS NOT NULL;
 """
+# What a root leaves behind once it is settled: that the session has one.
+SETTLED = "entry = NULL, resource = NULL, scope = NULL, scope_tail = NULL, tail = NULL"
 
 
 class Known:
@@ -77,29 +81,30 @@ class Known:
         count = self._change(query, values, _WAIT_S)
         return None if count is None else count > 0
 
-    def load(self, owner: str) -> list[Item]:
-        """Returns the roots of an owner that are not settled, the first thousand."""
-        query = (
-            "SELECT rowid, resource, scope, scope_tail, tail, entry FROM root"
-            " WHERE owner = ? AND entry IS NOT NULL ORDER BY rowid LIMIT 1000"
-        )
-        found = self._ask(query, (owner,), 1.0)
+    def load(self, owner: str, under_way: Collection[int]) -> list[Item]:
+        """Returns the next roots of an owner that are neither settled nor under way, a slice of them."""
+        query = "SELECT rowid FROM root WHERE owner = ? AND entry IS NOT NULL ORDER BY rowid"
+        numbers = [number for (number,) in self._ask(query, (owner,), 1.0) if number not in under_way][:_SLICE]
+        marks = ",".join("?" * len(numbers))
+        query = f"SELECT rowid, resource, scope, scope_tail, tail, entry FROM root WHERE rowid IN ({marks})"  # noqa: S608  # marks only
+        found = self._ask(f"{query} AND entry IS NOT NULL ORDER BY rowid", tuple(numbers), 1.0)
         return [Item(number, Envelope((a, b, c, d)), entry) for number, a, b, c, d, entry in found]
 
     def settle(self, number: int) -> Row | None:
         """Forgets a root's bytes, now that it is settled; that the session has one stays known."""
         found = self._ask("SELECT key, session, entry FROM root WHERE rowid = ?", (number,), 1.0)
-        self._change("UPDATE root SET entry = NULL WHERE rowid = ?", (number,), 1.0)
+        self._change(f"UPDATE root SET {SETTLED} WHERE rowid = ?", (number,), 1.0)  # noqa: S608  # our own names
         return Row(*found[0]) if found and found[0][2] is not None else None
 
-    def waiting(self, owner: str) -> int:
-        """Returns how many roots of an owner are not settled."""
+    def waiting(self, owner: str) -> int | None:
+        """Returns how many roots of an owner are not settled, None if the table cannot be read now."""
         found = self._ask("SELECT count(*) FROM root WHERE owner = ? AND entry IS NOT NULL", (owner,), 1.0)
-        return int(found[0][0]) if found else 0
+        return int(found[0][0]) if found else None
 
     def take_over(self, owner: str, is_dead: Callable[[str], bool]) -> int:
         """Makes roots of dead owners ours and returns how many; of two that try, one gets each."""
-        query = "SELECT DISTINCT owner FROM root WHERE destination = ? AND entry IS NOT NULL AND owner != ?"
+        # With the plus SQLite goes through the roots that wait, not through all that this destination ever had.
+        query = "SELECT DISTINCT owner FROM root WHERE +destination = ? AND entry IS NOT NULL AND owner != ?"
         taken = 0
         for (other,) in self._ask(query, (self._destination, owner), 1.0):
             if is_dead(other):
@@ -145,25 +150,61 @@ class Known:
             self._change("UPDATE destination SET last_error = ?, last_error_ns = ? WHERE name = ?", values, 1.0)
 
     def sweep(self) -> None:
-        """Forgets what is older than a month."""
+        """Forgets what is older than a month; roots that wait go by another bound, and are counted."""
         oldest = time.time_ns() - KEPT_DAYS * 86_400 * 10**9
-        self._change("DELETE FROM root WHERE added_ns < ?", (oldest,), 1.0)
+        self._change("DELETE FROM root WHERE added_ns < ? AND entry IS NULL", (oldest,), 1.0)
         self._change("DELETE FROM loop WHERE added_ns < ?", (oldest,), 1.0)
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, over_bytes: int = _CHECKPOINT_BYTES) -> None:
         """Keeps the write-ahead log small: first on a connection of its own, which makes no writer wait, then the rest.
 
         The caller holds what keeps a fork away.
         """
-        with contextlib.suppress(OSError, sqlite3.Error, outbox_schema.UnusableError):
-            if self._path.with_name(FILE + "-wal").stat().st_size <= _CHECKPOINT_BYTES:
-                return
-            side = outbox_schema.connect(self._path, VERSION)
-            try:
-                side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            finally:
-                side.close()
-            self._ask("PRAGMA wal_checkpoint(TRUNCATE)", (), 1.0)
+        with contextlib.suppress(OSError):
+            if self._path.with_name(FILE + "-wal").stat().st_size > over_bytes:
+                self.look("PRAGMA wal_checkpoint(PASSIVE)")
+                self._ask("PRAGMA wal_checkpoint(TRUNCATE)", (), 1.0)
+
+    # --- bounds: see known_bounds ------------------------------------------------------------------------------------
+
+    def file_bytes(self) -> int:
+        """Returns the table's size on disk, its log included; nothing is opened for it."""
+        return outbox_schema.size_bytes(self._path)
+
+    def used_bytes(self) -> int:
+        """Returns the bytes of the pages that hold something; 0 if the table cannot be read now."""
+        query = "SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+        found = self._ask(query, (), 1.0)
+        return int(found[0][0]) if found else 0
+
+    def waiting_between(self, since_ns: int, until_ns: int) -> list[tuple[int, str]]:
+        """Returns row and owner of the roots that wait and were added then."""
+        query = "SELECT rowid, owner FROM root WHERE entry IS NOT NULL AND added_ns >= ? AND added_ns < ?"
+        return self._ask(query, (since_ns, until_ns), 1.0)
+
+    def look(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """Asks on a connection of its own: however long it takes, no agent waits. The caller keeps forks away."""
+        if not self._path.exists():  # SQLite would make it
+            return []
+        try:
+            with contextlib.closing(outbox_schema.connect(self._path, VERSION)) as side:
+                return side.execute(query, values).fetchall()
+        except (OSError, sqlite3.Error, outbox_schema.UnusableError):
+            return []  # the next round finds it mended, or set aside
+
+    def delete(self, query: str, values: tuple[object, ...]) -> int:
+        """Deletes rows by a statement and returns how many; 0 if it could not be done now."""
+        return self._change(query, values, 1.0) or 0
+
+    def give_back(self) -> None:
+        """Returns free pages to the file system, a slice at a time."""
+        while self._ask("SELECT 1 FROM pragma_freelist_count WHERE freelist_count > 0", (), 1.0):
+            if (
+                self._run(lambda connection: connection.execute("PRAGMA incremental_vacuum(64)").fetchall(), 1.0)
+                is None
+            ):
+                break
+        self.checkpoint(0)
 
     def close(self) -> None:
         """Closes the file; the next use opens it again."""

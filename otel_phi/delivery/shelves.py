@@ -40,7 +40,8 @@ class Shelves:
         self._store = store
         self._counts = counts
         self._max_bytes = max_bytes
-        self._stocks: dict[int, Stock] = {0: RootStock(store), 1: SpillStock(store)}
+        self._roots = RootStock(store)
+        self._stocks: dict[int, Stock] = {0: self._roots, 1: SpillStock(store)}
         self._last = 1
         self._carry: dict[int, list[Item]] = {}
         self._under_way: Counter[int] = Counter()
@@ -55,6 +56,11 @@ class Shelves:
     def waiting(self) -> int:
         """Returns how many rows wait in files, those under way left out."""
         return sum(outbox.rows - self._under_way[number] for number, outbox in self._files())
+
+    @property
+    def roots_under_way(self) -> set[int]:
+        """Returns the numbers of the roots under way."""
+        return self._roots.under_way
 
     @property
     def adopted(self) -> list[Outbox]:
@@ -128,16 +134,25 @@ class Shelves:
             elif gone < 0:
                 self._counts.add(queued=-gone, dead=gone)
             outbox.rewind()
-        self._store.owes_roots = True
+        self._recount_roots()
 
     def close(self) -> None:
         """Closes all files; those with nothing left are removed, the others are for whoever comes next."""
         for _, outbox in self._files():
             own = outbox is self._store.outbox
-            owed = own and self._store.known is not None and self._store.known.waiting(outbox.name) > 0
+            owed = own and self._store.known is not None and bool(self._store.known.waiting(outbox.name))
             outbox.close(keep=owed)
         if self._store.known is not None:
             self._store.known.close()
+
+    def _recount_roots(self) -> None:
+        own, known = self._store.outbox, self._store.known
+        believed = self._store.roots  # before the table is asked: a root claimed meanwhile is none too few
+        found = known.waiting(own.name) if own is not None and known is not None else None
+        if found is not None and found < believed:
+            self._store.owe(found - believed)
+            self._counts.drop(PURGED, believed - found, queued=found - believed)
+        self._store.owes_roots = True
 
     def _lose(self, number: int, outbox: Outbox) -> None:
         lost = max(outbox.rows - self._under_way[number], 0)

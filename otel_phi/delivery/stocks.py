@@ -61,13 +61,16 @@ class RootStock:
 
     Args:
         store: says who we are.
+
+    Attributes:
+        under_way: numbers of the roots that were loaded and are not settled.
     """
 
     bucket = "queued"
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._under_way: set[int] = set()
+        self.under_way: set[int] = set()
 
     def load(self) -> list[Item]:
         """Reads roots that wait."""
@@ -75,23 +78,26 @@ class RootStock:
         if not store.owes_roots or store.known is None or store.outbox is None:
             return []
         store.owes_roots = False
-        found = [item for item in store.known.load(store.outbox.name) if item.number not in self._under_way]
-        self._under_way.update(item.number for item in found)
+        found = store.known.load(store.outbox.name, self.under_way)
+        self.under_way.update(item.number for item in found)
+        store.owes_roots = store.owes_roots or bool(found)  # there may be more
         return found
 
     def delete(self, numbers: list[int]) -> bool:
         """Forgets the roots' bytes; that their sessions have one stays known."""
         for number in numbers:
-            self._under_way.discard(number)
+            self.under_way.discard(number)
             if self._store.known is not None:
                 self._store.known.settle(number)
+        self._store.owe(-len(numbers))
         return True
 
     def bury(self, number: int, reason: str) -> bool:
         """Moves a root to the dead letters of our outbox."""
-        self._under_way.discard(number)
+        self.under_way.discard(number)
         store = self._store
         row = store.known.settle(number) if store.known is not None else None
+        store.owe(-1)
         return row is None or store.outbox is None or store.outbox.bury_foreign(row, reason)
 
 

@@ -69,7 +69,8 @@ class Store:
         in_memory: why there is none, "" if there is one or none was tried yet.
         spill: what the outbox could not take in time.
         known: the table of all processes, None where there is no outbox.
-        owes_roots: roots may wait in the table.
+        owes_roots: roots may wait in the table that nobody has read yet.
+        roots: how many of ours wait there or are under way, as far as we know: others may purge.
     """
 
     def __init__(self, place: Place, counts: Counts[LiveStats]) -> None:
@@ -79,6 +80,7 @@ class Store:
         self.spill = Spill(place.envelope, place.spill_bytes)
         self.known: Known | None = None
         self.owes_roots = False
+        self.roots = 0
         self.place = place
         self._counts = counts
         self._slow_until = 0.0
@@ -148,7 +150,7 @@ class Store:
             won = self.known.claim(row, started_ns, self.place.envelope, self.outbox.name)
             if won:
                 self._counts.add(accepted=1, queued=1)
-                self.owes_roots = True
+                self.owe(1)
             if won is not None:
                 return won
         if row.key in self._claimed:
@@ -158,6 +160,12 @@ class Store:
             self._claimed.popitem(last=False)
         self.put(Change((row,)))
         return True
+
+    def owe(self, roots: int) -> None:
+        """Takes roots into the count of those that wait, or out of it."""
+        with self._counts.lock:
+            self.roots += roots
+        self.owes_roots = self.owes_roots or roots > 0
 
     def move_spill(self) -> bool:
         """Moves one slice from memory to the outbox; False if there is none to move, or the disk does not take it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.adoption import Adoption, by_age, shrink, unheld, written_ns
 from otel_phi.delivery.counts import Counts
-from otel_phi.delivery.known import FILE
+from otel_phi.delivery.known_bounds import SHARE, KnownBounds
 from otel_phi.delivery.outbox import CLOCK_SET_NS, Outbox
 from otel_phi.delivery.shelves import Shelves
 from otel_phi.delivery.stats import LiveStats
@@ -32,8 +33,8 @@ class Limits(msgspec.Struct, frozen=True):
     """Bounds of the whole outbox folder; what is over them goes, the oldest first.
 
     Attributes:
-        bytes: on disk.
-        age_s: of a span, a dead letter, or a file set aside.
+        bytes: on disk; an eighth of it at most for the table that all processes share.
+        age_s: of a span, a root that waits, a dead letter, or a file set aside.
         spans: of ours and those we adopted.
     """
 
@@ -115,18 +116,21 @@ class Upkeep:
             self._shelves.adopt(outbox)
         own, known = self._store.outbox, self._store.known
         if own is not None and known is not None:
-            adopted = {outbox.name for outbox in self._shelves.adopted}  # we hold their locks: they do not look dead
-            taken = known.take_over(own.name, lambda name: name in adopted or self._adoption.is_dead(name))
+            taken = known.take_over(own.name, self._is_dead)
             if taken:
                 self._counts.add(accepted=taken, queued=taken, adopted=taken)
-                self._store.owes_roots = True
+                self._store.owe(taken)
+        if bounds := self._known_bounds():
+            self._give_up_roots(TOO_OLD, bounds.expire(self._oldest_ns(), self._shelves.roots_under_way))
         self.tell(trouble)
         self.scans += 1
 
     # --- bounds ----------------------------------------------------------------------------------------------------
 
     def _enforce(self) -> None:
-        oldest_ns = time.time_ns() - int(self._limits.age_s * 1e9)
+        oldest_ns = self._oldest_ns()
+        if bounds := self._known_bounds():
+            self._give_up_roots(OUTBOX_FULL, bounds.shrink(self._limits.bytes // SHARE, self._shelves.roots_under_way))
         held = self._held()
         for outbox in held:
             self._evict(outbox, TOO_OLD, older_than_ns=oldest_ns)
@@ -141,6 +145,25 @@ class Upkeep:
         for outbox in held:
             while spans > 0 and (gone := self._evict_slice(outbox, OUTBOX_FULL)):
                 spans -= gone
+
+    def _known_bounds(self) -> KnownBounds | None:
+        known, own = self._store.known, self._store.outbox
+        if known is None or own is None:
+            return None
+        return KnownBounds(known, lambda owner: owner == own.name or self._is_dead(owner))
+
+    def _give_up_roots(self, reason: str, gone: Counter[str]) -> None:
+        """Counts roots that waited and had to go, given by owner."""
+        own = self._store.outbox
+        ours = gone.pop(own.name, 0) if own is not None else 0
+        others = sum(gone.values())
+        self._store.owe(-ours)
+        self._counts.drop(reason, ours, queued=-ours)
+        self._counts.drop(reason, others, accepted=others, adopted=others)
+
+    def _is_dead(self, name: str) -> bool:
+        """Tells whether an owner of roots is dead; those we adopted do not look so, since we hold their locks."""
+        return any(outbox.name == name for outbox in self._shelves.adopted) or self._adoption.is_dead(name)
 
     def _make_room(self, over: int) -> None:
         """Removes whole files nobody holds, then rows of those we adopted, then our own, the oldest first."""
@@ -157,6 +180,9 @@ class Upkeep:
                     break
                 over -= before - outbox.used_bytes()
 
+    def _oldest_ns(self) -> int:
+        return time.time_ns() - int(self._limits.age_s * 1e9)
+
     def _held(self) -> list[Outbox]:
         own = self._store.outbox
         return [*self._shelves.adopted, *([own] if own else [])]
@@ -172,15 +198,12 @@ class Upkeep:
         return gone
 
     def _used_bytes(self) -> int:
-        """Returns what the folder holds; of files we hold, the pages in use: the rest is used again, the logs are short.
-
-        The table all processes share is left out: no span that goes makes it smaller; it forgets by age.
-        """
+        """Returns what the folder holds; of files we hold, the pages in use: the rest is used again, the logs are short."""
         held = {outbox.path.name: outbox for outbox in self._held()}
         ours = {name + suffix for name in held for suffix in ("-wal", "-shm")}
         total = 0
         for path in self._store.place.folder.iterdir():
-            if path.name in ours or path.name.startswith(FILE):
+            if path.name in ours:
                 continue
             with contextlib.suppress(OSError):
                 outbox = held.get(path.name)

@@ -34,6 +34,16 @@ def test_a_root_whose_process_died_is_sent_by_another(receiver: Receiver, tmp_pa
     assert adopt(receiver, tmp_path) == "True 0 True\n"
 
 
+def test_thousands_of_roots_that_wait_all_leave(receiver: Receiver, tmp_path: Path) -> None:
+    receiver.answer(status=503, headers={"Retry-After": "1"})
+    delivery = delivery_for(receiver.endpoint, tmp_path)
+    taken = sum(delivery.claim_root(work(number)) for number in range(1, 2_501))
+    assert delivery.flush(30)
+    assert (taken, delivery.stats().acknowledged, delivery.stats().queued) == (2_500, 2_500, 0)
+    assert ids(receiver) == list(range(1, 2_501))
+    assert delivery.shutdown(1)
+
+
 def test_destinations_do_not_share_roots(receiver: Receiver, tmp_path: Path) -> None:
     with Receiver() as other:
         for each in (receiver, other):
