@@ -19,6 +19,7 @@ from otel_phi.cli.pipe import pipe
 from otel_phi.cli.screen import say
 from otel_phi.cli.show import show
 from otel_phi.cli.status import status
+from otel_phi.cli.watch import watch
 from otel_phi.errors import DeliveryError, OtelPhiError
 from otel_phi.sources.stored import NothingHere
 from otel_phi.version import __version__
@@ -51,6 +52,7 @@ Examples:
   otel-phi demo                    see it work, without a collector
   otel-phi show run.jsonl          look at a session here, send nothing
   otel-phi export run.jsonl        send it to the collector at localhost:4318
+  otel-phi watch logs/             send what agents complete, as they write it
 """
 
 
@@ -66,5 +68,5 @@ def main() -> None:
     """
 
 
-for _command in (demo, show, export, pipe, status, flush):
+for _command in (demo, show, export, pipe, watch, status, flush):
     main.add_command(_command)

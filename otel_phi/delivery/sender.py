@@ -121,7 +121,7 @@ class Sender:
         with self._changed:
             while self._gave_up is None and (self._pending or self._in_flight):
                 self._changed.wait(_GLANCE_S)
-            self._check()
+            self.check()
             self._bury()
             return self._counts.now
 
@@ -180,13 +180,18 @@ class Sender:
         return len(self._pending) + self._in_flight < self._transport.max_in_flight
 
     def _take(self, batch: Batch) -> None:
-        self._check()
+        self.check()
         self._start()
         self._pending.append(batch)
         self._counts.add(accepted=batch.count, queued=batch.count)
         self._changed.notify_all()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raises if no more can be sent.
+
+        Raises:
+            DeliveryError: the sender gave up, or is closed.
+        """
         if self._gave_up is not None:
             raise DeliveryError(self._gave_up)
         if self._closing:

@@ -56,6 +56,11 @@ class RecorderCore:
         """How many loops are open."""
         return len(self._open)
 
+    @property
+    def open_groups(self) -> int:
+        """How many parallel groups are open."""
+        return len(self._groups)
+
     def seen(self, loop_id: str) -> bool:
         """Says whether a loop of that id is remembered."""
         return self._references.seen(loop_id)

@@ -108,7 +108,7 @@ class Stored:
 
     def _found(self, path: Path) -> list[tuple[Path, Kind]]:
         if path.is_dir():
-            candidates = sorted(inner for inner in path.rglob("*") if inner.is_file() and _may_be_ours(inner))
+            candidates = sorted(inner for inner in path.rglob("*") if inner.is_file() and may_be_ours(inner))
             kinds = [(inner, kind) for inner in candidates if (kind := self._kind_within(inner)) is not None]
             found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in ("events", "session")]
             self.ignored += [inner for inner, kind in kinds if kind not in ("events", "session")]
@@ -204,7 +204,7 @@ def _owners(logs: list[EventFile], saved: list[SessionFile]) -> _Owners:
     return found
 
 
-def _may_be_ours(path: Path) -> bool:
+def may_be_ours(path: Path) -> bool:
     """Leaves out hidden files, and what phi-core's store leaves beside its sessions: locks and half-written files."""
     return not (path.name.startswith(".") or path.name.endswith(".lock") or ".json.tmp." in path.name)
 

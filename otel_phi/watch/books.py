@@ -1,0 +1,92 @@
+"""The books: what is settled, written behind it.
+
+Rule: a cursor passes nothing that is not settled. A kill between two writes costs sending again, byte-identical.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from otel_phi.delivery.cursors import Cursors
+from otel_phi.recorder.references import session_key
+from otel_phi.watch.log import Log, Token
+from otel_phi.watch.outflow import Outflow
+
+WRITE_EVERY_S = 0.25
+_CLAIMED, _SETTLED = 1, 2
+
+
+class Books:
+    """Writes what the outflow settled. For one thread.
+
+    Args:
+        cursors: where it is written.
+        outflow: says what is settled.
+
+    Attributes:
+        moved: ids of the files read since the last write.
+    """
+
+    def __init__(self, cursors: Cursors, outflow: Outflow) -> None:
+        self._cursors, self._outflow = cursors, outflow
+        self._roots: set[str] = set()
+        self._written = time.monotonic()
+        self.moved: set[int] = set()
+
+    def claims_root(self, session: str) -> bool:
+        """Says whether a session's root is to leave now; from then on its time stands."""
+        row = self._cursors.session(session)
+        if session in self._roots or (row is not None and row[3] == _SETTLED):
+            return False
+        self._roots.add(session)
+        self._cursors.root(session, _CLAIMED)
+        return True
+
+    def write(self, logs: Mapping[int, Log], *, force: bool) -> bool:
+        """Takes in what was settled and writes it, if it is time.
+
+        Args:
+            logs: by the ids of their files.
+            force: whether it is time.
+
+        Returns:
+            Whether it was.
+        """
+        self._outflow.settle()
+        if not force and time.monotonic() - self._written < WRITE_EVERY_S:
+            return False
+        self._written = time.monotonic()
+        touched, self._outflow.touched = self._outflow.touched, set()
+        roots, self._outflow.roots = self._outflow.roots, []
+        files = (self.moved | {token.cursor.id for token in touched}) & set(logs)
+        if touched or roots or files:
+            with self._cursors.transaction():
+                for key in roots:
+                    self._cursors.root(key, _SETTLED)
+                for token in touched:
+                    self._note(token)
+                for number in files:
+                    self._cursors.move(logs[number].advance())
+        self._roots.difference_update(roots)
+        self.moved.clear()
+        return True
+
+    def _note(self, token: Token) -> None:
+        """Writes what is settled of a token: the keys of an open one, the end of a complete one."""
+        keys, token.settled = token.settled, []
+        if token.complete and not token.keep:
+            self._cursors.forget_sent(token.cursor.id, token.offset)
+        else:
+            self._cursors.sent((key, token.cursor.id, token.offset) for key in keys)
+        loop = token.loop
+        if loop is None:
+            return
+        session = session_key(loop.session_id)
+        if token.complete:
+            self._cursors.done(session, loop.loop_id, loop.started_ns)
+        elif token.opened is not None and token.latest_ns:
+            opened = msgspec.json.encode(token.opened)
+            self._cursors.note_open(session, loop.loop_id, loop.started_ns, opened, token.latest_ns)

@@ -1,0 +1,138 @@
+"""The files: for each path the cursor of what is there, whatever was renamed, replaced, truncated or removed meanwhile.
+
+same device and inode, longer, same first bytes     the same log, grown
+the same, at another path                           the same log, renamed (rotated): what was left in it is read
+the same, shorter or with other first bytes         replaced in place: a new file that follows the old one
+another inode at the path                           a new file that follows the old one
+nothing at the path, and nowhere else               gone
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from otel_phi.delivery.cursors import Cursors, FileCursor
+from otel_phi.sources.tail import HEAD_BYTES, Look, head_of, is_zipped, look_at
+from otel_phi.watch.folder import Folder
+
+
+class Files:
+    """Finds the cursor of each file. For one thread.
+
+    Args:
+        folder: what is watched.
+        cursors: where they are kept.
+
+    Attributes:
+        replaced: files whose content is no more, though something is at their place; whoever reads this empties it.
+    """
+
+    def __init__(self, folder: Folder, cursors: Cursors) -> None:
+        self._folder = folder
+        self._cursors = cursors
+        self._by_path: dict[Path, FileCursor] = {}
+        self._by_identity: dict[str, FileCursor] = {}
+        self.replaced: list[FileCursor] = []
+        for cursor in sorted(cursors.files(), key=lambda each: each.id):
+            if folder.holds(Path(cursor.path)):
+                self._put(Path(cursor.path), cursor)
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+    def _put(self, path: Path, cursor: FileCursor) -> None:
+        before = self._by_identity.get(cursor.identity)
+        if before is not None and before is not cursor:
+            self.replaced.append(before)
+        self._by_path[path] = self._by_identity[cursor.identity] = cursor
+
+    def cursor(self, path: Path, look: Look) -> FileCursor | None:
+        """Returns the cursor of a file, a new one if need be; None where it is nothing of ours, or cannot be read.
+
+        Args:
+            path: where it is.
+            look: what it looked like.
+        """
+        try:
+            return self._found(path, look)
+        except OSError:
+            return None  # removed between two looks: the next one tells
+
+    def _found(self, path: Path, look: Look) -> FileCursor | None:
+        here = self._by_path.get(path)
+        if here is not None and here.kind == "session":
+            return self._session(here, path, look)
+        known = self._by_identity.get(look.identity)
+        if known is not None and known.kind == "events":
+            if known is not here and self._still_at(known, look):
+                return None  # a second name of the same file
+            if self._is_same(known, path, look):
+                return self._at(known, path)
+            here = known
+        return self._new(path, look, here)
+
+    @staticmethod
+    def _still_at(cursor: FileCursor, look: Look) -> bool:
+        other = look_at(Path(cursor.path))
+        return other is not None and other.identity == look.identity
+
+    def _session(self, here: FileCursor, path: Path, look: Look) -> FileCursor | None:
+        """A saved session is written anew, whole: another inode each time, and the same file to us."""
+        if (here.identity, here.size, here.mtime_ns) == (look.identity, look.size, look.mtime_ns):
+            return here
+        kind = self._folder.kind(path, look)
+        if kind != "session":
+            return None if kind is None else self._new(path, look, None)
+        self._by_identity.pop(here.identity, None)
+        here.identity = look.identity
+        self._by_identity[look.identity] = here
+        return here
+
+    def _is_same(self, cursor: FileCursor, path: Path, look: Look) -> bool:
+        if (cursor.size, cursor.mtime_ns) == (look.size, look.mtime_ns) and cursor.path == str(path):
+            return True
+        if look.size < cursor.size:
+            return False
+        if head_of(path, cursor.head_bytes)[0] != cursor.head:
+            return False
+        if cursor.head_bytes < HEAD_BYTES:
+            cursor.head, cursor.head_bytes = head_of(path)
+        return True
+
+    def _at(self, cursor: FileCursor, path: Path) -> FileCursor:
+        if cursor.path != str(path):
+            if self._by_path.get(Path(cursor.path)) is cursor:
+                del self._by_path[Path(cursor.path)]
+            cursor.path = str(path)
+        self._by_path[path] = cursor
+        return cursor
+
+    def _new(self, path: Path, look: Look, before: FileCursor | None) -> FileCursor | None:
+        kind = self._folder.kind(path, look)
+        if kind is None:
+            return None
+        head, head_bytes = head_of(path)
+        follows = before.id if before is not None and before.kind == kind == "events" and not is_zipped(path) else 0
+        cursor = FileCursor(0, kind, look.identity, head, head_bytes, str(path), follows=follows)
+        self._cursors.add_file(cursor)
+        self._put(path, cursor)
+        return cursor
+
+    def missing(self, there: Iterable[tuple[Path, Look]]) -> Iterator[FileCursor]:
+        """Yields, and forgets, the files that are no more, given all that are there."""
+        identities = {look.identity for _, look in there}
+        for identity, cursor in list(self._by_identity.items()):
+            if identity not in identities:
+                del self._by_identity[identity]
+                if self._by_path.get(Path(cursor.path)) is cursor:
+                    del self._by_path[Path(cursor.path)]
+                yield cursor
+
+    def all(self) -> Iterator[FileCursor]:
+        """Yields the files that are there."""
+        yield from self._by_identity.values()
+
+    def living(self, cursor: FileCursor) -> bool:
+        """Says whether a file is there."""
+        return self._by_identity.get(cursor.identity) is cursor

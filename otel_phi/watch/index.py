@@ -1,0 +1,96 @@
+"""The index: every loop and session that the watched files hold, as a source that read ahead knows them.
+
+Rule 1: a file's AgentStarts enter the index before any of its events is recorded, and those of every other file that were on
+        disk by then: what a reference means does not depend on the order in which files are seen.
+Rule 2: a loop is read from the file that showed it first; from another only if that one vanished before the loop left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from otel_phi.delivery.cursors import Cursors, LoopRow
+from otel_phi.recorder.callers import traceparent_of
+from otel_phi.recorder.notices import LoopIdentity
+from otel_phi.recorder.references import Ahead, session_key
+from otel_phi.wire.events import AgentStart
+from otel_phi.wire.times import Instant
+
+
+class Index:
+    """Finds loops and sessions by their ids.
+
+    Args:
+        cursors: where they are kept.
+
+    Attributes:
+        ahead: the same as the recorder core asks for it.
+    """
+
+    def __init__(self, cursors: Cursors) -> None:
+        self._cursors = cursors
+        self.ahead = Ahead(_Starts(cursors), _Sessions(cursors))
+
+    @staticmethod
+    def row_of(start: AgentStart, file: int) -> tuple[str, str, LoopRow]:
+        """Returns what the index keeps of an AgentStart: the session's key, its agent, and the loop."""
+        caller = traceparent_of(start)
+        row = LoopRow(start.session_id, start.loop_id, int(start.timestamp), caller, file, done=False, gone=False)
+        return session_key(start.session_id), start.agent_id, row
+
+    def see_all(self, rows: Iterable[tuple[str, str, LoopRow]]) -> None:
+        """Takes AgentStarts found in files, in one transaction."""
+        with self._cursors.transaction():
+            for key, agent_id, loop in rows:
+                self._cursors.see_session(key, loop.session_id, agent_id, loop.started_ns)
+                self._cursors.see_loop(key, loop)
+
+    def find(self, start: AgentStart) -> LoopRow | None:
+        """Returns the loop that an AgentStart begins."""
+        return self._cursors.loop(session_key(start.session_id), start.loop_id, int(start.timestamp))
+
+    def take_over(self, start: AgentStart, file: int) -> None:
+        """Notes that a loop is read from another file from now on."""
+        self._cursors.take_over(session_key(start.session_id), start.loop_id, int(start.timestamp), file)
+
+
+class _Starts(Mapping[str, Sequence[LoopIdentity]]):
+    """Is `Ahead.starts`; it stays on disk, so that a year of logs costs no memory."""
+
+    def __init__(self, cursors: Cursors) -> None:
+        self._cursors = cursors
+
+    def __getitem__(self, loop_id: str) -> Sequence[LoopIdentity]:
+        found = []
+        for row in self._cursors.loops(loop_id):
+            session = self._cursors.session(session_key(row.session_id))
+            session_id = row.session_id if session is None else session[0]
+            found.append(LoopIdentity(session_id, row.loop_id, row.started_ns, row.caller))
+        if not found:
+            raise KeyError(loop_id)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        raise NotImplementedError("the index is asked, not walked")
+
+    def __len__(self) -> int:
+        raise NotImplementedError("the index is asked, not walked")
+
+
+class _Sessions(Mapping[str, AgentStart]):
+    """Is `Ahead.sessions`."""
+
+    def __init__(self, cursors: Cursors) -> None:
+        self._cursors = cursors
+
+    def __getitem__(self, key: str) -> AgentStart:
+        row = self._cursors.session(key)
+        if row is None:
+            raise KeyError(key)
+        return AgentStart(session_id=row[0], loop_id="", timestamp=Instant(row[2]), agent_id=row[1])
+
+    def __iter__(self) -> Iterator[str]:
+        raise NotImplementedError("the index is asked, not walked")
+
+    def __len__(self) -> int:
+        raise NotImplementedError("the index is asked, not walked")

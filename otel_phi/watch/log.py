@@ -1,0 +1,285 @@
+"""A log: one stream of events, followed through the files it goes on in; it knows where reading must begin again.
+
+Rule 1: each log has a recorder core of its own. What files share is the index; so no order of files changes a span.
+Rule 2: a token stands for what began at one place: a loop, a group. While it is open, or something of it is not settled,
+        reading begins again there after a restart, and makes the same spans anew.
+Rule 3: ordinals that start again say that the process was killed: what it left open leaves as aborted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from otel_phi.delivery.cursors import FileCursor, LoopRow
+from otel_phi.mapping.ids import sample_point
+from otel_phi.mapping.mapper import spans_of
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.span import Span
+from otel_phi.recorder.core import RecorderCore
+from otel_phi.recorder.notices import (
+    GroupClosed,
+    LoopClosed,
+    LoopIdentity,
+    LoopOpened,
+    Notice,
+    SessionOpened,
+    TurnClosed,
+)
+from otel_phi.recorder.references import session_key
+from otel_phi.sources.lines import Block
+from otel_phi.sources.reader import EventReader
+from otel_phi.sources.tail import Added
+from otel_phi.watch.index import Index
+from otel_phi.wire.events import AgentEvent, AgentStart, ParallelLoopStart
+
+_MARKS = (b"AgentStart", b"ParallelLoopStart")
+
+
+class Token:
+    """Stands for what began at a place of a file.
+
+    Attributes:
+        cursor: the file.
+        offset: of the line, bytes; in a saved session the number of the event.
+        line: its number.
+        loop: the loop that began there, None for a group.
+        opened: its opening, to be told again if its file vanishes.
+        open: whether it has not ended.
+        sent: whether all of it left before; then nothing of it leaves again.
+        check: whether some of it may have.
+        keep: whether its spans stay remembered when it is complete: a saved session is read whole again and again.
+        unsettled: spans under way.
+        latest_ns: the latest end of what was sent of it.
+        settled: keys settled since the last commit.
+    """
+
+    __slots__ = ("check", "cursor", "keep", "latest_ns", "line", "loop", "offset", "open", "opened", "sent", "settled", "unsettled")  # fmt: skip
+
+    def __init__(self, cursor: FileCursor, offset: int, line: int, loop: LoopIdentity | None = None) -> None:
+        self.cursor, self.offset, self.line, self.loop = cursor, offset, line, loop
+        self.opened: LoopOpened | None = None
+        self.open = True
+        self.sent = self.check = self.keep = False
+        self.unsettled = 0
+        self.latest_ns = 0
+        self.settled: list[bytes] = []
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of it is left to be done."""
+        return not self.open and not self.unsettled
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """Is a finished span on its way out.
+
+    Attributes:
+        span: the span.
+        token: what it belongs to.
+        root_of: key of the session whose root it is, "" for none.
+    """
+
+    span: Span
+    token: Token
+    root_of: str = ""
+
+
+class Part:
+    """Is a file as it is read.
+
+    Args:
+        cursor: where it was read to, and settled.
+        reader: makes events of its lines.
+
+    Attributes:
+        offset: where the next line begins.
+        line: its number.
+        scanned: the same for the index, which is ahead.
+        scanned_line: its number.
+        checked_bytes: spans of what began before that may have been sent by an earlier process.
+        saved: whether it is a saved session.
+        replaced: whether it took the place of another file's content, and nothing of it was read yet.
+    """
+
+    def __init__(self, cursor: FileCursor, reader: EventReader) -> None:
+        self.cursor = cursor
+        self.reader = reader
+        self.offset, self.line = cursor.offset, cursor.line
+        self.scanned, self.scanned_line = cursor.offset, cursor.line
+        self.checked_bytes = cursor.read_bytes
+        self.saved = self.replaced = False
+        self._restarts = 0
+
+    def restarted(self) -> bool:
+        """Says whether the ordinals have started again since the last call."""
+        before, self._restarts = self._restarts, self.reader.counts["restarts"]
+        return self._restarts > before
+
+
+class Log:
+    """Follows one stream of events.
+
+    Args:
+        index: the loops and sessions of all files.
+        options: how notices become spans.
+        sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
+
+    Attributes:
+        core: the recorder.
+        parts: the files it is in, earliest first.
+        elsewhere: AgentStarts of loops that are read from other files.
+        sampled_out: spans of sessions left out.
+    """
+
+    def __init__(self, index: Index, options: MappingOptions, sample: float = 1.0) -> None:
+        self._index = index
+        self._options = options
+        self._sample = sample
+        self.core = RecorderCore(index.ahead)
+        self.parts: list[Part] = []
+        self._tokens: list[Token] = []
+        self._by_loop: dict[LoopIdentity, Token] = {}
+        self._group: Token | None = None
+        self.elsewhere = self.sampled_out = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is open or under way: the log can be forgotten until it grows."""
+        return not self._tokens
+
+    def take(self, part: Part, added: Added) -> Iterator[Outgoing]:
+        """Records lines; yields what they complete."""
+        for block, marked in _runs(added.block):
+            place = (block.offset, block.number) if marked else None
+            for event in part.reader.read([block]):
+                if part.restarted():
+                    yield from self.abort()
+                yield from self.take_event(part, event, place or (added.offset, added.line))
+
+    def take_event(self, part: Part, event: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
+        """Records an event that stands at a place (offset, line); yields what it completes."""
+        token = Token(part.cursor, *place)
+        if part.replaced:
+            part.replaced = False
+            if isinstance(event, AgentStart):  # a new run, not the old one going on after its log was cut
+                yield from self.abort()
+        if isinstance(event, AgentStart):
+            if not self._is_ours(part, event, token):
+                self.elsewhere += 1
+                return
+        elif isinstance(event, ParallelLoopStart) and self._group is None:
+            self._group, token.keep = token, part.saved
+            token.check = place[0] < part.checked_bytes
+            self._tokens.append(token)
+        yield from self._outgoing(self.core.on_event(event), token)
+        if token.loop is None and token is not self._group:
+            token.open = False  # nothing began, but a root may have left
+        self._close_groups()
+
+    def abort(self) -> Iterator[Outgoing]:
+        """Yields what is open, as aborted: no more of it will come."""
+        yield from self._outgoing(self.core.flush(), None)
+        self._close_groups()
+
+    def advance(self) -> list[FileCursor]:
+        """Moves the cursors to where reading must begin again, and forgets the tokens that are complete."""
+        self._tokens = [token for token in self._tokens if not token.complete]
+        first = self._tokens[0].cursor.id if self._tokens else 0
+        for part in self.parts:
+            cursor = part.cursor
+            cursor.offset, cursor.line, cursor.read_bytes = part.offset, part.line, part.offset
+            if first and first < cursor.id:
+                cursor.offset, cursor.line = 0, 1  # what began in an earlier file goes on here
+            elif mine := [token for token in self._tokens if token.cursor is cursor]:
+                cursor.offset, cursor.line = min((token.offset, token.line) for token in mine)
+        return [part.cursor for part in self.parts]
+
+    def _is_ours(self, part: Part, event: AgentStart, token: Token) -> bool:
+        """Says whether a loop is to be read from here, and prepares its token."""
+        row = self._index.find(event)
+        if row is None:
+            self._index.see_all([self._index.row_of(event, part.cursor.id)])
+            return True
+        own = row.file in {each.cursor.id for each in self.parts}
+        if not own and (row.done or not row.gone):
+            return False
+        if not own:
+            self._index.take_over(event, part.cursor.id)
+        token.sent = row.done
+        token.check = not own or token.offset < part.checked_bytes
+        return True
+
+    def _close_groups(self) -> None:
+        if self._group is not None and not self.core.open_groups:
+            self._group.open = False
+            self._group = None
+
+    def _outgoing(self, notices: Sequence[Notice], token: Token | None) -> Iterator[Outgoing]:
+        for notice in notices:
+            match notice:
+                case LoopOpened() if token is not None:
+                    token.loop, token.opened = notice.loop.identity, notice
+                    self._by_loop[notice.loop.identity] = token
+                    self._hold(token)
+                case TurnClosed():
+                    yield from self._made(notice, self._by_loop[notice.loop.identity])
+                case LoopClosed():
+                    own = self._by_loop.pop(notice.loop.identity)
+                    yield from self._made(notice, own)
+                    own.open = False
+                case GroupClosed() if self._group is not None:
+                    yield from self._made(notice, self._group)
+                case SessionOpened() if token is not None:
+                    self._hold(token)
+                    yield from self._made(notice, token)
+                case _:
+                    pass
+
+    def _hold(self, token: Token) -> None:
+        if not self._tokens or self._tokens[-1] is not token:
+            self._tokens.append(token)
+
+    def _made(self, notice: SessionOpened | TurnClosed | LoopClosed | GroupClosed, token: Token) -> Iterator[Outgoing]:
+        """Yields the spans of a notice, unless its session is left out."""
+        is_root = isinstance(notice, SessionOpened)
+        session_id = (
+            notice.loop.identity.session_id if isinstance(notice, TurnClosed | LoopClosed) else notice.session_id
+        )
+        spans = spans_of(notice, self._options)
+        if self._sample < 1.0 and sample_point(session_id) >= self._sample:
+            self.sampled_out += len(spans)
+            return
+        for span in spans:
+            token.latest_ns = token.latest_ns if is_root else max(token.latest_ns, span.end_ns)
+            yield Outgoing(span, token, session_key(session_id) if is_root else "")
+
+
+def _runs(block: Block) -> Iterator[tuple[Block, bool]]:
+    """Cuts a block so that lines that may begin something stand alone; says of each run whether it is such a line."""
+    marked = [index for index, line in enumerate(block.lines) if _MARKS[0] in line or _MARKS[1] in line]
+    if not marked or block.too_long:
+        yield block, False
+        return
+    offset, begin = block.offset, 0
+    for index in [*marked, len(block.lines)]:
+        if index > begin:
+            run = block.lines[begin:index]
+            yield Block(block.number + begin, offset, run, ended=block.ended or index < len(block.lines)), False
+            offset += sum(map(len, run)) + len(run)
+        if index < len(block.lines):
+            line = block.lines[index]
+            yield Block(block.number + index, offset, [line], ended=block.ended or index < len(block.lines) - 1), True
+            offset += len(line) + 1
+        begin = index + 1
+
+
+def owned(row: LoopRow | None, file: int) -> bool:
+    """Says whether a loop of a saved session is to be taken from there."""
+    return row is None or row.file == file or (row.gone and not row.done)
+
+
+def marked_lines(lines: Iterable[bytes]) -> list[bytes]:
+    """Returns the lines that may hold an AgentStart."""
+    return [line for line in lines if _MARKS[0] in line]

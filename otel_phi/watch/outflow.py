@@ -1,0 +1,191 @@
+"""The outflow: spans to the sender, and the word of what is settled back to the tokens they belong to.
+
+Rule 1: there is no buffer. What the destination does not take is not read: the files are the buffer.
+Rule 2: a span is settled once it was accepted, rejected, or refused for good; only then its cursor may pass it.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from otel_phi.delivery.batch import Batch, Batcher, Settled, span_key
+from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.open import open_transport
+from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.sender import Sender
+from otel_phi.delivery.stats import Progress, Stats
+from otel_phi.delivery.transport import Transport
+from otel_phi.watch.log import Outgoing, Token
+
+if TYPE_CHECKING:
+    from otel_phi.config import Config
+
+_GLANCE_S = 0.1  # between looks at whether to stop, while the destination takes nothing
+
+
+class Stopped(Exception):  # noqa: N818
+    """Says that the watch was told to stop while the destination took nothing."""
+
+
+class Outflow:
+    """Sends spans and keeps account of them. For one thread.
+
+    Args:
+        config: where and how.
+        resource: who produces the spans.
+        patient: whether to wait for the destination for ever.
+        stopping: asked while it waits; true ends the waiting.
+        on_progress: called by the sender's threads with the state of the delivery.
+        transport: a destination of your own instead of the configured one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        resource: Resource,
+        *,
+        patient: bool,
+        stopping: Callable[[], bool],
+        on_progress: Callable[[Progress], None] | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._stopping = stopping
+        self._settled: queue.SimpleQueue[Settled] = queue.SimpleQueue()
+        self._under_way: dict[bytes, Outgoing] = {}
+        self._counts: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+        self.touched: set[Token] = set()
+        self.roots: list[str] = []
+        patience_s = math.inf if patient else config.give_up_after_s
+        self.sender = Sender(
+            open_transport(config) if transport is None else transport,
+            timeout_s=config.timeout_s,
+            give_up_after_s=patience_s,
+            misconfigured_give_up_after_s=patience_s,
+            on_settled=self._settled.put,
+            on_progress=on_progress,
+        )
+        self._batcher = Batcher(Encoder(resource), config.max_request_bytes)
+
+    def put(self, out: Outgoing) -> None:
+        """Takes a span; waits while the destination takes nothing.
+
+        Raises:
+            Stopped: it was told to stop meanwhile; the span is not lost, its file has it.
+            DeliveryError: the destination was given up.
+        """
+        key = span_key(out.span)
+        if key in self._under_way:
+            return
+        self._counts["accepted"] += 1
+        self._under_way[key] = out
+        out.token.unsettled += 1
+        full = self._batcher.add(out.span)
+        if full is not None:
+            self._submit(full)
+
+    def leave_out(self, reason: str, count: int = 1) -> None:
+        """Counts spans left out on purpose."""
+        self._counts["accepted"] += count
+        self._left_out[reason] += count
+
+    def push(self) -> None:
+        """Sends what was gathered, without waiting for more.
+
+        Raises:
+            Stopped: as for `put`.
+            DeliveryError: as for `put`.
+        """
+        batch = self._batcher.cut()
+        if batch is not None:
+            self._submit(batch)
+
+    def _submit(self, batch: Batch) -> None:
+        while not self.sender.offer(batch):
+            self.sender.check()
+            if self._stopping():
+                raise Stopped
+            self.settle(_GLANCE_S)
+
+    def settle(self, wait_s: float = 0.0) -> bool:
+        """Takes in what the sender settled; waits for the first word so long. True if there was any."""
+        found = False
+        while True:
+            try:
+                word = self._settled.get(timeout=0.0 if found else wait_s) if wait_s else self._settled.get_nowait()
+            except queue.Empty:
+                return found
+            found = True
+            self._counts["dead"] += word.dead is not None
+            self._counts["rejected"] += word.rejected
+            if word.discarded:
+                self._left_out[word.discarded] += word.batch.count
+            elif word.dead is None:
+                self._counts["acknowledged"] += word.batch.count - word.rejected
+            for key in word.batch.keys:
+                self._take_in(key)
+
+    def _take_in(self, key: bytes) -> None:
+        out = self._under_way.pop(key)
+        out.token.unsettled -= 1
+        out.token.settled.append(key)
+        self.touched.add(out.token)
+        if out.root_of:
+            self.roots.append(out.root_of)
+
+    @property
+    def under_way(self) -> int:
+        """How many spans are not settled."""
+        return len(self._under_way)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Waits until all is settled; False if it is not in time.
+
+        Raises:
+            DeliveryError: the destination was given up.
+        """
+        until = time.monotonic() + timeout_s
+        while self._under_way:
+            self.settle(_GLANCE_S)
+            if self.sender.rest():  # lone refusals are settled where nothing else is left to send
+                self.settle()
+                return not self._under_way
+            self.sender.check()
+            if time.monotonic() > until:
+                return False
+        return True
+
+    def last(self, until: float) -> None:
+        """Sends what was gathered, if there is room for it until then (a monotonic time), and waits for its answer.
+
+        Raises:
+            Stopped: there is no room.
+        """
+        batch = self._batcher.cut()
+        while batch is not None and not self.sender.offer(batch):
+            if time.monotonic() > until:
+                raise Stopped
+            self.settle(_GLANCE_S)
+        while self._under_way and time.monotonic() < until and self.sender.progress().trouble is None:
+            self.settle(_GLANCE_S)
+
+    def close(self, grace_s: float) -> None:
+        """Ends the sender; what it settled until then counts."""
+        self.sender.close(grace_s=grace_s)
+        self.settle()
+
+    def stats(self) -> Stats:
+        """Returns the counts; what is gathered and not sent yet is queued."""
+        sent = self.sender.stats()
+        return Stats(
+            **{name: self._counts[name] for name in ("accepted", "acknowledged", "rejected", "dead")},
+            queued=len(self._under_way),
+            dropped=tuple(sorted(self._left_out.items())),
+            posts=sent.posts,
+            retries=sent.retries,
+        )

@@ -1,0 +1,61 @@
+"""A saved session, read whole each time it is written: the loops that have ended since leave."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from otel_phi.delivery.cursors import Cursors, LoopRow
+from otel_phi.recorder.references import session_key
+from otel_phi.sources.merge import merged
+from otel_phi.sources.reader import BadLine
+from otel_phi.sources.remade import remade_start
+from otel_phi.sources.saved import read_session, streams_of
+from otel_phi.watch.index import Index
+from otel_phi.watch.log import Log, Outgoing, Part, owned
+from otel_phi.wire.decode import Undecodable
+from otel_phi.wire.saved import SavedLoop
+
+
+def read_saved(
+    path: Path,
+    log: Log,
+    part: Part,
+    cursors: Cursors,
+    index: Index,
+    on_bad_line: Callable[[BadLine], None] | None,
+    *,
+    whole: bool,
+) -> Iterator[Outgoing]:
+    """Yields the spans of a saved session's loops that no event log has.
+
+    Args:
+        path: the file.
+        log: records it; made for this reading.
+        part: the file.
+        cursors: says which loops are read from elsewhere.
+        index: takes the loops' starts.
+        on_bad_line: called if it cannot be read.
+        whole: also the loops that never ended.
+    """
+    file = read_session(path)
+    if isinstance(file, Undecodable):
+        if on_bad_line is not None:
+            on_bad_line(BadLine(str(path), 1, 0, 0, f"a saved session that cannot be read: {file.reason}"))
+        return
+    index.see_all(index.row_of(remade_start(loop), part.cursor.id) for loop in file.loops)
+    mine = tuple(loop for loop in file.loops if owned(_row(cursors, loop), part.cursor.id))
+    file = msgspec.structs.replace(file, loops=mine)
+    part.checked_bytes = file.size_bytes + 1  # it is read from its beginning, whatever of it left before
+    part.saved = True
+    log.parts.append(part)
+    for number, event in enumerate(merged(streams_of(file, Counter(), on_bad_line, whole=whole))):
+        yield from log.take_event(part, event, (number, number))
+    yield from log.abort()
+
+
+def _row(cursors: Cursors, loop: SavedLoop) -> LoopRow | None:
+    return cursors.loop(session_key(loop.session_id), loop.loop_id, int(loop.started_at))

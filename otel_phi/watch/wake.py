@@ -1,0 +1,83 @@
+"""What wakes the watch: the operating system's word of changed files, and a look at everything now and then.
+
+Rule 1: notification is a convenience: disks of a network, full queues and limits lose it. All files are looked at every ten
+        seconds; where there is no notification at all, every second.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from otel_phi.watch.folder import Folder
+
+logger = logging.getLogger("otel_phi")
+
+POLL_S = 1.0
+LOOK_AT_ALL_S = 10.0
+# Milliseconds: how long changes are gathered, how long a quiet moment is, how often the watch looks up without a change.
+_GATHER_MS, _QUIET_MS, _TICK_MS = 100, 20, 250
+
+
+class _Stop:
+    """Is what `watchfiles` asks whether to end, like a `threading.Event`."""
+
+    def __init__(self, stopping: Callable[[], bool]) -> None:
+        self.is_set = stopping
+
+
+def wakes(folder: Folder, stopping: Callable[[], bool], poll_s: float | None = None) -> Iterator[set[Path] | None]:
+    """Yields changed paths, perhaps none, several times a second, and None when all is to be looked at; ends when told to.
+
+    Args:
+        folder: what is watched.
+        stopping: whether to end.
+        poll_s: look at all every so many seconds instead of asking the operating system; None to ask it.
+    """
+    if poll_s is None:
+        yield from _notified(folder, stopping)
+    while not stopping():
+        _sleep(POLL_S if poll_s is None else poll_s, stopping)
+        yield None
+
+
+def _notified(folder: Folder, stopping: Callable[[], bool]) -> Iterator[set[Path] | None]:
+    """Yields what the operating system tells; ends where it cannot."""
+    from watchfiles import watch
+
+    looked = time.monotonic()
+    while not stopping():
+        there = folder.there
+        if not there:
+            _sleep(_TICK_MS / 1000, stopping)
+            continue
+        try:
+            for changes in watch(
+                *there,
+                watch_filter=None,
+                debounce=_GATHER_MS,
+                step=_QUIET_MS,
+                rust_timeout=_TICK_MS,
+                yield_on_timeout=True,
+                stop_event=_Stop(stopping),
+                raise_interrupt=True,
+                ignore_permission_denied=True,
+            ):
+                if time.monotonic() - looked > LOOK_AT_ALL_S or folder.there != there:
+                    looked = time.monotonic()
+                    yield None
+                    if folder.there != there:
+                        break  # a folder that was not there yet is to be watched too
+                else:
+                    yield {Path(path) for _, path in changes} | folder.lone_files
+        except (OSError, RuntimeError) as error:
+            logger.warning("no word of changed files from the operating system (%s): looking every second", error)
+            return
+
+
+def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:
+    until = time.monotonic() + seconds
+    while not stopping() and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _TICK_MS / 1000))

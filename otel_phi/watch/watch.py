@@ -1,0 +1,204 @@
+"""The watch as a whole: its cursors, its sender and its rounds, until it is told to stop.
+
+Rule 1: one watch a path and destination: a second one would send everything twice.
+Rule 2: told to stop, it ends within two seconds; what is not sent then is sent by the next watch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+from typing_extensions import Self
+
+from otel_phi.delivery import filelock
+from otel_phi.delivery.cursors import FOLDER, Cursors
+from otel_phi.delivery.open import resource_of
+from otel_phi.delivery.private import destination_name, make_folder
+from otel_phi.delivery.stats import DeadLetter, Progress, Stats
+from otel_phi.delivery.transport import Transport
+from otel_phi.errors import ConfigError
+from otel_phi.mapping.span import Span
+from otel_phi.sources.reader import BadLine
+from otel_phi.watch.folder import Folder
+from otel_phi.watch.outflow import Outflow, Stopped
+from otel_phi.watch.wake import wakes
+from otel_phi.watch.watcher import ABANDON_AFTER_S, Watcher
+
+if TYPE_CHECKING:
+    from otel_phi.config import Config
+
+# SIGTERM to the end: two seconds, most of them for what is gathered and under way.
+LAST_SPANS_S, CLOSING_S = 1.0, 0.5
+
+
+def _never() -> bool:
+    return False
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """Is told what happens; each is a callable, or None.
+
+    Attributes:
+        on_bad_line: called with each line that is no event.
+        on_span: called with each span that leaves.
+        on_progress: called by the sender's threads with the state of the delivery.
+    """
+
+    on_bad_line: Callable[[BadLine], None] | None = None
+    on_span: Callable[[Span], None] | None = None
+    on_progress: Callable[[Progress], None] | None = None
+
+
+class Watch:
+    """Follows files and folders. For one thread; a context manager.
+
+    Args:
+        config: where to send, and how.
+        paths: files and folders.
+        stopping: asked several times a second; true ends the watch.
+        once: take in what is there and end; the destination is then given up after `config.give_up_after_s`.
+        sample: share of sessions to keep, None for the configured sampler's.
+        abandon_after_s: a file that has not changed for so long has no loops at work.
+        listener: is told what happens.
+        transport: a destination of your own instead of the configured one.
+
+    Raises:
+        ConfigError: another process watches one of the paths for the same destination.
+        NothingHere: a path is missing, and the folder above it too.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        paths: Iterable[Path],
+        *,
+        stopping: Callable[[], bool] = _never,
+        once: bool = False,
+        sample: float | None = None,
+        abandon_after_s: float = ABANDON_AFTER_S,
+        listener: Listener | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        listener = listener or Listener()
+        self._stopping, self._once, self._config = stopping, once, config
+        self.folder = Folder(paths)
+        resource = resource_of(config)
+        name = _name(config)
+        self._locks = _locked(config.state_dir, name, self.folder.roots)
+        self.cursors = Cursors(config.state_dir, name)
+        self._outflow = Outflow(
+            config, resource, patient=not once, stopping=stopping, on_progress=listener.on_progress, transport=transport
+        )
+        service_name = str(resource.get("service.name") or "unknown_service")
+        self._watcher = Watcher(
+            self.folder,
+            self.cursors,
+            self._outflow,
+            msgspec.structs.replace(config.mapping, service_name=service_name),
+            sample=config.sample_ratio if sample is None else sample,
+            abandon_after_s=abandon_after_s,
+            on_bad_line=listener.on_bad_line,
+            on_span=listener.on_span,
+        )
+
+    def run(self, poll_s: float | None = None) -> None:
+        """Watches until it is told to stop; or once.
+
+        Args:
+            poll_s: look at all files every so many seconds; None to be told by the operating system.
+
+        Raises:
+            DeliveryError: `once`, and the destination was given up.
+        """
+        with contextlib.suppress(Stopped):
+            if self._once:
+                self._watcher.round(last=True)
+                self._drain()
+                return
+            self._watcher.round()
+            for changed in wakes(self.folder, self._stopping, poll_s):
+                if changed is None or changed or self._watcher.resting:
+                    self._watcher.round(changed)
+                self._outflow.sender.rest()
+                self._watcher.breathe()
+
+    def _drain(self) -> None:
+        while not self._outflow.drain(LAST_SPANS_S):
+            if self._stopping():
+                return
+            self._watcher.breathe()
+
+    def close(self) -> None:
+        """Sends what is gathered, within a second, and writes the cursors. Repeatable."""
+        until = time.monotonic() + LAST_SPANS_S
+        with contextlib.suppress(Stopped):
+            self._outflow.last(until)
+        self._outflow.close(CLOSING_S)
+        self._watcher.breathe(force=True)
+        self.cursors.close()
+        for lock in self._locks:
+            lock.release()
+
+    @property
+    def files(self) -> int:
+        """How many files are followed."""
+        return self._watcher.files
+
+    @property
+    def open_loops(self) -> int:
+        """How many loops are open."""
+        return self._watcher.open_loops
+
+    def stats(self) -> Stats:
+        """Returns what became of every span."""
+        return self._outflow.stats()
+
+    def progress(self) -> Progress:
+        """Returns the state of the delivery."""
+        return self._outflow.sender.progress()
+
+    @property
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """The spans that the destination would not take, the latest thousand."""
+        return tuple(self._outflow.sender.dead_letters)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.close()
+
+
+def _name(config: Config) -> str:
+    """Names the destination by what reaches it and what makes other ids; a newer otel-phi goes on where this one stopped."""
+    headers = () if callable(config.headers) else tuple(config.headers.items())
+    exporter = config.exporter if isinstance(config.exporter, str) else type(config.exporter).__qualname__
+    facts = ("watch", config.protocol, exporter, config.mapping.trace_scope, config.mapping.trace_namespace)
+    return destination_name(config.state_dir, config.endpoint, headers, *facts)
+
+
+def _locked(state_dir: Path, name: str, roots: Iterable[Path]) -> list[filelock.FileLock]:
+    found = []
+    try:
+        make_folder(state_dir / FOLDER)
+        for root in roots:
+            path = state_dir / FOLDER / f"{destination_name(state_dir, name, (), str(root))}.lock"
+            lock = filelock.acquire(path)
+            if lock is None:
+                raise ConfigError(
+                    f"{root}: another otel-phi watch follows this for the same destination; end that one first"
+                )
+            found.append(lock)
+    except OSError:
+        return found  # where no lock can be, nobody is kept from watching twice
+    except ConfigError:
+        for lock in found:
+            lock.release()
+        raise
+    return found
