@@ -1,0 +1,1 @@
+"""Files that agents write to, followed."""

@@ -1,0 +1,101 @@
+"""Whatever the rounds, kills and order of files: the same spans as `export` makes, each byte for byte."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from otel_phi.sources.lines import Block
+from otel_phi.sources.reader import EventReader
+from tests import golden
+from tests.watch.following import Following, append, exported
+
+FOLDERS = [golden.DEMO_LOGS, *([golden.FOLDER / "eventlog" / "logs"] if golden.present else [])]
+SCOPES = ["session", "loop"]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.parent.name)
+def test_a_folder_watched_once_gives_what_export_gives(folder: Path, scope: str, tmp_path: Path) -> None:
+    following = Following(folder, tmp_path, trace_scope=scope)
+    following.with_(abandon_after_s=0.0).round()
+    assert following.end() == exported(folder, final=True, trace_scope=scope)
+
+
+@golden.needed
+@pytest.mark.parametrize("name", golden.scenarios())
+def test_every_golden_stream_written_line_by_line_gives_what_export_gives(name: str, tmp_path: Path) -> None:
+    source = golden.FOLDER / "live" / f"{name}.events.jsonl"
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path = folder / "run.jsonl"
+    following = Following(folder, tmp_path / "state")
+    for number, line in enumerate(source.read_bytes().splitlines(keepends=True)):
+        append(path, line)
+        if number % 7 == 3:
+            following.restart()
+        following.round(path, settle=number % 2 == 0)
+    following.with_(abandon_after_s=0.0).round()
+    following.settle()
+    assert following.end() == exported(source, final=True)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.parent.name)
+def test_no_order_of_rounds_files_and_kills_changes_a_byte(folder: Path, scope: str, data: st.DataObject) -> None:
+    """Bytes are written as the agents did, by event time, cut anywhere; rounds and kills fall anywhere between them."""
+    with tempfile.TemporaryDirectory() as place:
+        logs = Path(place, "logs")
+        logs.mkdir()
+        with Following(logs, Path(place, "state"), trace_scope=scope) as following:
+            for name, content in _as_written(folder):
+                cut = data.draw(st.integers(0, len(content)))
+                append(logs / name, content[:cut])
+                _something(data, following, logs)
+                append(logs / name, content[cut:])
+            following.with_(abandon_after_s=0.0).round()
+            assert following.end() == exported(folder, final=True, trace_scope=scope)
+
+
+def _something(data: st.DataObject, following: Following, logs: Path) -> None:
+    match data.draw(st.sampled_from(["nothing"] * 12 + ["round", "some", "kill"])):
+        case "round":
+            following.round(settle=data.draw(st.booleans()))
+        case "some":
+            following.round(*data.draw(st.permutations(sorted(logs.iterdir()))), settle=data.draw(st.booleans()))
+        case "kill":
+            following.restart()
+
+
+def _as_written(folder: Path) -> list[tuple[str, bytes]]:
+    """Returns a folder's lines in the order in which they were written."""
+    found = []
+    for path in sorted(folder.glob("*.jsonl")):
+        latest = 0
+        for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
+            for event in EventReader("").read([Block(1, 0, [line.rstrip(b"\n")])]):
+                latest = max(latest, int(getattr(event, "timestamp", None) or 0))
+            found.append((latest, path.name, number, line))
+    return [(name, line) for _, name, _, line in sorted(found, key=lambda each: each[0])]
+
+
+def test_a_copied_or_moved_folder_sends_nothing_again(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    shutil.copytree(golden.DEMO_LOGS, logs)
+    following = Following(tmp_path / "logs", tmp_path / "state")
+    following.round()
+    count = len(following.backend.spans)
+    for path in list(logs.iterdir()):
+        shutil.copy(path, logs / f"copy-of-{path.name}")  # other inodes, the same loops
+    following.round()
+    following.restart()
+    following.round()
+    assert len(following.backend.spans) == count > 0
+    following.end()
