@@ -18,108 +18,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from otel_phi.delivery.private import make_file, make_folder
+from otel_phi.delivery.cursor_rows import FileCursor, LoopRow, LostLoop
+from otel_phi.delivery.cursor_schema import SCHEMA, connected
+from otel_phi.delivery.private import make_folder
 
 logger = logging.getLogger("otel_phi")
 
 FOLDER = "watch"
 KEPT_DAYS = 30
-_BUSY_S = 5.0  # another watch of the same destination commits in milliseconds
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS file (
-    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, identity TEXT NOT NULL, head BLOB NOT NULL, head_bytes INTEGER NOT NULL, path TEXT NOT NULL,
-    offset INTEGER NOT NULL, line INTEGER NOT NULL, read_bytes INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    follows INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0, seen_s INTEGER NOT NULL);
-CREATE INDEX IF NOT EXISTS file_identity ON file (identity);
-CREATE TABLE IF NOT EXISTS loop (
-    loop_id TEXT NOT NULL, started_ns INTEGER NOT NULL, session TEXT NOT NULL, session_id TEXT NOT NULL, caller TEXT,
-    file INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0, opened BLOB, latest_ns INTEGER NOT NULL DEFAULT 0,
-    seen_s INTEGER NOT NULL, PRIMARY KEY (loop_id, started_ns, session)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS loop_file ON loop (file) WHERE done = 0;
-CREATE TABLE IF NOT EXISTS session (
-    session TEXT PRIMARY KEY, session_id TEXT NOT NULL, agent_id TEXT NOT NULL, opened_ns INTEGER NOT NULL,
-    root INTEGER NOT NULL DEFAULT 0, seen_s INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sent (
-    key BLOB PRIMARY KEY, file INTEGER NOT NULL, token INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS sent_token ON sent (file, token);
-PRAGMA user_version = 1;
-"""
-_VERSION = 1
 _MOVING = ("identity", "head", "head_bytes", "path", "offset", "line", "read_bytes", "size", "mtime_ns")
-
-
-class FileCursor(msgspec.Struct):
-    """Is how far one file was read.
-
-    Attributes:
-        id: number of this file here; a file whose content was replaced gets a new one.
-        kind: `events` or `session`.
-        identity: device and inode, as the operating system names the file whatever its path.
-        head: hash of its first bytes: an inode is used again.
-        head_bytes: how many.
-        path: where it was last.
-        offset: where reading begins again after a restart, bytes.
-        line: the number of the line there, from 1.
-        read_bytes: how far it was read: before that, spans may have been sent.
-        size: length when it was last looked at.
-        mtime_ns: time of its last change then.
-        follows: id of the file that was at this path before, 0 for none: a loop may go on from there.
-    """
-
-    id: int
-    kind: str
-    identity: str
-    head: bytes
-    head_bytes: int
-    path: str
-    offset: int = 0
-    line: int = 1
-    read_bytes: int = 0
-    size: int = 0
-    mtime_ns: int = 0
-    follows: int = 0
-
-
-class LoopRow(msgspec.Struct, frozen=True):
-    """Is a loop that was seen.
-
-    Attributes:
-        session_id: its session.
-        loop_id: as phi-core names it.
-        started_ns: its start.
-        caller: W3C trace context of its caller, None for none.
-        file: id of the file it is read from.
-        done: whether it left whole.
-        gone: whether that file is no more.
-    """
-
-    session_id: str
-    loop_id: str
-    started_ns: int
-    caller: str | None
-    file: int
-    done: bool
-    gone: bool
-
-
-class LostLoop(msgspec.Struct, frozen=True):
-    """Is a loop that was open, some of it sent, when its file vanished.
-
-    Attributes:
-        session: key of its session.
-        loop_id: as phi-core names it.
-        started_ns: its start.
-        opened: what its start said, as `watch` wrote it.
-        latest_ns: end of its latest turn that was sent.
-    """
-
-    session: str
-    loop_id: str
-    started_ns: int
-    opened: bytes
-    latest_ns: int
 
 
 class Cursors:
@@ -137,12 +44,12 @@ class Cursors:
         self.broken = ""
         try:
             make_folder(state_dir / FOLDER)
-            self._connection = _connected(state_dir / FOLDER / f"{name}.sqlite3")
+            self._connection = connected(state_dir / FOLDER / f"{name}.sqlite3")
         except (OSError, sqlite3.Error) as error:
             self.broken = str(error)
             logger.warning("%s: %s; a restarted watch will begin anew", state_dir / FOLDER, error)
             self._connection = sqlite3.connect(":memory:", isolation_level=None)
-            self._connection.executescript(_SCHEMA)
+            self._connection.executescript(SCHEMA)
         self._now_s = int(time.time())
         self._sweep()
 
@@ -291,20 +198,3 @@ class Cursors:
 
 def _values(cursor: FileCursor) -> tuple[Any, ...]:
     return tuple(getattr(cursor, name) for name in FileCursor.__struct_fields__)
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    with contextlib.suppress(FileExistsError):
-        make_file(path)
-    connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError(f"{path.name} was written by another version of otel-phi (format {version})")
-        connection.executescript(_SCHEMA)
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection

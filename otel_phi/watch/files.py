@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from otel_phi.delivery.cursors import Cursors, FileCursor
+from otel_phi.delivery.cursor_rows import FileCursor
+from otel_phi.delivery.cursors import Cursors
 from otel_phi.sources.tail import HEAD_BYTES, Look, head_of, is_zipped, look_at
 from otel_phi.watch.folder import Folder
 

@@ -12,16 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from otel_phi.delivery.cursors import FileCursor, LoopRow
+from otel_phi.delivery.cursor_rows import FileCursor, LoopRow
 from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.core import RecorderCore
+from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import (
     GroupClosed,
     LoopClosed,
-    LoopIdentity,
     LoopOpened,
     Notice,
     SessionOpened,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from otel_phi.delivery.cursors import Cursors, LoopRow
+from otel_phi.delivery.cursor_rows import LoopRow
+from otel_phi.delivery.cursors import Cursors
 from otel_phi.recorder.references import session_key
 from otel_phi.sources.merge import merged
 from otel_phi.sources.reader import BadLine

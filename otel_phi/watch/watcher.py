@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from otel_phi.delivery.batch import span_key
-from otel_phi.delivery.cursors import Cursors, FileCursor, LoopRow, LostLoop
+from otel_phi.delivery.cursor_rows import FileCursor, LoopRow, LostLoop
+from otel_phi.delivery.cursors import Cursors
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
