@@ -187,11 +187,7 @@ class Sender:
         self._changed.notify_all()
 
     def check(self) -> None:
-        """Raises if no more can be sent.
-
-        Raises:
-            DeliveryError: the sender gave up, or is closed.
-        """
+        """Raises `DeliveryError` if it gave up, or is closed."""
         if self._gave_up is not None:
             raise DeliveryError(self._gave_up)
         if self._closing:
