@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit bench soak picture clean
+.PHONY: demo test lint types unit e2e-core e2e bench soak picture clean
 
 demo: $(VENV)/.installed   ## install into .venv and watch a real agent session arrive over OTLP
 	$(BIN)/otel-phi demo
 
-test: lint types unit      ## everything CI runs
+test: lint types unit      ## what needs nothing but Python; CI runs e2e-core too
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -19,6 +19,14 @@ types: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+e2e-core: $(VENV)/.dev     ## against the real Collector and the real Jaeger, built first: 8 minutes, then kept; skips without Go
+	$(BIN)/python -m tests.e2e.backends
+	$(BIN)/python -m pytest tests/e2e -m "not apps"
+
+e2e: $(VENV)/.dev          ## the same and the backends that are Python packages
+	$(BIN)/python -m tests.e2e.backends
+	$(BIN)/python -m pytest tests/e2e
 
 bench: $(VENV)/.dev        ## ratios against the SDK path, in one run; not part of CI
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench]"

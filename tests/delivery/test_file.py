@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import math
@@ -10,10 +9,8 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from google.protobuf import json_format
 from hypothesis import given
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -25,28 +22,13 @@ from otel_phi.delivery.sender import Sender
 from otel_phi.delivery.transport import Accepted, Misconfigured
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
+from tests.delivery.read_back import read_back
 from tests.delivery.samples import RESOURCE, full_span, hostile_spans, plain_batches, plain_span
 
 
 def request(*spans: Span) -> bytes:
     encoder = Encoder(RESOURCE)
     return encoder.request([encoder.span(span) for span in spans])
-
-
-def read_back(line: bytes) -> ExportTraceServiceRequest:
-    """Reads a line as protobuf's own JSON mapping does, once hex ids are base64, the one place where OTLP differs."""
-
-    def with_base64(node: Any) -> Any:
-        if isinstance(node, list):
-            return [with_base64(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        return {
-            key: base64.b64encode(bytes.fromhex(value)).decode() if key.endswith("Id") else with_base64(value)
-            for key, value in node.items()
-        }
-
-    return json_format.ParseDict(with_base64(json.loads(line)), ExportTraceServiceRequest())
 
 
 def test_a_line_says_all_that_the_protobuf_says() -> None:

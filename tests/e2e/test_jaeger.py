@@ -1,0 +1,53 @@
+"""Exports straight to Jaeger: its API tells what `otel_phi.spans` says, span by span, in few words and without a warning."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import golden
+from tests.e2e.commands import export
+from tests.e2e.jaeger import Jaeger
+from tests.e2e.sessions import Scope, event_logs, spans_of, streams
+from tests.e2e.trees import SERVICE, differences, places, warnings
+
+_ID = re.compile(r"[0-9a-f]{8}|\d{3}", re.IGNORECASE)
+
+
+@pytest.mark.parametrize(("protocol", "scope"), [("http/protobuf", "session"), ("grpc", "session"), ("grpc", "loop")])
+def test_every_session_is_told_as_it_was_sent(jaeger: Jaeger, tmp_path: Path, protocol: str, scope: Scope) -> None:
+    paths = [*streams(tmp_path / "streams"), event_logs(tmp_path / "logs")]
+    sent = spans_of(paths, scope)
+    endpoint = jaeger.grpc if protocol == "grpc" else jaeger.http
+    export(*paths, "--endpoint", endpoint, "--protocol", protocol, "--trace-scope", scope)
+    assert differences(jaeger, sent) == []
+    assert jaeger.services() == [SERVICE]
+    assert set(jaeger.operations(SERVICE)) == {span.name for span in sent}
+    assert [name for name in jaeger.operations(SERVICE) if _ID.search(name)] == [], "an id in a span's name"
+
+
+def test_a_spawn_is_linked_both_ways_across_traces(jaeger: Jaeger, tmp_path: Path) -> None:
+    logs = event_logs(tmp_path / "logs")
+    sent = spans_of([logs])
+    export(logs, "--endpoint", jaeger.http)
+    told = {span.place: span for trace in jaeger.wait_for(places(sent)).values() for span in trace}
+    traces = {trace for trace, _ in told}
+    # The stock sub-agent keeps its events to itself: that link's end is nowhere, and Jaeger shows it all the same.
+    crossing = {
+        (span.place, link) for span in told.values() for link in span.links if link[0] in traces - {span.place[0]}
+    }
+    pairs = {(here[0], there[0]) for here, there in crossing}
+    assert pairs == {(there, here) for here, there in pairs} != set(), "linked one way only"
+    assert [link for _, link in crossing if link not in told] == [], "a link ends at no span"
+
+
+def test_with_an_address_in_the_resource_jaegers_ui_warns_of_nothing(jaeger: Jaeger, tmp_path: Path) -> None:
+    paths = streams(tmp_path / "streams")
+    sent = {(span.trace_id, span.span_id): span for span in spans_of(paths)}
+    export(*paths, "--endpoint", jaeger.http, OTEL_RESOURCE_ATTRIBUTES="ip=127.0.0.1")
+    told = [span for trace in jaeger.wait_for(sent).values() for span in trace]
+    assert [span for span in told if span.warnings] == []
+    continued = [span for span in sent.values() if warnings(span, sent)]
+    assert bool(continued) == golden.present, "without it, these would be warned of"
