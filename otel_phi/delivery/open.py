@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from otel_phi.delivery.resource import Resource, detect_resource
+from otel_phi.delivery.resource import Resource, detect_resource, with_ip
 from otel_phi.delivery.transport import Nowhere, Transport
 from otel_phi.errors import ConfigError
 
@@ -39,7 +39,8 @@ def open_transport(config: Config) -> Transport:
 
 def resource_of(config: Config) -> Resource:
     """Detects the resource, with the configuration's service name and attributes on top."""
-    return detect_resource(config.service_name, config.resource_attributes)
+    found = detect_resource(config.service_name, config.resource_attributes)
+    return with_ip(found) if config.profile == "jaeger" else found
 
 
 def _otlp(config: Config) -> Transport:

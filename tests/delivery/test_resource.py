@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import otel_phi
+from otel_phi.delivery.open import resource_of
 from otel_phi.delivery.resource import detect_resource
 from tests import golden
 
@@ -71,3 +73,14 @@ def test_two_processes_make_the_same_request_of_the_same_session(tmp_path: Path)
         command = [sys.executable, "-m", "otel_phi.cli", "export", str(golden.DEMO), "--file", str(file)]
         subprocess.run(command, check=True, capture_output=True)
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize(("profile", "ip"), [("jaeger", "box"), ("tempo", None), (None, None)])
+def test_the_jaeger_profile_names_the_host_as_jaeger_tells_hosts_apart(profile: str | None, ip: str | None) -> None:
+    config = otel_phi.resolve(profile=profile, resource_attributes={"host.name": "box"})
+    assert resource_of(config).get("ip") == ip
+
+
+def test_an_ip_that_somebody_gave_stays() -> None:
+    config = otel_phi.resolve(profile="jaeger", resource_attributes={"ip": "10.0.0.7"})
+    assert resource_of(config).get("ip") == "10.0.0.7"
