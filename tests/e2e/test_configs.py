@@ -1,0 +1,307 @@
+"""The files of collector-config/ in the real Collector: none is wrong or out of date, and what goes in comes out as they say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+import urllib3
+import yaml
+
+import otel_phi
+from otel_phi.delivery.resource import Resource
+from otel_phi.mapping import semconv
+from otel_phi.mapping.span import Span
+from otel_phi.testing import Receiver
+from tests import golden
+from tests.e2e.backends import Programs
+from tests.e2e.collector import Collector
+from tests.e2e.conftest import StartCollector
+from tests.e2e.jaeger import Jaeger
+from tests.e2e.processes import free_ports, wait_for
+from tests.e2e.sessions import spans_of
+from tests.e2e.trees import SERVICE, differences, places
+from tests.test_collector_config import COLLECTOR_FILES, FOLDER, series
+
+WITHIN_S = 90.0  # for what takes a second on an idle machine
+_SECRET = "sk-abcdefghijklmnopqrstuvwxyz012345"  # of the form of a key, and nobody's
+_OUT_OF_DATE = re.compile(r"deprecat|will be removed|no longer supported|is an alias", re.IGNORECASE)
+
+
+class Configured(Protocol):
+    """Starts a Collector from a file of collector-config/."""
+
+    def __call__(self, name: str, environment: Mapping[str, str]) -> Collector: ...
+
+
+@pytest.fixture
+def configured(collector: StartCollector) -> Iterator[Configured]:
+    """Gives what starts a Collector from a file of ours, and finds no word of anything out of date in what it says."""
+    started: list[Collector] = []
+
+    def start(name: str, environment: Mapping[str, str]) -> Collector:
+        started.append(collector(FOLDER / name, environment=environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        assert [line for line in each.words().splitlines() if _OUT_OF_DATE.search(line)] == []
+
+
+def demo(**options: Any) -> list[Span]:
+    """Returns the demo's spans, as they leave."""
+    return spans_of([golden.DEMO], **options)
+
+
+def send(endpoint: str, **options: Any) -> None:
+    """Sends the demo: two sessions with errors, tools, a sub-agent, a compaction and a parallel group."""
+    with otel_phi.Bridge(endpoint=endpoint, service_name=SERVICE, **options) as bridge:
+        bridge.feed(otel_phi.read_events(golden.DEMO, for_spans=True))
+
+
+def resources(receiver: Receiver) -> list[Resource]:
+    """Returns the resources of what arrived, each once."""
+    return list({group.resource.attributes: group.resource for group in receiver.groups}.values())
+
+
+# --- judged by the Collector ---------------------------------------------------------------------------------------------
+
+_LAID_OVER = [("local.yaml", "spanmetrics.yaml"), ("gateway-sampling.yaml", "spanmetrics.yaml")]
+
+
+@pytest.mark.parametrize("names", [*((name,) for name in COLLECTOR_FILES), *_LAID_OVER], ids="+".join)
+def test_the_collector_finds_nothing_wrong_or_out_of_date(
+    backends: Programs, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    flags = [f"--config={FOLDER / name}" for name in names]
+    every_vendor = json.dumps(list(yaml.safe_load((FOLDER / "vendors.yaml").read_text(encoding="utf-8"))["exporters"]))
+    environment = {**os.environ, "QUEUE_DIR": str(tmp_path / "queue"), "VENDORS": every_vendor}
+    said = subprocess.run(
+        [str(backends.otelcol), "validate", *flags],
+        env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False,
+    )  # fmt: skip
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")
+
+
+def test_the_collector_would_say_what_is_out_of_date(collector: StartCollector) -> None:
+    old = collector({**_pipeline("spanmetrics"), "exporters": {"debug": {}}})
+    assert [line for line in old.words().splitlines() if _OUT_OF_DATE.search(line)] != []
+
+
+def _pipeline(connector: str) -> dict[str, Any]:
+    """Returns a configuration with a connector between its two pipelines."""
+    return {
+        "receivers": {"otlp": {"protocols": {"http": {}, "grpc": {}}}},
+        "connectors": {connector: {}},
+        "service": {
+            "pipelines": {
+                "traces": {"receivers": ["otlp"], "exporters": [connector]},
+                "metrics": {"receivers": [connector], "exporters": ["debug"]},
+            }
+        },
+    }
+
+
+# --- one machine -----------------------------------------------------------------------------------------------------------
+
+
+def test_local_yaml_sends_to_jaeger_tempo_phoenix_a_file_and_the_terminal(
+    configured: Configured, jaeger: Jaeger, tmp_path: Path
+) -> None:
+    sent = demo()
+    file = tmp_path / "spans.jsonl"
+    with Receiver(grpc=True) as tempo, Receiver() as phoenix:
+        environment = {
+            "JAEGER_ENDPOINT": jaeger.grpc.removeprefix("http://"),
+            "TEMPO_ENDPOINT": tempo.grpc_endpoint.removeprefix("http://"),
+            "PHOENIX_ENDPOINT": phoenix.endpoint,
+            "SPANS_FILE": str(file),
+        }
+        otelcol = configured("local.yaml", environment)
+        send(otelcol.http)
+        assert differences(jaeger, sent) == []
+        assert Counter(tempo.wait_for(len(sent), WITHIN_S)) == Counter(sent)
+        assert Counter(phoenix.wait_for(len(sent), WITHIN_S)) == Counter(sent)
+        assert {request.path for request in phoenix.requests} == {"/v1/traces"}
+    wait_for(lambda: _ids_in(file) == sorted(f"{span.span_id:016x}" for span in sent), "the spans in the file")
+    said = otelcol.words()
+    assert [span.name for span in sent if span.name not in said] == []
+
+
+def _ids_in(file: Path) -> list[str]:
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    return sorted(
+        span["spanId"]
+        for line in lines
+        for resource in json.loads(line)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    )
+
+
+# --- beside the agent --------------------------------------------------------------------------------------------------------
+
+
+def test_agent_yaml_keeps_on_disk_what_the_gateway_did_not_take(configured: Configured, tmp_path: Path) -> None:
+    sent = demo()
+    with Receiver(grpc=True) as gateway:
+        gateway.answer(times=10_000, grpc_status="UNAVAILABLE")
+        environment = {
+            "GATEWAY_ENDPOINT": gateway.grpc_endpoint.removeprefix("http://"),
+            "GATEWAY_INSECURE": "true",
+            "QUEUE_DIR": str(tmp_path / "queue"),
+            "DEPLOYMENT_ENVIRONMENT": "staging",
+            "HOSTNAME": "the-collectors-own",
+        }
+        otelcol = configured("agent.yaml", environment)
+        send(otelcol.http)
+        gateway.wait_for_requests(1, WITHIN_S)
+        otelcol.kill()
+        gateway.forget_script()
+        otelcol.start()
+        # What was on its way when it was killed may come twice: the same bytes.
+        gateway.wait_for(len(sent), WITHIN_S)
+        wait_for(lambda: set(gateway.spans) == set(sent), "every span at the gateway", WITHIN_S)
+        (resource,) = resources(gateway)
+        assert resource.get("deployment.environment.name") == "staging"
+        assert resource.get("host.name") not in (None, "the-collectors-own")
+
+
+def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> None:
+    attributes = {
+        "deploy.note": f"key is {_SECRET}!",
+        "db.password": "hunter2",
+        "input.value": "a prompt that should not have been sent",
+        "gen_ai.input.messages": '[{"role":"user"}]',
+        "innocent": "stays",
+    }
+    with Receiver(grpc=True) as backend:
+        environment = {
+            "BACKEND_ENDPOINT": backend.grpc_endpoint.removeprefix("http://"),
+            "BACKEND_INSECURE": "true",
+        }
+        otelcol = configured("redact.yaml", environment)
+        send(otelcol.http, attributes=attributes, resource_attributes={"build.token_note": _SECRET})
+        arrived = backend.wait_for(len(demo()), WITHIN_S)
+        bodies = b"".join(request.body for request in backend.requests)
+    for planted in (_SECRET, "hunter2", "a prompt that", '"role"'):
+        assert planted.encode() not in bodies, planted
+    for span in arrived:
+        found = dict(span.attributes)
+        assert found["innocent"] == "stays"
+        assert found["deploy.note"] == "key is ****!"
+        assert found[semconv.CONVERSATION_ID]
+    assert places(arrived) == places(demo())
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_spanmetrics_yaml_counts_every_kind_of_span(configured: Configured) -> None:
+    (port,) = free_ports(1)
+    listen = f"127.0.0.1:{port}"
+    otelcol = configured("spanmetrics.yaml", {"METRICS_LISTEN": listen, "METRICS_FLUSH_INTERVAL": "1s"})
+    sent = demo()
+    send(otelcol.http)
+    wanted = Counter(str(dict(span.attributes)[semconv.OPERATION]) for span in sent)
+    wait_for(lambda: _calls(listen) == wanted, f"{dict(wanted)} calls", WITHIN_S)
+    labels = {name: found for name, found in _labels(listen).items() if name.startswith("traces_")}
+    exporters_own = {"job", "collector_instance_id", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url"}
+    assert {name: found - exporters_own - series()[name] for name, found in labels.items()} == {
+        name: set() for name in series()
+    }
+    assert {"gen_ai_tool_name", "error_type", "phi_loop_status"} <= labels["traces_span_metrics_calls_total"]
+
+
+_SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+def _samples(listen: str) -> list[tuple[str, dict[str, str], float]]:
+    text = urllib3.request("GET", f"http://{listen}/metrics", timeout=30.0).data.decode()
+    found = (_SAMPLE.match(line) for line in text.splitlines())
+    return [(each[1], dict(_LABEL.findall(each[2])), float(each[3])) for each in found if each]
+
+
+def _calls(listen: str) -> Counter[str]:
+    calls: Counter[str] = Counter()
+    for name, labels, value in _samples(listen):
+        if name == "traces_span_metrics_calls_total":
+            calls[labels["gen_ai_operation_name"]] += int(value)
+    return calls
+
+
+def _labels(listen: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, labels, _ in _samples(listen):
+        found.setdefault(name, set()).update(labels)
+    return found
+
+
+# --- vendors ---------------------------------------------------------------------------------------------------------------------
+
+# Exporter: variables set to `{url}` of the receiver, the variables with keys, the path and the headers that must arrive.
+_VENDORS: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
+    "langfuse": (
+        {"LANGFUSE_ENDPOINT": "{url}/api/public/otel", "LANGFUSE_AUTH": "cGs6c2s="},
+        "/api/public/otel/v1/traces",
+        {"authorization": "Basic cGs6c2s=", "x-langfuse-ingestion-version": "4"},
+    ),
+    "phoenix": (
+        {"PHOENIX_ENDPOINT": "{url}", "PHOENIX_API_KEY": "k1", "PHOENIX_PROJECT": "mine"},
+        "/v1/traces",
+        {"authorization": "Bearer k1", "x-project-name": "mine"},
+    ),
+    "mlflow": (
+        {"MLFLOW_ENDPOINT": "{url}", "MLFLOW_EXPERIMENT_ID": "7"},
+        "/v1/traces",
+        {"x-mlflow-experiment-id": "7"},
+    ),
+    "honeycomb": (
+        {"HONEYCOMB_ENDPOINT": "{url}", "HONEYCOMB_API_KEY": "k2"},
+        "/v1/traces",
+        {"x-honeycomb-team": "k2"},
+    ),
+    "datadog": (
+        {"DD_OTLP_ENDPOINT": "{url}/v1/traces", "DD_API_KEY": "k3"},
+        "/v1/traces",
+        {"dd-api-key": "k3", "dd-otlp-source": "llmobs"},
+    ),
+    "grafana_cloud": (
+        {"GRAFANA_CLOUD_ENDPOINT": "{url}/otlp", "GRAFANA_CLOUD_AUTH": "MTp0"},
+        "/otlp/v1/traces",
+        {"authorization": "Basic MTp0"},
+    ),
+    "new_relic": (
+        {"NEW_RELIC_ENDPOINT": "{url}", "NEW_RELIC_LICENSE_KEY": "k4"},
+        "/v1/traces",
+        {"api-key": "k4"},
+    ),
+}
+
+
+def test_every_vendor_of_vendors_yaml_is_tried() -> None:
+    exporters = yaml.safe_load((FOLDER / "vendors.yaml").read_text(encoding="utf-8"))["exporters"]
+    assert set(exporters) == {f"otlp_http/{name}" for name in _VENDORS}
+
+
+@pytest.mark.parametrize("vendor", _VENDORS)
+def test_vendors_yaml_says_what_the_vendor_asks_for(configured: Configured, vendor: str) -> None:
+    variables, path, headers = _VENDORS[vendor]
+    with Receiver() as receiver:
+        environment = {name: value.format(url=receiver.endpoint) for name, value in variables.items()}
+        otelcol = configured("vendors.yaml", {**environment, "VENDORS": f"[otlp_http/{vendor}]"})
+        send(otelcol.http, trace_scope="loop")
+        sent = demo(scope="loop")
+        assert Counter(receiver.wait_for(len(sent), WITHIN_S)) == Counter(sent)
+        for request in receiver.requests:
+            assert request.path == path
+            assert {**headers, **request.headers} == request.headers
+            assert request.headers["content-type"] == "application/x-protobuf"
