@@ -61,20 +61,19 @@ def validate(program: Path, configs: Sequence[Config], folder: Path, environment
     return "" if found.returncode == 0 else found.stdout + found.stderr
 
 
-def pipeline(exporter: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a configuration: OTLP in, one exporter out.
+def pipeline(exporters: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a configuration: OTLP in, exporters out.
 
     Args:
-        exporter: by its name, as `{"otlp_grpc": {...}}`.
+        exporters: by name, as `{"otlp_grpc": {...}}`.
         **more: sections to merge in, as `extensions={...}`.
     """
-    (name,) = exporter
     extensions = {"health_check": {}, **more.get("extensions", {})}
     receivers = {"otlp": {"protocols": {"http": {}, "grpc": {}}}, **more.get("receivers", {})}
-    traces = {"receivers": list(receivers), "exporters": [name]}
+    traces = {"receivers": list(receivers), "exporters": list(exporters)}
     return {
         "receivers": receivers,
-        "exporters": dict(exporter),
+        "exporters": dict(exporters),
         "extensions": extensions,
         "service": {"extensions": list(extensions), "pipelines": {"traces": traces}},
     }

@@ -152,6 +152,11 @@ class Jaeger(Backend):
         return "Everything is ready." in said and self.services() == []
 
 
+def exporter_to(jaeger: Jaeger, **settings: Any) -> dict[str, Any]:
+    """Returns a Collector's exporter to this Jaeger, for `pipeline`."""
+    return {"otlp_grpc/jaeger": {"endpoint": jaeger.grpc, "tls": {"insecure": True}, **settings}}
+
+
 def _missing(wanted: set[Place], found: Mapping[int, list[JaegerSpan]]) -> set[Place]:
     return wanted - {span.place for spans in found.values() for span in spans}
 

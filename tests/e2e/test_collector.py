@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.e2e.agent import SEND_WITHIN_S
-from tests.e2e.collector import Collector, pipeline
-from tests.e2e.commands import export
+from tests.e2e.collector import pipeline
+from tests.e2e.commands import agent, export, watching
 from tests.e2e.conftest import StartCollector
-from tests.e2e.jaeger import Jaeger
+from tests.e2e.jaeger import Jaeger, exporter_to
+from tests.e2e.processes import wait_for
 from tests.e2e.sessions import event_logs, spans_of, streams
 from tests.e2e.trees import differences
 
@@ -23,12 +19,13 @@ from tests.e2e.trees import differences
 def test_a_running_agents_spans_pass_the_collector(
     collector: StartCollector, jaeger: Jaeger, tmp_path: Path, protocol: str
 ) -> None:
-    otelcol = collector(pipeline(to(jaeger)))
+    otelcol = collector(pipeline(exporter_to(jaeger)))
     paths = streams(tmp_path / "streams")
     sent = [span for path in paths for span in spans_of([path])]
-    agent = start_agent(otelcol, tmp_path / "state", protocol)
-    said, _ = agent.communicate("".join(f"{path}\n" for path in paths), SEND_WITHIN_S + 60)
-    assert json.loads(said.splitlines()[-1]) == {"sent": True, "acknowledged": len(sent), "balanced": True}
+    with agent(otelcol, tmp_path / "state", protocol) as running:
+        for path in paths:
+            running.works_through(path)
+        assert running.ends() == {"sent": True, "acknowledged": len(sent), "balanced": True}
     assert differences(jaeger, sent) == []
 
 
@@ -39,7 +36,7 @@ def test_an_exported_file_passes_the_collectors_file_receiver(
     folder.mkdir()
     # Without the last one every span gets an attribute `log.file.name`, and is no longer the one the agent sends live.
     receiver = {"include": [f"{folder}/*.jsonl"], "start_at": "beginning", "include_file_name": False}
-    collector(pipeline(to(jaeger), receivers={"otlp_json_file": receiver}))
+    collector(pipeline(exporter_to(jaeger), receivers={"otlp_json_file": receiver}))
     paths, logs = streams(tmp_path / "streams"), event_logs(tmp_path / "logs")
     sent = [*spans_of(paths), *spans_of([logs])]
     export(*paths, "--file", folder / "streams.otlp.jsonl")
@@ -47,13 +44,30 @@ def test_an_exported_file_passes_the_collectors_file_receiver(
     assert differences(jaeger, sent) == []
 
 
-def to(jaeger: Jaeger) -> dict[str, Any]:
-    """Returns the exporter to Jaeger, in a Collector's configuration."""
-    return {"otlp_grpc/jaeger": {"endpoint": jaeger.grpc, "tls": {"insecure": True}}}
+def test_logs_written_while_they_are_watched_pass_the_collector_though_the_watcher_is_killed(
+    collector: StartCollector, jaeger: Jaeger, tmp_path: Path
+) -> None:
+    otelcol = collector(pipeline(exporter_to(jaeger)))
+    finished, logs = streams(tmp_path / "finished"), event_logs(tmp_path / "logs")
+    sources = [*finished, *sorted(logs.iterdir())]
+    folder = tmp_path / "watched"
+    folder.mkdir()
+    asked = (folder, "--endpoint", otelcol.http, "--state-dir", tmp_path / "state")
+    with watching(*asked) as watcher:
+        for source in sources:
+            append(source, folder, 0.0, 0.5)
+        wait_for(jaeger.services, "the watcher is at it")
+        watcher.kill()
+        watcher.wait()
+    with watching(*asked):
+        for source in sources:
+            append(source, folder, 0.5, 1.0)
+        sent = [*spans_of(finished), *spans_of([logs])]
+        assert differences(jaeger, sent) == []
 
 
-def start_agent(otelcol: Collector, state: Path, protocol: str = "http/protobuf") -> subprocess.Popen[str]:
-    """Starts an agent that sends to a Collector."""
-    endpoint = otelcol.grpc if protocol == "grpc" else otelcol.http
-    command = [sys.executable, "-m", "tests.e2e.agent", endpoint, protocol, str(state)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def append(source: Path, folder: Path, first: float, last: float) -> None:
+    """Writes a part of a file on, from one share of its bytes to another: seldom at the end of a line."""
+    text = source.read_bytes()
+    with (folder / source.name).open("ab") as file:
+        file.write(text[int(len(text) * first) : int(len(text) * last)])

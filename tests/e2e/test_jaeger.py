@@ -43,6 +43,14 @@ def test_a_spawn_is_linked_both_ways_across_traces(jaeger: Jaeger, tmp_path: Pat
     assert [link for _, link in crossing if link not in told] == [], "a link ends at no span"
 
 
+def test_what_is_sent_twice_is_shown_once(jaeger: Jaeger, tmp_path: Path) -> None:
+    logs = event_logs(tmp_path / "logs")
+    for state, protocol, endpoint in (("one", "http/protobuf", jaeger.http), ("two", "grpc", jaeger.grpc)):
+        # The second knows nothing of the first, as on another host or after the state is lost.
+        export(logs, "--endpoint", endpoint, "--protocol", protocol, OTEL_PHI_STATE_DIR=str(tmp_path / state))
+    assert differences(jaeger, spans_of([logs])) == []
+
+
 def test_with_an_address_in_the_resource_jaegers_ui_warns_of_nothing(jaeger: Jaeger, tmp_path: Path) -> None:
     paths = streams(tmp_path / "streams")
     sent = {(span.trace_id, span.span_id): span for span in spans_of(paths)}
