@@ -73,7 +73,8 @@ class Courier:
         """Says that there may be something to do; starts the thread, if it does not run."""
         if self._thread is None:
             self._start()
-        self._awake.set()
+        if not self._awake.is_set():  # ten times cheaper; it is cleared before a round looks
+            self._awake.set()
         if self._store.spill:  # what is in memory alone does not wait
             self._urgent.set()
 

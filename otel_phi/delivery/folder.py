@@ -178,6 +178,7 @@ def purge(state_dir: Path, session: str | None = None) -> int:
     count = 0
     for path in _outboxes(folder):
         with contextlib.suppress(OSError, sqlite3.Error, UnusableError), _opened(path) as connection:
+            connection.execute(outbox_schema.CLOSED)
             for table in ("span", "dead", "open"):
                 count += _erase(connection, f"DELETE FROM {table}{where}", values)  # noqa: S608  # our own names
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -231,7 +232,7 @@ def _with_file(one: DestinationStatus, connection: sqlite3.Connection) -> Destin
     )
     return msgspec.structs.replace(
         one, endpoint=endpoint[0] if endpoint else one.endpoint, queued=one.queued + queued,
-        open=one.open + ask("SELECT count(*) FROM open")[0], dead=one.dead + ask("SELECT count(*) FROM dead")[0],
+        open=one.open + ask("SELECT count(*) FROM open WHERE key NOT IN (SELECT key FROM span)")[0], dead=one.dead + ask("SELECT count(*) FROM dead")[0],
         letters=one.letters + letters, oldest_ns=min((ns for ns in (one.oldest_ns, oldest_ns) if ns), default=None),
     )  # fmt: skip
 

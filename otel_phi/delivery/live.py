@@ -110,8 +110,10 @@ class LiveDelivery:
                 rows = [row_of(span, self._encoder) for span in spans]
                 open_rows = [open_row_of(each.span, self._encoder) for each in opened]
             ended = [span_key_of(trace_id, span_id) for trace_id, span_id in closed]
-            self._store.put(Change(rows, open_rows, extensions(spans), ended))
-            self._courier.wake()
+            told = all(any(row.key == key for row in rows) for key in ended)
+            self._store.put(Change(rows, open_rows, extensions(spans), ended, told))
+            if rows:
+                self._courier.wake()
         except Exception as error:  # noqa: BLE001  # nothing is raised into the agent
             self._fault(error, len(spans))
 

@@ -10,15 +10,17 @@ Rules
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.encoder import Envelope
 from otel_phi.delivery.filelock import FileLock
+from otel_phi.delivery.open_rows import OpenRows, Statement
 from otel_phi.delivery.rows import Change, Item, Row
 
 # A slice: so many rows, or bytes, at one hold of the lock. A turn of an agent waits at most for one slice.
@@ -57,7 +59,7 @@ class Outbox:
         self._side: sqlite3.Connection | None = None
         self._cursor = 0
         self._envelopes: dict[int, Envelope] = {}
-        self._open: dict[bytes, int] = dict(connection.execute("SELECT key, ended_ns FROM open"))
+        self._open = OpenRows(connection)
         self._next = 1 + self._one(outbox_schema.LAST_NUMBER)
         self.rows = self._one("SELECT count(*) FROM span")
         self._envelope_id = 0
@@ -78,33 +80,29 @@ class Outbox:
 
     def write_locked(self, change: Change) -> bool:
         """Writes a change in one transaction, all or nothing; False if the disk did not take it. The caller holds `lock`."""
-        added_ns, first, execute = time.time_ns(), self._next, self._connection.execute
-        try:
-            execute("BEGIN IMMEDIATE")
-            for number, row in enumerate(change.rows, first):
-                execute(_INSERT, (number, row.key, row.session, self._envelope_id, added_ns, row.entry))
-            for o in change.opened:
-                values = (o.key, o.parent, o.session, self._envelope_id, added_ns, o.ended_ns, o.entry)
-                execute("INSERT OR REPLACE INTO open VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-            for key, ended_ns in change.extended:
-                if change.opened or self._open.get(key, ended_ns) < ended_ns:
-                    execute("UPDATE open SET ended_ns = max(ended_ns, ?) WHERE key = ?", (ended_ns, key))
-            for key in change.closed:
-                if key in self._open or change.opened:
-                    execute("DELETE FROM open WHERE key = ?", (key,))
-            execute("COMMIT")
-        except sqlite3.Error as error:
-            self.failed(error)
+        added_ns = time.time_ns()
+        statements = [*self._inserts(change.rows, added_ns), *self._open.inserts(change.opened, self._envelope_id, added_ns)]
+        if not change.told:  # what was owed comes first: it is older
+            statements = [*self._open.owed(), *statements, *self._open.effects(change)]
+        if not self._run(statements):
             return False
-        self._next = first + len(change.rows)
+        if not change.told:
+            self._open.paid()
+        self._open.took(change)
+        self._next += len(change.rows)
         self.rows += len(change.rows)
-        self._remember(change)
         self.error = ""
         return True
 
-    def holds_open(self, key: bytes) -> bool:
-        """Tells whether a loop, turn or group is open in this file."""
-        return key in self._open
+    def _inserts(self, rows: Sequence[Row], added_ns: int) -> Iterator[Statement]:
+        """Yields what writes rows, a turn's in one statement."""
+        number, envelope = self._next, self._envelope_id
+        for start in range(0, len(rows), SLICE_ROWS):
+            values: list[object] = []
+            for row in rows[start : start + SLICE_ROWS]:
+                values += (number, row.key, row.session, envelope, added_ns, row.entry)
+                number += 1
+            yield _insert(len(values) // 6), tuple(values)
 
     def bury(self, number: int, reason: str) -> bool:
         """Makes a dead letter of a row."""
@@ -222,6 +220,8 @@ class Outbox:
         """
         with self.lock:
             removed = False
+            if self._run([*self._open.owed()]):
+                self._open.paid()
             with contextlib.suppress(sqlite3.Error):
                 removed = not keep and self.is_empty()
             for connection in (self._side, self._connection):
@@ -242,18 +242,30 @@ class Outbox:
     def _one(self, query: str) -> int:
         return self._ask(query) or 0
 
-    def _transaction(self, *statements: tuple[str, tuple[object, ...]], gone: int = 0) -> bool:
+    def _transaction(self, *statements: Statement, gone: int = 0) -> bool:
+        """Writes statements that let rows go, after what these said of what is open."""
         with self.lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                for statement, values in statements:
-                    self._connection.execute(statement, values)
-                self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                self.failed(error)
+            if not self._run([*self._open.owed(), *statements]):
                 return False
+            self._open.paid()
             self.rows -= gone
             return True
+
+    def _run(self, statements: Sequence[Statement]) -> bool:
+        """Writes all or nothing. The caller holds `lock`."""
+        execute = self._connection.execute
+        try:
+            if len(statements) == 1:  # a transaction of its own
+                execute(*statements[0])
+                return True
+            execute("BEGIN IMMEDIATE")
+            for statement, values in statements:
+                execute(statement, values)
+            execute("COMMIT")
+        except sqlite3.Error as error:
+            self.failed(error)
+            return False
+        return True
 
     def failed(self, error: sqlite3.Error) -> None:
         """Notes a failure and undoes what was half done."""
@@ -262,15 +274,6 @@ class Outbox:
                 self._connection.execute("ROLLBACK")
         self.error = str(error)
         self.damaged = self.damaged or outbox_schema.is_damage(error)
-
-    def _remember(self, change: Change) -> None:
-        for o in change.opened:
-            self._open[o.key] = o.ended_ns
-        for key, ended_ns in change.extended:
-            if self._open.get(key, ended_ns) < ended_ns:
-                self._open[key] = ended_ns
-        for key in change.closed:
-            self._open.pop(key, None)
 
     def _add_envelope(self, envelope: Envelope) -> int:
         number = 1 + (self._one("SELECT ifnull(max(id), 0) FROM envelope"))
@@ -288,4 +291,8 @@ class Outbox:
 
 
 _COLUMNS = "id, key, session, envelope, added_ns, entry"
-_INSERT = f"INSERT INTO span ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608  # our own names
+
+
+@functools.cache  # of at most a slice
+def _insert(rows: int) -> str:
+    return f"INSERT INTO span ({_COLUMNS}) VALUES " + ",".join(["(?, ?, ?, ?, ?, ?)"] * rows)  # noqa: S608  # our own names

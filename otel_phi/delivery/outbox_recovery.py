@@ -9,8 +9,15 @@ import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
 
-from otel_phi.delivery.encoder import LINK_SPAN_ID, LINK_TRACE_ID, SPAN_END_TIME_UNIX_NANO, SPAN_LINKS
-from otel_phi.delivery.outbox_schema import LAST_NUMBER
+from otel_phi.delivery.encoder import (
+    LINK_SPAN_ID,
+    LINK_TRACE_ID,
+    SPAN_END_TIME_UNIX_NANO,
+    SPAN_LINKS,
+    SPAN_PARENT_SPAN_ID,
+)
+from otel_phi.delivery.outbox_schema import CLOSED, LAST_NUMBER
+from otel_phi.delivery.rows import LATEST_NS
 from otel_phi.mapping import semconv
 
 _TIME = struct.Struct("<Q")
@@ -31,10 +38,12 @@ def abort_open(connection: sqlite3.Connection) -> int:
     """
     with connection:
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute(CLOSED)
         rows = connection.execute(
             "SELECT key, parent, session, envelope, added_ns, ended_ns, entry FROM open"
         ).fetchall()
-        ends = _ends({key: (parent, ended_ns) for key, parent, _, _, _, ended_ns, _ in rows})
+        latest = _latest_children(connection) if rows else {}
+        ends = _ends({key: (parent, max(ended_ns, latest.get(key, 0))) for key, parent, _, _, _, ended_ns, _ in rows})
         for key, *_, entry in rows:
             ends[key] = max([ends[key], *(ends[branch] for branch in _branches(entry) if branch in ends)])
         number = connection.execute(LAST_NUMBER).fetchone()[0]
@@ -44,6 +53,20 @@ def abort_open(connection: sqlite3.Connection) -> int:
             connection.execute("INSERT INTO span VALUES (?, ?, ?, ?, ?, ?)", values)
         connection.execute("DELETE FROM open")
     return len(rows)
+
+
+def _latest_children(connection: sqlite3.Connection) -> dict[bytes, int]:
+    """Returns the latest end of the rows that wait, by their parents' keys; only in traces that have something open."""
+    latest: dict[bytes, int] = {}
+    query = (
+        "SELECT substr(key, 1, 16), entry FROM span WHERE substr(key, 1, 16) IN (SELECT substr(key, 1, 16) FROM open)"
+    )
+    for trace, entry in connection.execute(query):
+        parent, end = _value_of(entry, SPAN_PARENT_SPAN_ID), _value_of(entry, SPAN_END_TIME_UNIX_NANO)
+        if parent is not None and end is not None:
+            key = trace + entry[parent : parent + 8]
+            latest[key] = max(latest.get(key, 0), min(_TIME.unpack_from(entry, end)[0], LATEST_NS))
+    return latest
 
 
 def _ends(found: dict[bytes, tuple[bytes, int]]) -> dict[bytes, int]:
@@ -75,7 +98,7 @@ def _branches(entry: bytes) -> Iterable[bytes]:
 
 
 def _value_of(entry: bytes, wanted: int) -> int | None:
-    """Returns where the value of a fixed field of the span begins."""
+    """Returns where the value of a field of the span begins."""
     return next((at for tag, at, _ in _fields(entry, _inside(entry), len(entry)) if tag == wanted), None)
 
 

@@ -2,7 +2,7 @@
 
 Rule 1: write-ahead log, `synchronous=NORMAL`: what is committed survives the process, however it ends.
 Rule 2: no automatic checkpoint. It would run inside an unlucky commit of the agent, for 12 to 31 ms (RELIABILITY 8).
-Rule 3: a file of a newer schema, or a damaged one, is set aside under a name of its own and never opened again.
+Rule 3: a file of another schema, or a damaged one, is set aside under a name of its own and never opened again.
 """
 
 from __future__ import annotations
@@ -15,29 +15,31 @@ from pathlib import Path
 
 from otel_phi.delivery.private import make_file
 
-VERSION = 1
+VERSION = 2  # 2: open rows have numbers, and rows tell what they close
 SUFFIX = ".sqlite3"
 SET_ASIDE = ".set-aside"
 SIDE_FILES = ("", "-wal", "-shm")
 
 # Each row carries the number of its envelope: the resource is fixed when a span is written, whoever sends it.
-# `span` waits, `dead` was refused, `open` is what leaves as aborted should the process be lost.
+# `span` waits, `dead` was refused, `open` is what leaves as aborted should the process be lost. An open row whose key is that
+# of a row in `span` has closed; it is deleted before that row is. No table has an index: the agent would pay for its upkeep.
 _TABLES = """
 CREATE TABLE envelope (id INTEGER PRIMARY KEY, resource BLOB, scope BLOB, scope_tail BLOB, tail BLOB);
 CREATE TABLE span (id INTEGER PRIMARY KEY, key BLOB, session BLOB, envelope INTEGER, added_ns INTEGER, entry BLOB);
 CREATE TABLE dead (id INTEGER PRIMARY KEY, key BLOB, session BLOB, envelope INTEGER, added_ns INTEGER, entry BLOB,
                    reason TEXT);
-CREATE TABLE open (key BLOB PRIMARY KEY, parent BLOB, session BLOB, envelope INTEGER, added_ns INTEGER,
+CREATE TABLE open (id INTEGER PRIMARY KEY, key BLOB, parent BLOB, session BLOB, envelope INTEGER, added_ns INTEGER,
                    ended_ns INTEGER, entry BLOB);
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT);
 """
 
 
+CLOSED = "DELETE FROM open WHERE key IN (SELECT key FROM span)"  # what has closed, and whose rows still wait
 LAST_NUMBER = "SELECT max(ifnull((SELECT max(id) FROM span), 0), ifnull((SELECT max(id) FROM dead), 0))"
 
 
 class UnusableError(Exception):
-    """Says why a file cannot be used as an outbox: newer than we are, or damaged; nothing to say of one never finished."""
+    """Says why a file cannot be used as an outbox: newer or older, or damaged; nothing to say of one never finished."""
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -84,7 +86,7 @@ def connect(path: Path, version: int = VERSION, timeout_s: float = 0.0) -> sqlit
     """Opens a file that is there.
 
     Raises:
-        UnusableError: it is newer than we are, or damaged.
+        UnusableError: its schema is not ours, or it is damaged.
         sqlite3.Error: it cannot be opened now.
     """
     connection = _connection(path, timeout_s)
@@ -94,6 +96,8 @@ def connect(path: Path, version: int = VERSION, timeout_s: float = 0.0) -> sqlit
             raise UnusableError(f"written by a newer otel-phi (schema {found}, this one reads {version})")
         if found < 1:
             raise UnusableError  # its process died while making it; it holds nothing
+        if found < version:
+            raise UnusableError(f"written by an older otel-phi (schema {found}, this one reads {version})")
         _configure(connection, "NORMAL")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except UnusableError:

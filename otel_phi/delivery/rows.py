@@ -11,7 +11,7 @@ from otel_phi.delivery.encoder import Encoder, Envelope
 from otel_phi.mapping import semconv
 from otel_phi.mapping.span import Span
 
-_LATEST_NS = 2**63 - 1  # SQLite's integers
+LATEST_NS = 2**63 - 1  # SQLite's integers
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -54,12 +54,14 @@ class Change(msgspec.Struct, frozen=True, gc=False):
         opened: what opened.
         extended: pairs of a parent's key and its child's end.
         closed: keys of what closed.
+        told: the rows themselves tell what it extends and closes: they are the closed one's and its children's.
     """
 
     rows: Sequence[Row] = ()
     opened: Sequence[OpenRow] = ()
     extended: Sequence[tuple[bytes, int]] = ()
     closed: Sequence[bytes] = ()
+    told: bool = False
 
     def then(self, later: Change) -> Change:
         """Joins two changes into one."""
@@ -84,7 +86,7 @@ def row_of(span: Span, encoder: Encoder) -> Row:
 
 def open_row_of(span: Span, encoder: Encoder) -> OpenRow:
     """Encodes what is open."""
-    ended_ns = min(span.end_ns, _LATEST_NS)
+    ended_ns = min(span.end_ns, LATEST_NS)
     return OpenRow(span_key(span), parent_key(span), _session(span), ended_ns, encoder.span(span))
 
 
@@ -100,16 +102,13 @@ def span_key_of(trace_id: int, span_id: int) -> bytes:
 
 def extensions(spans: Sequence[Span]) -> list[tuple[bytes, int]]:
     """Returns by how much spans extend parents that are not among them."""
-    if len(spans) == 1:
-        (span,) = spans
-        return [(parent_key(span), min(span.end_ns, _LATEST_NS))] if span.parent_span_id else []
-    own = {span_key(span) for span in spans}
-    latest: dict[bytes, int] = {}
+    own = {(span.trace_id, span.span_id) for span in spans}
+    latest: dict[tuple[int, int], int] = {}
     for span in spans:
-        key = parent_key(span)
-        if key and key not in own:
-            latest[key] = max(latest.get(key, 0), min(span.end_ns, _LATEST_NS))
-    return list(latest.items())
+        place = (span.trace_id, span.parent_span_id)
+        if span.parent_span_id and place not in own:
+            latest[place] = max(latest.get(place, 0), span.end_ns)
+    return [(span_key_of(*place), min(ended_ns, LATEST_NS)) for place, ended_ns in latest.items()]
 
 
 def _session(span: Span) -> bytes:

@@ -109,13 +109,15 @@ class Store:
 
     def put(self, change: Change) -> None:
         """Takes a change; never waits longer than 5 ms for the lock."""
-        self.open()
+        if not self._tried:
+            self.open()
         count, outbox = len(change.rows), self.outbox
         if outbox is None:
             self._counts.add(accepted=count, queued=count)
             self._dropped(self.spill.add(Change(change.rows)))
             return
-        self._counts.add(accepted=count, queued=count)
+        if count:
+            self._counts.add(accepted=count, queued=count)
         started = time.monotonic()
         if started >= self._slow_until:
             done = self._write(outbox, change)

@@ -21,7 +21,7 @@ from otel_phi.delivery.stats import LiveStats
 from otel_phi.hook.backlog import Backlog, Item
 from otel_phi.hook.caller import caller_of
 from otel_phi.hook.complaints import Complaints
-from otel_phi.hook.intake import event_of, shown_nowhere
+from otel_phi.hook.intake import NOWHERE, event_of, shown_nowhere
 from otel_phi.hook.recording import Recording
 from otel_phi.hook.stats import STATS_FAILED, HookStats, Tally
 from otel_phi.hook.tap import tapped, tapped_async
@@ -87,8 +87,8 @@ class Hook:
                 metadata counts, else the current OpenTelemetry span.
         """
         try:
-            if self._recording is None or shown_nowhere(event):
-                self._left_out()
+            if event.__class__ in NOWHERE or self._recording is None or shown_nowhere(event):
+                self._left_out()  # most of a streamed turn ends here: nothing is called on the way
                 return
             self._given()
             item = self._counted(self._item, event, traceparent)

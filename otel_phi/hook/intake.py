@@ -26,8 +26,8 @@ from otel_phi.wire.events import (
 )
 from otel_phi.wire.messages import NULL
 
-_NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressMessage})
-_NAMES = frozenset(kind.__name__ for kind in _NOWHERE)
+NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressMessage})
+_NAMES = frozenset(kind.__name__ for kind in NOWHERE)
 _PREFIXES = tuple(f'{{"type":{space}"{name}"' for name in sorted(_NAMES) for space in ("", " "))
 _PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
 _KINDS = frozenset(typing.get_args(AgentEvent))
@@ -43,7 +43,7 @@ def shown_nowhere(given: Any) -> bool:
         return bool(given.startswith(_PREFIX_BYTES))
     if kind is str:
         return bool(given.startswith(_PREFIXES))
-    return kind in _NOWHERE
+    return kind in NOWHERE
 
 
 def event_of(given: object) -> AgentEvent | Undecodable:
