@@ -17,6 +17,7 @@ from otel_phi.delivery import filelock, outbox_schema
 from otel_phi.delivery.adoption import by_age, unheld
 from otel_phi.delivery.known import FILE as KNOWN
 from otel_phi.delivery.known import SETTLED
+from otel_phi.delivery.known import VERSION as KNOWN_VERSION
 from otel_phi.delivery.outbox import LOCK_SUFFIX
 from otel_phi.delivery.outbox_schema import SET_ASIDE, SUFFIX, UnusableError
 from otel_phi.delivery.store import FOLDER
@@ -178,11 +179,14 @@ def purge(state_dir: Path, session: str | None = None) -> int:
     count = 0
     for path in _outboxes(folder):
         with contextlib.suppress(OSError, sqlite3.Error, UnusableError), _opened(path) as connection:
-            connection.execute(outbox_schema.CLOSED)
+            _erase(connection, outbox_schema.CLOSED, ())  # their spans are counted
             for table in ("span", "dead", "open"):
                 count += _erase(connection, f"DELETE FROM {table}{where}", values)  # noqa: S608  # our own names
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    with contextlib.suppress(OSError, sqlite3.Error, UnusableError), _opened(folder / KNOWN) as connection:
+    with (
+        contextlib.suppress(OSError, sqlite3.Error, UnusableError),
+        _opened(folder / KNOWN, KNOWN_VERSION) as connection,
+    ):
         owed = " AND entry IS NOT NULL" if where else " WHERE entry IS NOT NULL"
         count += _erase(connection, f"UPDATE root SET {SETTLED}{where}{owed}", values)  # noqa: S608
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -197,10 +201,10 @@ def _outboxes(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, version: int = outbox_schema.VERSION) -> Iterator[sqlite3.Connection]:
     if not path.exists():
         raise FileNotFoundError(path)  # SQLite would make it
-    with contextlib.closing(outbox_schema.connect(path, timeout_s=_WAIT_S)) as connection:
+    with contextlib.closing(outbox_schema.connect(path, version, _WAIT_S)) as connection:
         yield connection
 
 
@@ -238,7 +242,7 @@ def _with_file(one: DestinationStatus, connection: sqlite3.Connection) -> Destin
 
 
 def _with_known(found: dict[str, DestinationStatus], path: Path) -> None:
-    with _opened(path) as connection:
+    with _opened(path, KNOWN_VERSION) as connection:
         owed = "SELECT destination, count(*) FROM root WHERE entry IS NOT NULL GROUP BY destination"
         for name, count in connection.execute(owed):
             found[name] = msgspec.structs.replace(found.get(name, DestinationStatus(name)), roots=count)

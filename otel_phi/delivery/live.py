@@ -110,7 +110,7 @@ class LiveDelivery:
                 rows = [row_of(span, self._encoder) for span in spans]
                 open_rows = [open_row_of(each.span, self._encoder) for each in opened]
             ended = [span_key_of(trace_id, span_id) for trace_id, span_id in closed]
-            told = all(any(row.key == key for row in rows) for key in ended)
+            told = not set(ended).difference([row.key for row in rows])
             self._store.put(Change(rows, open_rows, extensions(spans), ended, told))
             if rows:
                 self._courier.wake()

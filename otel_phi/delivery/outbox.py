@@ -81,7 +81,10 @@ class Outbox:
     def write_locked(self, change: Change) -> bool:
         """Writes a change in one transaction, all or nothing; False if the disk did not take it. The caller holds `lock`."""
         added_ns = time.time_ns()
-        statements = [*self._inserts(change.rows, added_ns), *self._open.inserts(change.opened, self._envelope_id, added_ns)]
+        statements = [
+            *self._inserts(change.rows, added_ns),
+            *self._open.inserts(change.opened, self._envelope_id, added_ns),
+        ]
         if not change.told:  # what was owed comes first: it is older
             statements = [*self._open.owed(), *statements, *self._open.effects(change)]
         if not self._run(statements):
@@ -220,8 +223,6 @@ class Outbox:
         """
         with self.lock:
             removed = False
-            if self._run([*self._open.owed()]):
-                self._open.paid()
             with contextlib.suppress(sqlite3.Error):
                 removed = not keep and self.is_empty()
             for connection in (self._side, self._connection):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.folder import folder_status, purge, retry_dead
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import SESSION, delivery_for, gone, opened, work
@@ -93,6 +94,20 @@ def test_what_is_purged_under_a_living_process_is_counted_by_it(tmp_path: Path) 
     delivery.shutdown(0.2)
 
 
+def test_a_file_of_an_older_schema_is_set_aside_and_named(receiver: Receiver, tmp_path: Path) -> None:
+    import sqlite3
+
+    lost_agent(receiver.endpoint, tmp_path)
+    (path,) = files(tmp_path)
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version={outbox_schema.VERSION - 1}")
+    connection.close()
+    ((name, reason),) = folder_status(tmp_path).unreadable
+    assert (name, "older" in reason) == (path.name, True)
+    assert adopt(receiver, tmp_path) == "True 0 True\n"
+    assert folder_status(tmp_path).set_aside == (path.name + outbox_schema.SET_ASIDE,)
+
+
 def test_retry_reads_a_file_again_that_was_set_aside(receiver: Receiver, tmp_path: Path) -> None:
     import sqlite3
 
@@ -104,7 +119,7 @@ def test_retry_reads_a_file_again_that_was_set_aside(receiver: Receiver, tmp_pat
     assert adopt(receiver, tmp_path) == "True 0 True\n"
     (aside,) = folder_status(tmp_path).set_aside
     connection = sqlite3.connect(tmp_path / "outbox" / aside)
-    connection.execute("PRAGMA user_version=1")  # as if a newer otel-phi looked
+    connection.execute(f"PRAGMA user_version={outbox_schema.VERSION}")  # as if a newer otel-phi looked
     connection.close()
     retry_dead(tmp_path)
     assert adopt(receiver, tmp_path) == "True 6 True\n"
