@@ -25,32 +25,36 @@ class Item(msgspec.Struct, frozen=True):
 
 
 class Backlog:
-    """Is a bounded queue. Its lock may be taken again by a signal handler that interrupts its owner."""
+    """Is a bounded queue. Its lock may be taken again by a signal handler that interrupts its owner.
+
+    Attributes:
+        items: what waits, with its weight; for others to look whether there is something.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._items: deque[tuple[Item, int]] = deque()
+        self.items: deque[tuple[Item, int]] = deque()
         self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def put(self, item: Item) -> bool:
         """Appends; False if it is full."""
         size = _BASE_BYTES + weight(item.event)
         with self._lock:
-            if len(self._items) >= MAX_EVENTS or self._bytes + size > MAX_BYTES:
+            if len(self.items) >= MAX_EVENTS or self._bytes + size > MAX_BYTES:
                 return False
-            self._items.append((item, size))
+            self.items.append((item, size))
             self._bytes += size
             return True
 
     def pop(self) -> Item | None:
         """Removes the oldest, None if there is none."""
         with self._lock:
-            if not self._items:
+            if not self.items:
                 return None
-            item, size = self._items.popleft()
+            item, size = self.items.popleft()
             self._bytes -= size
             return item
 

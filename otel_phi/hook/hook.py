@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, overload
-
-from typing_extensions import ParamSpec
 
 from otel_phi.config import Config
 from otel_phi.delivery.live import LiveDelivery
@@ -31,7 +29,6 @@ from otel_phi.wire.events import AgentEvent, AgentStart
 
 Event = AgentEvent | Mapping[str, Any] | str | bytes
 T = TypeVar("T")
-P = ParamSpec("P")
 
 LOCK_WAIT_S = 0.005  # DESIGN 6: the agent waits no longer for another thread
 CATCH_UP_S = 0.005  # nor records longer what others left; the next event goes on with it
@@ -67,7 +64,10 @@ class Hook:
         self._lock = threading.Lock()
         self._backlog = Backlog()
         self._tallies = {name: Tally() for name in _TALLIES}
+        # What is asked for every event, at hand.
+        self._waiting = self._backlog.items
         self._given, self._left_out = self._tallies["given"].add, self._tallies["left_out"].add
+        self._recorded, self._failed = self._tallies["recorded"].add, self._tallies["failed"].add
         self._recording: Recording | None = None
         if self._delivery is not None:
             self._recording = Recording(self._mapping, self.config.sample_ratio, self._delivery, self._complaints)
@@ -91,9 +91,7 @@ class Hook:
                 self._left_out()  # most of a streamed turn ends here: nothing is called on the way
                 return
             self._given()
-            item = self._counted(self._item, event, traceparent)
-            if item is not None:
-                self._pass_on(item)
+            self._take(event, traceparent)
         except Exception as error:  # noqa: BLE001  # the one boundary: nothing is raised into the agent
             self._complaints.failed("taking an event", error)
         if self._complaints.unsaid:
@@ -111,38 +109,37 @@ class Hook:
         """
         return tapped_async(events, self) if isinstance(events, AsyncIterable) else tapped(events, self)
 
-    def _counted(self, step: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Takes a step of an event's way; one that is not finished costs the event, and it is counted."""
+    def _take(self, given: Event, traceparent: str | None) -> None:
+        """Takes an event's way to its end; one that is not finished, by a fault or an interrupt, is counted."""
         try:
-            return step(*args, **kwargs)
+            event = event_of(given)
+            if isinstance(event, Undecodable):
+                self._complain(event)
+                return
+            caller = caller_of(event, traceparent) if isinstance(event, AgentStart) else None
+            held = not self._waiting and (self._lock.acquire(False) or self._lock.acquire(timeout=LOCK_WAIT_S))
         except BaseException:
-            self._tallies["failed"].add()
+            self._failed()
             raise
-
-    def _item(self, given: Event, traceparent: str | None) -> Item | None:
-        event = event_of(given)
-        if isinstance(event, Undecodable):
-            self._tallies["undecodable"].add()
-            self._complaints.add("undecodable", f"what was given is no event: {event.reason}")
-            return None
-        return Item(event, caller_of(event, traceparent) if isinstance(event, AgentStart) else None)
-
-    def _pass_on(self, item: Item) -> None:
-        if not self._backlog and self._counted(self._lock.acquire, timeout=LOCK_WAIT_S):
+        if held:
             try:
-                if self._backlog:  # left there while this thread waited
-                    self._defer(item)
+                if self._waiting:  # left there while this thread waited
+                    self._defer(event, caller)
                 else:
-                    self._record(item)
+                    self._record(event, caller)
             finally:
                 self._lock.release()
         else:
-            self._defer(item)
-        if self._backlog:
+            self._defer(event, caller)
+        if self._waiting:
             self._catch_up(CATCH_UP_S)
 
-    def _defer(self, item: Item) -> None:
-        if self._backlog.put(item):
+    def _complain(self, found: Undecodable) -> None:
+        self._tallies["undecodable"].add()
+        self._complaints.add("undecodable", f"what was given is no event: {found.reason}")
+
+    def _defer(self, event: AgentEvent, caller: str | None) -> None:
+        if self._backlog.put(Item(event, caller)):
             self._tallies["deferred"].add()
         else:
             self._tallies["backlog_full"].add()
@@ -151,27 +148,31 @@ class Hook:
     def _catch_up(self, budget_s: float, *, wait_s: float = 0.0) -> bool:
         """Records what is in the backlog, for so long; True if it is empty then."""
         until = time.monotonic() + budget_s
-        while self._backlog:
+        while self._waiting:
             if not (self._lock.acquire(timeout=wait_s) if wait_s else self._lock.acquire(blocking=False)):
                 return False
             try:
                 while (item := self._backlog.pop()) is not None:
-                    self._record(item)
+                    self._record(item.event, item.caller)
                     if time.monotonic() > until:
-                        return not self._backlog
+                        return not self._waiting
             finally:
                 self._lock.release()
         return True
 
-    def _record(self, item: Item) -> None:
+    def _record(self, event: AgentEvent, caller: str | None) -> None:
         if self.closed or self._recording is None:
             self._tallies["after_shutdown"].add()
             return
         try:
-            self._counted(self._recording.take, item.event, item.caller)
-            self._tallies["recorded"].add()
+            self._recording.take(event, caller)
+            self._recorded()
         except Exception as error:  # noqa: BLE001  # a backlog may be behind it: one event's fault costs itself
-            self._complaints.failed(type(item.event).__name__, error)
+            self._failed()
+            self._complaints.failed(type(event).__name__, error)
+        except BaseException:
+            self._failed()
+            raise
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 
