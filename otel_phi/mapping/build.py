@@ -27,6 +27,7 @@ _OPERATIONS: dict[str, Attributes] = {
         ("execute_tool", "TOOL"),
     )
 }
+_UNSET = status(None)
 
 
 def clamp_time(time_ns: int) -> int:
@@ -47,14 +48,14 @@ def inside(started_ns: int, ended_ns: int, turn_started_ns: int, turn_ended_ns: 
 
 
 @functools.lru_cache(maxsize=1_024)  # asked again for every span of a session
-def _session_pairs(session_id: str, agent: str, max_bytes: int) -> Attributes:
-    pairs = [(s.CONVERSATION_ID, session_id), (s.SESSION_ID, session_id), (s.AGENT_NAME, agent)]
+def _session_pairs(session_id: str, agent: str, loop_id: str | None, max_bytes: int) -> Attributes:
+    pairs = [(s.CONVERSATION_ID, session_id), (s.SESSION_ID, session_id), (s.AGENT_NAME, agent), (s.LOOP_ID, loop_id)]
     return table(max_bytes, pairs)
 
 
-def session_pairs(session_id: str, options: MappingOptions) -> Attributes:
-    """Returns the attributes that every span of a session carries."""
-    return _session_pairs(session_id, options.agent_name or options.service_name, options.max_attribute_bytes)
+def session_pairs(session_id: str, options: MappingOptions, loop_id: str | None = None) -> Attributes:
+    """Returns the attributes that every span of a session carries, and what names the loop for those within one."""
+    return _session_pairs(session_id, options.agent_name or options.service_name, loop_id, options.max_attribute_bytes)
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -101,11 +102,12 @@ def span(
         dropped: events that a bound left out.
     """
     attributes = _OPERATIONS[frame.operation] + frame.common + table(options.max_attribute_bytes, pairs)
+    code, message = _UNSET
     if error is not None:
         attributes += ((s.ERROR_TYPE, error),)
+        code, message = status(error)
     if options.attributes:
         attributes = _with_extras(attributes, options)
-    code, message = status(error)
     return Span(
         frame.title,
         *frame.place,

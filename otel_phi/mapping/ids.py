@@ -7,6 +7,7 @@ Rule 3: the parts of a hash are length-prefixed, so that no two lists of parts m
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from typing import NamedTuple
@@ -74,6 +75,7 @@ def group_span(trace_id: int, loop_ids: tuple[str, ...], started_ns: int) -> int
     return _hash(SPAN_BYTES, trace_id, "parallel", *loop_ids, started_ns)
 
 
+@functools.lru_cache(maxsize=1_024, typed=True)  # asked when a turn opens, and when it closes
 def turn_span(trace_id: int, loop_span_id: int, index: int, repeat: int) -> int:
     """Returns the span id of a turn."""
     return _below(trace_id, loop_span_id, f"turn;{index};{repeat}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 from otel_phi.mapping import happenings, ids
@@ -20,6 +21,7 @@ from otel_phi.wire.parts import ConfigSnapshot
 
 _TRIGGERS = {"User": "user", "SubAgent": "sub_agent", "Continuation": "continuation", "Branch": "branch"}
 _TRIGGERS["FollowUp"] = "continuation"  # its name in files before April 2026
+_CLIENT = SpanKind.CLIENT
 _NO_CONFIG = ConfigSnapshot()
 _NO_REQUEST = Request("", None, None, None, None)
 
@@ -33,10 +35,10 @@ class _Context(NamedTuple):
     common: Attributes
     options: MappingOptions
 
-    def frame(self, title: str, operation: str, span_id: int, times: tuple[int, int]) -> Frame:
-        """Returns the frame of a span below the turn."""
+    def frame(self, title: str, operation: str, span_id: int, times: tuple[int, int], more: Attributes = ()) -> Frame:
+        """Returns the frame of a span below the turn; `more`: what it shares with spans of other turns."""
         place = SpanRef(self.place.trace_id, span_id)
-        return Frame(title, operation, self.common, place, self.place.span_id, times)
+        return Frame(title, operation, self.common + more, place, self.place.span_id, times)
 
 
 def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
@@ -57,8 +59,7 @@ def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOpt
     identity = turn.loop.identity
     loop = loop_place(identity, options)
     place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
-    own = table(options.max_attribute_bytes, ((s.LOOP_ID, identity.loop_id), (s.TURN_INDEX, turn.index)))
-    common = session_pairs(identity.session_id, options) + own
+    common = (*session_pairs(identity.session_id, options, identity.loop_id), (s.TURN_INDEX, turn.index))
     return Frame("turn", "agent_step", common, place, loop.span_id, clamp_times(turn.started_ns, ended_ns))
 
 
@@ -95,49 +96,83 @@ def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple
 
 
 def _chat_span(context: _Context, chat: Chat) -> Span:
-    config = context.turn.loop.config or _NO_CONFIG
-    request, answer = chat.request or _NO_REQUEST, chat.answer
-    asked = request.model or config.model or (answer.model if answer else "") or None
-    host, port = server(config.base_url)
-    thinking = request.thinking_level
-    pairs: tuple[Pair, ...] = (
-        (s.TIME_INFERRED, True if chat.inferred else None),
-        (s.PROVIDER, provider_name(config.api, config.provider or (answer.provider if answer else None))),
-        (s.REQUEST_MODEL, asked),
-        (s.REQUEST_MAX_TOKENS, request.max_tokens),
-        (s.REQUEST_TEMPERATURE, request.temperature),
-        (s.REQUEST_STREAM, True),
-        (s.REQUEST_THINKING, thinking if thinking != "off" else None),
-        (s.OUTPUT_TYPE, "json" if (request.response_format or "").startswith("json") else None),
-        (s.COMPACTED, True if chat.compacted else None),
-        (s.SERVER_ADDRESS, host),
-        (s.SERVER_PORT, port),
-    )
+    options, answer, request = context.options, chat.answer, chat.request or _NO_REQUEST
+    said = ("", None) if answer is None else (answer.model, answer.provider)
+    marks = (chat.inferred, chat.compacted)
+    asked, before, after = _asked(context.turn.loop.config, request, said, marks, options.max_attribute_bytes)
+    numbers = ((s.REQUEST_MAX_TOKENS, request.max_tokens), (s.REQUEST_TEMPERATURE, request.temperature))
+    shared = before + table(options.max_attribute_bytes, numbers) + after
+    if answer is not None:
+        shared += _answered(answer.model, answer.stop_reason, asked, options.max_attribute_bytes)
     return span(
         context.frame(
             name("chat", asked),
             "chat",
             ids.chat_span(*context.place),
             inside(chat.started_ns, chat.ended_ns, *context.times),
+            shared,
         ),
-        pairs if answer is None else pairs + _answer(answer, asked),
-        context.options,
-        kind=SpanKind.CLIENT,
+        () if answer is None else _used(answer),
+        options,
+        kind=_CLIENT,
         error=chat_error(chat),
     )
 
 
-def _answer(answer: Answer, asked: str | None) -> tuple[Pair, ...]:
-    pairs: tuple[Pair, ...] = (
-        (s.RESPONSE_MODEL, answer.model if answer.model and answer.model != asked else None),
-        (s.FINISH_REASONS, (finish_reason(answer.stop_reason),)),
-        (s.STOP_REASON, answer.stop_reason),
+@functools.lru_cache(maxsize=256)  # a loop asks the same again and again
+def _asked(
+    config: ConfigSnapshot | None,
+    request: Request,
+    said: tuple[str, str | None],
+    marks: tuple[bool, bool],
+    max_bytes: int,
+) -> tuple[str | None, Attributes, Attributes]:
+    """Returns the model asked for, and what was asked before and after its numbers.
+
+    None of it depends on a number: 1, 1.0 and True are equal to a cache, and must not stand for each other.
+
+    Args:
+        config: of the loop.
+        request: what was asked.
+        said: model and provider of the answer, for what names none itself.
+        marks: whether a time is inferred, and whether the context was compacted.
+        max_bytes: as in `table`.
+    """
+    config = config or _NO_CONFIG
+    asked = request.model or config.model or said[0] or None
+    host, port = server(config.base_url)
+    thinking = request.thinking_level
+    before: tuple[Pair, ...] = (
+        (s.TIME_INFERRED, True if marks[0] else None),
+        (s.PROVIDER, provider_name(config.api, config.provider or said[1])),
+        (s.REQUEST_MODEL, asked),
     )
+    after: tuple[Pair, ...] = (
+        (s.REQUEST_STREAM, True),
+        (s.REQUEST_THINKING, thinking if thinking != "off" else None),
+        (s.OUTPUT_TYPE, "json" if (request.response_format or "").startswith("json") else None),
+        (s.COMPACTED, True if marks[1] else None),
+        (s.SERVER_ADDRESS, host),
+        (s.SERVER_PORT, port),
+    )
+    return asked, table(max_bytes, before), table(max_bytes, after)
+
+
+@functools.lru_cache(maxsize=256)  # models and reasons are few
+def _answered(model: str, stop_reason: str, asked: str | None, max_bytes: int) -> Attributes:
+    pairs: tuple[Pair, ...] = (
+        (s.RESPONSE_MODEL, model if model and model != asked else None),
+        (s.FINISH_REASONS, (finish_reason(stop_reason),)),
+        (s.STOP_REASON, stop_reason),
+    )
+    return table(max_bytes, pairs)
+
+
+def _used(answer: Answer) -> tuple[Pair, ...]:
     if answer.usage == NO_USAGE:
-        return pairs  # a call that failed before it counted anything
+        return ()  # a call that failed before it counted anything
     tokens = answer.tokens
     return (
-        *pairs,
         (s.USAGE_INPUT, tokens.input),
         (s.USAGE_OUTPUT, tokens.output),
         (s.USAGE_CACHE_READ, tokens.cache_read or None),
