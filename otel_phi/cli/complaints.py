@@ -1,6 +1,10 @@
-"""Lines that could not be read: the first few are named on stderr, the rest counted."""
+"""Lines that could not be read: the first few are named on stderr, the rest counted. And what the delivery warns of."""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from otel_phi.cli import screen, words
 from otel_phi.sources.reader import BadLine
@@ -28,3 +32,19 @@ class Complaints:
         """Says how many were not named."""
         if self.count > _NAMED:
             screen.say(f"otel-phi: {words.many(self.count - _NAMED, 'more line')} could not be read")
+
+
+class _Said(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        screen.say(f"otel-phi: {record.getMessage()}")
+
+
+@contextmanager
+def warnings_said() -> Iterator[None]:
+    """Says what the delivery logs: a person who waits wants to know why."""
+    logger, handler = logging.getLogger("otel_phi"), _Said(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -71,7 +71,7 @@ _STATE_DIR = click.option(
     "--state-dir",
     metavar="FOLDER",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the agent keeps its state. [default: OTEL_PHI_STATE_DIR, else the platform's]",
+    help="Where state is kept, the outbox among it. [default: OTEL_PHI_STATE_DIR, else the platform's]",
 )
 
 

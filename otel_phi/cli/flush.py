@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from otel_phi.cli import outcome, screen, words
+from otel_phi.cli.complaints import warnings_said
 from otel_phi.cli.flags import sending_flags, state_flag
 from otel_phi.cli.settings import configured, destination, sends_nothing
 from otel_phi.tree import clean
@@ -19,14 +18,6 @@ from otel_phi.tree import clean
 if TYPE_CHECKING:
     from otel_phi.config import Config
     from otel_phi.delivery.flush import Flushed
-
-_LETTERS_SHOWN = 5
-_REASONS = {
-    "outbox_full": "dropped, the oldest first: the outbox holds more than it may",
-    "too_old": "dropped, being older than 7 days",
-    "damaged": "lost: their file is damaged and set aside",
-    "purged": "purged meanwhile",
-}
 
 _EXAMPLES = """\b
 Examples:
@@ -56,7 +47,7 @@ def flush(state_dir: Path | None, **flags: Any) -> None:
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
         return
-    with _complaints_said():
+    with warnings_said():
         flushed = flush_outbox(config)
     for line in _results(flushed, config):
         screen.out().print(clean(line), soft_wrap=True)
@@ -65,38 +56,14 @@ def flush(state_dir: Path | None, **flags: Any) -> None:
     sys.exit(_exit_code(flushed))
 
 
-class _Said(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        screen.say(f"otel-phi: {record.getMessage()}")
-
-
-@contextmanager
-def _complaints_said() -> Iterator[None]:
-    """Says what the delivery logs: a person who waits wants to know why."""
-    logger, handler = logging.getLogger("otel_phi"), _Said(logging.WARNING)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
 def _results(flushed: Flushed, config: Config) -> Iterator[str]:
-    stats, left = flushed.stats, flushed.left
     if not flushed.waited:
         yield f"nothing waits for {_name(config)}"
         return
-    yield f"{words.many(stats.acknowledged, 'span')} {destination(config)}"
-    for reason, number in stats.dropped:
-        yield f"{words.many(number, 'span')} {_REASONS.get(reason, reason.replace('_', ' '))}"
-    if stats.rejected:
-        yield f"{words.many(stats.rejected, 'span')} rejected: {flushed.rejection}"
-    if stats.dead:
-        yield f"{words.many(stats.dead, 'span')} refused for good:"
-        for letter in flushed.letters[:_LETTERS_SHOWN]:
-            yield f"  trace {letter.trace_id:032x}, span {letter.span_id:016x}: {letter.reason}"
+    yield from outcome.sentences(flushed.stats, destination(config), flushed.rejection, flushed.letters)
     if flushed.stayed:
-        yield f"{words.many(left.queued + left.roots, 'span')} stayed in the outbox: {_why(flushed)}"
+        waiting = flushed.left.queued + flushed.left.roots
+        yield f"{words.many(waiting, 'span')} stayed in the outbox: {_why(flushed)}"
     for file in flushed.unusable:
         yield f"{file} cannot be read; its spans stayed"
 
@@ -137,5 +104,4 @@ def _name(config: Config) -> str:
 def _exit_code(flushed: Flushed) -> int:
     if flushed.stayed or flushed.unusable:
         return outcome.GAVE_UP
-    lost = any(reason != "purged" for reason, _ in flushed.stats.dropped)
-    return outcome.REJECTED if flushed.stats.rejected or flushed.stats.dead or lost else outcome.DELIVERED
+    return outcome.exit_code(flushed.stats)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,7 +11,8 @@ from otel_phi.cli import words
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
-    from otel_phi.delivery.stats import DeadLetter, Stats
+    from otel_phi.delivery.folder import Letter
+    from otel_phi.delivery.stats import DeadLetter, LiveStats, Stats
 
 # 1: the machine failed, such as a full disk; 2: usage, as click has it.
 DELIVERED, BROKEN, USAGE, REJECTED, GAVE_UP = 0, 1, 2, 3, 4
@@ -19,12 +21,17 @@ _REASONS = {
     "buffer_full": "dropped, because more waited for the collector than may wait",
     "sampled_out": "left out by sampling",
     "sent_before": "sent by an earlier run",
+    "outbox_full": "dropped, the oldest first: the outbox holds more than it may",
+    "too_old": "dropped, being older than 7 days",
+    "damaged": "lost: their file is damaged and set aside",
+    "purged": "purged meanwhile",
 }
+_ON_PURPOSE = frozenset({"sampled_out", "sent_before", "purged", "sdk_disabled", "exporter_none"})
 
 
-def exit_code(stats: Stats) -> int:
+def exit_code(stats: Stats | LiveStats) -> int:
     """Returns the exit code of a delivery that came to its end."""
-    lost = dict(stats.dropped).get("buffer_full", 0)
+    lost = any(reason not in _ON_PURPOSE for reason, _ in stats.dropped)
     return REJECTED if stats.rejected or stats.dead or lost else DELIVERED
 
 
@@ -43,16 +50,18 @@ def advice(trouble: str, config: Config) -> str:
     return f"; the endpoint is {where}"
 
 
-def sentences(stats: Stats, target: str, rejection: str, letters: Iterable[DeadLetter]) -> Iterator[str]:
-    """Yields what is to be said of a delivery, one line each."""
+def sentences(
+    stats: Stats | LiveStats, target: str, rejection: str, letters: Iterable[DeadLetter | Letter]
+) -> Iterator[str]:
+    """Yields what is to be said of the spans that a delivery has settled, one line each."""
     yield f"{words.many(stats.acknowledged, 'span')} {target}"
     for reason, number in stats.dropped:
-        yield f"{words.many(number, 'span')} {_REASONS.get(reason, reason)}"
+        yield f"{words.many(number, 'span')} {_REASONS.get(reason, reason.replace('_', ' '))}"
     if stats.rejected:
         yield f"{words.many(stats.rejected, 'span')} rejected: {rejection}"
     if stats.dead:
         yield f"{words.many(stats.dead, 'span')} refused for good:"
-        for letter in list(letters)[:_LETTERS_SHOWN]:
-            yield f"  {letter.name} (trace {letter.trace_id:032x}, span {letter.span_id:016x}): {letter.reason}"
-    if stats.queued:
-        yield f"{words.many(stats.queued, 'span')} not sent"
+        for letter in islice(letters, _LETTERS_SHOWN):
+            name = getattr(letter, "name", "")  # what is on disk is not decoded for it
+            head = f"{name}, " if name else ""
+            yield f"  {head}trace {letter.trace_id:032x}, span {letter.span_id:016x}: {letter.reason}"

@@ -9,20 +9,18 @@ import click
 import msgspec
 
 from otel_phi.cli import outcome, screen
-from otel_phi.cli.complaints import Complaints
-from otel_phi.cli.flags import delivery_flags, mapping_flags
+from otel_phi.cli.complaints import Complaints, warnings_said
+from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
 from otel_phi.cli.intake import Intake, stop_signals
-from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.cli.settings import configured, sends_nothing
 from otel_phi.cli.table import table
 from otel_phi.cli.totals import Sessions
-from otel_phi.errors import DeliveryError
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 
 if TYPE_CHECKING:
-    from otel_phi.bridge import Bridge
+    from otel_phi.cli.outlets import Outlet
     from otel_phi.config import Config
-    from otel_phi.delivery.stats import Progress
 
 
 # Whoever stops a process waits for about ten seconds, then kills it.
@@ -41,14 +39,18 @@ Examples:
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
 @mapping_flags
+@state_flag
 def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
     """Export an agent's events as they happen: AgentEvent lines, or server-sent events, on standard input.
 
     Spans leave as they close; the agent never waits for the collector. Ends with the input, with the reader of --tee, or
     with Ctrl-C; what is still open then leaves as aborted, and a summary goes to stderr.
 
+    What the collector does not take waits in the outbox, as the hook's spans do, however this process ends: `otel-phi status`
+    shows it, `otel-phi flush` or the next process for the same collector sends it. With --file there is no outbox.
+
     TRACEPARENT in the environment becomes a link from each loop that no other loop started. Exit code: 0 all accepted, 2 usage, 3
-    some spans were rejected or lost, 4 the collector could not be reached.
+    some spans were rejected or lost, 4 some could not be sent in time and wait in the outbox.
     """
     config = configured(flags)
     if tee and config.file == "-":
@@ -63,57 +65,39 @@ def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
 
 
 def _run(config: Config, sample: float | None, *, tee: bool) -> int:
-    from otel_phi.bridge import Bridge
+    from otel_phi.cli.outlets import outlet as opened
 
-    sessions, complaints, troubles = Sessions(), Complaints(), _Troubles()
-    bridge = Bridge(config, live=True, sample=sample, on_span=sessions.add, on_progress=troubles)
+    sessions, complaints = Sessions(), Complaints()
     reader = EventReader("stdin", for_spans=True, on_bad_line=complaints)
     failure = ""
-    try:
-        with stop_signals() as stop:
-            intake = Intake(_STDIN, _STDOUT if tee else None, stop)
-            bridge.feed(reader.read(read_lines(intake)))
-        if intake.told_to_stop:
-            screen.say("otel-phi: sending the last spans; Ctrl-C again to stop")
-            bridge.finish(min(config.give_up_after_s, _LAST_SPANS_S))
-        else:
-            bridge.finish()
-    except DeliveryError as error:
-        failure = f"{error}{outcome.advice(str(error), config)}"
-    except KeyboardInterrupt:
-        failure = "interrupted while the last spans were under way"
-    complaints.conclude()
-    if reader.counts["bad_lines"] and not bridge.stats().events and not failure:
-        bridge.close(whole=True)
+    with warnings_said():
+        outlet = opened(config, sample, sessions.add)
+        try:
+            with stop_signals() as stop:
+                intake = Intake(_STDIN, _STDOUT if tee else None, stop)
+                outlet.feed(reader.read(read_lines(intake)))
+            if intake.told_to_stop:
+                screen.say("otel-phi: sending the last spans; Ctrl-C again to stop")
+            failure = outlet.finish(_LAST_SPANS_S if intake.told_to_stop else None)
+            failure += outcome.advice(failure, config) if failure else ""
+        except KeyboardInterrupt:
+            failure = "interrupted while the last spans were under way"
+        complaints.conclude()
+        outlet.close(whole=not failure)
+    if reader.counts["bad_lines"] and not outlet.events and not failure:
         screen.say(
             "otel-phi: no AgentEvent on stdin; each line should be one, as JSON (files are read by otel-phi export)"
         )
         return outcome.USAGE
-    _summary(bridge, sessions, failure)
-    bridge.close(whole=not failure)
-    return outcome.GAVE_UP if failure else outcome.exit_code(bridge.stats().delivery)
+    _summary(config, outlet, sessions, failure)
+    return outlet.exit_code()
 
 
-class _Troubles:
-    """Says once what keeps spans from getting through, and when they do again."""
-
-    def __init__(self) -> None:
-        self._said: str | None = None
-
-    def __call__(self, state: Progress) -> None:
-        if state.trouble == self._said:
-            return
-        self._said = state.trouble
-        screen.say(f"otel-phi: {state.trouble or 'the collector answers again'}")
-
-
-def _summary(bridge: Bridge, sessions: Sessions, failure: str) -> None:
-    screen.print_lines(screen.err(), table(sessions.all(), bridge.config.trace_url))
+def _summary(config: Config, outlet: Outlet, sessions: Sessions, failure: str) -> None:
+    screen.print_lines(screen.err(), table(sessions.all(), config.trace_url))
     if sessions.forgotten:
         screen.say(f"otel-phi: and {sessions.forgotten:,} sessions before these")
     if failure:
         screen.say(f"otel-phi: {failure}")
-    stats = bridge.stats().delivery
-    target = destination(bridge.config)
-    for line in outcome.sentences(stats, target, bridge.progress().rejection, bridge.dead_letters):
+    for line in outlet.sentences():
         screen.say(f"otel-phi: {line}")

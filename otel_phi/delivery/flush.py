@@ -16,17 +16,13 @@ from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.folder import DestinationStatus, FolderStatus, Letter, folder_status
 from otel_phi.delivery.live import LiveDelivery, place_of
 from otel_phi.delivery.open import open_transport, resource_of
-from otel_phi.delivery.patience import MISCONFIGURED_GIVE_UP_AFTER_S
 from otel_phi.delivery.stats import LiveStats
 from otel_phi.delivery.store import FOLDER
-from otel_phi.delivery.transport import Accepted, Misconfigured, Refused, Reply, Transport
+from otel_phi.delivery.waiting import GLANCE_S, Clock, Watched, close, settle
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
 
-_GLANCE_S = 0.2  # between looks; each lists one folder
-_CLOSING_S = 2.0  # for a request under way: acknowledged, its spans need not be sent again
-_CLOSING_IN_TROUBLE_S = 0.5  # nothing is under way but, perhaps, a probe
 INTERRUPTED = "interrupted"
 
 
@@ -71,7 +67,7 @@ def flush_outbox(config: Config) -> Flushed:
     first = _of(before, name)
     if not (first.queued or first.roots or first.open or set(_unusable(before, name)) - set(before.set_aside)):
         return Flushed(waited=False, left=first, others=_others(before, name))
-    watched = _Watched(open_transport(config))
+    watched = Watched(open_transport(config))
     stats, trouble = _send(config, watched)
     if not trouble:
         trouble = _wait_for_living(config, name, began_ns)
@@ -85,72 +81,24 @@ def flush_outbox(config: Config) -> Flushed:
     )  # fmt: skip
 
 
-class _Watched:
-    """Is the destination's transport; remembers what it last said."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self.max_in_flight = transport.max_in_flight
-        self.wrong = False  # the last answer asks for a person
-        self.rejection = ""
-
-    def send(self, body: bytes, timeout_s: float) -> Reply:
-        reply = self._transport.send(body, timeout_s)
-        self.wrong = isinstance(reply, Misconfigured | Refused)
-        if isinstance(reply, Accepted) and (reply.rejected or reply.message):
-            self.rejection = reply.message or "no reason given"
-        return reply
-
-    def close(self, *, whole: bool = True) -> None:
-        self._transport.close(whole=whole)
-
-
-class _Clock:
-    """Measures the time without progress."""
-
-    def __init__(self, limit_s: float) -> None:
-        self.limit_s = limit_s
-        self._mark: object = None
-        self._since = time.monotonic()
-
-    def waited_s(self, mark: object) -> float:
-        """Returns the seconds for which the mark has been this one."""
-        if mark != self._mark:
-            self._mark, self._since = mark, time.monotonic()
-        return time.monotonic() - self._since
-
-
-def _send(config: Config, watched: _Watched) -> tuple[LiveStats, str]:
+def _send(config: Config, watched: Watched) -> tuple[LiveStats, str]:
     """Adopts and sends; returns the counts and why it ended early, "" if it did not."""
     delivery = LiveDelivery(config, resource_of(config), transport=watched)
     try:
         unusable = delivery.stats().in_memory
-        trouble = "" if unusable else _work(delivery, watched, config)
+        trouble = "" if unusable else settle(delivery, watched, config)
     except KeyboardInterrupt:
         trouble = INTERRUPTED
     finally:
-        delivery.shutdown(_CLOSING_IN_TROUBLE_S if delivery.stats().trouble else _CLOSING_S)
+        close(delivery)
     if unusable:
         raise OSError(f"nothing can be taken from the outbox: {unusable}")
     return delivery.stats(), trouble
 
 
-def _work(delivery: LiveDelivery, watched: _Watched, config: Config) -> str:
-    clock = _Clock(config.give_up_after_s)
-    while not delivery.flush(_GLANCE_S):
-        stats = delivery.stats()
-        waited_s = clock.waited_s(stats.accepted - stats.queued)
-        wrong = watched.wrong and stats.trouble is not None
-        limit_s = min(clock.limit_s, MISCONFIGURED_GIVE_UP_AFTER_S) if wrong else clock.limit_s
-        # An attempt under way is no failure yet: it has its own bound.
-        if waited_s >= limit_s and (stats.trouble or waited_s >= limit_s + config.timeout_s):
-            return stats.trouble or f"no progress in {waited_s:.0f} s"
-    return ""
-
-
 def _wait_for_living(config: Config, name: str, began_ns: int) -> str:
     """Waits until living processes have sent what they held at the start; returns "interrupted" if a person had enough."""
-    clock = _Clock(config.give_up_after_s)
+    clock = Clock(config.give_up_after_s)
     try:
         while True:
             left = _of(folder_status(config.state_dir), name)
@@ -158,7 +106,7 @@ def _wait_for_living(config: Config, name: str, began_ns: int) -> str:
                 return ""
             if clock.waited_s((left.oldest_ns, left.roots)) >= clock.limit_s:
                 return ""
-            time.sleep(_GLANCE_S)
+            time.sleep(GLANCE_S)
     except KeyboardInterrupt:
         return INTERRUPTED
 

@@ -160,7 +160,7 @@ def test_a_collector_that_is_away_does_not_stop_the_stream(start: Start) -> None
     assert out == text
     assert process.returncode == 4
     assert b"is a collector running at http://127.0.0.1:9?" in error
-    assert b"1,502 spans not sent" in error
+    assert b"1,502 spans wait in the outbox; `otel-phi flush --endpoint http://127.0.0.1:9/v1/traces`" in error
 
 
 def test_rejected_spans_are_exit_3(start: Start, receiver: Receiver) -> None:
