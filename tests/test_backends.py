@@ -71,6 +71,7 @@ def test_an_old_go_is_told(fake: Path, version: str, monkeypatch: pytest.MonkeyP
         "go: a@v1: Get https://index/a/@v/v1.zip: dial tcp: lookup index: no such host",
         "go: a@v1: module lookup disabled by GOPROXY=off",
         "go: a@v1: Get https://index/a: proxyconnect tcp: EOF",
+        "go: a@v1: reading https://index/a/@v/v1.zip: 503 Service Unavailable",
     ],
 )
 def test_without_a_module_index_the_reason_is_told_and_nothing_stays(fake: Path, tmp_path: Path, says: str) -> None:
@@ -81,9 +82,26 @@ def test_without_a_module_index_the_reason_is_told_and_nothing_stays(fake: Path,
     assert kept(tmp_path) == {"lock"}
 
 
-def test_any_other_failure_is_an_error_and_nothing_stays(fake: Path, tmp_path: Path) -> None:
-    (fake / "says").write_text("main.go:3:1: undefined: x\n", encoding="ascii")
-    with pytest.raises(go.BuildError, match=r"main\.go:3:1: undefined: x"):
+def test_a_download_that_fails_once_is_tried_once_more(fake: Path) -> None:
+    (fake / "says").write_text("read tcp: connection reset by peer\n", encoding="ascii")
+
+    def forget_at_once_more(line: str) -> None:
+        if "once more" in line:
+            (fake / "says").unlink()
+
+    assert all(program.exists() for program in programs(forget_at_once_more))
+
+
+def test_a_go_without_folders_of_its_own_is_told(fake: Path) -> None:
+    (fake / "says").write_text("go: module cache not found: neither GOMODCACHE nor GOPATH is set\n", encoding="ascii")
+    with pytest.raises(CannotBuild, match="Go has no folders of its own"):
+        programs(print)
+
+
+@pytest.mark.parametrize("says", ["main.go:3:1: undefined: x", "reading https://index/a/@v/v1.zip: 403 Forbidden"])
+def test_any_other_failure_is_an_error_and_nothing_stays(fake: Path, tmp_path: Path, says: str) -> None:
+    (fake / "says").write_text(f"{says}\n", encoding="ascii")
+    with pytest.raises(go.BuildError, match=re.escape(says)):
         programs(print)
     assert kept(tmp_path) == {"lock"}
 

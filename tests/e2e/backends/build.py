@@ -94,7 +94,12 @@ def _jaeger(tool: str, program: Path, say: go.Say) -> None:
 
 
 def _compile(tool: str, what: str, package: str, source: Path, program: Path, log: Path, say: go.Say) -> None:
-    go.run(f"{what}: its modules", [tool, "list", "-deps", package], source, log, say)
+    modules = [tool, "list", "-deps", package]
+    try:
+        go.run(f"{what}: its modules", modules, source, log, say)
+    except go.CannotBuild as hiccup:  # 500 downloads: one may fail on any network
+        say(f"{hiccup}; once more")
+        go.run(f"{what}: its modules", modules, source, log, say)
     go.run(f"{what}: compiling", [tool, "build", _SMALL, "-o", program, package], source, log, say)
 
 

@@ -20,10 +20,14 @@ Say = Callable[[str], None]
 STEP_LIMIT_S = 1800.0  # the Collector takes 5 minutes on two idle cores; a machine six times slower still makes it
 STILL_EVERY_S = 20.0  # a sign of life, so that nobody takes a cold build for a hang
 
-# What Go prints where nothing answers, is not allowed to be asked, or cannot be reached. A module that an index refuses is not among them.
+# What Go prints where no index answers or may be asked. An index that refuses one module is not among them: the recipe is wrong then.
 _NO_INDEX = re.compile(
-    r"no such host|dial tcp|connection refused|connection reset|i/o timeout|TLS handshake timeout|proxyconnect|network is unreachable"
-    r"|Could not resolve host|module lookup disabled by GOPROXY=off|context deadline exceeded|x509: |407 Proxy|GOPROXY list is not the empty string"
+    r"no such host|dial tcp|connection refused|connection reset|i/o timeout|TLS handshake timeout|network is unreachable|unexpected EOF"
+    r"|proxyconnect|407 Proxy|x509: |Could not resolve host|context deadline exceeded|: (?:429|5\d\d) [A-Z]"
+    r"|module lookup disabled by GOPROXY|GOPROXY list is not the empty string|invalid proxy URL"
+)
+_NO_FOLDERS = re.compile(
+    r"module cache not found|GOCACHE is not defined|build cache is (?:required|disabled)|GOPATH entry|GOCACHE entry"
 )
 
 
@@ -79,6 +83,7 @@ def run(what: str, arguments: Sequence[str | Path], folder: Path, log: Path, say
     say(f"{what} ...")
     began = time.monotonic()
     with log.open("ab") as output:
+        said_before = output.tell()
         process = subprocess.Popen(
             [str(argument) for argument in arguments],
             cwd=folder,
@@ -93,7 +98,7 @@ def run(what: str, arguments: Sequence[str | Path], folder: Path, log: Path, say
         finally:
             _end(process)
     if code != 0:
-        _raise(what, log)
+        _raise(what, log.read_bytes()[said_before:].decode(errors="replace"))
     say(f"{what}: {time.monotonic() - began:.0f} s")
 
 
@@ -119,12 +124,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _raise(what: str, log: Path) -> None:
-    said = log.read_text(encoding="utf-8", errors="replace")
-    found = _NO_INDEX.search(said)
-    if found:
-        line = said[said.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0]
-        raise CannotBuild(f"no module proxy answers ({line.strip()[-300:]})")
+def _raise(what: str, said: str) -> None:
+    for lacking, pattern in (("no module proxy answers", _NO_INDEX), ("Go has no folders of its own", _NO_FOLDERS)):
+        found = pattern.search(said)
+        if found:
+            line = said[said.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0]
+            raise CannotBuild(f"{lacking} ({line.strip()[-300:]})")
     raise BuildError(f"{what} failed:\n{said[-4000:]}")
 
 
