@@ -65,6 +65,7 @@ EXPECTED = {
     "my-agent --pipe | otel-phi pipe --tee > run.jsonl": kept,
     "curl -sN http://localhost:8080/events | otel-phi pipe": spans(SPANS),
     "otel-phi export logs/": spans(FROM_LOGS),
+    "otel-phi watch --once logs/": spans(FROM_LOGS),
     "otel-phi export logs/ --file traces.jsonl": in_a_file,
     "otel-phi show run.jsonl": shown,
 }
