@@ -14,6 +14,7 @@ from typing import Protocol
 import pytest
 
 from tests.e2e.backends import CannotBuild, Programs, programs
+from tests.e2e.backends.go import Say
 from tests.e2e.collector import Collector, Config
 from tests.e2e.jaeger import Jaeger
 from tests.e2e.processes import Backend
@@ -43,8 +44,8 @@ class StartJaeger(Protocol):
 
 
 @pytest.fixture(scope="session")
-def backends(pytestconfig: pytest.Config) -> Programs:
-    """Gives the programs of the real backends, built first where need be; skips where this machine cannot."""
+def say(pytestconfig: pytest.Config) -> Say:
+    """Gives what prints a line of progress past pytest's capturing."""
     reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
     capture = pytestconfig.pluginmanager.get_plugin("capturemanager")
     assert reporter is not None
@@ -55,6 +56,12 @@ def backends(pytestconfig: pytest.Config) -> Programs:
             reporter.ensure_newline()
             reporter.write_line(line)
 
+    return say
+
+
+@pytest.fixture(scope="session")
+def backends(say: Say) -> Programs:
+    """Gives the programs of the real backends, built first where need be; skips where this machine cannot."""
     try:
         return programs(say)
     except CannotBuild as reason:
