@@ -69,6 +69,7 @@ class Options(TypedDict, total=False):
     caller: str | None
     join: bool | None
     max_attribute_bytes: int | None
+    mlflow_trace_name: bool | None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ import pytest
 from otel_phi.events import AgentEvent
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.opened import opened_span
-from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Attributes, Span
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
@@ -227,8 +227,9 @@ def _all_spots() -> set[tuple[str, str]]:
         streams += [events for name in ("recorder_cases", "recorder_wild") for _, events in golden.random_streams(name)]
     for events in streams:
         found.update(_spots(spans(events)))
-        found.update(_spots(spans(events, MappingOptions(trace_scope="loop"))))
+        found.update(_spots(spans(events, options_for("mlflow"))))
         found.update(_spots(_lost(events)))
+    found.update(_spots(spans(golden.demo(), options_for("mlflow", trace_scope="session"))))
     return found
 
 

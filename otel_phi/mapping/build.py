@@ -106,6 +106,8 @@ def span(
     if error is not None:
         attributes += ((s.ERROR_TYPE, error),)
         code, message = status(error)
+    if options.mlflow_trace_name and not frame.parent:
+        attributes += table(options.max_attribute_bytes, ((s.MLFLOW_TRACE_NAME, frame.title),))
     if options.attributes:
         attributes = _with_extras(attributes, options)
     return Span(

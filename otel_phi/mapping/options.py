@@ -30,6 +30,7 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
         caller: W3C `traceparent` of what started the agent, linked from loops that name none themselves.
         join: whether a loop becomes a child in its caller's trace, where that is sampled; for `trace_scope="loop"` alone.
         max_attribute_bytes: UTF-8 bytes of a string value; longer ones are cut and marked.
+        mlflow_trace_name: whether the root of a trace says its name where MLflow looks for the trace's.
     """
 
     trace_scope: Literal["session", "loop"] = "session"
@@ -42,6 +43,7 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
     caller: str | None = None
     join: bool = False
     max_attribute_bytes: int = DEFAULT_ATTRIBUTE_BYTES
+    mlflow_trace_name: bool = False
 
 
 _LOOP_SCOPE: dict[str, Any] = {"trace_scope": "loop"}
@@ -51,7 +53,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "jaeger": {},
     "tempo": {"max_attribute_bytes": TEMPO_ATTRIBUTE_BYTES},
     "phoenix": _LOOP_SCOPE,
-    "mlflow": _LOOP_SCOPE,
+    "mlflow": {**_LOOP_SCOPE, "mlflow_trace_name": True},
     "langfuse": _LOOP_SCOPE,
     "logfire": _LOOP_SCOPE,
     "datadog": _LOOP_SCOPE,

@@ -23,6 +23,9 @@ TIME_INFERRED = "phi.time.inferred"
 
 # --- root, loop ----------------------------------------------------------------------------------------------------
 WORKFLOW_NAME = "gen_ai.workflow.name"
+# MLflow 3.17 takes a trace's name from nowhere else: its list shows none. `TRACE_TAG_PREFIX` and `TRACE_NAME` in
+# https://github.com/mlflow/mlflow/blob/v3.17.2/mlflow/tracing/constant.py
+MLFLOW_TRACE_NAME = "mlflow.traceTag.mlflow.traceName"
 PHI_AGENT_ID = "phi.agent.id"
 LOOP_ID = "phi.loop.id"
 LOOP_PARENT_ID = "phi.loop.parent_id"
@@ -151,6 +154,11 @@ TABLE: tuple[Row, ...] = (
     Row(ERROR_TYPE, (*_BELOW, GROUP, TOOL_EVENT), "derived, see [errors](#errors)"),
     Row(TIME_INFERRED, (*_BELOW, GROUP), "true where a time is not in the source"),
     Row(WORKFLOW_NAME, (ROOT, GROUP), "`phi.session` or the agent's name; `phi.parallel`"),
+    Row(
+        MLFLOW_TRACE_NAME,
+        (ROOT, LOOP, GROUP),
+        "the span's name, where it is its trace's root; `profile=\"mlflow\"` alone",
+    ),
     Row(PHI_AGENT_ID, (ROOT, LOOP), "`AgentStart.agent_id`"),
     Row(LOOP_ID, _BELOW, "`loop_id`"),
     Row(LOOP_PARENT_ID, (LOOP,), "`AgentStart.parent_loop_id`"),
