@@ -80,7 +80,7 @@ def take(path: Path, lock: FileLock) -> Outbox | None:
         try:
             abort_open(connection)
             return Outbox(path, lock, connection)
-        except sqlite3.Error:
+        except Exception:
             connection.close()
             raise
     except sqlite3.Error as error:
@@ -94,6 +94,8 @@ def take(path: Path, lock: FileLock) -> Outbox | None:
         else:
             outbox_schema.remove(path)
             lock.release(remove=True)
+    except Exception as error:  # noqa: BLE001  # SQLite has no sums of its content: what is in a row may be anything
+        _set_aside(path, lock, f"damaged: {type(error).__name__}")
     return None
 
 

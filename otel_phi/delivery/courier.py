@@ -44,12 +44,20 @@ class Courier:
         upkeep: what is to be done now and then.
         make_sender: makes a sender that never gives up and tells what it settled.
         release: closes the destination, in the end.
+        speak: says what is to be said, with no lock held.
     """
 
     def __init__(
-        self, store: Store, shelves: Shelves, upkeep: Upkeep, make_sender: MakeSender, release: Callable[[], None]
+        self,
+        store: Store,
+        shelves: Shelves,
+        upkeep: Upkeep,
+        make_sender: MakeSender,
+        release: Callable[[], None],
+        speak: Callable[[], None],
     ) -> None:
         self.sender: Sender | None = None
+        self._speak = speak
         self._store, self._shelves, self._upkeep = store, shelves, upkeep
         self._make_sender, self._release = make_sender, release
         self._starting = threading.Lock()
@@ -121,12 +129,10 @@ class Courier:
                     self._thread = thread
 
     def _work(self) -> None:
-        self.sender = self._make_sender(self._settled)
-        self.sender.start()
         while self._closing_by is None:
             self._awake.clear()
             try:
-                busy = self._round(self.sender)
+                busy = self._round(self._started_sender())
             except Exception:
                 if not self._stumbled:
                     logger.exception("live delivery stumbled; it goes on")
@@ -140,6 +146,13 @@ class Courier:
             self._finish()
         except Exception:
             logger.exception("live delivery could not be closed")
+
+    def _started_sender(self) -> Sender:
+        """Returns the sender, made at the first use: after a fork a certificate may be gone, and come back."""
+        if self.sender is None:
+            self.sender = self._make_sender(self._settled)
+            self.sender.start()
+        return self.sender
 
     def _linger(self) -> None:
         """Lets spans gather after a request; what wakes us otherwise does not matter for so long."""
@@ -157,8 +170,7 @@ class Courier:
             busy = True
             time.sleep(BREATH_S)
         trouble = sender.progress().trouble
-        with self._shelves.gate:
-            self._upkeep.run(trouble)
+        self._keep_up(trouble)
         if sender.has_room():
             batch = self._shelves.gather()
             if batch is not None:
@@ -167,6 +179,17 @@ class Courier:
             if self._waiting and sender.rest():
                 busy |= self._settle_all()
         return busy
+
+    def _keep_up(self, trouble: str | None) -> None:
+        """Does what is due; whatever goes wrong with a folder, what is there is sent."""
+        try:
+            with self._shelves.gate:
+                self._upkeep.run(trouble)
+        except Exception:
+            if not self._stumbled:
+                logger.exception("the outbox folder could not be looked after; spans are sent all the same")
+            self._stumbled = True
+        self._speak()
 
     def _move(self) -> bool:
         with self._shelves.gate:
@@ -192,9 +215,12 @@ class Courier:
             trouble = self.sender.progress().trouble
             self.sender.close(grace_s=left * _GRACE)
         self._settle_all()
+        if self._store.outbox is not None:
+            self._store.spill.take_back()
         while self._move():
             pass
         self._upkeep.tell(trouble)
+        self._speak()
         with self._shelves.gate:
             self._shelves.close()
         self._closed.set()

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.encoder import Envelope
+from otel_phi.delivery.outbox import CLOCK_SET_NS
 from otel_phi.delivery.rows import Item, Row
 
 _T = TypeVar("_T")
@@ -151,9 +152,9 @@ class Known:
 
     def sweep(self) -> None:
         """Forgets what is older than a month; roots that wait go by another bound, and are counted."""
-        oldest = time.time_ns() - KEPT_DAYS * 86_400 * 10**9
-        self._change("DELETE FROM root WHERE added_ns < ? AND entry IS NULL", (oldest,), 1.0)
-        self._change("DELETE FROM loop WHERE added_ns < ?", (oldest,), 1.0)
+        between = (CLOCK_SET_NS, time.time_ns() - KEPT_DAYS * 86_400 * 10**9)
+        self._change("DELETE FROM root WHERE added_ns >= ? AND added_ns < ? AND entry IS NULL", between, 1.0)
+        self._change("DELETE FROM loop WHERE added_ns >= ? AND added_ns < ?", between, 1.0)
 
     def checkpoint(self, over_bytes: int = _CHECKPOINT_BYTES) -> None:
         """Keeps the write-ahead log small: first on a connection of its own, which makes no writer wait, then the rest.

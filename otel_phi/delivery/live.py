@@ -11,6 +11,7 @@ import logging
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -76,6 +77,7 @@ class LiveDelivery:
         # Nowhere's reason: then every span is counted as dropped, and no file is made.
         self._discards = self._transport.reason if isinstance(self._transport, Nowhere) else ""
         self._place = place_of(config, self._encoder)
+        self._complaints = Complaints(self._place.endpoint)
         self._begin()
         if not self._discards:
             self._store.open()
@@ -88,7 +90,9 @@ class LiveDelivery:
         self._store = Store(self._place, self._counts)
         self._shelves = Shelves(self._store, self._counts, min(self._config.max_request_bytes, MAX_BATCH_BYTES))
         self._upkeep = Upkeep(self._store, self._shelves, self._counts, self._limits)
-        self._courier = Courier(self._store, self._shelves, self._upkeep, self._make_sender, self._release)
+        self._courier = Courier(
+            self._store, self._shelves, self._upkeep, self._make_sender, self._release, self._complaints.speak
+        )
 
     # --- taking --------------------------------------------------------------------------------------------------
 
@@ -203,7 +207,7 @@ class LiveDelivery:
             give_up_after_s=math.inf,
             misconfigured_give_up_after_s=math.inf,
             on_settled=settled,
-            on_progress=Complaints(self._place.endpoint),
+            on_progress=self._complaints,
         )
 
     def _release(self) -> None:
@@ -262,14 +266,21 @@ class Complaints:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._said: set[str] = set()
+        self._kinds: set[str] = set()
+        self._unsaid: deque[str] = deque()
 
     def __call__(self, progress: Progress) -> None:
-        """Looks at a state of the sender."""
-        kind = (progress.trouble or "")[:40]
-        if kind and kind not in self._said and len(self._said) < self._KINDS:
-            self._said.add(kind)
-            logger.warning("%s: %s; spans are kept and tried again", self._endpoint, progress.trouble)
+        """Looks at a state of the sender, which holds its lock: nothing is said here."""
+        trouble = progress.trouble or ""
+        kind = trouble.partition(": ")[0]  # what follows are the destination's words
+        if kind and kind not in self._kinds and len(self._kinds) < self._KINDS:
+            self._kinds.add(kind)
+            self._unsaid.append(trouble)
+
+    def speak(self) -> None:
+        """Says what is new, with no lock held: a logging handler can be slow, or ask us for our counts."""
+        while self._unsaid:
+            logger.warning("%s: %s; spans are kept and tried again", self._endpoint, self._unsaid.popleft())
 
 
 def place_of(config: Config, encoder: Encoder) -> Place:

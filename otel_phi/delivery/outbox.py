@@ -205,9 +205,8 @@ class Outbox:
             self._side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             with self.lock:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO about VALUES ('checkpointed_ns', ?)", (time.time_ns(),)
-                )
+                note = "INSERT OR REPLACE INTO about VALUES ('checkpointed_ns', ?)"
+                self._connection.execute(note, (time.time_ns(),))
                 self._connection.execute("PRAGMA incremental_vacuum(64)").fetchall()
         except (OSError, sqlite3.Error, outbox_schema.UnusableError) as error:
             self.error = str(error)
@@ -263,17 +262,19 @@ class Outbox:
             for statement, values in statements:
                 execute(statement, values)
             execute("COMMIT")
-        except sqlite3.Error as error:
+        except BaseException as error:
             self.failed(error)
+            if not isinstance(error, sqlite3.Error):  # an interrupt of the agent's, or a signal handler's exit
+                raise
             return False
         return True
 
-    def failed(self, error: sqlite3.Error) -> None:
-        """Notes a failure and undoes what was half done."""
+    def failed(self, error: BaseException) -> None:
+        """Notes a failure; what was half done is undone."""
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-        self.error = str(error)
+        self.error = str(error) or type(error).__name__
         self.damaged = self.damaged or outbox_schema.is_damage(error)
 
     def _add_envelope(self, envelope: Envelope) -> int:

@@ -5,6 +5,7 @@ A parallel group's children are its branches, which its links name.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import struct
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from otel_phi.delivery.rows import LATEST_NS
 from otel_phi.mapping import semconv
 
 _TIME = struct.Struct("<Q")
+_DAMAGE = (IndexError, KeyError, TypeError, struct.error)  # what reading bytes that are no span leads to
 _LENGTH_DELIMITED = 2
 _FIXED = {1: 8, 5: 4}  # wire type to bytes
 # In a link's attributes, after their key: a value of type string. Protobuf's own bytes, no text can hold them by chance.
@@ -45,12 +47,16 @@ def abort_open(connection: sqlite3.Connection) -> int:
         latest = _latest_children(connection) if rows else {}
         ends = _ends({key: (parent, max(ended_ns, latest.get(key, 0))) for key, parent, _, _, _, ended_ns, _ in rows})
         for key, *_, entry in rows:
-            ends[key] = max([ends[key], *(ends[branch] for branch in _branches(entry) if branch in ends)])
+            with contextlib.suppress(*_DAMAGE):
+                ends[key] = max([ends[key], *(ends[branch] for branch in _branches(entry) if branch in ends)])
         number = connection.execute(LAST_NUMBER).fetchone()[0]
         for key, _, session, envelope, added_ns, _, entry in rows:
             number += 1
-            values = (number, key, session, envelope, added_ns, with_end(entry, ends[key]))
-            connection.execute("INSERT INTO span VALUES (?, ?, ?, ?, ?, ?)", values)
+            values = (number, key, session, envelope, added_ns)
+            try:
+                connection.execute("INSERT INTO span VALUES (?, ?, ?, ?, ?, ?)", (*values, with_end(entry, ends[key])))
+            except _DAMAGE:  # it costs no neighbour
+                connection.execute("INSERT INTO dead VALUES (?, ?, ?, ?, ?, ?, 'damaged')", (*values, entry))
         connection.execute("DELETE FROM open")
     return len(rows)
 
@@ -62,7 +68,9 @@ def _latest_children(connection: sqlite3.Connection) -> dict[bytes, int]:
         "SELECT substr(key, 1, 16), entry FROM span WHERE substr(key, 1, 16) IN (SELECT substr(key, 1, 16) FROM open)"
     )
     for trace, entry in connection.execute(query):
-        parent, end = _value_of(entry, SPAN_PARENT_SPAN_ID), _value_of(entry, SPAN_END_TIME_UNIX_NANO)
+        parent = end = None
+        with contextlib.suppress(*_DAMAGE):
+            parent, end = _value_of(entry, SPAN_PARENT_SPAN_ID), _value_of(entry, SPAN_END_TIME_UNIX_NANO)
         if parent is not None and end is not None:
             key = trace + entry[parent : parent + 8]
             latest[key] = max(latest.get(key, 0), min(_TIME.unpack_from(entry, end)[0], LATEST_NS))

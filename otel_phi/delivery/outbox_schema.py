@@ -42,9 +42,9 @@ class UnusableError(Exception):
     """Says why a file cannot be used as an outbox: newer or older, or damaged; nothing to say of one never finished."""
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: BaseException) -> bool:
     """Tells whether an error speaks of the file's content; a full disk or a busy file is an OperationalError."""
-    return type(error) is sqlite3.DatabaseError
+    return type(error) is sqlite3.DatabaseError or str(error).startswith(("no such table", "no such column"))
 
 
 def create(path: Path, tables: str = _TABLES, version: int = VERSION) -> sqlite3.Connection:

@@ -230,7 +230,7 @@ class Sender:
     def _post(self, batch: Batch) -> Reply:
         try:
             return self._transport.send(batch.body(), self._timeout_s)
-        except Exception as error:  # noqa: BLE001  # a transport of others: whatever it throws, the spans are kept
+        except BaseException as error:  # noqa: BLE001  # a transport of others: whatever it throws, the spans are kept
             return Retry(f"{type(error).__name__} in {type(self._transport).__name__}")
 
     def _settle(self, batch: Batch, reply: Reply, started: float) -> None:

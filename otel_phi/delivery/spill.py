@@ -60,13 +60,22 @@ class Spill:
             return gone
 
     def begin_move(self, rows: int) -> Change:
-        """Returns the first rows, and with the last of them what opened and closed; `end_move` must follow."""
+        """Returns the first rows, with what is open before any of its children, and with the last what is closed.
+
+        `end_move` must follow.
+        """
         with self.lock:
             self._moving = [self._waiting.popleft() for _ in range(min(rows, len(self._waiting)))]
             first = [row for _, row in self._moving]
             if self._waiting:
-                return Change(first)
+                return Change(first, list(self._opened.values()))
             return Change(first, list(self._opened.values()), list(self._extended.items()), list(self._closed))
+
+    def take_back(self) -> None:
+        """Makes rows that were under way wait again: nobody sends them any more."""
+        with self.lock:
+            self._waiting.extendleft(sorted(self._under_way.items(), reverse=True))
+            self._under_way.clear()
 
     def end_move(self, change: Change, *, moved: bool) -> None:
         """Forgets what `begin_move` gave, or takes it back."""

@@ -118,13 +118,19 @@ class Store:
             return
         if count:
             self._counts.add(accepted=count, queued=count)
-        started = time.monotonic()
-        if started >= self._slow_until:
-            done = self._write(outbox, change)
-            if time.monotonic() - started > SLOW_COMMIT_S:
-                self._slow_until = time.monotonic() + SLOW_FOR_S
-            if done:
-                return
+        started, done = time.monotonic(), False
+        try:
+            if started >= self._slow_until:
+                done = self._write(outbox, change)
+                if time.monotonic() - started > SLOW_COMMIT_S:
+                    self._slow_until = time.monotonic() + SLOW_FOR_S
+        finally:  # an interrupt passes, and costs nothing
+            if not done:
+                self._defer(change)
+
+    def _defer(self, change: Change) -> None:
+        """Keeps a change in memory, to be written later."""
+        count = len(change.rows)
         gone = self.spill.add(change)
         self._counts.add(queued=-count, deferred=count, deferrals=count)
         self._dropped(gone)
@@ -136,9 +142,11 @@ class Store:
         try:
             if not self.spill:
                 return outbox.write_locked(change)
-            first = self.spill.begin_move(SLICE_ROWS)
-            done = not self.spill.waiting and outbox.write_locked(first.then(change))
-            self.spill.end_move(first, moved=done)
+            first, done = self.spill.begin_move(SLICE_ROWS), False
+            try:
+                done = not self.spill.waiting and outbox.write_locked(first.then(change))
+            finally:
+                self.spill.end_move(first, moved=done)
         finally:
             outbox.lock.release()
         if done:
@@ -181,6 +189,15 @@ class Store:
         if moved:
             self._counts.add(deferred=-len(change.rows), queued=len(change.rows))
         return moved
+
+    def renew(self) -> None:
+        """Makes a new file where ours was removed. What the old one holds is sent by this process, or by nobody."""
+        with self.opening:
+            if self.outbox is None or self.outbox.path.exists():
+                return
+            logger.warning("%s was removed; spans go to a new file from now on", self.outbox.path)
+            make_folder(self.place.folder)
+            self.outbox = new_outbox(self.place)
 
     def set_aside(self, outbox: Outbox) -> None:
         """Renames a damaged outbox; where it is our own a new one takes its place, or memory."""

@@ -112,6 +112,7 @@ class Upkeep:
         return True
 
     def _scan(self, trouble: str | None) -> None:
+        self._store.renew()
         for outbox in self._adoption.scan():
             self._shelves.adopt(outbox)
         own, known = self._store.outbox, self._store.known
@@ -202,7 +203,7 @@ class Upkeep:
         held = {outbox.path.name: outbox for outbox in self._held()}
         ours = {name + suffix for name in held for suffix in ("-wal", "-shm")}
         total = 0
-        for path in self._store.place.folder.iterdir():
+        for path in self._store.place.folder.glob("*"):
             if path.name in ours:
                 continue
             with contextlib.suppress(OSError):
