@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -15,6 +16,7 @@ from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.progress import ExportProgress
 from otel_phi.cli.settings import configured, destination, sends_nothing
 from otel_phi.cli.table import session_objects, table
+from otel_phi.cli.tempo import TempoLimits
 from otel_phi.cli.totals import Sessions
 from otel_phi.errors import DeliveryError
 from otel_phi.recorder.references import ahead_of
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from otel_phi.bridge import Bridge
     from otel_phi.config import Config
     from otel_phi.delivery.ledger import Ledger
+    from otel_phi.mapping.span import Span
 
 
 _EXAMPLES = """\b
@@ -74,12 +77,27 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
             f"otel-phi: {words.many(len(stored.ignored), 'file')} of the folder left out: no agent events in them"
         )
     sessions = Sessions()
-    bridge = _run(config, stored, sessions, sample)
+    tempo = TempoLimits() if config.profile == "tempo" and config.file is None else None
+    bridge = _run(config, stored, _both(sessions, tempo), sample)
     complaints.conclude()
+    for line in tempo.sentences() if tempo is not None else ():
+        screen.say(f"otel-phi: {line}")
     _report(bridge, sessions, stored, as_json=as_json)
 
 
-def _run(config: Config, stored: Stored, sessions: Sessions, sample: float | None) -> Bridge:
+def _both(sessions: Sessions, tempo: TempoLimits | None) -> Callable[[Span], None]:
+    """Returns what takes each span that passes."""
+    if tempo is None:
+        return sessions.add
+
+    def add(span: Span) -> None:
+        sessions.add(span)
+        tempo.add(span)
+
+    return add
+
+
+def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample: float | None) -> Bridge:
     """Delivers everything; leaves with an exit code where that cannot be done."""
     from otel_phi.bridge import Bridge
 
@@ -92,7 +110,7 @@ def _run(config: Config, stored: Stored, sessions: Sessions, sample: float | Non
             sample=sample,
             ledger=ledger,
             on_progress=progress.note,
-            on_span=sessions.add,
+            on_span=on_span,
         )
         with progress, bridge:
             bridge.feed(progress.of(stored.events()))

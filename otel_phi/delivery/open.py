@@ -38,9 +38,10 @@ def open_transport(config: Config) -> Transport:
 
 
 def resource_of(config: Config) -> Resource:
-    """Detects the resource, with the configuration's service name and attributes on top."""
+    """Detects the resource, with the configuration's service name and attributes on top; long keys and texts are cut as on spans."""
     found = detect_resource(config.service_name, config.resource_attributes)
-    return with_ip(found) if config.profile == "jaeger" else found
+    cut = Resource(config.mapping.bounded(found.attributes), found.schema_url)
+    return with_ip(cut) if config.profile == "jaeger" else cut
 
 
 def _otlp(config: Config) -> Transport:

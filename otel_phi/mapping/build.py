@@ -128,4 +128,4 @@ def span(
 def _with_extras(attributes: Attributes, options: MappingOptions) -> Attributes:
     taken = {key for key, _ in attributes}
     extras = [(key, value) for key, value in dict(options.attributes).items() if key not in taken]
-    return attributes + table(options.max_attribute_bytes, extras)
+    return attributes + options.bounded(extras)

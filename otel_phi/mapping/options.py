@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
 
-from otel_phi.mapping.span import Attributes
+from otel_phi.mapping.attributes import cut, table
+from otel_phi.mapping.span import Attributes, AttributeValue
 
 Profile = Literal["generic", "jaeger", "tempo", "phoenix", "mlflow", "langfuse", "logfire", "datadog"]
 
@@ -14,6 +16,8 @@ Profile = Literal["generic", "jaeger", "tempo", "phoenix", "mlflow", "langfuse",
 DEFAULT_ATTRIBUTE_BYTES = 32_768
 # Tempo cuts at 2,048 bytes, also in the middle of a character.
 TEMPO_ATTRIBUTE_BYTES = 2_048
+# Of a trace Tempo keeps 5,000,000 bytes (max_bytes_per_trace); what comes above is answered 200 and thrown away.
+TEMPO_TRACE_BYTES = 5_000_000
 
 
 class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,13 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
     join: bool = False
     max_attribute_bytes: int = DEFAULT_ATTRIBUTE_BYTES
     mlflow_trace_name: bool = False
+
+    def bounded(self, pairs: Iterable[tuple[str, AttributeValue]]) -> Attributes:
+        """Returns pairs that others chose, keys and texts cut to `max_attribute_bytes`; of keys that are then equal the first stays."""
+        kept: dict[str, AttributeValue] = {}
+        for key, value in pairs:
+            kept.setdefault(cut(key, self.max_attribute_bytes), value)
+        return table(self.max_attribute_bytes, kept.items())
 
 
 _LOOP_SCOPE: dict[str, Any] = {"trace_scope": "loop"}
