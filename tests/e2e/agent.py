@@ -19,7 +19,9 @@ SEND_WITHIN_S = 120.0  # a machine with both cores busy; on an idle one it takes
 def main() -> None:
     """Works through what stdin names."""
     endpoint, protocol, state_dir = sys.argv[1:]
-    hook = otel_phi.install(endpoint=endpoint, protocol=protocol, state_dir=state_dir, service_name=SERVICE)
+    hook = otel_phi.install(
+        endpoint=endpoint, protocol=protocol, state_dir=state_dir, service_name=SERVICE, profile="jaeger"
+    )
     for line in sys.stdin:
         for event in Path(line.strip()).read_bytes().splitlines():
             hook(event)

@@ -15,11 +15,12 @@ from tests.e2e.agent import SEND_WITHIN_S
 from tests.e2e.collector import Collector
 from tests.e2e.trees import SERVICE
 
+_OWN = ("--service-name", SERVICE, "--profile", "jaeger")
 _WITHIN_S = 300.0  # for what takes two seconds on an idle machine
 
 
 def export(*arguments: object, **environment: str) -> str:
-    """Runs `otel-phi export` as the service of the tests, with nothing held back; returns its stdout.
+    """Runs `otel-phi export` as the service of the tests, for Jaeger, with nothing held back; returns its stdout.
 
     Args:
         *arguments: as typed.
@@ -28,7 +29,7 @@ def export(*arguments: object, **environment: str) -> str:
     Raises:
         AssertionError: it did not end with 0.
     """
-    command = _command("export", *arguments, "--final")
+    command = _command("export", "--final", *arguments)
     own = {**os.environ, **environment}
     done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=_WITHIN_S, check=False)
     assert done.returncode == 0, done.stderr
@@ -92,5 +93,5 @@ class Agent:
         return told
 
 
-def _command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "otel_phi.cli", *map(str, arguments), "--service-name", SERVICE]
+def _command(name: str, *arguments: object) -> list[str]:
+    return [sys.executable, "-m", "otel_phi.cli", name, *_OWN, *map(str, arguments)]

@@ -19,11 +19,16 @@ def places(spans: Iterable[Span]) -> set[Place]:
     return {_place(span) for span in spans}
 
 
-def differences(jaeger: Jaeger, sent: Iterable[Span]) -> list[str]:
+def differences(jaeger: Jaeger, sent: Iterable[Span], *, profile: str = "jaeger") -> list[str]:
     """Waits for the spans, then returns what Jaeger tells otherwise than it was sent, in words.
 
     Nothing where it tells each span once, all of it, without a warning, and no other span of their traces. Two APIs are asked:
     the UI's, and the newer one, which has nanoseconds and the attributes of links.
+
+    Args:
+        jaeger: who is asked.
+        sent: the spans.
+        profile: they were sent with; without `jaeger` its UI warns of clocks, see `warnings`.
     """
     spans = {_place(span): span for span in sent}
     told = jaeger.wait_for(spans)
@@ -32,7 +37,11 @@ def differences(jaeger: Jaeger, sent: Iterable[Span]) -> list[str]:
     found = [f"shown {len(each)} spans, sent {len(spans)}" for each in (in_the_ui, exactly) if len(each) != len(spans)]
     for shown in in_the_ui:
         ours = spans.get(shown.place)
-        found += [f"never sent: {shown.name}"] if ours is None else _fields(_in_the_uis_terms(ours, spans), shown)
+        found += (
+            [f"never sent: {shown.name}"]
+            if ours is None
+            else _fields(_in_the_uis_terms(ours, () if profile == "jaeger" else warnings(ours, spans)), shown)
+        )
     for span in exactly:
         sent_so = spans.get(_place(span))
         if sent_so is None or _in_order(span) != _in_order(sent_so):
@@ -89,8 +98,8 @@ def _sorted(value: object) -> object:
 def warnings(span: Span, spans: Mapping[Place, Span]) -> tuple[str, ...]:
     """Returns what the UI's API of Jaeger 2.12 says of a loop that lies outside the loop it continues, and is the shorter one.
 
-    It takes both for spans of hosts with different clocks: it knows hosts by a resource attribute `ip` alone. The newer API, and
-    later versions of the UI's, know them by `host.name`, and say nothing.
+    It takes both for spans of hosts with different clocks: it knows hosts by a resource attribute `ip` alone, which only
+    `profile="jaeger"` sets. The newer API knows them by `host.name`, and says nothing.
     """
     parent = spans.get((span.trace_id, span.parent_span_id))
     if parent is None or parent.end_ns - parent.start_ns < span.end_ns - span.start_ns:
@@ -99,7 +108,7 @@ def warnings(span: Span, spans: Mapping[Place, Span]) -> tuple[str, ...]:
     return () if inside else ("clock skew adjustment disabled",)
 
 
-def _in_the_uis_terms(span: Span, spans: Mapping[Place, Span]) -> JaegerSpan:
+def _in_the_uis_terms(span: Span, warned: tuple[str, ...]) -> JaegerSpan:
     start_us = span.start_ns // 1000
     parent = (span.trace_id, span.parent_span_id)
     links = tuple((link.trace_id, link.span_id) for link in span.links)
@@ -116,7 +125,7 @@ def _in_the_uis_terms(span: Span, spans: Mapping[Place, Span]) -> JaegerSpan:
             JaegerEvent(event.name, event.time_ns // 1000, {key: _value(value) for key, value in event.attributes})
             for event in span.events
         ),
-        warnings=warnings(span, spans),
+        warnings=warned,
         service=SERVICE,
         resource={},
     )
