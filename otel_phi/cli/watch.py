@@ -157,5 +157,6 @@ def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str) 
         watching.stats(), destination(config), watching.progress().rejection, watching.dead_letters
     ):
         screen.say(f"otel-phi: {line}")
-    if watching.stats().queued and not failure:
-        screen.say("otel-phi: the files have them; the next watch sends them")
+    left = watching.stats().queued
+    if left and not failure:
+        screen.say(f"otel-phi: {words.many(left, 'span')} not sent; the files have them, and the next watch sends them")
