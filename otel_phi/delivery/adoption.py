@@ -37,10 +37,21 @@ class Adoption:
         self._destination = destination
         self._only_dead: dict[str, int] = {}  # files that hold dead letters alone, by name, with their time
 
-    def scan(self) -> list[Outbox]:
-        """Takes the files of dead processes that hold spans, newest first."""
-        found = []
+    def scan(self, room: int) -> tuple[list[Outbox], bool]:
+        """Takes the files of dead processes that hold spans, newest first.
+
+        Args:
+            room: how many at most.
+
+        Returns:
+            The files, and whether there may be more.
+        """
+        found: list[Outbox] = []
+        more = False
         for path in by_age(self._folder, f"{self._destination}-*{SUFFIX}")[::-1]:
+            if len(found) >= room:
+                more = True
+                break
             if self._only_dead.get(path.name) == written_ns(path):
                 continue
             lock = _lock_of(path)
@@ -54,7 +65,7 @@ class Adoption:
             elif not outbox.close():
                 self._only_dead[path.name] = written_ns(path)
         self._sweep_locks()
-        return found
+        return found, more
 
     def is_dead(self, name: str) -> bool:
         """Tells whether the process whose file has this name lives no longer."""

@@ -234,6 +234,8 @@ class Courier:
             return False
         if store.outbox is not None and store.known is not None and store.known.waiting(store.outbox.name):
             return False
+        if self._upkeep.more:
+            return False
         return not self._shelves.adopted and not self._settling  # looked at last: off the disk, but not yet counted
 
     def _until(self, done: Callable[[], bool], until: float) -> bool:

@@ -26,6 +26,9 @@ RECOUNT_S = 60.0
 SWEEP_S = 3_600.0
 # "A few MiB" (RELIABILITY 8): larger logs make checkpoints long, smaller ones make them many.
 WAL_BYTES = 4 << 20
+# Files of dead processes held at once, at four descriptors each: agents that end often leave hundreds while a collector is
+# down, and descriptors are the agent's.
+MAX_ADOPTED = 8
 OUTBOX_FULL, TOO_OLD = "outbox_full", "too_old"
 
 
@@ -54,6 +57,7 @@ class Upkeep:
 
     Attributes:
         scans: how often the folder was looked through.
+        more: files of dead processes wait until some of those held are sent.
     """
 
     def __init__(self, store: Store, shelves: Shelves, counts: Counts[LiveStats], limits: Limits) -> None:
@@ -66,6 +70,7 @@ class Upkeep:
         self._told = LiveStats()
         self._told_trouble: str | None = None
         self.scans = 0
+        self.more = False
 
     def hurry(self) -> None:
         """Makes the next round look through the folder."""
@@ -83,7 +88,7 @@ class Upkeep:
             return
         for outbox in (self._store.outbox, *self._shelves.adopted):
             outbox.checkpoint(WAL_BYTES)
-        if self._is_due("scan", SCAN_S):
+        if self._is_due("scan", SCAN_S) or (self.more and len(self._shelves.adopted) <= MAX_ADOPTED // 2):
             self._scan(trouble)
         if self._is_due("bounds", 1.0):
             if self._store.known is not None:
@@ -113,8 +118,10 @@ class Upkeep:
 
     def _scan(self, trouble: str | None) -> None:
         self._store.renew()
-        for outbox in self._adoption.scan():
+        found, more = self._adoption.scan(MAX_ADOPTED - len(self._shelves.adopted))
+        for outbox in found:
             self._shelves.adopt(outbox)
+        self.more = more  # after that: whoever waits for a flush looks at both
         own, known = self._store.outbox, self._store.known
         if own is not None and known is not None:
             taken = known.take_over(own.name, self._is_dead)

@@ -14,6 +14,7 @@ from otel_phi.wire.events import AgentEvent
 # RELIABILITY 5.1: seconds of a very busy agent. Past either, events are not taken, and counted.
 MAX_EVENTS = 8_192
 MAX_BYTES = 16 << 20
+_CROWDED = 8  # from this part of either on
 _BASE_BYTES = 512  # of an event without its texts
 
 
@@ -38,6 +39,11 @@ class Backlog:
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def crowded(self) -> bool:
+        """Tells whether so much waits that whoever adds to it should help."""
+        return len(self.items) > MAX_EVENTS // _CROWDED or self._bytes > MAX_BYTES // _CROWDED
 
     def put(self, item: Item) -> bool:
         """Appends; False if it is full."""

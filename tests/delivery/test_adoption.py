@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from otel_phi.delivery.decode import decode_spans
 from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.outbox_recovery import with_end
 from otel_phi.mapping.span import Span, SpanKind
 from otel_phi.testing import Receiver
@@ -112,6 +114,36 @@ def test_two_processes_that_adopt_at_once_send_everything_once(receiver: Receive
     assert sum(int(out[1]) for out in outs) == 18
     assert [out[2] for out in outs] == ["True", "True"]
     assert ids(receiver) == sorted([1, 2, 3, 4, 10, 20] * 3)
+
+
+def test_hundreds_of_dead_files_cost_few_descriptors_at_once_and_all_are_sent(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(8):
+        lost_agent(receiver.endpoint, tmp_path)
+    for number, path in enumerate(files(tmp_path)):
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        for copy in range(12):
+            shutil.copy(path, path.with_name(f"{path.name.split('-')[0]}-{number}-{copy:08x}.sqlite3"))
+    assert len(files(tmp_path)) == 104
+    receiver.answer(status=503, times=2)
+    delivery = delivery_for(receiver.endpoint, tmp_path)
+    most: list[int] = []
+    adopt_one = delivery._shelves.adopt
+
+    def counted(outbox: Outbox) -> None:
+        adopt_one(outbox)
+        most.append(len(delivery._shelves.adopted))
+
+    monkeypatch.setattr(delivery._shelves, "adopt", counted)
+    assert delivery.flush(60)
+    stats = delivery.stats()
+    assert (stats.adopted, stats.acknowledged, stats.queued, max(most)) == (104 * 6, 104 * 6, 0, 8)
+    assert stats.balanced()
+    assert delivery.shutdown(2)
+    assert files(tmp_path) == []
 
 
 def test_a_living_process_is_left_alone(receiver: Receiver, tmp_path: Path) -> None:

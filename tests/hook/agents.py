@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -124,11 +125,18 @@ def sigterm_ignored() -> None:
     wait(0.5)
 
 
+def forked() -> int:
+    """Forks; Python 3.12 and newer warn of threads, and they are the point."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def forks() -> None:
     """Forks with a loop open; the child has a loop of its own, both end by themselves."""
     mine = loop_of("main")
     hook = hooked(mine[:8])
-    child = os.fork()
+    child = forked()
     if child == 0:
         for event in [*loop_of("child"), *mine[8:]]:  # the parent's loop is not the child's
             hook(event)
@@ -147,7 +155,7 @@ def forks_while_busy() -> None:
         thread.start()
     children = []
     for number in range(4):
-        child = os.fork()
+        child = forked()
         if child == 0:
             for event in loop_of(f"child-{number}"):
                 hook(event)

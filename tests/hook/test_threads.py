@@ -218,3 +218,24 @@ def test_a_signal_handler_that_calls_the_hook_while_it_records_is_not_stuck(
     assert hook.flush(5.0)
     assert arrived(receiver) == expected(STORY, inside)
     assert hook.stats().deferred > 0
+
+
+def test_a_burst_of_many_threads_beyond_the_backlog_loses_nothing(install: Install, receiver: Receiver) -> None:
+    hook = install()
+    names = [f"burst-{number}" for number in range(8 * 100)]
+
+    def agent(mine: list[str]) -> None:
+        for name in mine:
+            for event in loop_of(name):
+                hook(event)
+
+    threads = [threading.Thread(target=agent, args=(names[number::8],)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert hook.flush(60.0)
+    stats = hook.stats()
+    assert (stats.lost, stats.open_loops, stats.ignored) == ({}, 0, {})
+    assert len(receiver.spans) == len(names) * 8
+    assert len({(span.trace_id, span.span_id) for span in receiver.spans}) == len(names) * 8
