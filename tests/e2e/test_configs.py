@@ -28,6 +28,7 @@ from tests.e2e.jaeger import Jaeger
 from tests.e2e.processes import free_ports, wait_for
 from tests.e2e.sessions import spans_of
 from tests.e2e.trees import SERVICE, differences, places
+from tests.test_backends_doc import DOC
 from tests.test_collector_config import COLLECTOR_FILES, FOLDER, series
 
 WITHIN_S = 90.0  # for what takes a second on an idle machine
@@ -305,3 +306,19 @@ def test_vendors_yaml_says_what_the_vendor_asks_for(configured: Configured, vend
             assert request.path == path
             assert {**headers, **request.headers} == request.headers
             assert request.headers["content-type"] == "application/x-protobuf"
+
+
+# --- docs/backends.md --------------------------------------------------------------------------------------------------------------
+
+
+def test_jaeger_answers_the_queries_of_the_page_on_backends(jaeger: Jaeger) -> None:
+    sent = demo()
+    send(jaeger.http, profile="jaeger")
+    jaeger.wait_for(places(sent), WITHIN_S)
+    found = re.search(r"```logfmt\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    queries = found[1].splitlines()
+    answers = {query: jaeger.find(SERVICE, dict(tag.split("=") for tag in query.split())) for query in queries}
+    assert len(answers) == 5
+    assert [query for query, traces in answers.items() if not traces] == []
+    assert jaeger.find(SERVICE, {"error.type": "nothing of that kind"}) == []
