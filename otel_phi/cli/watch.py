@@ -33,6 +33,7 @@ Examples:
   otel-phi watch --once logs/        from cron: what is new, then end
 """
 _DAY_S = 86_400.0
+_SHOWN = 20  # sessions at the end: a watch may have seen thousands
 
 
 @click.command(short_help="Follow event logs and folders of them, and send what agents complete.", epilog=_EXAMPLES)
@@ -146,9 +147,10 @@ class _Troubles:
 
 
 def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str) -> None:
-    screen.print_lines(screen.err(), table(sessions.all(), config.trace_url))
-    if sessions.forgotten:
-        screen.say(f"otel-phi: and {sessions.forgotten:,} sessions before these")
+    found = sessions.all()
+    screen.print_lines(screen.err(), table(found[-_SHOWN:], config.trace_url))
+    if before := sessions.forgotten + len(found[:-_SHOWN]):
+        screen.say(f"otel-phi: and {words.many(before, 'session')} before these")
     if failure:
         screen.say(f"otel-phi: {failure}")
     if watching.open_loops:

@@ -30,6 +30,7 @@ from tests.benchmarks.live import bench_live
 from tests.benchmarks.sdk_path import JsonAndSdk, replay, tracer
 from tests.benchmarks.session_recorder import bench_session_recorder
 from tests.benchmarks.streams import SESSION, session_lines
+from tests.benchmarks.watch import bench_watch
 
 ROUNDS = 7
 RESOURCE = Resource((("service.name", "bench"),))
@@ -176,6 +177,7 @@ def main() -> None:
         ("long sessions", bench_length),
         ("the recorder", bench_session_recorder),
         ("the hook", bench_live),
+        ("the watch", bench_watch),
     ):
         print(f"measuring {title} ...", file=sys.stderr)  # noqa: T201
         measure(table)
