@@ -18,7 +18,7 @@ import yaml
 import otel_phi
 from otel_phi.delivery.resource import Resource
 from otel_phi.mapping import semconv
-from otel_phi.mapping.span import Span
+from otel_phi.mapping.span import Span, StatusCode
 from otel_phi.testing import Receiver
 from tests import golden
 from tests.e2e.backends import Programs
@@ -37,9 +37,9 @@ _OUT_OF_DATE = re.compile(r"deprecat|will be removed|no longer supported|is an a
 
 
 class Configured(Protocol):
-    """Starts a Collector from a file of collector-config/."""
+    """Starts a Collector from files of collector-config/, the later laid over the earlier."""
 
-    def __call__(self, name: str, environment: Mapping[str, str]) -> Collector: ...
+    def __call__(self, *names: str, environment: Mapping[str, str]) -> Collector: ...
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def configured(collector: StartCollector) -> Iterator[Configured]:
     """Gives what starts a Collector from a file of ours, and finds no word of anything out of date in what it says."""
     started: list[Collector] = []
 
-    def start(name: str, environment: Mapping[str, str]) -> Collector:
-        started.append(collector(FOLDER / name, environment=environment))
+    def start(*names: str, environment: Mapping[str, str]) -> Collector:
+        started.append(collector(*(FOLDER / name for name in names), environment=environment))
         return started[-1]
 
     yield start
@@ -125,7 +125,7 @@ def test_local_yaml_sends_to_jaeger_tempo_phoenix_a_file_and_the_terminal(
             "PHOENIX_ENDPOINT": phoenix.endpoint,
             "SPANS_FILE": str(file),
         }
-        otelcol = configured("local.yaml", environment)
+        otelcol = configured("local.yaml", environment=environment)
         send(otelcol.http)
         assert differences(jaeger, sent) == []
         assert Counter(tempo.wait_for(len(sent), WITHIN_S)) == Counter(sent)
@@ -161,7 +161,7 @@ def test_agent_yaml_keeps_on_disk_what_the_gateway_did_not_take(configured: Conf
             "DEPLOYMENT_ENVIRONMENT": "staging",
             "HOSTNAME": "the-collectors-own",
         }
-        otelcol = configured("agent.yaml", environment)
+        otelcol = configured("agent.yaml", environment=environment)
         send(otelcol.http)
         gateway.wait_for_requests(1, WITHIN_S)
         otelcol.kill()
@@ -173,6 +173,39 @@ def test_agent_yaml_keeps_on_disk_what_the_gateway_did_not_take(configured: Conf
         (resource,) = resources(gateway)
         assert resource.get("deployment.environment.name") == "staging"
         assert resource.get("host.name") not in (None, "the-collectors-own")
+
+
+def test_what_agent_yaml_has_no_room_for_waits_in_the_outbox(configured: Configured, tmp_path: Path) -> None:
+    events = golden.demo()
+    sent = demo()
+    with Receiver(grpc=True) as gateway:
+        gateway.answer(times=10_000, grpc_status="UNAVAILABLE")
+        environment = {
+            "GATEWAY_ENDPOINT": gateway.grpc_endpoint.removeprefix("http://"),
+            "GATEWAY_INSECURE": "true",
+            "QUEUE_DIR": str(tmp_path / "queue"),
+            "QUEUE_BYTES": "300000",  # of 38 spans with 20 KB each
+        }
+        otelcol = configured("agent.yaml", environment=environment)
+        hook = otel_phi.install(
+            endpoint=otelcol.http,
+            service_name=SERVICE,
+            state_dir=tmp_path / "state",
+            max_request_bytes=50_000,
+            attributes={"padding": "x" * 20_000},
+        )
+        try:
+            for event in events:
+                hook(event)
+            wait_for(
+                lambda: hook.stats().delivery.retries > 0, "a request that the Collector has no room for", WITHIN_S
+            )
+            assert hook.stats().delivery.queued > 0
+            gateway.forget_script()
+            wait_for(lambda: places(gateway.spans) == places(sent), "every span at the gateway", WITHIN_S)
+        finally:
+            assert hook.shutdown(WITHIN_S)
+        assert hook.stats().delivery.acknowledged == len(sent)
 
 
 def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> None:
@@ -188,7 +221,7 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
             "BACKEND_ENDPOINT": backend.grpc_endpoint.removeprefix("http://"),
             "BACKEND_INSECURE": "true",
         }
-        otelcol = configured("redact.yaml", environment)
+        otelcol = configured("redact.yaml", environment=environment)
         send(otelcol.http, attributes=attributes, resource_attributes={"build.token_note": _SECRET})
         arrived = backend.wait_for(len(demo()), WITHIN_S)
         bodies = b"".join(request.body for request in backend.requests)
@@ -208,7 +241,7 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
 def test_spanmetrics_yaml_counts_every_kind_of_span(configured: Configured) -> None:
     (port,) = free_ports(1)
     listen = f"127.0.0.1:{port}"
-    otelcol = configured("spanmetrics.yaml", {"METRICS_LISTEN": listen, "METRICS_FLUSH_INTERVAL": "1s"})
+    otelcol = configured("spanmetrics.yaml", environment={"METRICS_LISTEN": listen, "METRICS_FLUSH_INTERVAL": "1s"})
     sent = demo()
     send(otelcol.http)
     wanted = Counter(str(dict(span.attributes)[semconv.OPERATION]) for span in sent)
@@ -219,6 +252,28 @@ def test_spanmetrics_yaml_counts_every_kind_of_span(configured: Configured) -> N
         name: set() for name in series()
     }
     assert {"gen_ai_tool_name", "error_type", "phi_loop_status"} <= labels["traces_span_metrics_calls_total"]
+
+
+def test_laid_over_the_sampler_spanmetrics_yaml_counts_what_is_not_kept(configured: Configured) -> None:
+    (port,) = free_ports(1)
+    with Receiver(grpc=True) as backend:
+        environment = {
+            "METRICS_LISTEN": f"127.0.0.1:{port}",
+            "METRICS_FLUSH_INTERVAL": "1s",
+            "DECISION_WAIT_AFTER_ROOT": "1s",
+            "KEEP_PERCENT": "0.001",
+            "BACKEND_ENDPOINT": backend.grpc_endpoint.removeprefix("http://"),
+            "BACKEND_INSECURE": "true",
+        }
+        otelcol = configured("gateway-sampling.yaml", "spanmetrics.yaml", environment=environment)
+        send(otelcol.http, trace_scope="loop")
+        sent = demo(scope="loop")
+        failed = {span.trace_id for span in sent if span.status == StatusCode.ERROR}
+        kept = [span for span in sent if span.trace_id in failed]
+        assert 0 < len(kept) < len(sent)
+        wait_for(lambda: set(backend.spans) == set(kept), "the loops that failed", WITHIN_S)
+        wanted = Counter(str(dict(span.attributes)[semconv.OPERATION]) for span in sent)
+        wait_for(lambda: _calls(f"127.0.0.1:{port}") == wanted, f"{dict(wanted)} calls", WITHIN_S)
 
 
 _SAMPLE = re.compile(r"^(\w+)\{(.*)\} (\S+)")
@@ -298,7 +353,7 @@ def test_vendors_yaml_says_what_the_vendor_asks_for(configured: Configured, vend
     variables, path, headers = _VENDORS[vendor]
     with Receiver() as receiver:
         environment = {name: value.format(url=receiver.endpoint) for name, value in variables.items()}
-        otelcol = configured("vendors.yaml", {**environment, "VENDORS": f"[otlp_http/{vendor}]"})
+        otelcol = configured("vendors.yaml", environment={**environment, "VENDORS": f"[otlp_http/{vendor}]"})
         send(otelcol.http, trace_scope="loop")
         sent = demo(scope="loop")
         assert Counter(receiver.wait_for(len(sent), WITHIN_S)) == Counter(sent)
