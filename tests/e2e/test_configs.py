@@ -320,6 +320,11 @@ _VENDORS: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
         "/v1/traces",
         {"x-mlflow-experiment-id": "7"},
     ),
+    "logfire": (
+        {"LOGFIRE_ENDPOINT": "{url}", "LOGFIRE_TOKEN": "k0"},
+        "/v1/traces",
+        {"authorization": "k0"},
+    ),
     "honeycomb": (
         {"HONEYCOMB_ENDPOINT": "{url}", "HONEYCOMB_API_KEY": "k2"},
         "/v1/traces",
