@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tempfile
 from pathlib import Path
@@ -84,6 +85,20 @@ def _as_written(folder: Path) -> list[tuple[str, bytes]]:
                 latest = max(latest, int(getattr(event, "timestamp", None) or 0))
             found.append((latest, path.name, number, line))
     return [(name, line) for _, name, _, line in sorted(found, key=lambda each: each[0])]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.parent.name)
+def test_whole_files_that_come_in_any_order_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    """A link to another session ends at its root, which any session id tells; no file has to be there first."""
+    wanted = exported(folder, final=True)
+    for number, files in enumerate(itertools.permutations(sorted(folder.glob("*.jsonl")))):
+        logs = tmp_path / str(number)
+        logs.mkdir()
+        with Following(logs, tmp_path / f"state-{number}").with_(abandon_after_s=0.0) as following:
+            for path in files:
+                shutil.copy(path, logs)
+                following.round()
+            assert following.end() == wanted
 
 
 def test_a_copied_or_moved_folder_sends_nothing_again(tmp_path: Path) -> None:
