@@ -16,6 +16,9 @@ from pathlib import Path
 from otel_phi.delivery.private import make_file
 
 VERSION = 2  # 2: open rows have numbers, and rows tell what they close
+# A turn's three rows are some 2.5 kB. SQLite's own 4 KiB ask for a new page, and four changed ones, at almost every turn: a
+# commit of 28 us; 8 KiB at every third (15 us), and with 16 KiB writing the page costs more than that saves (19 us).
+PAGE_BYTES, _SHARED_PAGE_BYTES = 8_192, 4_096
 SUFFIX = ".sqlite3"
 SET_ASIDE = ".set-aside"
 SIDE_FILES = ("", "-wal", "-shm")
@@ -47,7 +50,9 @@ def is_damage(error: BaseException) -> bool:
     return type(error) is sqlite3.DatabaseError or str(error).startswith(("no such table", "no such column"))
 
 
-def create(path: Path, tables: str = _TABLES, version: int = VERSION) -> sqlite3.Connection:
+def create(
+    path: Path, tables: str = _TABLES, version: int = VERSION, page_bytes: int = PAGE_BYTES
+) -> sqlite3.Connection:
     """Makes a file and returns its connection.
 
     Raises:
@@ -57,6 +62,7 @@ def create(path: Path, tables: str = _TABLES, version: int = VERSION) -> sqlite3
     connection = _connection(path)
     try:
         # Nothing to lose yet: without synchronisation a new file costs one millisecond instead of ten.
+        connection.execute(f"PRAGMA page_size={page_bytes}")
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         _configure(connection, "OFF")
         connection.executescript(f"BEGIN;{tables}PRAGMA user_version={version};COMMIT;")
@@ -75,7 +81,7 @@ def create_shared(path: Path, tables: str, version: int) -> None:
     """
     part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        create(part, tables, version).close()
+        create(part, tables, version, _SHARED_PAGE_BYTES).close()
         with contextlib.suppress(FileExistsError):
             os.link(part, path)
     finally:
