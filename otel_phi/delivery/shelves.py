@@ -75,31 +75,34 @@ class Shelves:
     def gather(self) -> Batch | None:
         """Returns a request's worth of spans that share an envelope; what no longer fits is carried to the next."""
         keys: list[bytes] = []
-        items: list[Item] = []
-        size = 0
+        entries: list[bytes] = []
+        envelope, size = None, 0
         for number, found in self._slices():
             for at, item in enumerate(found):
-                size += len(item.entry) if items else item.envelope.size_bytes + len(item.entry)
-                if items and (size > self._max_bytes or item.envelope.parts != items[0].envelope.parts):
+                envelope = envelope or item.envelope
+                more = size + len(item.entry) if entries else envelope.size_bytes + len(item.entry)
+                if entries and (more > self._max_bytes or item.envelope.parts != envelope.parts):
                     self._carry[number] = found[at:]
-                    return _batch(items, keys)
-                items.append(item)
+                    return Batch(envelope, tuple(entries), tuple(keys), size)
+                size = more
+                entries.append(item.entry)
                 keys.append(_KEY.pack(number, item.number))
-        return _batch(items, keys) if items else None
+        return Batch(envelope, tuple(entries), tuple(keys), size) if envelope else None
 
     def settle(self, settled: Settled) -> None:
-        """Lets rows go, then counts them: what the counts call settled is off the disk."""
-        numbers: dict[int, list[int]] = {}
-        for key in settled.batch.keys:
-            stock_number, number = _KEY.unpack(key)
-            numbers.setdefault(stock_number, []).append(number)
+        """Lets rows go, slice by slice, then counts them: what the counts call settled is off the disk."""
         buckets: Counter[str] = Counter()
-        for stock_number, rows in numbers.items():
-            stock = self._stocks.get(stock_number)  # none, if its file was set aside meanwhile
-            buckets[stock.bucket if stock else "queued"] -= len(rows)
-            if stock is not None:
-                self._let_go(stock, rows, settled.dead)
-            self._under_way[stock_number] -= len(rows)
+        for start in range(0, settled.batch.count, SLICE_ROWS):
+            numbers: dict[int, list[int]] = {}
+            for key in settled.batch.keys[start : start + SLICE_ROWS]:
+                stock_number, number = _KEY.unpack(key)
+                numbers.setdefault(stock_number, []).append(number)
+            for stock_number, rows in numbers.items():
+                stock = self._stocks.get(stock_number)  # none, if its file was set aside meanwhile
+                buckets[stock.bucket if stock else "queued"] -= len(rows)
+                if stock is not None:
+                    self._let_go(stock, rows, settled.dead)
+                self._under_way[stock_number] -= len(rows)
         count = settled.batch.count
         if settled.discarded is not None:
             self._counts.drop(settled.discarded, count, **buckets)
@@ -174,13 +177,12 @@ class Shelves:
                 time.sleep(BREATH_S)
 
     def _let_go(self, stock: Stock, rows: list[int], dead: str | None) -> None:
-        for start in range(0, len(rows), SLICE_ROWS):
-            step = _step(stock, rows[start : start + SLICE_ROWS], dead)
-            with self.gate:
-                if not step():
-                    # A full disk: while we live the rows are not read again, and deleting them is tried again.
-                    self._again.append(step)
-            time.sleep(BREATH_S)
+        step = _step(stock, rows, dead)
+        with self.gate:
+            if not step():
+                # A full disk: while we live the rows are not read again, and deleting them is tried again.
+                self._again.append(step)
+        time.sleep(BREATH_S)
 
     def _add(self, outbox: Outbox) -> None:
         self._last += 1
@@ -192,9 +194,3 @@ class Shelves:
 
 def _step(stock: Stock, rows: list[int], dead: str | None) -> Callable[[], bool]:
     return lambda: stock.delete(rows) if dead is None else stock.bury(rows[0], dead)
-
-
-def _batch(items: list[Item], keys: list[bytes]) -> Batch:
-    envelope = items[0].envelope
-    entries = tuple(item.entry for item in items)
-    return Batch(envelope, entries, tuple(keys), envelope.size_bytes + sum(map(len, entries)))
