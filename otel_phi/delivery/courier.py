@@ -29,7 +29,7 @@ _GLANCE_S = 0.02  # between looks of whoever waits for a flush
 # millisecond of Python, and an agent at work should not share the interpreter with one for every turn.
 _LINGER_S = 0.1
 _MUCH = 200
-_MOVES = 50  # slices from memory to disk a round, so that the rest of it comes round
+_SLICES = 50  # of one kind of work a round, so that the rest of it comes round
 _GRACE = 0.7  # of the time to close: for a request under way; the rest is for the files
 
 MakeSender = Callable[[Callable[[Settled], None]], Sender]
@@ -164,11 +164,8 @@ class Courier:
 
     def _round(self, sender: Sender) -> bool:
         busy = self._settle_all()
-        for _ in range(_MOVES):
-            if not self._move():
-                break
-            busy = True
-            time.sleep(BREATH_S)
+        busy |= self._in_slices(self._store.move_spill)
+        self._in_slices(self._store.fold)
         trouble = sender.progress().trouble
         self._keep_up(trouble)
         if sender.has_room():
@@ -191,9 +188,14 @@ class Courier:
             self._stumbled = True
         self._speak()
 
-    def _move(self) -> bool:
-        with self._shelves.gate:
-            return self._store.move_spill()
+    def _in_slices(self, step: Callable[[], bool]) -> bool:
+        """Takes a step again and again while there is something to do, and tells whether there was."""
+        for done in range(_SLICES):
+            with self._shelves.gate:
+                if not step():
+                    return done > 0
+            time.sleep(BREATH_S)
+        return True
 
     def _settled(self, settled: Settled) -> None:
         """Takes the sender's word; called by its thread."""
@@ -217,7 +219,7 @@ class Courier:
         self._settle_all()
         if self._store.outbox is not None:
             self._store.spill.take_back()
-        while self._move():
+        while self._in_slices(self._store.move_spill):
             pass
         self._upkeep.tell(trouble)
         self._speak()

@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeVar
 
 from otel_phi.delivery.known import Known
-from otel_phi.delivery.outbox import CLOCK_SET_NS, SLICE_ROWS
+from otel_phi.delivery.outbox import CLOCK_SET_NS
+from otel_phi.delivery.statements import SLICE_ROWS
 
 # Of the folder's bytes. In 32 MiB some 30,000 sessions are known, or wait; what a request holds is over that.
 SHARE = 8

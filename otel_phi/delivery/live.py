@@ -25,7 +25,7 @@ from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.open import open_transport
 from otel_phi.delivery.private import destination_name
 from otel_phi.delivery.resource import Resource
-from otel_phi.delivery.rows import Change, extensions, open_row_of, row_of, span_key_of
+from otel_phi.delivery.rows import change_of, open_row_of, row_of, span_key_of
 from otel_phi.delivery.sender import Sender
 from otel_phi.delivery.shelves import Shelves
 from otel_phi.delivery.stats import LiveStats, Progress, Stats
@@ -114,8 +114,7 @@ class LiveDelivery:
                 rows = [row_of(span, self._encoder) for span in spans]
                 open_rows = [open_row_of(each.span, self._encoder) for each in opened]
             ended = [span_key_of(trace_id, span_id) for trace_id, span_id in closed]
-            told = not set(ended).difference([row.key for row in rows])
-            self._store.put(Change(rows, open_rows, extensions(spans), ended, told))
+            self._store.put(change_of(rows, open_rows, spans, ended))
             if rows:
                 self._courier.wake()
         except Exception as error:  # noqa: BLE001  # nothing is raised into the agent

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from otel_phi.delivery.rows import Change, OpenRow
+from otel_phi.delivery.statements import Statement, delete
 
-Statement = tuple[str, tuple[object, ...]]
 _INSERT = "INSERT OR REPLACE INTO open VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _EXTEND = "UPDATE open SET ended_ns = max(ended_ns, ?) WHERE id = ?"
-_DELETE = "DELETE FROM open WHERE id = ?"
 
 
 class OpenRows:
@@ -32,8 +32,9 @@ class OpenRows:
         for number, key, ended_ns in connection.execute("SELECT id, key, ended_ns FROM open"):
             self._numbers[key], self._ends[key] = number, ended_ns
             self._next = max(self._next, number + 1)
-        self._extended: dict[int, int] = {}
-        self._closed: list[int] = []
+        self._closed: dict[int, int] = {}  # a row's number to that of the open row it closed
+        self._extended: dict[int, tuple[int, int]] = {}  # a row's number to what it extended, and how far
+        self._tellers: dict[int, int] = {}  # the way back: of those that extended one, the farthest is enough
 
     def inserts(self, opened: Sequence[OpenRow], envelope: int, added_ns: int) -> Iterator[Statement]:
         """Yields what writes open rows, to be followed by `took` if it was done."""
@@ -51,22 +52,29 @@ class OpenRows:
         for key in change.closed:
             number = self._numbers.get(key) or new.get(key)
             if number is not None:
-                yield _DELETE, (number,)
+                yield delete("open", [number])
 
-    def owed(self) -> Iterator[Statement]:
-        """Yields what must be written before rows leave, to be followed by `paid` if it was done."""
-        for number, ended_ns in self._extended.items():
-            yield _EXTEND, (ended_ns, number)
-        for number in self._closed:
-            yield _DELETE, (number,)
+    def owed(self, rows: Sequence[int]) -> list[Statement]:
+        """Returns what must be written before these rows leave, to be followed by `paid` if it was done."""
+        closed = [self._closed[row] for row in rows if row in self._closed]
+        extended = [self._extended[row] for row in rows if row in self._extended]
+        return [(_EXTEND, (ended_ns, number)) for number, ended_ns in extended] + (
+            [delete("open", closed)] if closed else []
+        )
 
-    def paid(self) -> None:
-        """Notes that nothing is owed."""
-        self._extended.clear()
-        self._closed.clear()
+    def owing(self, count: int) -> list[int]:
+        """Returns the numbers of the first rows of which something is owed."""
+        return list(islice(self._closed, count)) or list(islice(self._extended, count))
 
-    def took(self, change: Change) -> None:
-        """Notes a change that was written."""
+    def paid(self, rows: Sequence[int]) -> None:
+        """Notes that nothing is owed of these rows."""
+        for row in rows:
+            self._closed.pop(row, None)
+            number, _ = self._extended.pop(row, (0, 0))
+            self._tellers.pop(number, None)
+
+    def took(self, change: Change, first: int) -> None:
+        """Notes a change that was written, its rows numbered from `first` on."""
         for o in change.opened:
             self._numbers.setdefault(o.key, self._next)
             self._ends[o.key] = o.ended_ns
@@ -75,11 +83,16 @@ class OpenRows:
             if self._ends.get(key, ended_ns) < ended_ns:
                 self._ends[key] = ended_ns
                 if change.told:
-                    self._extended[self._numbers[key]] = ended_ns
+                    self._tell(self._numbers[key], first, ended_ns)
         for key in change.closed:
             number = self._numbers.pop(key, None)
             if number is not None:
                 del self._ends[key]
-                self._extended.pop(number, None)
+                self._extended.pop(self._tellers.pop(number, 0), None)
                 if change.told:
-                    self._closed.append(number)
+                    self._closed[first] = number
+
+    def _tell(self, number: int, row: int, ended_ns: int) -> None:
+        self._extended.pop(self._tellers.get(number, 0), None)
+        self._extended[row] = number, ended_ns
+        self._tellers[number] = row

@@ -10,21 +10,19 @@ Rules
 from __future__ import annotations
 
 import contextlib
-import functools
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.encoder import Envelope
 from otel_phi.delivery.filelock import FileLock
-from otel_phi.delivery.open_rows import OpenRows, Statement
+from otel_phi.delivery.open_rows import OpenRows
 from otel_phi.delivery.rows import Change, Item, Row
+from otel_phi.delivery.statements import COLUMNS, SLICE_ROWS, Statement, delete, insert_rows
 
-# A slice: so many rows, or bytes, at one hold of the lock. A turn of an agent waits at most for one slice.
-SLICE_ROWS = 20
 _SLICE_BYTES = 1 << 20
 # 2020: what is older was told by a clock that had not been set yet, and its age is not known.
 CLOCK_SET_NS = 1_577_836_800 * 10**9
@@ -82,35 +80,23 @@ class Outbox:
         """Writes a change in one transaction, all or nothing; False if the disk did not take it. The caller holds `lock`."""
         added_ns = time.time_ns()
         statements = [
-            *self._inserts(change.rows, added_ns),
+            *insert_rows(change.rows, self._next, self._envelope_id, added_ns),
             *self._open.inserts(change.opened, self._envelope_id, added_ns),
         ]
-        if not change.told:  # what was owed comes first: it is older
-            statements = [*self._open.owed(), *statements, *self._open.effects(change)]
+        if not change.told:
+            statements += self._open.effects(change)
         if not self._run(statements):
             return False
-        if not change.told:
-            self._open.paid()
-        self._open.took(change)
+        self._open.took(change, self._next)
         self._next += len(change.rows)
         self.rows += len(change.rows)
         self.error = ""
         return True
 
-    def _inserts(self, rows: Sequence[Row], added_ns: int) -> Iterator[Statement]:
-        """Yields what writes rows, a turn's in one statement."""
-        number, envelope = self._next, self._envelope_id
-        for start in range(0, len(rows), SLICE_ROWS):
-            values: list[object] = []
-            for row in rows[start : start + SLICE_ROWS]:
-                values += (number, row.key, row.session, envelope, added_ns, row.entry)
-                number += 1
-            yield _insert(len(values) // 6), tuple(values)
-
     def bury(self, number: int, reason: str) -> bool:
         """Makes a dead letter of a row."""
-        copy = f"INSERT OR REPLACE INTO dead SELECT {_COLUMNS}, ? FROM span WHERE id = ?"  # noqa: S608  # our own names
-        return self._transaction((copy, (reason, number)), ("DELETE FROM span WHERE id = ?", (number,)), gone=1)
+        copy = f"INSERT OR REPLACE INTO dead SELECT {COLUMNS}, ? FROM span WHERE id = ?"  # noqa: S608  # our own names
+        return self._transaction((copy, (reason, number)), delete("span", (number,)), gone=(number,))
 
     def bury_foreign(self, row: Row, reason: str) -> bool:
         """Makes a dead letter of a span that is no row here: a session's root, or one that was in memory."""
@@ -124,9 +110,7 @@ class Outbox:
         done = True
         for start in range(0, len(numbers), SLICE_ROWS):
             chunk = numbers[start : start + SLICE_ROWS]
-            marks = ",".join("?" * len(chunk))
-            delete = f"DELETE FROM span WHERE id IN ({marks})"  # noqa: S608  # marks only
-            done &= self._transaction((delete, tuple(chunk)), gone=len(chunk))
+            done &= self._transaction(delete("span", chunk), gone=chunk)
         return done
 
     # --- reading -------------------------------------------------------------------------------------------------
@@ -242,13 +226,22 @@ class Outbox:
     def _one(self, query: str) -> int:
         return self._ask(query) or 0
 
-    def _transaction(self, *statements: Statement, gone: int = 0) -> bool:
-        """Writes statements that let rows go, after what these said of what is open."""
+    def fold(self) -> bool:
+        """Writes a slice of what rows say of open ones, before they leave; False if there is none, or the disk is full."""
         with self.lock:
-            if not self._run([*self._open.owed(), *statements]):
+            rows = self._open.owing(SLICE_ROWS)
+            if not rows or not self._run(self._open.owed(rows)):
                 return False
-            self._open.paid()
-            self.rows -= gone
+            self._open.paid(rows)
+            return True
+
+    def _transaction(self, *statements: Statement, gone: Sequence[int] = ()) -> bool:
+        """Writes statements, after what the rows that go with them say of open ones."""
+        with self.lock:
+            if not self._run([*self._open.owed(gone), *statements]):
+                return False
+            self._open.paid(gone)
+            self.rows -= len(gone)
             return True
 
     def _run(self, statements: Sequence[Statement]) -> bool:
@@ -290,11 +283,3 @@ class Outbox:
             parts = self._connection.execute(query, (number,)).fetchone() or (b"", b"", b"", b"")
             found = self._envelopes[number] = Envelope(parts)
         return found
-
-
-_COLUMNS = "id, key, session, envelope, added_ns, entry"
-
-
-@functools.cache  # of at most a slice
-def _insert(rows: int) -> str:
-    return f"INSERT INTO span ({_COLUMNS}) VALUES " + ",".join(["(?, ?, ?, ?, ?, ?)"] * rows)  # noqa: S608  # our own names

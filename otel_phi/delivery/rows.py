@@ -54,7 +54,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
         opened: what opened.
         extended: pairs of a parent's key and its child's end.
         closed: keys of what closed.
-        told: the rows themselves tell what it extends and closes: they are the closed one's and its children's.
+        told: the first row tells what it extends and closes: it is the one that closed, and the one parent's latest child.
     """
 
     rows: Sequence[Row] = ()
@@ -98,6 +98,14 @@ def parent_key(span: Span) -> bytes:
 def span_key_of(trace_id: int, span_id: int) -> bytes:
     """Returns what `span_key` returns for the span of these ids."""
     return (trace_id & (1 << 128) - 1).to_bytes(16, "big") + (span_id & (1 << 64) - 1).to_bytes(8, "big")
+
+
+def change_of(rows: Sequence[Row], opened: Sequence[OpenRow], spans: Sequence[Span], closed: Sequence[bytes]) -> Change:
+    """Returns the change that finished spans, already encoded, bring about with what opened and closed."""
+    extended = extensions(spans)
+    first = rows[0].key if rows else b""
+    by_first = not extended or extended == extensions(spans[:1])
+    return Change(rows, opened, extended, closed, told=by_first and all(key == first for key in closed))
 
 
 def extensions(spans: Sequence[Span]) -> list[tuple[bytes, int]]:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 from otel_phi.delivery.batch import Batch, Settled
 from otel_phi.delivery.counts import Counts
-from otel_phi.delivery.outbox import SLICE_ROWS, Outbox
+from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.rows import Item
+from otel_phi.delivery.statements import SLICE_ROWS
 from otel_phi.delivery.stats import LiveStats
 from otel_phi.delivery.stocks import OutboxStock, RootStock, SpillStock, Stock
 from otel_phi.delivery.store import Store

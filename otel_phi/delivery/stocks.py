@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Protocol
 
-from otel_phi.delivery.outbox import SLICE_ROWS, Outbox
+from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.rows import Item
+from otel_phi.delivery.statements import SLICE_ROWS
 from otel_phi.delivery.store import Store
 
 

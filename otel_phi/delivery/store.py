@@ -22,10 +22,11 @@ from otel_phi.delivery import filelock, outbox_schema
 from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.encoder import Envelope
 from otel_phi.delivery.known import Known
-from otel_phi.delivery.outbox import LOCK_SUFFIX, SLICE_ROWS, Outbox
+from otel_phi.delivery.outbox import LOCK_SUFFIX, Outbox
 from otel_phi.delivery.private import make_folder
 from otel_phi.delivery.rows import Change, Row
 from otel_phi.delivery.spill import MAX_BYTES, Spill
+from otel_phi.delivery.statements import SLICE_ROWS
 from otel_phi.delivery.stats import LiveStats
 
 logger = logging.getLogger("otel_phi")
@@ -198,6 +199,10 @@ class Store:
             logger.warning("%s was removed; spans go to a new file from now on", self.outbox.path)
             make_folder(self.place.folder)
             self.outbox = new_outbox(self.place)
+
+    def fold(self) -> bool:
+        """Writes one slice of what rows say of open ones; False if there is none."""
+        return self.outbox is not None and self.outbox.fold()
 
     def set_aside(self, outbox: Outbox) -> None:
         """Renames a damaged outbox; where it is our own a new one takes its place, or memory."""

@@ -14,7 +14,8 @@ from otel_phi.delivery.decode import decode_spans
 from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.outbox import LOCK_SUFFIX, Outbox
 from otel_phi.delivery.outbox_recovery import abort_open
-from otel_phi.delivery.rows import Change, extensions, open_row_of, row_of, span_key_of
+from otel_phi.delivery.rows import Change, change_of, open_row_of, row_of, span_key_of
+from otel_phi.delivery.statements import SLICE_ROWS
 from tests.delivery.live_agent import START, TRACE, opened, work
 from tests.delivery.samples import RESOURCE
 
@@ -23,7 +24,7 @@ LOOP = 1
 # to the oldest rows: they were acknowledged. The flag: whether rows tell what they close, or it is written at once.
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["open", "close", "child", "settle", "bury"]),
+        st.sampled_from(["open", "close", "child", "settle", "bury", "fold"]),
         st.integers(2, 5),
         st.integers(1, 90),
         st.booleans(),
@@ -37,21 +38,41 @@ STEPS = st.lists(
 def test_a_lost_process_s_open_rows_are_those_of_the_model(steps: list[tuple[str, int, int, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.sqlite3"
-        lock = filelock.acquire(path.with_suffix(LOCK_SUFFIX))
-        assert lock is not None
-        encoder = Encoder(RESOURCE)
-        outbox = Outbox(path, lock, outbox_schema.create(path), encoder.envelope)
-        model = _Model(outbox, encoder)
+        model = _model(path)
         model.open(LOOP, 0)
         for what, number, length, told in steps:
             model.step(what, number, length, told)
-        assert outbox.rows == len(model.waiting)
-        outbox._connection.close()  # the process is lost
-        lock.release()
-        assert _aborted(path, encoder, {key for _, key in model.waiting}) == {
+        assert model.outbox.rows == len(model.waiting)
+        model.outbox._connection.close()  # the process is lost
+        assert _aborted(path, model.encoder, {key for _, key in model.waiting}) == {
             **model.ends,
             LOOP: max(model.ends.values()),  # not before what is open below it
         }
+
+
+def test_after_a_long_outage_what_rows_say_is_written_in_slices_and_never_all_at_once(tmp_path: Path) -> None:
+    """The agent waits for the lock while rows leave: 100 turns that waited must not be caught up with under one hold."""
+    model = _model(tmp_path / "a.sqlite3")
+    model.open(LOOP, 0)
+    for _ in range(100):
+        model.step("open", 2, 1, told=True)
+        model.step("close", 2, 1, told=True)
+    assert model.held_open() == 101
+    assert model.outbox.delete([model.waiting[0][0]])
+    assert model.held_open() == 100
+    held = []
+    while model.outbox.fold():
+        held.append(model.held_open())
+    assert held[0] == 100 - SLICE_ROWS
+    assert held == sorted(held, reverse=True)
+    assert model.held_open() == 1
+
+
+def _model(path: Path) -> _Model:
+    lock = filelock.acquire(path.with_suffix(LOCK_SUFFIX))
+    assert lock is not None
+    encoder = Encoder(RESOURCE)
+    return _Model(Outbox(path, lock, outbox_schema.create(path), encoder.envelope), encoder)
 
 
 class _Model:
@@ -69,6 +90,9 @@ class _Model:
             Change(opened=[open_row_of(opened(number, parent).span, self.encoder)], told=True)
         )
 
+    def held_open(self) -> int:
+        return int(self.outbox._connection.execute("SELECT count(*) FROM open").fetchone()[0])
+
     def step(self, what: str, number: int, length: int, told: bool) -> None:
         number += self.again * 10  # a turn that closed never comes again
         if what == "open" and number not in self.ends:
@@ -78,8 +102,10 @@ class _Model:
             self.again += 1
         elif what == "child" and number in self.ends:
             self._rows(1000 + self.outbox.next_number, number, length, closed=[], told=told)
+        elif what == "fold":
+            assert self.outbox.fold() in {True, False}
         elif what == "settle" and self.waiting:
-            gone, self.waiting = self.waiting[:length], self.waiting[length:]
+            gone, self.waiting = self.waiting[number % 3 : length], self.waiting[: number % 3] + self.waiting[length:]
             assert self.outbox.delete([row for row, _ in gone])
         elif what == "bury" and self.waiting:
             assert self.outbox.bury(self.waiting.pop(0)[0], "refused")
@@ -92,7 +118,10 @@ class _Model:
         spans[0] = msgspec.structs.replace(spans[0], end_ns=end)
         first = self.outbox.next_number
         keys = [span_key_of(TRACE, each) for each in closed]
-        change = Change([row_of(span, self.encoder) for span in spans], (), extensions(spans), keys, told)
+        rows = [row_of(span, self.encoder) for span in spans]
+        change = change_of(rows, (), spans, keys)
+        assert change.told  # a turn's end, and a lone child
+        change = change if told else Change(rows, (), change.extended, keys)
         assert self.outbox.write_locked(change)
         self.waiting += [(first + at, span.span_id) for at, span in enumerate(spans)]
         for each in closed:
