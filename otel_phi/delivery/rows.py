@@ -102,10 +102,13 @@ def span_key_of(trace_id: int, span_id: int) -> bytes:
 
 def change_of(rows: Sequence[Row], opened: Sequence[OpenRow], spans: Sequence[Span], closed: Sequence[bytes]) -> Change:
     """Returns the change that finished spans, already encoded, bring about with what opened and closed."""
-    extended = extensions(spans)
-    first = rows[0].key if rows else b""
-    by_first = not extended or extended == extensions(spans[:1])
-    return Change(rows, opened, extended, closed, told=by_first and all(key == first for key in closed))
+    if not rows:
+        return Change(rows, opened, (), closed, told=not closed)
+    first, key = spans[0], rows[0].key
+    if all(span.parent_span_id == first.span_id and span.trace_id == first.trace_id for span in spans[1:]):
+        extended = [(parent_key(first), min(first.end_ns, LATEST_NS))] if first.parent_span_id else []
+        return Change(rows, opened, extended, closed, told=not closed or (len(closed) == 1 and closed[0] == key))
+    return Change(rows, opened, extensions(spans), closed)
 
 
 def extensions(spans: Sequence[Span]) -> list[tuple[bytes, int]]:
