@@ -48,7 +48,7 @@ def _folder_facts(found: FolderStatus) -> Iterator[_Fact]:
         yield "on disk", _size(found.bytes), ""
     if found.set_aside:
         more = f" and {len(found.set_aside) - _FILES_SHOWN} more" if len(found.set_aside) > _FILES_SHOWN else ""
-        yield "set aside", f"newer or damaged: {', '.join(found.set_aside[:_FILES_SHOWN])}{more}", "yellow"
+        yield "set aside", f"newer, older or damaged: {', '.join(found.set_aside[:_FILES_SHOWN])}{more}", "yellow"
     for name, reason in found.unreadable[:_FILES_SHOWN]:
         yield "not read", f"{name}: {reason or 'not there any more'}", "yellow"
 

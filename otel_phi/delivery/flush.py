@@ -38,7 +38,7 @@ class Flushed(msgspec.Struct, frozen=True):
         left: what the folder holds for the destination now.
         stayed: whether spans that waited when it began still wait.
         others: what the folder holds for other destinations.
-        unusable: names of the destination's files that are damaged or newer: set aside now, or not to be read.
+        unusable: names of the destination's files that are damaged or of another schema: set aside now, or not to be read.
     """
 
     waited: bool

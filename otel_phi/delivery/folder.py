@@ -88,7 +88,7 @@ class FolderStatus(msgspec.Struct, frozen=True):
     Attributes:
         folder: its path.
         destinations: sorted by name.
-        set_aside: names of files that were newer or damaged.
+        set_aside: names of files that were newer, older or damaged.
         unreadable: names and reasons of files that could not be read now.
     """
 
