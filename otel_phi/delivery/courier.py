@@ -191,11 +191,14 @@ class Courier:
     def _in_slices(self, step: Callable[[], bool]) -> bool:
         """Takes a step again and again while there is something to do, and tells whether there was."""
         for done in range(_SLICES):
-            with self._shelves.gate:
-                if not step():
-                    return done > 0
+            if not self._slice(step):
+                return done > 0
             time.sleep(BREATH_S)
         return True
+
+    def _slice(self, step: Callable[[], bool]) -> bool:
+        with self._shelves.gate:
+            return step()
 
     def _settled(self, settled: Settled) -> None:
         """Takes the sender's word; called by its thread."""
@@ -219,7 +222,7 @@ class Courier:
         self._settle_all()
         if self._store.outbox is not None:
             self._store.spill.take_back()
-        while self._in_slices(self._store.move_spill):
+        while self._slice(self._store.move_spill):
             pass
         self._upkeep.tell(trouble)
         self._speak()
