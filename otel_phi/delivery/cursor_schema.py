@@ -1,4 +1,8 @@
-"""The cursors on disk: one SQLite file a destination, owner only, its format numbered."""
+"""The cursors on disk: one SQLite file a destination, owner only, its format numbered.
+
+Rule 1: times have no declared type: one outside SQLite's integers, of the year 9999 say, is kept as text, whole.
+Rule 2: numbers of files are never given twice: loops and other files name them.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,17 @@ _VERSION = 1
 _BUSY_S = 5.0  # another watch of the same destination commits in milliseconds
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS file (
-    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, identity TEXT NOT NULL, head BLOB NOT NULL, head_bytes INTEGER NOT NULL, path TEXT NOT NULL,
-    offset INTEGER NOT NULL, line INTEGER NOT NULL, read_bytes INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
-    follows INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0, seen_s INTEGER NOT NULL);
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, identity TEXT NOT NULL, head BLOB NOT NULL, head_bytes INTEGER NOT NULL,
+    path BLOB NOT NULL, offset INTEGER NOT NULL, line INTEGER NOT NULL, read_bytes INTEGER NOT NULL, size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, follows INTEGER NOT NULL DEFAULT 0, gone INTEGER NOT NULL DEFAULT 0, seen_s INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS file_identity ON file (identity);
 CREATE TABLE IF NOT EXISTS loop (
-    loop_id TEXT NOT NULL, started_ns INTEGER NOT NULL, session TEXT NOT NULL, session_id TEXT NOT NULL, caller TEXT,
-    file INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0, opened BLOB, latest_ns INTEGER NOT NULL DEFAULT 0,
+    loop_id TEXT NOT NULL, started_ns NOT NULL, session TEXT NOT NULL, session_id TEXT NOT NULL, caller TEXT,
+    file INTEGER NOT NULL, done INTEGER NOT NULL DEFAULT 0, opened BLOB, latest_ns NOT NULL DEFAULT 0,
     seen_s INTEGER NOT NULL, PRIMARY KEY (loop_id, started_ns, session)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS loop_file ON loop (file) WHERE done = 0;
 CREATE TABLE IF NOT EXISTS session (
-    session TEXT PRIMARY KEY, session_id TEXT NOT NULL, agent_id TEXT NOT NULL, opened_ns INTEGER NOT NULL,
+    session TEXT PRIMARY KEY, session_id TEXT NOT NULL, agent_id TEXT NOT NULL, opened_ns NOT NULL,
     root INTEGER NOT NULL DEFAULT 0, seen_s INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (
     key BLOB PRIMARY KEY, file INTEGER NOT NULL, token INTEGER NOT NULL) WITHOUT ROWID;
@@ -46,9 +50,16 @@ def connected(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous=NORMAL")
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, _VERSION):
-            raise sqlite3.DatabaseError(f"{path.name} was written by another version of otel-phi (format {version})")
+            raise sqlite3.OperationalError(f"{path.name} was written by another version of otel-phi (format {version})")
         connection.executescript(SCHEMA)
     except sqlite3.Error:
         connection.close()
         raise
+    return connection
+
+
+def in_memory() -> sqlite3.Connection:
+    """Opens cursors that nothing outlives."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.executescript(SCHEMA)
     return connection

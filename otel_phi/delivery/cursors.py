@@ -11,22 +11,20 @@ Rule 3: where SQLite cannot live, it lives in memory: the watch goes on, and a r
 from __future__ import annotations
 
 import contextlib
-import logging
-import sqlite3
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from otel_phi.delivery.cursor_rows import FileCursor, LoopRow, LostLoop
-from otel_phi.delivery.cursor_schema import SCHEMA, connected
-from otel_phi.delivery.private import make_folder
-
-logger = logging.getLogger("otel_phi")
+from otel_phi.delivery.cursor_store import CursorStore, Statement
 
 FOLDER = "watch"
 KEPT_DAYS = 30
-_MOVING = ("identity", "head", "head_bytes", "path", "offset", "line", "read_bytes", "size", "mtime_ns")
+_DAY_S = 86_400
+_FIELDS = FileCursor.__struct_fields__
+_PATH = _FIELDS.index("path")
 
 
 class Cursors:
@@ -35,134 +33,145 @@ class Cursors:
     Args:
         state_dir: the state folder.
         name: from `private.destination_name`.
-
-    Attributes:
-        broken: why nothing outlives this process, "" while it does.
     """
 
     def __init__(self, state_dir: Path, name: str) -> None:
-        self.broken = ""
-        try:
-            make_folder(state_dir / FOLDER)
-            self._connection = connected(state_dir / FOLDER / f"{name}.sqlite3")
-        except (OSError, sqlite3.Error) as error:
-            self.broken = str(error)
-            logger.warning("%s: %s; a restarted watch will begin anew", state_dir / FOLDER, error)
-            self._connection = sqlite3.connect(":memory:", isolation_level=None)
-            self._connection.executescript(SCHEMA)
+        self._store = CursorStore(state_dir / FOLDER / f"{name}.sqlite3")
+        self._gathered: list[Statement] | None = None
         self._now_s = int(time.time())
-        self._sweep()
+        self._swept = 0.0
+        self.sweep()
+
+    @property
+    def broken(self) -> str:
+        """Why nothing outlives this process, "" while it does."""
+        return self._store.broken
 
     def close(self) -> None:
         """Closes the file. Repeatable."""
-        self._connection.close()
+        self._store.close()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """Makes what is written within one step on disk: all of it or nothing."""
+        """Makes what is written within one step on disk, at its end: all of it or nothing."""
         self._now_s = int(time.time())
-        self._connection.execute("BEGIN IMMEDIATE")
+        self._gathered = []
         try:
             yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+            gathered = self._gathered
+        finally:
+            self._gathered = None
+        if gathered:
+            self._store.run(gathered)
+
+    def _write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
+        if self._gathered is None:
+            return self._store.run([(statement, list(rows))])
+        self._gathered.append((statement, list(rows)))
+        return 0
 
     # --- files -------------------------------------------------------------------------------------------------------
 
     def files(self) -> list[FileCursor]:
         """Returns the files that were there when last looked."""
-        fields = ", ".join(FileCursor.__struct_fields__)
-        return [FileCursor(*row) for row in self._connection.execute(f"SELECT {fields} FROM file WHERE gone = 0")]  # noqa: S608
+        found = self._store.rows(f"SELECT {', '.join(_FIELDS)} FROM file WHERE gone = 0")  # noqa: S608
+        return [_cursor(row) for row in found]
 
     def add_file(self, cursor: FileCursor) -> None:
         """Takes a file not seen before and gives it its number."""
-        row = self._connection.execute(
-            "INSERT INTO file (kind, identity, head, head_bytes, path, offset, line, read_bytes, size, mtime_ns, follows, seen_s)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
-            (*_values(cursor)[1:], self._now_s),
+        marks = ",".join("?" * len(_FIELDS))
+        cursor.id = self._write(
+            f"INSERT INTO file ({', '.join(_FIELDS[1:])}, seen_s) VALUES ({marks})",  # noqa: S608
+            [(*_values(cursor)[1:], self._now_s)],
         )
-        cursor.id = row.lastrowid or 0
 
     def move(self, cursors: Iterable[FileCursor]) -> None:
-        """Writes how far files were read, and where they are."""
-        self._connection.executemany(
-            f"UPDATE file SET {', '.join(f'{name} = ?' for name in _MOVING)}, seen_s = ? WHERE id = ?",  # noqa: S608
-            [(*(getattr(cursor, name) for name in _MOVING), self._now_s, cursor.id) for cursor in cursors],
+        """Writes how far files were read, and where they are; forgets the spans that a file's offset has passed."""
+        moved = list(cursors)
+        marks = ",".join("?" * (len(_FIELDS) + 1))
+        updates = ", ".join(f"{name} = excluded.{name}" for name in (*_FIELDS[1:], "seen_s"))
+        self._write(
+            f"INSERT INTO file ({', '.join(_FIELDS)}, seen_s) VALUES ({marks}) ON CONFLICT (id) DO UPDATE SET {updates}",  # noqa: S608
+            [(*_values(cursor), self._now_s) for cursor in moved],
         )
+        passed = [(cursor.id, cursor.offset) for cursor in moved if cursor.kind == "events"]
+        self._write("DELETE FROM sent WHERE file = ? AND token < ?", passed)
 
     def gone(self, file: int) -> None:
         """Says that a file is no more, or that its content was replaced."""
-        self._connection.execute("UPDATE file SET gone = 1, seen_s = ? WHERE id = ?", (self._now_s, file))
+        self._write("UPDATE file SET gone = 1, seen_s = ? WHERE id = ?", [(self._now_s, file)])
 
     # --- loops and sessions --------------------------------------------------------------------------------------------
 
     def see_session(self, session: str, session_id: str, agent_id: str, opened_ns: int) -> None:
         """Takes a session's loop start; the earliest counts, until the root has left."""
-        self._connection.execute(
-            "INSERT INTO session VALUES (?,?,?,?,0,?) ON CONFLICT DO UPDATE SET session_id=excluded.session_id,"
-            " agent_id=excluded.agent_id, opened_ns=excluded.opened_ns WHERE root = 0 AND excluded.opened_ns < opened_ns",
-            (session, session_id, agent_id, opened_ns, self._now_s),
+        self._write(
+            "INSERT INTO session VALUES (?,?,?,?,0,?) ON CONFLICT DO UPDATE SET seen_s = excluded.seen_s",
+            [(session, session_id, agent_id, opened_ns, self._now_s)],
+        )
+        self._write(
+            "UPDATE session SET session_id = ?, agent_id = ?, opened_ns = ? WHERE session = ? AND root = 0 AND opened_ns > ?",
+            [(session_id, agent_id, opened_ns, session, opened_ns)],
         )
 
     def session(self, session: str) -> tuple[str, str, int, int] | None:
         """Returns a session's id as first spelled, its agent, its root's time (ns), and 1 if the root is claimed, 2 if settled."""
         query = "SELECT session_id, agent_id, opened_ns, root FROM session WHERE session = ?"
-        row: tuple[str, str, int, int] | None = self._connection.execute(query, (session,)).fetchone()
-        return row
+        for row in self._store.rows(query, session):
+            return row[0], row[1], int(row[2]), row[3]
+        return None
 
     def root(self, session: str, state: int) -> None:
         """Notes that a session's root was claimed (1): its time stands from now on; or settled (2)."""
-        self._connection.execute(
-            "UPDATE session SET root = max(root, ?), seen_s = ? WHERE session = ?", (state, self._now_s, session)
+        self._write(
+            "UPDATE session SET root = max(root, ?), seen_s = ? WHERE session = ?", [(state, self._now_s, session)]
         )
 
     def see_loop(self, session: str, loop: LoopRow) -> None:
         """Takes a loop's start; the first file that shows it has it."""
-        self._connection.execute(
+        self._write(
             "INSERT INTO loop (loop_id, started_ns, session, session_id, caller, file, seen_s) VALUES (?,?,?,?,?,?,?)"
-            " ON CONFLICT DO NOTHING",
-            (loop.loop_id, loop.started_ns, session, loop.session_id, loop.caller, loop.file, self._now_s),
+            " ON CONFLICT DO UPDATE SET seen_s = excluded.seen_s",
+            [(loop.loop_id, loop.started_ns, session, loop.session_id, loop.caller, loop.file, self._now_s)],
         )
 
     def loop(self, session: str, loop_id: str, started_ns: int) -> LoopRow | None:
         """Returns one loop."""
-        found = self._loops("loop_id = ? AND started_ns = ? AND session = ?", (loop_id, started_ns, session))
+        found = self._loops("loop_id = ? AND started_ns = ? AND session = ?", loop_id, started_ns, session)
         return found[0] if found else None
 
     def loops(self, loop_id: str) -> list[LoopRow]:
         """Returns all loops of an id, in order of start."""
-        return self._loops("loop_id = ? ORDER BY started_ns", (loop_id,))
+        return sorted(self._loops("loop_id = ?", loop_id), key=lambda loop: loop.started_ns)
 
-    def _loops(self, where: str, values: tuple[Any, ...]) -> list[LoopRow]:
+    def _loops(self, where: str, *values: Any) -> list[LoopRow]:
         query = (
             "SELECT session_id, loop_id, started_ns, caller, loop.file, done, coalesce(file.gone, 1) FROM loop"  # noqa: S608
             f" LEFT JOIN file ON file.id = loop.file WHERE {where}"
         )
         return [
-            LoopRow(row[0], row[1], row[2], row[3], row[4], done=bool(row[5]), gone=bool(row[6]))
-            for row in self._connection.execute(query, values)
+            LoopRow(row[0], row[1], int(row[2]), row[3], row[4], done=bool(row[5]), gone=bool(row[6]))
+            for row in self._store.rows(query, *values)
         ]
 
     def take_over(self, session: str, loop_id: str, started_ns: int, file: int) -> None:
         """Notes that a loop is read from another file from now on."""
         where = "WHERE loop_id = ? AND started_ns = ? AND session = ?"
-        self._connection.execute(f"UPDATE loop SET file = ? {where}", (file, loop_id, started_ns, session))  # noqa: S608
+        self._write(f"UPDATE loop SET file = ? {where}", [(file, loop_id, started_ns, session)])  # noqa: S608
 
     def note_open(self, session: str, loop_id: str, started_ns: int, opened: bytes, latest_ns: int) -> None:
         """Remembers what an open loop, some of which was sent, would leave if its file vanished."""
-        self._connection.execute(
+        self._write(
             "UPDATE loop SET opened = ?, latest_ns = max(latest_ns, ?), seen_s = ?"
             " WHERE loop_id = ? AND started_ns = ? AND session = ?",
-            (opened, latest_ns, self._now_s, loop_id, started_ns, session),
+            [(opened, latest_ns, self._now_s, loop_id, started_ns, session)],
         )
 
     def done(self, session: str, loop_id: str, started_ns: int) -> None:
         """Notes that a loop left whole."""
-        self._connection.execute(
+        self._write(
             "UPDATE loop SET done = 1, opened = NULL, seen_s = ? WHERE loop_id = ? AND started_ns = ? AND session = ?",
-            (self._now_s, loop_id, started_ns, session),
+            [(self._now_s, loop_id, started_ns, session)],
         )
 
     def lost(self) -> list[LostLoop]:
@@ -171,30 +180,52 @@ class Cursors:
             "SELECT session, loop_id, started_ns, opened, latest_ns FROM loop LEFT JOIN file ON file.id = loop.file"
             " WHERE done = 0 AND opened IS NOT NULL AND coalesce(file.gone, 1) = 1"
         )
-        return [LostLoop(*row) for row in self._connection.execute(query)]
+        return [
+            LostLoop(session, loop_id, int(started_ns), opened, int(latest_ns))
+            for session, loop_id, started_ns, opened, latest_ns in self._store.rows(query)
+        ]
 
     # --- spans -------------------------------------------------------------------------------------------------------
 
     def was_sent(self, key: bytes) -> bool:
         """Says whether a span beyond its file's offset is settled."""
-        return self._connection.execute("SELECT 1 FROM sent WHERE key = ?", (key,)).fetchone() is not None
+        return bool(self._store.rows("SELECT 1 FROM sent WHERE key = ?", key))
 
     def sent(self, rows: Iterable[tuple[bytes, int, int]]) -> None:
         """Remembers settled spans: key, file and the offset that must be passed before they can be forgotten."""
-        self._connection.executemany("INSERT OR IGNORE INTO sent VALUES (?,?,?)", rows)
+        self._write("INSERT OR IGNORE INTO sent VALUES (?,?,?)", rows)
 
     def forget_sent(self, file: int, token: int) -> None:
         """Forgets the spans of what began at an offset of a file."""
-        self._connection.execute("DELETE FROM sent WHERE file = ? AND token = ?", (file, token))
+        self._write("DELETE FROM sent WHERE file = ? AND token = ?", [(file, token)])
 
-    def _sweep(self) -> None:
-        before = self._now_s - KEPT_DAYS * 86_400
+    def sweep(self) -> None:
+        """Forgets what is older than 30 days, once a day: what ended, and what nothing on disk or in a backend needs."""
+        if self._swept and time.monotonic() - self._swept < _DAY_S:
+            return
+        self._swept = time.monotonic()
         with self.transaction():
-            self._connection.execute("DELETE FROM loop WHERE seen_s < ? AND done = 1", (before,))
-            self._connection.execute("DELETE FROM session WHERE seen_s < ?", (before,))
-            self._connection.execute("DELETE FROM file WHERE seen_s < ? AND gone = 1", (before,))
-            self._connection.execute("DELETE FROM sent WHERE file NOT IN (SELECT id FROM file)")
+            before = [(self._now_s - KEPT_DAYS * _DAY_S,)]
+            self._write(_ENDED, before)
+            self._write("DELETE FROM session WHERE seen_s < ?", before)
+            self._write("DELETE FROM file WHERE seen_s < ? AND gone = 1", before)
+            self._write("DELETE FROM sent WHERE file NOT IN (SELECT id FROM file)", [()])
+
+
+# A loop that left whole; or one of which nothing left, and whose file is no more.
+_ENDED = (
+    "DELETE FROM loop WHERE seen_s < ? AND (done = 1 OR"
+    " (opened IS NULL AND coalesce((SELECT gone FROM file WHERE file.id = loop.file), 1) = 1))"
+)
+
+
+def _cursor(row: Sequence[Any]) -> FileCursor:
+    found = FileCursor(*row)
+    found.path = os.fsdecode(row[_PATH])  # a name need not be UTF-8
+    return found
 
 
 def _values(cursor: FileCursor) -> tuple[Any, ...]:
-    return tuple(getattr(cursor, name) for name in FileCursor.__struct_fields__)
+    found = [getattr(cursor, name) for name in _FIELDS]
+    found[_PATH] = Path(cursor.path)
+    return tuple(found)

@@ -87,6 +87,7 @@ class EventReader:
 
     Attributes:
         counts: `events`, `left_out`, `bad_lines`, `restarts` and `missing` (ordinals of an event log).
+        ordinal: of the latest line, 0 for none.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class EventReader:
         self.counts: Counter[str] = Counter()
         self._for_spans = for_spans
         self._on_bad_line = on_bad_line
-        self._ordinal = 0
+        self.ordinal = 0
         self._last_bad: tuple[Block | None, int, int] = (None, 0, 0)  # block, index and offset: the next is counted on
 
     def read(self, blocks: Iterable[Block]) -> Iterator[AgentEvent]:
@@ -153,11 +154,11 @@ class EventReader:
     def _count_ordinal(self, ordinal: int | None) -> None:
         if ordinal is None:
             return
-        if ordinal <= self._ordinal:
+        if ordinal <= self.ordinal:
             self.counts["restarts"] += 1
         else:
-            self.counts["missing"] += ordinal - self._ordinal - 1
-        self._ordinal = ordinal
+            self.counts["missing"] += ordinal - self.ordinal - 1
+        self.ordinal = ordinal
 
     def _unusual(self, line: Place, data: bytes) -> Iterable[AgentEvent]:
         """Reads a line that is not an event as phi-core writes it: spaced, server-sent, broken, empty."""

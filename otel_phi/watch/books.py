@@ -11,9 +11,11 @@ from collections.abc import Mapping
 import msgspec
 
 from otel_phi.delivery.cursors import Cursors
+from otel_phi.recorder.notices import LoopOpened
 from otel_phi.recorder.references import session_key
-from otel_phi.watch.log import Log, Token
+from otel_phi.watch.log import Log, Part
 from otel_phi.watch.outflow import Outflow
+from otel_phi.watch.outgoing import Token
 
 WRITE_EVERY_S = 0.25
 _CLAIMED, _SETTLED = 1, 2
@@ -45,23 +47,20 @@ class Books:
         self._cursors.root(session, _CLAIMED)
         return True
 
-    def write(self, logs: Mapping[int, Log], *, force: bool) -> bool:
+    def write(self, logs: Mapping[int, tuple[Log, Part]], *, force: bool) -> None:
         """Takes in what was settled and writes it, if it is time.
 
         Args:
-            logs: by the ids of their files.
+            logs: the logs and their parts, by the ids of their files.
             force: whether it is time.
-
-        Returns:
-            Whether it was.
         """
         self._outflow.settle()
         if not force and time.monotonic() - self._written < WRITE_EVERY_S:
-            return False
+            return
         self._written = time.monotonic()
         touched, self._outflow.touched = self._outflow.touched, set()
         roots, self._outflow.roots = self._outflow.roots, []
-        files = (self.moved | {token.cursor.id for token in touched}) & set(logs)
+        files = [number for number in self.moved | {token.cursor.id for token in touched} if number in logs]
         if touched or roots or files:
             with self._cursors.transaction():
                 for key in roots:
@@ -69,15 +68,15 @@ class Books:
                 for token in touched:
                     self._note(token)
                 for number in files:
-                    self._cursors.move(logs[number].advance())
+                    self._cursors.move(logs[number][0].advance())
         self._roots.difference_update(roots)
         self.moved.clear()
-        return True
 
     def _note(self, token: Token) -> None:
         """Writes what is settled of a token: the keys of an open one, the end of a complete one."""
         keys, token.settled = token.settled, []
-        if token.complete and not token.keep:
+        if token.complete and token.loop is not None:
+            # A loop is known to be done. What a group left is to be known until the cursor has passed it.
             self._cursors.forget_sent(token.cursor.id, token.offset)
         else:
             self._cursors.sent((key, token.cursor.id, token.offset) for key in keys)
@@ -88,5 +87,14 @@ class Books:
         if token.complete:
             self._cursors.done(session, loop.loop_id, loop.started_ns)
         elif token.opened is not None and token.latest_ns:
-            opened = msgspec.json.encode(token.opened)
+            opened = msgspec.json.encode(_lean(token.opened))
             self._cursors.note_open(session, loop.loop_id, loop.started_ns, opened, token.latest_ns)
+
+
+def _lean(opened: LoopOpened) -> LoopOpened:
+    """Leaves out what the loop's own span does not show, and may hold a key: the address of the model's server."""
+    config = opened.loop.config
+    if config is None or config.base_url is None:
+        return opened
+    bare = msgspec.structs.replace(config, base_url=None)
+    return msgspec.structs.replace(opened, loop=msgspec.structs.replace(opened.loop, config=bare))

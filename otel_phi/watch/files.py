@@ -2,14 +2,15 @@
 
 same device and inode, longer, same first bytes     the same log, grown
 the same, at another path                           the same log, renamed (rotated): what was left in it is read
-the same, shorter or with other first bytes         replaced in place: a new file that follows the old one
-another inode at the path                           a new file that follows the old one
+another inode, longer, same first bytes             the same log: rsync and editors write a new file over the old one
+shorter, same first bytes                           the same log, restored from a copy: read anew, nothing is aborted
+other first bytes                                   a new file that follows the old one
 nothing at the path, and nowhere else               gone
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from otel_phi.delivery.cursor_rows import FileCursor
@@ -27,6 +28,7 @@ class Files:
 
     Attributes:
         replaced: files whose content is no more, though something is at their place; whoever reads this empties it.
+        rewound: files that are shorter than they were, and to be read anew under another number; the same holds.
     """
 
     def __init__(self, folder: Folder, cursors: Cursors) -> None:
@@ -35,6 +37,7 @@ class Files:
         self._by_path: dict[Path, FileCursor] = {}
         self._by_identity: dict[str, FileCursor] = {}
         self.replaced: list[FileCursor] = []
+        self.rewound: list[FileCursor] = []
         for cursor in sorted(cursors.files(), key=lambda each: each.id):
             if folder.holds(Path(cursor.path)):
                 self._put(Path(cursor.path), cursor)
@@ -57,8 +60,9 @@ class Files:
         """
         try:
             return self._found(path, look)
-        except OSError:
-            return None  # removed between two looks: the next one tells
+        except OSError as error:
+            self._folder.cannot_read(path, error)
+            return None
 
     def _found(self, path: Path, look: Look) -> FileCursor | None:
         here = self._by_path.get(path)
@@ -68,10 +72,15 @@ class Files:
         if known is not None and known.kind == "events":
             if known is not here and self._still_at(known, look):
                 return None  # a second name of the same file
-            if self._is_same(known, path, look):
-                return self._at(known, path)
             here = known
-        return self._new(path, look, here)
+        if here is None or not self._begins_as(here, path, look):
+            return self._new(path, look, here)
+        if look.size < here.size:
+            return self._anew(path, look, here)
+        if here.head_bytes < HEAD_BYTES:
+            here.head, here.head_bytes = head_of(path)
+        self._identify(here, look)
+        return self._at(here, path)
 
     @staticmethod
     def _still_at(cursor: FileCursor, look: Look) -> bool:
@@ -85,21 +94,22 @@ class Files:
         kind = self._folder.kind(path, look)
         if kind != "session":
             return None if kind is None else self._new(path, look, None)
-        self._by_identity.pop(here.identity, None)
-        here.identity = look.identity
-        self._by_identity[look.identity] = here
+        self._identify(here, look)
         return here
 
-    def _is_same(self, cursor: FileCursor, path: Path, look: Look) -> bool:
-        if (cursor.size, cursor.mtime_ns) == (look.size, look.mtime_ns) and cursor.path == str(path):
+    @staticmethod
+    def _begins_as(cursor: FileCursor, path: Path, look: Look) -> bool:
+        """Says whether a file's first bytes are those it had, or those that another file had."""
+        seen = (cursor.identity, cursor.size, cursor.mtime_ns, cursor.path)
+        if seen == (look.identity, look.size, look.mtime_ns, str(path)):
             return True
-        if look.size < cursor.size:
-            return False
-        if head_of(path, cursor.head_bytes)[0] != cursor.head:
-            return False
-        if cursor.head_bytes < HEAD_BYTES:
-            cursor.head, cursor.head_bytes = head_of(path)
-        return True
+        return look.size >= cursor.head_bytes and head_of(path, cursor.head_bytes)[0] == cursor.head
+
+    def _identify(self, cursor: FileCursor, look: Look) -> None:
+        if self._by_identity.get(cursor.identity) is cursor:
+            del self._by_identity[cursor.identity]
+        cursor.identity = look.identity
+        self._by_identity[look.identity] = cursor
 
     def _at(self, cursor: FileCursor, path: Path) -> FileCursor:
         if cursor.path != str(path):
@@ -108,6 +118,12 @@ class Files:
             cursor.path = str(path)
         self._by_path[path] = cursor
         return cursor
+
+    def _anew(self, path: Path, look: Look, before: FileCursor) -> FileCursor | None:
+        if self._by_identity.get(before.identity) is before:
+            del self._by_identity[before.identity]
+        self.rewound.append(before)
+        return self._new(path, look, None)
 
     def _new(self, path: Path, look: Look, before: FileCursor | None) -> FileCursor | None:
         kind = self._folder.kind(path, look)
@@ -120,19 +136,25 @@ class Files:
         self._put(path, cursor)
         return cursor
 
-    def missing(self, there: Iterable[tuple[Path, Look]]) -> Iterator[FileCursor]:
-        """Yields, and forgets, the files that are no more, given all that are there."""
+    def missing(self, there: Iterable[tuple[Path, Look]], unseen: Callable[[Path], bool]) -> Iterator[FileCursor]:
+        """Yields, and forgets, the files that are no more.
+
+        Args:
+            there: all that are.
+            unseen: whether nobody knows of a path, since a folder above it could not be looked into.
+        """
         identities = {look.identity for _, look in there}
         for identity, cursor in list(self._by_identity.items()):
-            if identity not in identities:
+            path = Path(cursor.path)
+            if identity not in identities and not unseen(path):
                 del self._by_identity[identity]
-                if self._by_path.get(Path(cursor.path)) is cursor:
-                    del self._by_path[Path(cursor.path)]
+                if self._by_path.get(path) is cursor:
+                    del self._by_path[path]
                 yield cursor
 
-    def all(self) -> Iterator[FileCursor]:
-        """Yields the files that are there."""
-        yield from self._by_identity.values()
+    def followed(self) -> set[int]:
+        """Returns the numbers of the files in whose place, or after which, another one came."""
+        return {cursor.follows for cursor in self._by_identity.values()}
 
     def living(self, cursor: FileCursor) -> bool:
         """Says whether a file is there."""

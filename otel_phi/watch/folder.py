@@ -1,12 +1,17 @@
-"""The folder: which files are there, which have changed, and what became of those that are there no more."""
+"""The folder: which files are there, which have changed, and what cannot be looked into.
+
+Rule 1: a folder that is not there, or cannot be listed, says nothing of the files in it: a network disk comes back.
+Rule 2: links to folders are not followed. Of a file and links to it, the file counts.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from otel_phi.sources.kinds import Kind, kind_of
+from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, may_be_ours
 from otel_phi.sources.tail import Look, look_at
 
@@ -17,13 +22,19 @@ class Folder:
     Args:
         paths: files and folders; they need not be there yet, but the folder above them must.
 
+    Attributes:
+        on_unreadable: called with each file that cannot be read, once until it can; its line is 1.
+
     Raises:
         NothingHere: neither a path nor the folder above it is there.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self.roots = tuple(Path(os.path.abspath(path)) for path in paths)  # noqa: PTH100  # links stay what they are
+        self.on_unreadable: Callable[[BadLine], None] | None = None
         self._other: dict[Path, Look] = {}
+        self._unreadable: set[Path] = set()
+        self._unseen: set[Path] = set()
         for root in self.roots:
             if not root.exists() and not root.parent.is_dir():
                 raise NothingHere(
@@ -31,9 +42,16 @@ class Folder:
                 )
 
     @property
-    def there(self) -> tuple[Path, ...]:
-        """Those of the paths that exist."""
-        return tuple(root for root in self.roots if root.exists())
+    def there(self) -> dict[Path, tuple[int, int]]:
+        """Those of the paths that exist, each with what tells it from another one made in its place."""
+        found = {}
+        for root in self.roots:
+            try:
+                seen = root.stat()
+            except OSError:
+                continue
+            found[root] = (seen.st_dev, seen.st_ino) if root.is_dir() else (0, 0)
+        return found
 
     @property
     def lone_files(self) -> set[Path]:
@@ -44,42 +62,87 @@ class Folder:
         """Says whether a path is one of those watched, or within."""
         return any(path == root or root in path.parents for root in self.roots)
 
-    def all(self) -> Iterator[tuple[Path, Look]]:
-        """Yields the files that are there, in order of name."""
-        for root in self.roots:
-            for path in _within(root):
-                if (look := look_at(path)) is not None:
-                    yield path, look
+    def all(self) -> list[tuple[Path, Look]]:
+        """Returns the files that are there, in order of name, links last."""
+        self._unseen = set()
+        paths = [path for root in self.roots for path in self._within(root)]
+        known = set(paths)
+        self._other = {path: look for path, look in self._other.items() if path in known}
+        self._unreadable &= known
+        return self._looked(dict.fromkeys(paths))
 
-    def changed(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Look]]:
-        """Yields those of some paths that are files and watched."""
-        for path in sorted(set(paths)):
-            if self.holds(path) and may_be_ours(path) and (look := look_at(path)) is not None:
-                yield path, look
+    def changed(self, paths: Iterable[Path]) -> list[tuple[Path, Look]]:
+        """Returns those of some paths that are files and watched, and the files in those that are folders."""
+        found: set[Path] = set()
+        for path in set(paths):
+            if self.holds(path) and (path in self.roots or not (path.is_symlink() and path.is_dir())):
+                found |= set(self._within(path))
+        return self._looked(sorted(path for path in found if may_be_ours(path)))
+
+    def unseen(self, path: Path) -> bool:
+        """Says whether nobody knows if a file is there, since its folder could not be looked into."""
+        return bool(self._unseen) and not self._unseen.isdisjoint(path.parents)
 
     def kind(self, path: Path, look: Look) -> Kind | None:
-        """Says what a file is; None where it cannot be read, or was looked at before and is nothing of ours."""
+        """Says what a file is; None where it was looked at before and is nothing of ours.
+
+        Raises:
+            OSError: it cannot be read.
+        """
         if self._other.get(path) == look:
             return None
-        try:
-            kind = kind_of(path)
-        except OSError:
-            return None
+        kind = kind_of(path)
+        self._unreadable.discard(path)
         if kind in ("events", "session"):
             self._other.pop(path, None)
             return kind
         self._other[path] = look
         return None
 
+    def cannot_read(self, path: Path, error: OSError) -> None:
+        """Says once of a file that it cannot be read; one that was removed between two looks needs no word."""
+        if isinstance(error, FileNotFoundError) or path in self._unreadable:
+            return
+        self._unreadable.add(path)
+        if self.on_unreadable is not None:
+            reason = f"cannot be read: {error.strerror or error}; it is tried again"
+            self.on_unreadable(BadLine(str(path), 1, 0, 0, reason))
 
-def _within(root: Path) -> Iterator[Path]:
-    if not root.is_dir():
-        if root.is_file():
-            yield root
-        return
-    for folder, inner, names in os.walk(root):
-        inner.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if may_be_ours(path):
-                yield path
+    def _looked(self, paths: Iterable[Path]) -> list[tuple[Path, Look]]:
+        found = []
+        for path in paths:
+            look = look_at(path)
+            if look is not None:
+                found.append((path, look))
+            elif self._hidden(path):
+                self._unseen.add(path.parent)
+        return sorted(found, key=lambda each: each[0].is_symlink())
+
+    @staticmethod
+    def _hidden(path: Path) -> bool:
+        """Says whether a file may be there, but its folder does not let it be looked at."""
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
+        return False
+
+    def _within(self, root: Path) -> Iterator[Path]:
+        if not root.is_dir():
+            if root.is_file():
+                yield root
+            elif root in self.roots:
+                self._unseen.add(root)
+            return
+        for folder, inner, names in os.walk(root, onerror=self._could_not_list):
+            inner.sort()
+            for name in sorted(names):
+                path = Path(folder, name)
+                if may_be_ours(path):
+                    yield path
+
+    def _could_not_list(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            self._unseen.add(Path(os.fsdecode(error.filename)))

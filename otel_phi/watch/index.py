@@ -17,6 +17,8 @@ from otel_phi.recorder.references import Ahead, session_key
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.times import Instant
 
+Row = tuple[str, str, LoopRow]  # key of the session, agent, loop
+
 
 class Index:
     """Finds loops and sessions by their ids.
@@ -33,13 +35,13 @@ class Index:
         self.ahead = Ahead(_Starts(cursors), _Sessions(cursors))
 
     @staticmethod
-    def row_of(start: AgentStart, file: int) -> tuple[str, str, LoopRow]:
+    def row_of(start: AgentStart, file: int) -> Row:
         """Returns what the index keeps of an AgentStart: the session's key, its agent, and the loop."""
         caller = traceparent_of(start)
         row = LoopRow(start.session_id, start.loop_id, int(start.timestamp), caller, file, done=False, gone=False)
         return session_key(start.session_id), start.agent_id, row
 
-    def see_all(self, rows: Iterable[tuple[str, str, LoopRow]]) -> None:
+    def see_all(self, rows: Iterable[Row]) -> None:
         """Takes AgentStarts found in files, in one transaction."""
         with self._cursors.transaction():
             for key, agent_id, loop in rows:

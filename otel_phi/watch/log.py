@@ -8,15 +8,12 @@ Rule 3: ordinals that start again say that the process was killed: what it left 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
-import msgspec
+from collections.abc import Iterator, Sequence
 
 from otel_phi.delivery.cursor_rows import FileCursor, LoopRow
 from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.mapping.span import Span
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import (
@@ -32,58 +29,10 @@ from otel_phi.sources.lines import Block
 from otel_phi.sources.reader import EventReader
 from otel_phi.sources.tail import Added
 from otel_phi.watch.index import Index
+from otel_phi.watch.outgoing import Outgoing, Token
 from otel_phi.wire.events import AgentEvent, AgentStart, ParallelLoopStart
 
 _MARKS = (b"AgentStart", b"ParallelLoopStart")
-
-
-class Token:
-    """Stands for what began at a place of a file.
-
-    Attributes:
-        cursor: the file.
-        offset: of the line, bytes; in a saved session the number of the event.
-        line: its number.
-        loop: the loop that began there, None for a group.
-        opened: its opening, to be told again if its file vanishes.
-        open: whether it has not ended.
-        sent: whether all of it left before; then nothing of it leaves again.
-        check: whether some of it may have.
-        keep: whether its spans stay remembered when it is complete: a saved session is read whole again and again.
-        unsettled: spans under way.
-        latest_ns: the latest end of what was sent of it.
-        settled: keys settled since the last commit.
-    """
-
-    __slots__ = ("check", "cursor", "keep", "latest_ns", "line", "loop", "offset", "open", "opened", "sent", "settled", "unsettled")  # fmt: skip
-
-    def __init__(self, cursor: FileCursor, offset: int, line: int, loop: LoopIdentity | None = None) -> None:
-        self.cursor, self.offset, self.line, self.loop = cursor, offset, line, loop
-        self.opened: LoopOpened | None = None
-        self.open = True
-        self.sent = self.check = self.keep = False
-        self.unsettled = 0
-        self.latest_ns = 0
-        self.settled: list[bytes] = []
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing of it is left to be done."""
-        return not self.open and not self.unsettled
-
-
-class Outgoing(msgspec.Struct, frozen=True):
-    """Is a finished span on its way out.
-
-    Attributes:
-        span: the span.
-        token: what it belongs to.
-        root_of: key of the session whose root it is, "" for none.
-    """
-
-    span: Span
-    token: Token
-    root_of: str = ""
 
 
 class Part:
@@ -99,7 +48,9 @@ class Part:
         scanned: the same for the index, which is ahead.
         scanned_line: its number.
         checked_bytes: spans of what began before that may have been sent by an earlier process.
-        saved: whether it is a saved session.
+        reached: end of the lines that are being recorded.
+        starts: ids of the loops that begin here, as far as it was scanned.
+        goes_on: id of the loop that its first line goes on with, "" where it begins one.
         replaced: whether it took the place of another file's content, and nothing of it was read yet.
     """
 
@@ -109,7 +60,10 @@ class Part:
         self.offset, self.line = cursor.offset, cursor.line
         self.scanned, self.scanned_line = cursor.offset, cursor.line
         self.checked_bytes = cursor.read_bytes
-        self.saved = self.replaced = False
+        self.reached = 0
+        self.starts: set[str] = set()
+        self.goes_on = ""
+        self.replaced = False
         self._restarts = 0
 
     def restarted(self) -> bool:
@@ -151,6 +105,9 @@ class Log:
 
     def take(self, part: Part, added: Added) -> Iterator[Outgoing]:
         """Records lines; yields what they complete."""
+        if not part.reached and part is not self.parts[0]:
+            part.reader.ordinal = self.parts[self.parts.index(part) - 1].reader.ordinal  # one stream, one count
+        part.reached = added.offset
         for block, marked in _runs(added.block):
             place = (block.offset, block.number) if marked else None
             for event in part.reader.read([block]):
@@ -163,14 +120,15 @@ class Log:
         token = Token(part.cursor, *place)
         if part.replaced:
             part.replaced = False
-            if isinstance(event, AgentStart):  # a new run, not the old one going on after its log was cut
+            # A new run, not the old one going on after its log was cut; where there are ordinals, they tell.
+            if isinstance(event, AgentStart) and not part.reader.ordinal:
                 yield from self.abort()
         if isinstance(event, AgentStart):
             if not self._is_ours(part, event, token):
                 self.elsewhere += 1
                 return
         elif isinstance(event, ParallelLoopStart) and self._group is None:
-            self._group, token.keep = token, part.saved
+            self._group = token
             token.check = place[0] < part.checked_bytes
             self._tokens.append(token)
         yield from self._outgoing(self.core.on_event(event), token)
@@ -183,17 +141,39 @@ class Log:
         yield from self._outgoing(self.core.flush(), None)
         self._close_groups()
 
+    def let_go(self, part: Part) -> Iterator[Outgoing]:
+        """Forgets what began in a file, which is to be read anew; yields the rest, as aborted."""
+        mine = [token for token in self._tokens if token.cursor is part.cursor and token.open]
+        yield from (out for out in self.abort() if out.token not in mine)
+        for token in mine:
+            token.open = True  # it is not done: it begins again
+        self._tokens = [token for token in self._tokens if token.cursor is not part.cursor]
+        self.parts.remove(part)
+
+    def needs(self, part: Part) -> bool:
+        """Says whether reading would begin again in a file, or before it; true of the latest one, which may grow."""
+        upto = [each.cursor for each in self.parts[: self.parts.index(part) + 1]]
+        return part is self.parts[-1] or any(token.cursor in upto for token in self._tokens)
+
+    def follows(self, loop_id: str) -> bool:
+        """Says whether a loop of that id is open."""
+        return any(identity.loop_id == loop_id for identity in self._by_loop)
+
     def advance(self) -> list[FileCursor]:
         """Moves the cursors to where reading must begin again, and forgets the tokens that are complete."""
         self._tokens = [token for token in self._tokens if not token.complete]
-        first = self._tokens[0].cursor.id if self._tokens else 0
+        begun = [token.cursor for token in self._tokens]
+        earlier = False
         for part in self.parts:
             cursor = part.cursor
-            cursor.offset, cursor.line, cursor.read_bytes = part.offset, part.line, part.offset
-            if first and first < cursor.id:
+            cursor.offset, cursor.line = part.offset, part.line
+            # Two kills in a row: what the one before the last had read counts too.
+            cursor.read_bytes = max(part.offset, part.reached, part.checked_bytes)
+            if earlier:
                 cursor.offset, cursor.line = 0, 1  # what began in an earlier file goes on here
             elif mine := [token for token in self._tokens if token.cursor is cursor]:
                 cursor.offset, cursor.line = min((token.offset, token.line) for token in mine)
+            earlier = earlier or cursor in begun
         return [part.cursor for part in self.parts]
 
     def _is_ours(self, part: Part, event: AgentStart, token: Token) -> bool:
@@ -278,8 +258,3 @@ def _runs(block: Block) -> Iterator[tuple[Block, bool]]:
 def owned(row: LoopRow | None, file: int) -> bool:
     """Says whether a loop of a saved session is to be taken from there."""
     return row is None or row.file == file or (row.gone and not row.done)
-
-
-def marked_lines(lines: Iterable[bytes]) -> list[bytes]:
-    """Returns the lines that may hold an AgentStart."""
-    return [line for line in lines if _MARKS[0] in line]

@@ -20,7 +20,7 @@ from otel_phi.delivery.resource import Resource
 from otel_phi.delivery.sender import Sender
 from otel_phi.delivery.stats import Progress, Stats
 from otel_phi.delivery.transport import Transport
-from otel_phi.watch.log import Outgoing, Token
+from otel_phi.watch.outgoing import Outgoing, Token
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
@@ -29,7 +29,7 @@ _GLANCE_S = 0.1  # between looks at whether to stop, while the destination takes
 
 
 class Stopped(Exception):  # noqa: N818
-    """Says that the watch was told to stop while the destination took nothing."""
+    """Says that the watch was told to stop while it read, or while the destination took nothing."""
 
 
 class Outflow:
@@ -56,7 +56,7 @@ class Outflow:
     ) -> None:
         self._stopping = stopping
         self._settled: queue.SimpleQueue[Settled] = queue.SimpleQueue()
-        self._under_way: dict[bytes, Outgoing] = {}
+        self._under_way: dict[bytes, list[Outgoing]] = {}
         self._counts: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
         self.touched: set[Token] = set()
@@ -80,11 +80,12 @@ class Outflow:
             DeliveryError: the destination was given up.
         """
         key = span_key(out.span)
+        out.token.unsettled += 1
         if key in self._under_way:
+            self._under_way[key].append(out)  # its file is read anew: sent once, and both are settled with it
             return
         self._counts["accepted"] += 1
-        self._under_way[key] = out
-        out.token.unsettled += 1
+        self._under_way[key] = [out]
         full = self._batcher.add(out.span)
         if full is not None:
             self._submit(full)
@@ -131,12 +132,21 @@ class Outflow:
                 self._take_in(key)
 
     def _take_in(self, key: bytes) -> None:
-        out = self._under_way.pop(key)
-        out.token.unsettled -= 1
-        out.token.settled.append(key)
-        self.touched.add(out.token)
-        if out.root_of:
-            self.roots.append(out.root_of)
+        for out in self._under_way.pop(key):
+            out.token.unsettled -= 1
+            out.token.settled.append(key)
+            self.touched.add(out.token)
+            if out.root_of:
+                self.roots.append(out.root_of)
+
+    def look_up(self) -> None:
+        """Looks whether it is to stop; between two pieces of a long file.
+
+        Raises:
+            Stopped: it is.
+        """
+        if self._stopping():
+            raise Stopped
 
     @property
     def under_way(self) -> int:

@@ -16,7 +16,8 @@ from otel_phi.sources.reader import BadLine
 from otel_phi.sources.remade import remade_start
 from otel_phi.sources.saved import read_session, streams_of
 from otel_phi.watch.index import Index
-from otel_phi.watch.log import Log, Outgoing, Part, owned
+from otel_phi.watch.log import Log, Part, owned
+from otel_phi.watch.outgoing import Outgoing
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.saved import SavedLoop
 
@@ -51,7 +52,6 @@ def read_saved(
     mine = tuple(loop for loop in file.loops if owned(_row(cursors, loop), part.cursor.id))
     file = msgspec.structs.replace(file, loops=mine)
     part.checked_bytes = file.size_bytes + 1  # it is read from its beginning, whatever of it left before
-    part.saved = True
     log.parts.append(part)
     for number, event in enumerate(merged(streams_of(file, Counter(), on_bad_line, whole=whole))):
         yield from log.take_event(part, event, (number, number))

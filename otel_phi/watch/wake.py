@@ -47,8 +47,9 @@ def _notified(folder: Folder, stopping: Callable[[], bool]) -> Iterator[set[Path
     """Yields what the operating system tells; ends where it cannot."""
     from watchfiles import watch
 
-    looked = time.monotonic()
     while not stopping():
+        looked = -LOOK_AT_ALL_S  # what changed before the system was asked is not told
+
         there = folder.there
         if not there:
             _sleep(_TICK_MS / 1000, stopping)

@@ -7,6 +7,7 @@ Rule 2: told to stop, it ends within two seconds; what is not sent then is sent 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -179,7 +180,9 @@ def _name(config: Config) -> str:
     """Names the destination by what reaches it and what makes other ids; a newer otel-phi goes on where this one stopped."""
     headers = () if callable(config.headers) else tuple(config.headers.items())
     exporter = config.exporter if isinstance(config.exporter, str) else type(config.exporter).__qualname__
-    facts = ("watch", config.protocol, exporter, config.mapping.trace_scope, config.mapping.trace_namespace)
+    facts = ["watch", config.protocol, exporter, config.mapping.trace_scope, config.mapping.trace_namespace]
+    if config.file is not None:
+        facts += ["file", config.file]  # what was printed has reached no collector
     return destination_name(config.state_dir, config.endpoint, headers, *facts)
 
 
@@ -188,7 +191,7 @@ def _locked(state_dir: Path, name: str, roots: Iterable[Path]) -> list[filelock.
     try:
         make_folder(state_dir / FOLDER)
         for root in roots:
-            path = state_dir / FOLDER / f"{destination_name(state_dir, name, (), str(root))}.lock"
+            path = state_dir / FOLDER / f"{destination_name(state_dir, name, (), os.path.realpath(root))}.lock"
             lock = filelock.acquire(path)
             if lock is None:
                 raise ConfigError(

@@ -8,30 +8,32 @@ Rule 3: a file that cannot be read costs itself alone, and is tried again.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from otel_phi.delivery.batch import span_key
-from otel_phi.delivery.cursor_rows import FileCursor, LoopRow, LostLoop
+from otel_phi.delivery.cursor_rows import FileCursor, LostLoop
 from otel_phi.delivery.cursors import Cursors
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.notices import LoopOpened
-from otel_phi.sources.lines import Block
 from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.sources.tail import Look, added_lines, is_zipped, look_at
 from otel_phi.watch.books import Books
 from otel_phi.watch.files import Files
 from otel_phi.watch.folder import Folder
 from otel_phi.watch.index import Index
-from otel_phi.watch.log import Log, Outgoing, Part, Token, marked_lines
+from otel_phi.watch.log import Log, Part
+from otel_phi.watch.logs import Logs, in_order
 from otel_phi.watch.outflow import Outflow
+from otel_phi.watch.outgoing import Outgoing, Token
 from otel_phi.watch.saved import read_saved
-from otel_phi.wire.events import AgentStart
+from otel_phi.watch.scan import best_first, scan
 
 ABANDON_AFTER_S = 86_400.0  # an agent that waits for a person overnight goes on; one silent for a day was killed
 # A saved session is coarser than its event log: where both appear at once, the log is to be seen first.
@@ -68,18 +70,24 @@ class Watcher:
         self._folder, self._cursors, self._outflow, self._options = folder, cursors, outflow, options
         self._sample, self._abandon_after_s = sample, abandon_after_s
         self._on_bad_line, self._on_span = on_bad_line, on_span
+        folder.on_unreadable = on_bad_line
         self._files = Files(folder, cursors)
         self._index = Index(cursors)
         self._books = Books(cursors, outflow)
-        self._active: dict[int, tuple[Log, Part]] = {}
-        self._resting: set[Path] = set()
-        self._vanished: list[tuple[FileCursor, Log]] = []
+        self._logs = Logs(self._files, cursors, self._log, self._reader)
+        self._resting: dict[Path, float] = {}  # since when, on the monotonic clock
         self._begun = False
+
+    def _log(self) -> Log:
+        return Log(self._index, self._options, self._sample)
+
+    def _reader(self, source: str) -> EventReader:
+        return EventReader(source, for_spans=True, on_bad_line=self._on_bad_line)
 
     @property
     def open_loops(self) -> int:
         """How many loops are open."""
-        return sum(log.core.open_loops for log in {id(log): log for log, _ in self._active.values()}.values())
+        return sum(log.core.open_loops for log in self._logs)
 
     @property
     def files(self) -> int:
@@ -105,120 +113,98 @@ class Watcher:
             DeliveryError: the destination was given up.
         """
         whole = changed is None or not self._begun
-        if whole:
-            looks = list(self._folder.all())
-            self._close_missing(self._files.missing(looks))
-        else:
-            looks = list(self._folder.changed([*(changed or ()), *self._resting]))
-        found = [(cursor, look) for path, look in looks if (cursor := self._files.cursor(path, look)) is not None]
-        self._close_missing(self._taken_replaced())
-        found = sorted((each for each in found if self._unread(*each)), key=lambda each: each[0].id)
-        grown = [(*self._part(cursor), look) for cursor, look in found if cursor.kind == "events"]
-        self._index.see_all([row for _, part, _ in grown for row in self._scan(part)])
-        for log, part, look in grown:
-            self._read(log, part, look)
-        for cursor, look in found:
+        looks = self._folder.all() if whole else self._folder.changed([*(changed or ()), *self._resting])
+        found = {cursor.id: (cursor, look) for cursor, look in self._found(looks) if self._unread(cursor, look)}
+        self._close(looks if whole else None)
+        self._read_logs(found)
+        self._resting = {path: since for path, since in self._resting.items() if look_at(path) is not None}
+        for cursor, look in found.values():
             if cursor.kind == "session":
                 self._read_session(cursor, look, last=last)
         if whole:
             self._after_all()
         self._outflow.push()
         self.breathe(force=True)
-        self._forget_idle()
+        self._logs.forget()
+
+    def _found(self, looks: Iterable[tuple[Path, Look]]) -> Iterator[tuple[FileCursor, Look]]:
+        for path, look in looks:
+            self._outflow.look_up()
+            if (cursor := self._files.cursor(path, look)) is not None:
+                yield cursor, look
 
     def _unread(self, cursor: FileCursor, look: Look) -> bool:
         changed = (cursor.size, cursor.mtime_ns) != (look.size, look.mtime_ns)
-        return changed or (cursor.offset < cursor.read_bytes and cursor.id not in self._active)
+        return changed or (cursor.offset < cursor.read_bytes and cursor.id not in self._logs.active)
 
-    def _taken_replaced(self) -> list[FileCursor]:
-        found, self._files.replaced = self._files.replaced, []
-        return found
-
-    def _close_missing(self, missing: Iterable[FileCursor]) -> None:
-        """Closes what was open in files that are no more, unless it goes on in others."""
-        for cursor in missing:
-            if cursor.id not in self._active:
-                self._cursors.gone(cursor.id)
-                continue
-            log, _ = self._active[cursor.id]
-            self._vanished.append((cursor, log))
-            if not any(self._files.living(part.cursor) for part in log.parts) and not self._goes_on(cursor):
-                self._put_all(log, log.abort())
-
-    def _goes_on(self, cursor: FileCursor) -> bool:
-        """Says whether another content took this one's place; what was open may go on there."""
-        return any(other.follows == cursor.id for other in self._files.all())
+    def _close(self, looks: list[tuple[Path, Look]] | None) -> None:
+        """Closes what was open in files that are no more, unless it goes on in others; None if only some were looked at."""
+        gone, self._files.replaced = self._files.replaced, []
+        if looks is not None:
+            gone += self._files.missing(looks, self._folder.unseen)
+        rewound, self._files.rewound = self._files.rewound, []
+        for cursor in rewound:
+            if (left := self._logs.rewound(cursor)) is not None:
+                self._put_all(*left)
+        for log in self._logs.missing(gone):
+            self._put_all(log, log.abort())
 
     def _after_all(self) -> None:
         """Closes what cannot go on: loops that were abandoned, and those an earlier process knew open."""
         self._begun = True
         oldest_ns = time.time_ns() - int(self._abandon_after_s * 1e9)
-        for log in {id(log): log for log, _ in self._active.values()}.values():
-            if log.core.open_loops and all(part.cursor.mtime_ns < oldest_ns for part in log.parts):
+        for log in self._logs:
+            if not log.idle and all(part.cursor.mtime_ns < oldest_ns for part in log.parts):
                 self._put_all(log, log.abort())
                 self._books.moved |= {part.cursor.id for part in log.parts}
         for lost in self._cursors.lost():
             self._tell_lost(lost)
+        self._cursors.sweep()
 
     def breathe(self, *, force: bool = False) -> None:
         """Takes in what was settled and writes the cursors, if it is time."""
-        if self._books.write({number: log for number, (log, _) in self._active.items()}, force=force):
-            self._forget_vanished()
+        self._books.write(self._logs.active, force=force)
 
     # --- files -------------------------------------------------------------------------------------------------------
 
-    def _part(self, cursor: FileCursor) -> tuple[Log, Part]:
-        if cursor.id not in self._active:
-            before = self._active.get(cursor.follows)
-            log = before[0] if before is not None else Log(self._index, self._options, self._sample)
-            reader = EventReader(cursor.path, for_spans=True, on_bad_line=self._on_bad_line)
-            part = Part(cursor, reader)
-            part.replaced = before is not None and before[1].cursor.identity == cursor.identity
-            log.parts.append(part)
-            self._active[cursor.id] = (log, part)
-        return self._active[cursor.id]
+    def _read_logs(self, found: Mapping[int, tuple[FileCursor, Look]]) -> None:
+        logs = in_order(cursor for cursor, _ in found.values() if cursor.kind == "events")
+        parts = [self._part(cursor)[1] for cursor in logs]
+        self._index.see_all(best_first(scan(part, self._index, self._outflow.look_up) for part in parts))
+        for cursor in self._logs.join(logs):
+            self._read(*self._logs.active[cursor.id], found[cursor.id][1])
 
-    def _scan(self, part: Part) -> Iterator[tuple[str, str, LoopRow]]:
-        """Yields a file's AgentStarts for the index, as far as it is by now."""
-        path, cursor = Path(part.cursor.path), part.cursor
-        look = look_at(path)
-        if look is None or look.identity != cursor.identity:
-            return
-        reader = EventReader(cursor.path, for_spans=True)
-        try:
-            for added in added_lines(path, look, part.scanned, part.scanned_line):
-                lines = marked_lines(added.block.lines)
-                for event in reader.read([Block(added.block.number, added.block.offset, lines)]) if lines else ():
-                    if isinstance(event, AgentStart):
-                        yield self._index.row_of(event, cursor.id)
-                part.scanned, part.scanned_line = added.offset, added.line
-        except OSError:
-            return  # it vanished meanwhile: the next round tells
+    def _part(self, cursor: FileCursor) -> tuple[Log, Part]:
+        with contextlib.suppress(OSError):
+            if is_zipped(Path(cursor.path)):
+                return self._logs.anew(cursor)
+        return self._logs.part(cursor)
 
     def _read(self, log: Log, part: Part, look: Look) -> None:
         """Records a file's new lines."""
         path, cursor = Path(part.cursor.path), part.cursor
         self._books.moved.add(cursor.id)
         try:
-            if is_zipped(path):
-                part.offset, part.line = 0, 1
             for added in added_lines(path, look, part.offset, part.line):
                 self._put_all(log, log.take(part, added))
                 part.offset, part.line = added.offset, added.line
                 self.breathe()
-        except OSError:
-            return  # as above
+                self._outflow.look_up()
+        except OSError as error:
+            self._folder.cannot_read(path, error)
+            return
         cursor.size, cursor.mtime_ns = look.size, look.mtime_ns
 
     def _read_session(self, cursor: FileCursor, look: Look, *, last: bool) -> None:
         path, age_s = Path(cursor.path), time.time() - look.mtime_ns / 1e9
-        if cursor.id in self._active or (0 <= age_s < SESSION_REST_S and not last):
-            self._resting.add(path)
+        rested_s = time.monotonic() - self._resting.setdefault(path, time.monotonic())
+        at_rest = last or rested_s >= SESSION_REST_S or not 0 <= age_s < SESSION_REST_S
+        if cursor.id in self._logs.active or not at_rest:
             return
-        self._resting.discard(path)
-        log = Log(self._index, self._options, self._sample)
+        del self._resting[path]
+        log = self._log()
         part = Part(cursor, EventReader(cursor.path))
-        self._active[cursor.id] = (log, part)
+        self._logs.active[cursor.id] = (log, part)
         self._books.moved.add(cursor.id)
         whole = age_s > self._abandon_after_s
         self._put_all(log, read_saved(path, log, part, self._cursors, self._index, self._on_bad_line, whole=whole))
@@ -256,21 +242,3 @@ class Watcher:
         token = Token(FileCursor(0, "events", "", b"", 0, ""), 0, 0, opened.loop.identity)
         token.open = False
         self._put(Outgoing(span, token))
-
-    # --- letting go --------------------------------------------------------------------------------------------------
-
-    def _forget_vanished(self) -> None:
-        """Lets go of files that are no more, once nothing of them is under way."""
-        over = [(cursor, log) for cursor, log in self._vanished if log.idle]
-        for cursor, log in over:
-            self._cursors.gone(cursor.id)
-            self._active.pop(cursor.id, None)
-            log.parts = [part for part in log.parts if part.cursor is not cursor]
-        if over:
-            self._vanished = [each for each in self._vanished if not each[1].idle]
-
-    def _forget_idle(self) -> None:
-        """Keeps nothing in memory of logs that are read to their end, with nothing open or under way."""
-        for number, (log, _) in list(self._active.items()):
-            if log.idle:
-                del self._active[number]
