@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,16 +48,6 @@ class Collector(Backend):
             return True
         answer = urllib3.request("GET", self._health, timeout=30.0, headers={"connection": "close"})
         return answer.status == 200
-
-
-def validate(program: Path, configs: Sequence[Config], folder: Path, environment: Mapping[str, str]) -> str:
-    """Returns what `validate` of the Collector has against the configurations, "" for nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [str(program), "validate", *_flags(configs, folder)]
-    found = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60.0, check=False
-    )
-    return "" if found.returncode == 0 else found.stdout + found.stderr
 
 
 def pipeline(exporters: Mapping[str, Any], **more: Mapping[str, Any]) -> dict[str, Any]:

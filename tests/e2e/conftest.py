@@ -37,12 +37,6 @@ class StartCollector(Protocol):
     ) -> Collector: ...
 
 
-class StartJaeger(Protocol):
-    """Starts a Jaeger; `name` is its folder's, for tests with several."""
-
-    def __call__(self, name: str = "jaeger") -> Jaeger: ...
-
-
 @pytest.fixture(scope="session")
 def say(pytestconfig: pytest.Config) -> Say:
     """Gives what prints a line of progress past pytest's capturing."""
@@ -92,22 +86,12 @@ def collector(backends: Programs, running: list[Backend], tmp_path: Path) -> Sta
 
 
 @pytest.fixture
-def start_jaeger(backends: Programs, running: list[Backend], tmp_path: Path) -> StartJaeger:
-    """Gives what starts a real Jaeger."""
-
-    def start(name: str = "jaeger") -> Jaeger:
-        made = Jaeger(backends.jaeger, tmp_path / name)
-        running.append(made)
-        made.start()
-        return made
-
-    return start
-
-
-@pytest.fixture
-def jaeger(start_jaeger: StartJaeger) -> Jaeger:
+def jaeger(backends: Programs, running: list[Backend], tmp_path: Path) -> Jaeger:
     """Gives a real Jaeger, empty."""
-    return start_jaeger()
+    made = Jaeger(backends.jaeger, tmp_path / "jaeger")
+    running.append(made)
+    made.start()
+    return made
 
 
 @pytest.hookimpl(wrapper=True)

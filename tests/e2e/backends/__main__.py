@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 
 from tests.e2e.backends import CannotBuild, programs
+from tests.e2e.backends.go import BuildError
 from tests.e2e.backends.pin import pin
 
 
 def main() -> None:
     """Builds or pins. Exit code 0 also where this machine cannot build: the tests then skip and say why."""
-    if sys.argv[1:] == ["--pin"]:
-        pin(_say)
-        return
     try:
-        built = programs(_say)
+        if sys.argv[1:] == ["--pin"]:
+            pin(_say)
+        else:
+            _say("\n".join(map(str, programs(_say))))
     except CannotBuild as reason:
         _say(f"the real backends cannot be built here, their tests will be SKIPPED: {reason}")
-        return
-    _say(f"{built.otelcol}\n{built.jaeger}")
+    except BuildError as error:
+        sys.exit(str(error))
 
 
 def _say(line: str) -> None:

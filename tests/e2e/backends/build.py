@@ -66,23 +66,31 @@ def cache() -> Path:
     return Path(given).resolve() if given else Path(platformdirs.user_cache_dir("otel-phi")) / "e2e"
 
 
-def collector_source(tool: str, folder: Path, say: go.Say) -> Path:
-    """Writes the Collector's source from the manifest, without its go.mod's sums; returns the folder."""
+def collector_source(tool: str, folder: Path, say: go.Say, *, pinned: bool = True) -> Path:
+    """Writes the Collector's source from the manifest; returns its folder.
+
+    Args:
+        tool: Go.
+        folder: where to work, empty.
+        say: takes progress lines.
+        pinned: with the go.mod and go.sum that are kept; else with what the builder finds now.
+    """
     log = folder / "log"
     shutil.copytree(BUILDER, folder / "builder")
     build: list[str | Path] = [tool, "build", "-o", folder / "ocb", "go.opentelemetry.io/collector/cmd/builder"]
     go.run("the Collector's builder", build, folder / "builder", log, say)
     shutil.copy(COLLECTOR / "manifest.yaml", folder)
-    generate: list[str | Path] = [folder / "ocb", "--config=manifest.yaml", "--skip-compilation", "--skip-get-modules"]
-    go.run("the Collector's source", generate, folder, log, say)
+    generate: list[str | Path] = [folder / "ocb", "--config=manifest.yaml", "--skip-compilation"]
+    go.run("the Collector's source", [*generate, *["--skip-get-modules"] * pinned], folder, log, say, pinned=pinned)
+    if pinned:
+        for name in ("go.mod", "go.sum"):
+            shutil.copy(COLLECTOR / name, folder / "source")
     return folder / "source"
 
 
 def _collector(tool: str, program: Path, say: go.Say) -> None:
     with _whole(program) as folder:
         source = collector_source(tool, folder, say)
-        for name in ("go.mod", "go.sum"):
-            shutil.copy(COLLECTOR / name, source)
         _compile(tool, "the Collector", ".", source, folder / "bin" / program.name, folder / "log", say)
 
 

@@ -21,8 +21,7 @@ def pin(say: go.Say) -> None:
     """
     tool = go.check(go.needed([build.BUILDER / "go.mod"]))
     with tempfile.TemporaryDirectory(prefix="otel-phi-pin-") as name:
-        source = build.collector_source(tool, Path(name), say)
-        go.run("its sums", [tool, "mod", "tidy", "-compat=1.25"], source, Path(name) / "log", say, pinned=False)
+        source = build.collector_source(tool, Path(name), say, pinned=False)
         for file in ("go.mod", "go.sum"):
             shutil.copy(source / file, build.COLLECTOR)
     say(f"written: {build.COLLECTOR}/go.mod and go.sum; run the tests, then commit both with the manifest")
