@@ -152,6 +152,7 @@ def resolve(**options: Unpack[Options]) -> Config:
     """
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     _reject_unknown(given)
+    values.check_types(given)
     choices = Choices(given, os.environ)
     variable, choose = choices.variable, choices.choose
     exporter, protocol = _exporter(choices)

@@ -397,3 +397,17 @@ def test_importing_the_configuration_loads_neither_grpc_nor_the_sdk() -> None:
         "assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("resource_attributes", 5), ("resource_attributes", ["a"]), ("state_dir", 5), ("state_dir", "a\0b"), ("endpoint", 5),
+        ("endpoint", b"http://x"), ("file", 5), ("service_name", 5), ("insecure", "yes"), ("max_attribute_bytes", -1),
+        ("max_attribute_bytes", "x"), ("join", 1),
+    ],
+)  # fmt: skip
+def test_a_keyword_of_another_type_is_an_error_that_names_it(option: str, value: object) -> None:
+    options: Any = {option: value}
+    with pytest.raises(ConfigError, match=f"{option}|size"):
+        resolve(**options)

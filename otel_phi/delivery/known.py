@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +36,7 @@ VERSION = 1
 _WAIT_S = 0.005  # DESIGN section 6: the hook waits no longer
 _MAX_LOOPS = 10_000  # in this process's own memory: the recorder's bound
 _CHECKPOINT_BYTES = 1 << 20
+_LOOPS_AT_ONCE = 200
 _SLICE = 200  # roots read at once: far more than an agent has sessions, far less than its memory holds
 
 _TABLES = """
@@ -63,6 +66,11 @@ class Known:
         self._connection: sqlite3.Connection | None = None
         self._broken = False
         self._loops: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._unwritten: deque[tuple[bytes, bytes, int, int]] = deque(maxlen=_MAX_LOOPS)
+
+    def open(self) -> None:
+        """Makes and opens the file, so that the first event need not."""
+        self._ask("SELECT 1", (), 1.0)
 
     # --- roots ---------------------------------------------------------------------------------------------------
 
@@ -126,14 +134,26 @@ class Known:
         return session.decode("utf-8", "surrogatepass"), started_ns
 
     def remember(self, loop_id: str, session_id: str, started_ns: int) -> None:
-        """Remembers a loop; the latest of several that share an id is the one referred to."""
+        """Remembers a loop, for others once `write_loops` was called: the agent waits for no table that others share.
+
+        The latest of several that share an id is the one referred to.
+        """
         self._loops[loop_id] = (session_id, started_ns)
         self._loops.move_to_end(loop_id)
         if len(self._loops) > _MAX_LOOPS:
             with contextlib.suppress(KeyError):
                 self._loops.popitem(last=False)
-        values = (_blob(loop_id), _blob(session_id), min(started_ns, 2**63 - 1), time.time_ns())
-        self._change("INSERT OR REPLACE INTO loop VALUES (?, ?, ?, ?)", values, _WAIT_S)
+        self._unwritten.append((_blob(loop_id), _blob(session_id), min(started_ns, 2**63 - 1), time.time_ns()))
+
+    def write_loops(self) -> None:
+        """Writes what was remembered, some hundreds in a statement; what cannot be written now is tried again."""
+        while self._unwritten:
+            some = [self._unwritten.popleft() for _ in range(min(len(self._unwritten), _LOOPS_AT_ONCE))]
+            marks = ",".join(["(?, ?, ?, ?)"] * len(some))
+            query = f"INSERT OR REPLACE INTO loop VALUES {marks}"  # noqa: S608  # marks only
+            if self._change(query, tuple(chain.from_iterable(some)), 1.0) is None:
+                self._unwritten.extendleft(reversed(some))
+                return
 
     # --- counters and upkeep ---------------------------------------------------------------------------------------
 
@@ -200,10 +220,7 @@ class Known:
     def give_back(self) -> None:
         """Returns free pages to the file system, a slice at a time."""
         while self._ask("SELECT 1 FROM pragma_freelist_count WHERE freelist_count > 0", (), 1.0):
-            if (
-                self._run(lambda connection: connection.execute("PRAGMA incremental_vacuum(64)").fetchall(), 1.0)
-                is None
-            ):
+            if self._run(lambda connection: connection.executescript(outbox_schema.GIVE_BACK), 1.0) is None:
                 break
         self.checkpoint(0)
 
@@ -229,11 +246,13 @@ class Known:
         return self._run(lambda connection: connection.execute(query, values).fetchall(), wait_s) or []
 
     def _run(self, ask: Callable[[sqlite3.Connection], _T], wait_s: float) -> _T | None:
+        until = time.monotonic() + wait_s
         if self._broken or not self.lock.acquire(timeout=wait_s):
             return None
         try:
             connection = self._opened()
-            connection.execute(f"PRAGMA busy_timeout={int(wait_s * 1000)}")
+            left_ms = max(math.ceil((until - time.monotonic()) * 1000), 0)
+            connection.execute(f"PRAGMA busy_timeout={left_ms}")
             return ask(connection)
         except sqlite3.Error as error:
             if outbox_schema.is_damage(error):

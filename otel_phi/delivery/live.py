@@ -286,7 +286,12 @@ def place_of(config: Config, encoder: Encoder) -> Place:
     """Says where a configuration's spans wait; its destination is told by what reaches it, headers included."""
     headers = () if callable(config.headers) else tuple(config.headers.items())
     exporter = config.exporter if isinstance(config.exporter, str) else type(config.exporter).__qualname__
-    facts = ("live", config.protocol, exporter, config.file or "", "asked" if callable(config.headers) else "")
+    facts = ["live", config.protocol, exporter, config.file or "", "asked" if callable(config.headers) else ""]
+    if config.tls.client_certificate:  # it says who sends
+        facts.append(config.tls.client_certificate)
+    if callable(config.headers) or not isinstance(config.exporter, str):
+        # Nobody can look into those: the same service is taken for the same destination, no other.
+        facts += [type(config.exporter).__module__, config.service_name or ""]
     name = destination_name(config.state_dir, config.endpoint, headers, *facts)
     shown = config.display_endpoint if exporter == "otlp" and config.file is None else config.file or exporter
     return Place(config.state_dir / FOLDER, name, shown, encoder.envelope)

@@ -191,7 +191,7 @@ class Outbox:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
                 note = "INSERT OR REPLACE INTO about VALUES ('checkpointed_ns', ?)"
                 self._connection.execute(note, (time.time_ns(),))
-                self._connection.execute("PRAGMA incremental_vacuum(64)").fetchall()
+                self._connection.executescript(outbox_schema.GIVE_BACK)
         except (OSError, sqlite3.Error, outbox_schema.UnusableError) as error:
             self.error = str(error)
 

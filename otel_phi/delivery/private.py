@@ -26,23 +26,46 @@ class FolderError(OSError):
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder for this user alone, or checks that it is.
+    """Makes a folder of the state folder for this user alone, or checks that it is, and the state folder and its key.
 
     Raises:
-        FolderError: it belongs to someone else, or others may write to it.
+        FolderError: one belongs to someone else, or others may write to it.
         OSError: it cannot be made.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode):
         raise FolderError(f"{folder} is no folder of its own (a link?)")
-    if hasattr(os, "geteuid"):
-        if found.st_uid != os.geteuid():
-            raise FolderError(f"{folder} belongs to another user (uid {found.st_uid})")
-        if found.st_mode & stat.S_IWOTH:
-            raise FolderError(f"{folder} can be written to by everyone (mode {stat.S_IMODE(found.st_mode):o})")
+    _check(folder, found, stat.S_IWGRP | stat.S_IWOTH)
+    # The state folder may be one that a person made, for a group to read and write. Everyone is too many.
+    _check(folder.parent, folder.parent.stat(), stat.S_IWOTH)
     if stat.S_IMODE(found.st_mode) != 0o700:
         folder.chmod(0o700)
+    with contextlib.suppress(FileNotFoundError):
+        check_file(folder.parent / _KEY_FILE)
+
+
+def check_file(path: Path) -> None:
+    """Checks that a file is this user's own, and nobody else's to write.
+
+    Raises:
+        FolderError: it is a link or no file, belongs to someone else, or others may write to it.
+        OSError: it cannot be looked at.
+    """
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise FolderError(f"{path} is no file of its own (a link?)")
+    _check(path, found, stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _check(path: Path, found: os.stat_result, others: int) -> None:
+    if not hasattr(os, "geteuid"):
+        return
+    if found.st_uid != os.geteuid():
+        raise FolderError(f"{path} belongs to another user (uid {found.st_uid})")
+    if found.st_mode & others:
+        whom = "everyone" if found.st_mode & stat.S_IWOTH else "its group"
+        raise FolderError(f"{path} can be written to by {whom} (mode {stat.S_IMODE(found.st_mode):o})")
 
 
 def make_file(path: Path) -> None:
@@ -78,6 +101,7 @@ def _folder_key(state_dir: Path) -> bytes:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _write_key(path)
+        check_file(path)  # what is no file, a pipe say, is never opened
         key = path.read_bytes()
         return key if len(key) == _KEY_BYTES else _PROCESS_KEY
     except OSError:

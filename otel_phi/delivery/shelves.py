@@ -147,6 +147,7 @@ class Shelves:
             owed = own and self._store.known is not None and bool(self._store.known.waiting(outbox.name))
             outbox.close(keep=owed)
         if self._store.known is not None:
+            self._store.known.write_loops()
             self._store.known.close()
 
     def _recount_roots(self) -> None:

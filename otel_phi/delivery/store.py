@@ -105,6 +105,7 @@ class Store:
             logger.warning("no outbox on disk, spans wait in memory and are lost with the process: %s", error)
         else:
             self.known = Known(self.place.folder, self.place.destination)
+            self.known.open()
             self.outbox = outbox
         self._tried = True
 
@@ -157,8 +158,11 @@ class Store:
     def claim(self, row: Row, started_ns: int) -> bool:
         """Takes a session's root unless a process has taken it before."""
         self.open()
-        if self.outbox is not None and self.known is not None:
+        started = time.monotonic()
+        if self.outbox is not None and self.known is not None and started >= self._slow_until:
             won = self.known.claim(row, started_ns, self.place.envelope, self.outbox.name)
+            if time.monotonic() - started > SLOW_COMMIT_S:
+                self._slow_until = time.monotonic() + SLOW_FOR_S
             if won:
                 self._counts.add(accepted=1, queued=1)
                 self.owe(1)

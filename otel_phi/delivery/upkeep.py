@@ -29,6 +29,8 @@ WAL_BYTES = 4 << 20
 # Files of dead processes held at once, at four descriptors each: agents that end often leave hundreds while a collector is
 # down, and descriptors are the agent's.
 MAX_ADOPTED = 8
+_FREE_BYTES = 1 << 20  # of a file that may stay unused
+_GIVE_BACKS = 64  # a quarter of a MiB each: what a second has to evict at most
 OUTBOX_FULL, TOO_OLD = "outbox_full", "too_old"
 
 
@@ -88,6 +90,8 @@ class Upkeep:
             return
         for outbox in (self._store.outbox, *self._shelves.adopted):
             outbox.checkpoint(WAL_BYTES)
+        if self._store.known is not None:
+            self._store.known.write_loops()
         if self._is_due("scan", SCAN_S) or (self.more and len(self._shelves.adopted) <= MAX_ADOPTED // 2):
             self._scan(trouble)
         if self._is_due("bounds", 1.0):
@@ -181,12 +185,24 @@ class Upkeep:
             if over <= 0:
                 return
             over -= self._remove_unheld(path, OUTBOX_FULL)
-        for outbox in self._held():
+        held = self._held()
+        mine, all_of_it = sum(outbox.used_bytes() for outbox in held), self._used_bytes()
+        # What is held by others is theirs to shrink, and they do, each second: of several, each gives its part.
+        over = over * mine // max(all_of_it, 1) + 1
+        for outbox in held:
             while over > 0:
                 before = outbox.used_bytes()
                 if not self._evict_slice(outbox, OUTBOX_FULL):
                     break
                 over -= before - outbox.used_bytes()
+            self._give_back(outbox)
+
+    def _give_back(self, outbox: Outbox) -> None:
+        """Returns free pages to the file system: other processes see the file's size alone."""
+        for _ in range(_GIVE_BACKS):
+            if outbox_schema.size_bytes(outbox.path) - outbox.used_bytes() < _FREE_BYTES:
+                return
+            outbox.checkpoint(0)
 
     def _oldest_ns(self) -> int:
         return time.time_ns() - int(self._limits.age_s * 1e9)

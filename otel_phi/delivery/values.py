@@ -6,7 +6,9 @@ Each raises ConfigError, a ValueError, with what was found and what to write. Th
 from __future__ import annotations
 
 import math
+import os
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from otel_phi.errors import ConfigError
@@ -15,6 +17,31 @@ Protocol = Literal["http/protobuf", "grpc"]
 Sampler = Literal["always_on", "always_off"] | float
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("endpoint", "service_name", "agent_name", "trace_namespace", "file"), ((str,), "a text")),
+    **dict.fromkeys(("insecure", "join", "tool_spans", "flush_on_sigterm"), ((bool,), "True or False")),
+    "state_dir": ((str, os.PathLike), "a path"),
+    "resource_attributes": ((Mapping,), "a mapping"),
+    "max_attribute_bytes": ((int,), "a number of bytes above 0"),
+}
+
+
+def check_types(given: Mapping[str, object]) -> None:
+    """Checks the types of keywords that nothing else looks at before they are used.
+
+    Raises:
+        ConfigError: one is of another type, or no value of its own.
+    """
+    for name, value in given.items():
+        types, wanted = _TYPES.get(name, ((object,), ""))
+        if not isinstance(value, types):
+            raise ConfigError(f"{name}: {type(value).__name__} is not what it takes: give {wanted}")
+        if isinstance(value, str | os.PathLike) and "\0" in os.fspath(value):
+            raise ConfigError(f"{name}: there is a NUL character in it")
+    if "max_attribute_bytes" in given:
+        size(given["max_attribute_bytes"])  # type: ignore[arg-type]  # it was looked at
 
 
 def protocol(text: str) -> Protocol:

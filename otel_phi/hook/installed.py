@@ -12,6 +12,7 @@ import msgspec
 from otel_phi.config import Config, Options, resolve
 from otel_phi.delivery.live import LiveDelivery
 from otel_phi.delivery.open import resource_of
+from otel_phi.delivery.values import check_types
 from otel_phi.errors import ConfigError
 from otel_phi.hook import leaving
 from otel_phi.hook.hook import Hook
@@ -53,6 +54,7 @@ def install(*, flush_on_sigterm: bool = True, **options: Unpack[Options]) -> Hoo
     """
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     given["flush_on_sigterm"] = flush_on_sigterm
+    check_types(given)
     with _installed.lock:
         if _installed.hook is not None and not _installed.hook.closed:
             _reject_others(given)

@@ -5,7 +5,7 @@ Committed spans are safe in the outbox whatever happens; this is so that they ne
 Rule 1: at exit, within 2 s, after the agent's own non-daemon threads have ended.
 Rule 2: a multiprocessing child skips `atexit` (Python before 3.14 does): its finalizers, the last of them, stand in.
 Rule 3: SIGTERM is touched only where it would kill us, and then it kills us, 2 s later at most. The flush has a thread of its
-        own: the interrupted one may hold any lock.
+        own: the interrupted one may hold any lock. Where it is inside of us it goes on, to let the locks go.
 Rule 4: a forked child begins with nothing open; the parent is not touched.
 """
 
@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -25,6 +26,7 @@ from otel_phi.hook.hook import Hook
 
 AT_EXIT_S = 2.0  # DESIGN 7
 AT_SIGTERM_S = 2.0  # Kubernetes grants 30, Docker 10, a shell's user less
+_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _LAST = -100  # of multiprocessing's finalizers: those of negative priority run after the process's own children ended
 
 
@@ -95,19 +97,31 @@ def _watch_sigterm() -> None:
         signal.signal(signal.SIGTERM, _on_sigterm)
 
 
-def _on_sigterm(number: int, _: FrameType | None) -> None:
+def _on_sigterm(number: int, frame: FrameType | None) -> None:
     done = _thread.allocate_lock()
     done.acquire()
+    signal.signal(number, signal.SIG_DFL)  # here: only the main thread may; a second one kills at once
 
     def flush() -> None:
         try:
             shut_down()
         finally:
             done.release()
+            os.kill(os.getpid(), number)
 
     try:
         _thread.start_new_thread(flush, ())
-        done.acquire(timeout=AT_SIGTERM_S)
-    finally:
-        signal.signal(number, signal.SIG_DFL)
+    except RuntimeError:  # no thread can be had
         os.kill(os.getpid(), number)
+    if not _is_ours(frame):
+        done.acquire(timeout=AT_SIGTERM_S)
+        os.kill(os.getpid(), number)
+
+
+def _is_ours(frame: FrameType | None) -> bool:
+    """Tells whether a frame, or one that it was called from, is otel-phi's own work."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            return True
+        frame = frame.f_back
+    return False

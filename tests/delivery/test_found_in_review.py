@@ -15,9 +15,13 @@ from typing import Any
 
 import pytest
 
+import otel_phi
+from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.folder import folder_status
-from otel_phi.delivery.live import LiveDelivery
+from otel_phi.delivery.live import LiveDelivery, place_of
+from otel_phi.delivery.open import resource_of
 from otel_phi.delivery.transport import Accepted, Reply
+from otel_phi.delivery.upkeep import Limits
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import TRACE, delivery_for, gone, opened, work
 from tests.delivery.test_adoption import lost_agent
@@ -295,3 +299,123 @@ def test_the_server_s_own_words_make_no_new_kind_of_trouble(
     delivery.commit([work(1)])
     assert delivery.flush(20)
     assert caplog.text.count("spans are kept and tried again") == 1
+
+
+# --- whose folder it is ----------------------------------------------------------------------------------------------------
+
+
+def harmed(state: Path, harm: str) -> None:
+    """Does to a state folder what a private one never shows."""
+    key = state / "key"
+    match harm:
+        case "state folder":
+            state.chmod(0o777)
+        case "outbox folder":
+            (state / "outbox").chmod(0o770)
+        case "key is a link":
+            key.rename(state / "elsewhere")
+            key.symlink_to(state / "elsewhere")
+        case "key is a pipe":
+            key.unlink()
+            os.mkfifo(key, 0o600)
+        case "key":
+            key.chmod(0o666)
+
+
+@pytest.mark.parametrize("harm", ["state folder", "outbox folder", "key is a link", "key is a pipe", "key"])
+def test_a_folder_or_key_that_others_may_write_is_refused_with_the_reason(
+    harm: str, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state"
+    delivery = delivery_for(receiver.endpoint, state)
+    delivery.commit([work(1)])
+    assert delivery.shutdown(5)
+    harmed(state, harm)
+    again = delivery_for(receiver.endpoint, state)
+    again.commit([work(2)])
+    assert again.flush(5)
+    said = "is no file of its own" if "is a" in harm else "can be written to by"
+    assert said in again.stats().in_memory
+    assert caplog.text.count(said) == 1
+    assert again.shutdown(1)
+    assert ids(receiver) == [1, 2]
+
+
+@pytest.mark.parametrize("which", ["known.sqlite3", "*-*.sqlite3"])
+def test_a_file_that_others_may_write_is_set_aside(
+    which: str, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost_agent(receiver.endpoint, tmp_path)
+    delivery_for(receiver.endpoint, tmp_path / "other").shutdown(1)
+    delivery = delivery_for(receiver.endpoint, tmp_path)
+    assert delivery.claim_root(work(50))
+    assert delivery.flush(10)
+    assert delivery.shutdown(1)
+    lost_agent(receiver.endpoint, tmp_path)
+    (path,) = (tmp_path / "outbox").glob(which)
+    path.chmod(0o666)
+    again = delivery_for(receiver.endpoint, tmp_path)
+    assert again.claim_root(work(51))
+    assert again.flush(10)
+    assert again.shutdown(1)
+    assert "can be written to by everyone (mode 666)" in caplog.text
+    assert path.with_name(path.name + ".set-aside").exists()
+    assert {50, 51} <= set(ids(receiver))
+
+
+# --- whose spans they are --------------------------------------------------------------------------------------------------
+
+
+def test_what_tells_senders_apart_that_nobody_can_look_into(tmp_path: Path) -> None:
+    from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+    def named(**options: Any) -> str:
+        service = options.pop("service_name", "one")
+        config = otel_phi.resolve(state_dir=str(tmp_path), service_name=service, **options)
+        return place_of(config, Encoder(resource_of(config))).destination
+
+    asked: dict[str, Any] = {"headers": lambda: {"authorization": "Bearer of this tenant"}}
+    own: dict[str, Any] = {"exporter": ConsoleSpanExporter()}
+    for options in (asked, own):
+        assert named(**options) == named(**options)
+        assert named(**options) != named(**options, service_name="two")
+    assert named() == named(service_name="two"), "the same collector and headers: any process may send"
+    pem = str(tmp_path / "client.pem")
+    assert named(endpoint="https://c", client_certificate=pem) != named(endpoint="https://c")
+
+
+# --- several living processes at the bound ---------------------------------------------------------------------------------
+
+
+def test_a_file_whose_rows_have_gone_gives_its_pages_back(open_live: Open) -> None:
+    delivery = open_live(gone())
+    delivery._courier.wake = lambda: None  # type: ignore[method-assign]  # nothing is under way
+    for number in range(1, 2_001):
+        delivery.commit([work(number, text="x" * 2_000)])
+    outbox = delivery._store.outbox
+    assert outbox is not None
+    assert delivery._store.move_spill() or not delivery.stats().deferred
+    while outbox.rows > 100 and outbox.evict():
+        pass
+    for _ in range(40):
+        outbox.checkpoint(0)
+    assert outbox.path.stat().st_size < 2 << 20
+
+
+def test_two_living_processes_at_the_folder_s_bound_drop_what_must_go_and_little_more(
+    open_live: Open, tmp_path: Path
+) -> None:
+    bound = 12 << 20
+    one, two = (open_live(gone(), limits=Limits(bytes=bound)) for _ in range(2))
+    for number in range(1, 4_001):
+        one.commit([work(number, text="x" * 2_000)])
+        two.commit([work(10_000 + number, text="x" * 2_000)])
+
+    def held() -> int:
+        return sum(file.stat().st_size for file in (tmp_path / "outbox").iterdir())
+
+    wait(lambda: one.stats().deferred + two.stats().deferred == 0 and held() <= bound + (4 << 20), 60)
+    time.sleep(3)  # three rounds in which nobody has to give more
+    for delivery in (one, two):
+        assert delivery.stats().balanced()
+        assert delivery.stats().queued > 1_000, "half of what the bound allows, had each given all of it"

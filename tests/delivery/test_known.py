@@ -59,6 +59,8 @@ def test_a_loop_is_known_to_processes_that_never_saw_it(receiver: Receiver, tmp_
     first, second = (delivery_for(receiver.endpoint, tmp_path) for _ in range(2))
     first.remember_loop("a.b.1", "session \ud800", 17)
     first.remember_loop("a.b.1", "session \ud800", 18)
+    assert first.known_loop("a.b.1") == ("session \ud800", 18), "at once here, for others with the next round"
+    assert first.flush(5)
     assert second.known_loop("a.b.1") == ("session \ud800", 18)
     assert second.known_loop("never") is None
     for delivery in (first, second):

@@ -107,6 +107,16 @@ def sigterm_in_the_hook() -> None:
         wait()
 
 
+def sigterm_at_work(name: str = "main") -> None:
+    """Is interrupted in the midst of recording, again and again until it is killed."""
+    hook = hooked(())
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    for number in range(100_000):
+        for event in loop_of(f"{name}-{number}"):
+            hook(event)
+
+
 def sigterm_own_handler() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
     hooked(loop_of("main"))

@@ -109,6 +109,23 @@ def test_sigterm_while_the_hook_is_busy_kills_in_time(receiver: Receiver, tmp_pa
     assert seconds < 2.5
 
 
+def test_sigterm_in_the_midst_of_recording_kills_with_all_settled_and_nothing_sent_twice(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    for round_ in range(4):
+        with agent("sigterm_at_work", f"round-{round_}", state=tmp_path, endpoint=receiver.endpoint) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.1 * round_)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == -signal.SIGTERM
+    adopt(tmp_path, receiver)
+    keys = [(span.trace_id, span.span_id) for span in receiver.spans]
+    assert len(set(keys)) == len(keys)
+    known = set(keys)
+    assert [s for s in receiver.spans if s.parent_span_id and (s.trace_id, s.parent_span_id) not in known] == []
+
+
 @pytest.mark.parametrize("name", ["plain", "open_loop", "sigterm"])
 def test_with_the_collector_down_a_process_ends_within_two_and_a_half_seconds(name: str, tmp_path: Path) -> None:
     state, kill = tmp_path / "state", signal.SIGTERM if name == "sigterm" else None
