@@ -1,7 +1,8 @@
 """Tempo's rules, held on what leaves with `profile="tempo"`: no Tempo can be had here, so its limits are asserted on our bytes.
 
 They were measured on Tempo 3.0.3: attributes over 2,048 bytes are cut in the middle of a character, keys too; an all-zero or
-short id costs the whole request. Traces over 5 MB and search by age are in tests/cli/test_export_to_tempo.py.
+short id costs the whole request. Traces over 5 MB and search by age are in tests/cli/test_export_to_tempo.py, JSON that is cut in
+tests/mapping/test_json_cut.py.
 """
 
 from __future__ import annotations
@@ -126,12 +127,3 @@ def test_an_id_of_zeros_is_found() -> None:
     (span, *_) = otel_phi.spans(golden.demo(), options_for("tempo"))
     assert wrong_ids(sent([span])) == []
     assert wrong_ids(sent([msgspec.structs.replace(span, trace_id=0)])) == [bytes(16)]
-
-
-@pytest.mark.parametrize("options", SCOPES, ids=["session", "loop"])
-def test_no_attribute_of_ours_is_json_that_a_cut_would_break(options: MappingOptions) -> None:
-    """Lists are OTLP's own; the day content is sent as JSON, it needs a cut of its own."""
-    streams = golden.small_streams() if golden.present else {"demo": golden.demo()}
-    for stream in [*streams.values(), long_story()]:
-        for pair in pairs(sent(otel_phi.spans(stream, options))):
-            assert [text for text in texts(pair.value) if text.startswith(("{", "["))] == [], pair.key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from otel_phi.mapping import semconv as s
+from otel_phi.mapping.json_cut import cut_json
 from otel_phi.mapping.span import Attributes, AttributeValue
 from otel_phi.wire.messages import Usage
 
@@ -18,9 +19,10 @@ def cut(text: str, max_bytes: int) -> str:
     """Cuts a text to a number of UTF-8 bytes, never within a character, and marks the cut."""
     if len(text) * 4 <= max_bytes:
         return text
-    whole = text.encode("utf-8", "replace")
-    if len(whole) <= max_bytes:
+    # A lone surrogate has three bytes on the wire, where U+FFFD stands for it.
+    if len(text.encode("utf-8", "surrogatepass")) <= max_bytes:
         return text
+    whole = text.encode("utf-8", "replace")
     mark = CUT_MARK.encode()[: max(max_bytes, 0)]
     room = max(max_bytes - len(mark), 0)
     return whole[:room].decode("utf-8", "ignore") + mark.decode("utf-8", "ignore")
@@ -42,7 +44,8 @@ def table(max_bytes: int, pairs: Iterable[Pair]) -> Attributes:
 
 def _cut_value(value: AttributeValue, max_bytes: int) -> AttributeValue:
     if isinstance(value, str):
-        return cut(value, max_bytes)
+        shorter = cut(value, max_bytes)
+        return shorter if shorter is value else cut_json(value, max_bytes, cut, CUT_MARK) or shorter
     return tuple([cut(text, max_bytes) for text in value]) if isinstance(value, tuple) else value
 
 

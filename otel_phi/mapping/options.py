@@ -97,4 +97,4 @@ def options_for(profile: str | None = None, **explicit: Any) -> MappingOptions:
         raise ValueError(f"{error} in the mapping options {sorted(given)}") from None
     if options.join and options.trace_scope != "loop":
         raise ValueError("join makes a loop a child in its caller's trace: it needs trace_scope='loop'")
-    return options
+    return msgspec.structs.replace(options, attributes=options.bounded(options.attributes))  # once, not for every span
