@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterable
 
 from otel_phi.tree import clean
+from otel_phi.wire.uuids import is_uuid
 
 _SHORT = 8  # of a UUID: as git does; enough to tell the sessions of a folder apart
 _LONGEST_NAME = 24  # of a session whose id is a sentence
@@ -69,7 +70,7 @@ def short_names(sessions: Iterable[str]) -> dict[str, str]:
 
 def _begin(session: str) -> str:
     name = clean(session)
-    if _is_uuid(name):
+    if is_uuid(name):
         return name[:_SHORT]
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
@@ -77,7 +78,3 @@ def _begin(session: str) -> str:
 def _begin_and_end(session: str) -> str:
     name = clean(session)
     return f"{name[:_SHORT]}…{name[-4:]}"
-
-
-def _is_uuid(name: str) -> bool:
-    return len(name) == 36 and [index for index, letter in enumerate(name) if letter == "-"] == [8, 13, 18, 23]

@@ -13,8 +13,8 @@ import re
 from typing import NamedTuple
 
 from otel_phi.recorder.identities import LoopIdentity
+from otel_phi.wire.uuids import is_uuid
 
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?", re.ASCII)
 TRACE_BYTES, SPAN_BYTES = 16, 8
 
@@ -43,7 +43,7 @@ def _below(trace_id: int, span_id: int, text: str) -> int:
 
 def session_trace(session_id: str, namespace: str = "") -> int:
     """Returns the trace id of a session."""
-    if _UUID.fullmatch(session_id):
+    if is_uuid(session_id):
         own = int(session_id.replace("-", ""), 16)
         if own:
             return own
@@ -111,5 +111,5 @@ def sample_point(session_id: str) -> float:
 
     The trace id itself cannot serve: a UUID's version bits make `TraceIdRatioBased` keep nothing at 0.5.
     """
-    known = session_id.lower() if _UUID.fullmatch(session_id) else session_id  # all its spellings are one session
+    known = session_id.lower() if is_uuid(session_id) else session_id  # all its spellings are one session
     return _hash(SPAN_BYTES, "sample", known) / 2**64

@@ -9,7 +9,6 @@ Rule 4: the table is bounded. A loop forgotten is as one never seen.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,12 +18,12 @@ import msgspec
 from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.identities import Foreign, LoopIdentity
 from otel_phi.wire.events import AgentStart
+from otel_phi.wire.uuids import is_uuid
 
 # A week of a busy agent; about 10 MB when full. Past it the loop seen longest ago is forgotten.
 MAX_REMEMBERED_LOOPS = 32_768
 # phi-core repeats an id for each compaction pass and parallel call; older occurrences are no longer referred to.
 MAX_OCCURRENCES = 16
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
 class Ahead(msgspec.Struct, frozen=True):
@@ -37,11 +36,6 @@ class Ahead(msgspec.Struct, frozen=True):
 
     starts: Mapping[str, Sequence[LoopIdentity]]
     sessions: Mapping[str, AgentStart]
-
-
-def is_uuid(text: str) -> bool:
-    """Says whether a text is a UUID in the 36-character form, in any case."""
-    return _UUID.fullmatch(text) is not None
 
 
 def session_key(session_id: str) -> str:

@@ -166,11 +166,20 @@ def test_what_comes_after_shutdown_is_counted(open_live: Open) -> None:
 
 def test_sigkill_at_random_points_loses_no_committed_span(receiver: Receiver, tmp_path: Path) -> None:
     """20 kills, two agents at a time, the collector refusing half of the time. What comes twice is byte-identical."""
-    chance = random.Random(5)
+    committed = killed_at_random(receiver, tmp_path, random.Random(5), kills=20)
+    assert adopt(receiver, tmp_path)
+    arrived = {span.span_id: span for span in receiver.spans}
+    assert committed - set(arrived) == set()
+    assert all(arrived[span.span_id] == span for span in receiver.spans)
+    assert files(tmp_path) == files(tmp_path, ".lock") == []
+
+
+def killed_at_random(receiver: Receiver, state: Path, chance: random.Random, *, kills: int) -> set[int]:
+    """Kills agents that commit, two at a time, beside a collector that refuses now and then; returns what was committed."""
     committed: set[int] = set()
-    for round_ in range(10):
+    for round_ in range(kills // 2):
         receiver.answer(status=503, times=chance.randrange(40))
-        agents = [run(receiver, tmp_path, "for-ever", 1 + (2 * round_ + which) * 10**6) for which in (0, 1)]
+        agents = [run(receiver, state, "for-ever", 1 + (2 * round_ + which) * 10**6) for which in (0, 1)]
         for agent in agents:
             assert agent.stdout is not None
             committed.add(int(agent.stdout.readline()))
@@ -180,11 +189,7 @@ def test_sigkill_at_random_points_loses_no_committed_span(receiver: Receiver, tm
             out, _ = agent.communicate()
             committed.update(int(line) for line in out.splitlines())
     receiver.forget_script()
-    assert adopt(receiver, tmp_path)
-    arrived = {span.span_id: span for span in receiver.spans}
-    assert committed - set(arrived) == set()
-    assert all(arrived[span.span_id] == span for span in receiver.spans)
-    assert files(tmp_path) == files(tmp_path, ".lock") == []
+    return committed
 
 
 def adopt(receiver: Receiver, state: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import pytest
 
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import gone
-from tests.delivery.test_live import adopt, files, run
+from tests.delivery.test_live import adopt, files, killed_at_random
 from tests.faults.collectors import once, receiver_at
 
 pytestmark = [
@@ -35,20 +34,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_200_kills_at_random_points(receiver: Receiver, tmp_path: Path) -> None:
     """Two agents at a time, the collector refusing at random; what was said to be committed arrives."""
-    chance = random.Random(SEED)
-    committed: set[int] = set()
-    for round_ in range(KILLS // 2):
-        receiver.answer(status=503, times=chance.randrange(20))
-        agents = [run(receiver, tmp_path, "for-ever", 1 + (2 * round_ + which) * 10**6) for which in (0, 1)]
-        for agent in agents:
-            assert agent.stdout is not None
-            committed.add(int(agent.stdout.readline()))
-        time.sleep(chance.uniform(0.0, 0.1))
-        for agent in agents:
-            agent.send_signal(signal.SIGKILL)
-            out, _ = agent.communicate()
-            committed.update(int(line) for line in out.splitlines())
-    receiver.forget_script()
+    committed = killed_at_random(receiver, tmp_path, random.Random(SEED), kills=KILLS)
     assert adopt(receiver, tmp_path)
     assert committed - set(once(receiver)) == set()
     assert files(tmp_path) == files(tmp_path, ".lock") == []

@@ -5,16 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from otel_phi.events import (
-    AgentEvent,
     ParallelLoopEnd,
     ParallelLoopStart,
     ToolExecutionEnd,
     ToolResult,
     Usage,
 )
-from otel_phi.recorder.session_model import LoopRecord, Session
 from otel_phi.recorder.session_parts import ChildLoopRef, ParallelGroupRecord, SpawnRef
 from otel_phi.recorder.session_recorder import SessionRecorder
+from tests.recorder.fed import fed, only_loop, only_session
 from tests.streams import (
     LOOP,
     OTHER,
@@ -28,23 +27,6 @@ from tests.streams import (
 
 SECOND = f"{SESSION}.mock.2"
 CHILD = f"{OTHER}.sub.1"
-
-
-def fed(*events: AgentEvent, recorder: SessionRecorder | None = None) -> SessionRecorder:
-    recorder = recorder or SessionRecorder()
-    for event in events:
-        recorder.on_event(event)
-    return recorder
-
-
-def only_session(recorder: SessionRecorder) -> Session:
-    (session,) = recorder.sessions()
-    return session
-
-
-def only_loop(recorder: SessionRecorder) -> LoopRecord:
-    (record,) = only_session(recorder).loops
-    return record
 
 
 def spawning(call: str = "c1", name: str = "researcher") -> ToolExecutionEnd:

@@ -16,9 +16,10 @@ from otel_phi.events import (
     Usage,
     encode_event,
 )
-from otel_phi.recorder.session_model import LoopRecord, Session, Turn
+from otel_phi.recorder.session_model import Session, Turn
 from otel_phi.recorder.session_parts import LoopStatus
 from otel_phi.recorder.session_recorder import SessionRecorder, SessionRecorderConfig
+from tests.recorder.fed import fed, only_loop, only_session
 from tests.streams import (
     LOOP,
     OTHER,
@@ -39,23 +40,6 @@ from tests.streams import (
 
 SECOND = f"{SESSION}.mock.2"
 CHILD = f"{OTHER}.sub.1"
-
-
-def fed(*events: AgentEvent, recorder: SessionRecorder | None = None) -> SessionRecorder:
-    recorder = recorder or SessionRecorder()
-    for event in events:
-        recorder.on_event(event)
-    return recorder
-
-
-def only_session(recorder: SessionRecorder) -> Session:
-    (session,) = recorder.sessions()
-    return session
-
-
-def only_loop(recorder: SessionRecorder) -> LoopRecord:
-    (record,) = only_session(recorder).loops
-    return record
 
 
 # --- loops and turns -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""Secrets in every field of every event get nowhere, whichever door they came by: not even into dead letters on disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otel_phi.events import (
+    AgentEnd,
+    AgentEvent,
+    AgentStart,
+    CompactionEnded,
+    CompactionStarted,
+    InputRejected,
+    MessageStart,
+    MessageUpdate,
+    ParallelLoopEnd,
+    ParallelLoopStart,
+    ProgressMessage,
+    PrunApplied,
+    RevertApplied,
+    ToolExecutionUpdate,
+)
+from otel_phi.testing import Receiver
+from tests import golden
+from tests.cli.conftest import Run, Start
+from tests.cli.lost import lose
+from tests.cli.streams import lines_of
+from tests.cli.test_flush import away, destinations
+from tests.cli.test_pipe import WAIT_S
+from tests.hook.stories import as_dict
+from tests.hook.test_hostile import SECRET, planted
+from tests.streams import at, text
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="record locks and SIGKILL are POSIX's")
+LOOP = "a session of its own.loop"
+# What the demo has none of. A rejection's reason is the user's own words.
+OTHERS: list[AgentEvent] = [
+    ParallelLoopStart(session_id="a session of its own", loop_ids=(LOOP,), timestamp=at(0)),
+    AgentStart(session_id="a session of its own", loop_id=LOOP, timestamp=at(1), metadata=text("in metadata")),
+    InputRejected(loop_id=LOOP, reason="they said"),
+    MessageStart(loop_id=LOOP),
+    MessageUpdate(loop_id=LOOP, delta=text("d")),
+    ToolExecutionUpdate(loop_id=LOOP, tool_call_id="c", tool_name="t", partial_result=text("p")),
+    ProgressMessage(loop_id=LOOP, text="so far"),
+    CompactionStarted(loop_id=LOOP, timestamp=at(2)),
+    CompactionEnded(loop_id=LOOP, timestamp=at(3)),
+    PrunApplied(loop_id=LOOP, timestamp=at(4)),
+    RevertApplied(loop_id=LOOP, category="tangent", timestamp=at(5)),
+    AgentEnd(loop_id=LOOP, timestamp=at(6), rejection="no: they said"),
+    ParallelLoopEnd(session_id="a session of its own", selected_loop_id=LOOP, timestamp=at(7)),
+]
+
+
+def secrets() -> list[dict[str, Any]]:
+    """Returns events with the secret in every text that is content, and of a type nobody knows."""
+    events = [planted(as_dict(event)) for event in [*golden.demo(), *OTHERS]]
+    return [*events, {"type": "Newer", "loop_id": LOOP, "text": SECRET, "more": {SECRET: [SECRET]}}]
+
+
+def by_pipe(start: Start, receiver: Receiver) -> list[bytes]:
+    process = start("pipe", "--endpoint", receiver.endpoint, "--give-up-after", "0.2", "--service-name", "test")
+    broken = b'{"type":"AgentStart","session_id":"%s\n{"%s' % (SECRET.encode(), SECRET.encode())
+    out, error = process.communicate(lines_of(secrets()) + broken, timeout=WAIT_S)
+    assert process.returncode == 4, error
+    return [out, error]
+
+
+def by_hook(receiver: Receiver) -> list[bytes]:
+    lose(receiver.endpoint, secrets())
+    return []
+
+
+@pytest.mark.parametrize("door", ["pipe", "hook"])
+def test_no_secret_is_in_what_waits_in_dead_letters_in_requests_or_in_what_is_said(
+    door: str, run: Run, start: Start, receiver: Receiver, tmp_path: Path
+) -> None:
+    away(receiver)
+    said = by_pipe(start, receiver) if door == "pipe" else by_hook(receiver)
+    flags = ("--endpoint", receiver.endpoint, "--give-up-after", "5")
+    looks = [on_disk(tmp_path)]
+    said += [run(*words).output.encode() for words in (("status",), ("status", "--json"))]
+    receiver.forget_script()
+    receiver.answer(status=400, body=b"bad span", times=7)  # all of them, halves, and one alone
+    said.append(run("flush", *flags).output.encode())
+    assert destinations(run)[0]["dead_letters"], "there is a dead letter on disk while we look"
+    looks.append(on_disk(tmp_path))
+    said += [run(*words).output.encode() for words in (("status",), ("status", "--json"), ("status", "--retry"))]
+    said.append(run("flush", *flags).output.encode())
+    assert len(receiver.spans) > 30
+    looks.append(b"".join(request.body for request in receiver.requests))
+    assert [SECRET.encode() in seen for seen in (*looks, *said)] == [False] * (len(looks) + len(said))
+    assert all(b"gen_ai.operation.name" in look for look in looks), (
+        "and the spans themselves were there to be looked at"
+    )
+    assert SECRET in json.dumps(secrets())
+
+
+def on_disk(state: Path) -> bytes:
+    """Returns every byte of every file, as a stranger with the disk would read them."""
+    return b"".join(path.read_bytes() for path in sorted(state.rglob("*")) if path.is_file())
