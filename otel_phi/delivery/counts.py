@@ -26,11 +26,12 @@ class Counts(Generic[_S]):
         self.lock = threading.RLock()
         self.now: _S = first
 
-    def add(self, **changes: int) -> None:
-        """Adds to counts, all at once."""
+    def add(self, **changes: int) -> bool:
+        """Adds to counts, all at once; True, for whoever may be interrupted and must know that it was done."""
         with self.lock:
             counts = {name: getattr(self.now, name) + change for name, change in changes.items()}
             self.now = msgspec.structs.replace(self.now, **counts)
+        return True
 
     def drop(self, reason: str, count: int, **changes: int) -> None:
         """Counts spans as dropped, and adds to other counts in the same moment."""

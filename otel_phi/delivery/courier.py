@@ -220,8 +220,6 @@ class Courier:
             trouble = self.sender.progress().trouble
             self.sender.close(grace_s=left * _GRACE)
         self._settle_all()
-        if self._store.outbox is not None:
-            self._store.spill.take_back()
         while self._slice(self._store.move_spill):
             pass
         self._upkeep.tell(trouble)

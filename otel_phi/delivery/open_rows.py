@@ -36,6 +36,11 @@ class OpenRows:
         self._extended: dict[int, tuple[int, int]] = {}  # a row's number to what it extended, and how far
         self._tellers: dict[int, int] = {}  # the way back: of those that extended one, the farthest is enough
 
+    @property
+    def next_number(self) -> int:
+        """Returns the number the next new open row will get."""
+        return self._next
+
     def inserts(self, opened: Sequence[OpenRow], envelope: int, added_ns: int) -> Iterator[Statement]:
         """Yields what writes open rows, to be followed by `took` if it was done."""
         for number, o in enumerate(opened, self._next):
@@ -73,24 +78,25 @@ class OpenRows:
             number, _ = self._extended.pop(row, (0, 0))
             self._tellers.pop(number, None)
 
-    def took(self, change: Change, first: int) -> None:
-        """Notes a change that was written, its rows numbered from `first` on."""
-        for o in change.opened:
-            self._numbers.setdefault(o.key, self._next)
+    def took(self, change: Change, first: int, first_open: int) -> None:
+        """Notes a change that was written, its rows and open rows numbered from there on; twice is as good as once."""
+        for number, o in enumerate(change.opened, first_open):
+            self._numbers.setdefault(o.key, number)
             self._ends[o.key] = o.ended_ns
-            self._next += 1
+        self._next = first_open + len(change.opened)
         for key, ended_ns in change.extended:
             if self._ends.get(key, ended_ns) < ended_ns:
-                self._ends[key] = ended_ns
                 if change.told:
                     self._tell(self._numbers[key], first, ended_ns)
+                self._ends[key] = ended_ns
         for key in change.closed:
-            number = self._numbers.pop(key, None)
-            if number is not None:
-                del self._ends[key]
-                self._extended.pop(self._tellers.pop(number, 0), None)
+            gone = self._numbers.get(key)
+            if gone is not None:
+                self._extended.pop(self._tellers.pop(gone, 0), None)
                 if change.told:
-                    self._closed[first] = number
+                    self._closed[first] = gone
+                self._ends.pop(key, None)
+                del self._numbers[key]
 
     def _tell(self, number: int, row: int, ended_ns: int) -> None:
         self._extended.pop(self._tellers.get(number, 0), None)

@@ -18,8 +18,10 @@ from pathlib import Path
 
 from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.encoder import Envelope
+from otel_phi.delivery.envelopes import Envelopes
 from otel_phi.delivery.filelock import FileLock
 from otel_phi.delivery.open_rows import OpenRows
+from otel_phi.delivery.outbox_log import OutboxLog
 from otel_phi.delivery.rows import Change, Item, Row
 from otel_phi.delivery.statements import COLUMNS, SLICE_ROWS, Statement, delete, insert_rows
 
@@ -43,26 +45,27 @@ class Outbox:
         rows: how many wait or are under way, as far as we know: others may purge or retry.
         error: the last failure, "" while all goes well.
         damaged: the file's content cannot be trusted.
+        last: the change that was written last.
+        held: numbers of rows that came here while a request from memory had them under way: they are not read.
     """
 
     def __init__(
         self, path: Path, file_lock: FileLock, connection: sqlite3.Connection, envelope: Envelope | None = None
     ) -> None:
-        self.path = path
+        self.path, self._file_lock, self._connection = path, file_lock, connection
         self.lock = threading.Lock()
-        self.error = ""
-        self.damaged = False
-        self._file_lock = file_lock
-        self._connection = connection
-        self._side: sqlite3.Connection | None = None
+        self.error, self.damaged = "", False
+        self.last: Change | None = None
+        self.held: set[int] = set()
+        self._log = OutboxLog(path, self.lock, connection)
         self._cursor = 0
-        self._envelopes: dict[int, Envelope] = {}
+        self._envelopes = Envelopes(connection)
         self._open = OpenRows(connection)
         self._next = 1 + self._one(outbox_schema.LAST_NUMBER)
         self.rows = self._one("SELECT count(*) FROM span")
         self._envelope_id = 0
         if envelope is not None:
-            self._envelope_id = self._add_envelope(envelope)
+            self._envelope_id = self._envelopes.add(envelope)
 
     @property
     def name(self) -> str:
@@ -77,21 +80,38 @@ class Outbox:
     # --- writing -------------------------------------------------------------------------------------------------
 
     def write_locked(self, change: Change) -> bool:
-        """Writes a change in one transaction, all or nothing; False if the disk did not take it. The caller holds `lock`."""
-        added_ns = time.time_ns()
-        statements = [
-            *insert_rows(change.rows, self._next, self._envelope_id, added_ns),
-            *self._open.inserts(change.opened, self._envelope_id, added_ns),
-        ]
-        if not change.told:
-            statements += self._open.effects(change)
-        if not self._run(statements):
-            return False
-        self._open.took(change, self._next)
-        self._next += len(change.rows)
-        self.rows += len(change.rows)
-        self.error = ""
+        """Writes a change in one transaction, all or nothing; False if the disk did not take it. The caller holds `lock`.
+
+        An agent's interrupt (Ctrl-C) passes; `last` tells whether the change was written before it.
+        """
+        added_ns, first, first_open = time.time_ns(), self._next, self._open.next_number
+        try:
+            statements = [
+                *insert_rows(change.rows, first, self._envelope_id, added_ns),
+                *self._open.inserts(change.opened, self._envelope_id, added_ns),
+            ]
+            if not change.told:
+                statements += self._open.effects(change)
+            if not self._run(statements):
+                return False
+            self._took(change, first, first_open)
+        except BaseException:
+            if self.last is not change and self._wrote(change, first, first_open, added_ns):
+                self._took(change, first, first_open)
+            raise
         return True
+
+    def _took(self, change: Change, first: int, first_open: int) -> None:
+        self._open.took(change, first, first_open)
+        self.error = ""
+        self._next, self.rows, self.last = first + len(change.rows), self.rows + len(change.rows), change
+
+    def _wrote(self, change: Change, first: int, first_open: int, added_ns: int) -> bool:
+        """Tells whether an interrupted write was done; one that only closes and extends can be done twice."""
+        if change.rows:
+            return bool(self._one(f"SELECT EXISTS (SELECT 1 FROM span WHERE id = {first})"))  # noqa: S608  # a number
+        query = f"SELECT EXISTS (SELECT 1 FROM open WHERE id = {first_open} AND added_ns = {added_ns})"  # noqa: S608
+        return bool(change.opened and self._one(query))
 
     def bury(self, number: int, reason: str) -> bool:
         """Makes a dead letter of a row."""
@@ -120,9 +140,9 @@ class Outbox:
         found: list[Item] = []
         total = 0
         with self.lock:
-            query = "SELECT id, envelope, entry FROM span WHERE id > ? ORDER BY id LIMIT ?"
+            query = f"SELECT id, envelope, entry FROM span WHERE id > ?{self._unheld()} ORDER BY id LIMIT ?"  # noqa: S608
             for number, envelope, entry in self._connection.execute(query, (self._cursor, SLICE_ROWS)):
-                found.append(Item(number, self._envelope(envelope), entry))
+                found.append(Item(number, self._envelopes.get(envelope), entry))
                 self._cursor = number
                 total += len(entry)
                 if total > _SLICE_BYTES:
@@ -166,7 +186,9 @@ class Outbox:
     def evict(self, older_than_ns: int | None = None) -> int:
         """Deletes the oldest rows that are not under way, a slice of them, and returns how many."""
         least, limit = (-(2**63), 2**63 - 1) if older_than_ns is None else (CLOCK_SET_NS, older_than_ns)
-        query = "SELECT id FROM span WHERE id > ? AND added_ns >= ? AND added_ns < ? ORDER BY id LIMIT ?"
+        query = (
+            f"SELECT id FROM span WHERE id > ? AND added_ns >= ? AND added_ns < ?{self._unheld()} ORDER BY id LIMIT ?"  # noqa: S608
+        )
         with self.lock:
             found = self._connection.execute(query, (self._cursor, least, limit, SLICE_ROWS)).fetchall()
         return len(found) if found and self.delete([number for (number,) in found]) else 0
@@ -176,22 +198,9 @@ class Outbox:
         self._transaction(("DELETE FROM dead WHERE added_ns >= ? AND added_ns < ?", (CLOCK_SET_NS, older_than_ns)))
 
     def checkpoint(self, over_bytes: int) -> None:
-        """Moves the write-ahead log into the file once it passes `over_bytes`.
-
-        First on a connection of its own, which makes no writer wait; what came meanwhile, a little, under the lock.
-        The log's new header is synchronised with the first write after: we write something, so that the agent need not.
-        """
+        """Moves the write-ahead log into the file once it passes `over_bytes`."""
         try:
-            if self.path.with_name(self.path.name + "-wal").stat().st_size <= over_bytes:
-                return
-            if self._side is None:
-                self._side = outbox_schema.connect(self.path)
-            self._side.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-            with self.lock:
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-                note = "INSERT OR REPLACE INTO about VALUES ('checkpointed_ns', ?)"
-                self._connection.execute(note, (time.time_ns(),))
-                self._connection.executescript(outbox_schema.GIVE_BACK)
+            self._log.shorten(over_bytes)
         except (OSError, sqlite3.Error, outbox_schema.UnusableError) as error:
             self.error = str(error)
 
@@ -208,10 +217,9 @@ class Outbox:
             removed = False
             with contextlib.suppress(sqlite3.Error):
                 removed = not keep and self.is_empty()
-            for connection in (self._side, self._connection):
-                with contextlib.suppress(sqlite3.Error):
-                    if connection is not None:
-                        connection.close()
+            self._log.close()
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
             if removed:
                 outbox_schema.remove(self.path)
             self._file_lock.release(remove=removed)
@@ -225,6 +233,9 @@ class Outbox:
 
     def _one(self, query: str) -> int:
         return self._ask(query) or 0
+
+    def _unheld(self) -> str:
+        return f" AND id NOT IN ({','.join(map(str, self.held))})" if self.held else ""
 
     def fold(self) -> bool:
         """Writes a slice of what rows say of open ones, before they leave; False if there is none, or the disk is full."""
@@ -255,31 +266,21 @@ class Outbox:
             for statement, values in statements:
                 execute(statement, values)
             execute("COMMIT")
-        except BaseException as error:
+        except sqlite3.Error as error:
             self.failed(error)
-            if not isinstance(error, sqlite3.Error):  # an interrupt of the agent's, or a signal handler's exit
-                raise
             return False
+        except BaseException:  # an interrupt of the agent's, or a signal handler's exit
+            self._undo()
+            raise
         return True
 
-    def failed(self, error: BaseException) -> None:
-        """Notes a failure; what was half done is undone."""
+    def _undo(self) -> None:
         with contextlib.suppress(sqlite3.Error):
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
+
+    def failed(self, error: BaseException) -> None:
+        """Notes a failure; what was half done is undone."""
+        self._undo()
         self.error = str(error) or type(error).__name__
         self.damaged = self.damaged or outbox_schema.is_damage(error)
-
-    def _add_envelope(self, envelope: Envelope) -> int:
-        number = 1 + (self._one("SELECT ifnull(max(id), 0) FROM envelope"))
-        self._connection.execute("INSERT INTO envelope VALUES (?, ?, ?, ?, ?)", (number, *envelope.parts))
-        self._envelopes[number] = envelope
-        return number
-
-    def _envelope(self, number: int) -> Envelope:
-        found = self._envelopes.get(number)
-        if found is None:
-            query = "SELECT resource, scope, scope_tail, tail FROM envelope WHERE id = ?"
-            parts = self._connection.execute(query, (number,)).fetchone() or (b"", b"", b"", b"")
-            found = self._envelopes[number] = Envelope(parts)
-        return found

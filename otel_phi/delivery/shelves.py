@@ -100,7 +100,7 @@ class Shelves:
                 numbers.setdefault(stock_number, []).append(number)
             for stock_number, rows in numbers.items():
                 stock = self._stocks.get(stock_number)  # none, if its file was set aside meanwhile
-                buckets[stock.bucket if stock else "queued"] -= len(rows)
+                buckets.subtract(stock.buckets(rows) if stock else {"queued": len(rows)})
                 if stock is not None:
                     self._let_go(stock, rows, settled.dead)
                 self._under_way[stock_number] -= len(rows)
@@ -160,7 +160,7 @@ class Shelves:
         self._store.owes_roots = True
 
     def _lose(self, number: int, outbox: Outbox) -> None:
-        lost = max(outbox.rows - self._under_way[number], 0)
+        lost = max(outbox.rows - self._under_way[number] - len(outbox.held), 0)
         del self._stocks[number]
         self._store.set_aside(outbox)
         self._counts.drop(DAMAGED, lost, queued=-lost)

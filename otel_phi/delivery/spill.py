@@ -1,6 +1,8 @@
 """Memory for spans the outbox could not take in time, or where there is none: bounded, oldest out and counted.
 
-What opens and closes meanwhile is kept by its last state: order among different loops, turns and groups means nothing.
+Rule 1: changes go to the outbox in the order they came, each whole: killed in between, no child is there without its parent.
+Rule 2: where rows leave otherwise, sent or lost, what opened and closed with them stays (`Left`), and is written first.
+Rule 3: what is under way from here goes to the outbox as well, once that takes it: a request can wait for days.
 """
 
 from __future__ import annotations
@@ -8,14 +10,33 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
+from collections.abc import Iterator
+
+import msgspec
 
 from otel_phi.delivery.encoder import Envelope
-from otel_phi.delivery.rows import Change, Item, OpenRow, Row
+from otel_phi.delivery.left import Left
+from otel_phi.delivery.outbox import Outbox
+from otel_phi.delivery.rows import Change, Item, Row
 
 # As the pump's buffer: some 80,000 spans without content.
 MAX_BYTES = 64 << 20
-# The recorder holds at most so many loops open, each with a turn.
-MAX_OPEN = 20_000
+_CHUNK = 20  # rows: what closes thousands of loops at once goes to the outbox in several transactions
+_BASE_BYTES = 200  # of a change without its bytes
+
+
+class _Step(msgspec.Struct, frozen=True, gc=False):
+    """Is a change that waits.
+
+    Attributes:
+        first: its first row's number; 0 for what `Left` gave.
+        change: as it came.
+        size: bytes it takes, about.
+    """
+
+    first: int
+    change: Change
+    size: int = 0
 
 
 class Spill:
@@ -30,85 +51,116 @@ class Spill:
         self.lock = threading.RLock()
         self._envelope = envelope
         self._max_bytes = max_bytes
-        self._numbers = itertools.count(1)
         self._next = 1
-        self._waiting: deque[tuple[int, Row]] = deque()
-        self._moving: list[tuple[int, Row]] = []
+        self._steps: deque[_Step] = deque()
+        self._moving: list[_Step] = []
+        self._left = Left()
         self._under_way: dict[int, Row] = {}
+        self._saved: dict[int, tuple[Outbox, int]] = {}
         self._bytes = 0
-        self._opened: dict[bytes, OpenRow] = {}
-        self._extended: dict[bytes, int] = {}
-        self._closed: dict[bytes, None] = {}
 
     def __bool__(self) -> bool:
         """Tells whether something waits to go to the outbox."""
-        return bool(self._waiting or self._moving or self._opened or self._closed or self._extended)
+        return bool(self._steps or self._moving or self._left or len(self._under_way) > len(self._saved))
 
     def add(self, change: Change) -> int:
         """Takes a change and returns how many rows had to go for it, the oldest first."""
         with self.lock:
-            for row in change.rows:
-                self._waiting.append((next(self._numbers), row))
-                self._next += 1
-                self._bytes += len(row.entry)
-            self._keep_open(change)
+            for part in _parts(change):
+                step = _Step(self._next, part, _size(part))
+                self._steps.append(step)
+                self._next += len(part.rows)
+                self._bytes += step.size
             gone = 0
-            while self._bytes > self._max_bytes and self._waiting:
-                _, oldest = self._waiting.popleft()
-                self._bytes -= len(oldest.entry)
-                gone += 1
+            while self._bytes > self._max_bytes and self._steps:
+                oldest = self._steps.popleft()
+                self._left.absorb(oldest.change, lost=True)
+                self._bytes -= oldest.size
+                gone += len(oldest.change.rows)
             return gone
 
+    # --- to the outbox -----------------------------------------------------------------------------------------------
+
     def begin_move(self, rows: int) -> Change:
-        """Returns the first rows, with what is open before any of its children, and with the last what is closed.
-
-        `end_move` must follow.
-        """
+        """Returns the first changes, some `rows` of them; `end_move` must follow. The caller holds the outbox's lock."""
         with self.lock:
-            self._moving = [self._waiting.popleft() for _ in range(min(rows, len(self._waiting)))]
-            first = [row for _, row in self._moving]
-            if self._waiting:
-                return Change(first, list(self._opened.values()))
-            return Change(first, list(self._opened.values()), list(self._extended.items()), list(self._closed))
+            if self._left:
+                self._moving.append(_Step(0, self._left.slice(rows)))
+            while self._steps and rows > 0 and not self._left:
+                self._moving.append(self._steps.popleft())
+                rows -= max(len(self._moving[-1].change.rows), 1)
+            change = self._moving[0].change if self._moving else Change()
+            for step in self._moving[1:]:
+                change = change.then(step.change)
+            return change
 
-    def take_back(self) -> None:
-        """Makes rows that were under way wait again: nobody sends them any more."""
-        with self.lock:
-            self._waiting.extendleft(sorted(self._under_way.items(), reverse=True))
-            self._under_way.clear()
-
-    def end_move(self, change: Change, *, moved: bool) -> None:
+    def end_move(self, *, moved: bool) -> None:
         """Forgets what `begin_move` gave, or takes it back."""
         with self.lock:
-            moving, self._moving = self._moving, []
-            if not moved:
-                self._waiting.extendleft(reversed(moving))
-                return
-            self._bytes -= sum(len(row.entry) for _, row in moving)
-            for opened in change.opened:
-                if self._opened.get(opened.key) is opened:
-                    del self._opened[opened.key]
-            for key, ended_ns in change.extended:
-                if self._extended.get(key) == ended_ns:
-                    del self._extended[key]
-            for key in change.closed:
-                self._closed.pop(key, None)
+            while self._moving:
+                step = self._moving.pop()
+                if moved and step.first:
+                    self._bytes -= step.size
+                elif moved:
+                    self._left.forget(step.change)
+                elif step.first:
+                    self._steps.appendleft(step)
 
     @property
     def waiting(self) -> bool:
-        """Tells whether rows wait that are neither under way nor being moved."""
-        return bool(self._waiting)
+        """Tells whether there is more than what is being moved."""
+        left = bool(self._left) and not any(not step.first for step in self._moving)
+        return bool(self._steps or left or len(self._under_way) > len(self._saved))
+
+    def unsaved(self, rows: int) -> list[tuple[int, Row]]:
+        """Returns rows under way that are in memory alone, by number; none while their parents are still to be written."""
+        with self.lock:
+            if self._left.opened:
+                return []
+            found = ((number, row) for number, row in self._under_way.items() if number not in self._saved)
+            return list(itertools.islice(found, rows))
+
+    def save(self, found: list[tuple[int, Row]], outbox: Outbox, first: int) -> None:
+        """Notes that rows under way are in an outbox now, numbered there from `first`."""
+        with self.lock:
+            self._saved.update((number, (outbox, there)) for there, (number, _) in enumerate(found, first))
+
+    def saved(self, numbers: list[int]) -> dict[Outbox, list[int]]:
+        """Returns those that are in an outbox, by their numbers there."""
+        found: dict[Outbox, list[int]] = {}
+        with self.lock:
+            for outbox, there in (self._saved[number] for number in numbers if number in self._saved):
+                found.setdefault(outbox, []).append(there)
+        return found
+
+    def unsave(self, lost: Outbox) -> int:
+        """Notes that an outbox is lost, and returns how many rows under way are in memory alone again."""
+        with self.lock:
+            gone = [number for number, (outbox, _) in self._saved.items() if outbox is lost]
+            for number in gone:
+                del self._saved[number]
+            return len(gone)
+
+    # --- to the destination ------------------------------------------------------------------------------------------
 
     def load(self, rows: int) -> list[Item]:
         """Returns the first rows to be sent from here; they count as under way until `settle`."""
         with self.lock:
-            found = [self._waiting.popleft() for _ in range(min(rows, len(self._waiting)))]
-            self._under_way.update(found)
-            return [Item(number, self._envelope, row.entry) for number, row in found]
+            found: list[Item] = []
+            while self._steps and len(found) < rows:
+                step = self._steps.popleft()
+                self._left.absorb(step.change, lost=False)
+                self._bytes -= step.size
+                for number, row in enumerate(step.change.rows, step.first):
+                    self._under_way[number] = row
+                    self._bytes += len(row.entry)
+                    found.append(Item(number, self._envelope, row.entry))
+            return found
 
     def settle(self, number: int) -> Row | None:
         """Forgets a row that was sent, and returns it."""
         with self.lock:
+            self._saved.pop(number, None)
             row = self._under_way.pop(number, None)
             if row is not None:
                 self._bytes -= len(row.entry)
@@ -117,25 +169,31 @@ class Spill:
     def first(self) -> int:
         """Returns the number of the oldest row held, one past the last if none is."""
         with self.lock:
-            numbers = [*self._under_way, *(number for number, _ in self._moving)]
-            numbers += [number for number, _ in itertools.islice(self._waiting, 1)]
-            return min(numbers, default=self._next)
+            steps = [*self._moving, *itertools.islice(self._steps, 1)]
+            return min([*self._under_way, *(step.first for step in steps if step.first)], default=self._next)
 
     @property
     def next_number(self) -> int:
         """Returns the number the next row will get."""
         return self._next
 
-    def _keep_open(self, change: Change) -> None:
-        for opened in change.opened:
-            if len(self._opened) < MAX_OPEN:
-                self._opened[opened.key] = opened
-                self._closed.pop(opened.key, None)
-        for key, ended_ns in change.extended:
-            if len(self._extended) < MAX_OPEN:
-                self._extended[key] = max(ended_ns, self._extended.get(key, 0))
-        for key in change.closed:
-            self._opened.pop(key, None)
-            self._extended.pop(key, None)
-            if len(self._closed) < MAX_OPEN:
-                self._closed[key] = None
+
+def _size(change: Change) -> int:
+    return _BASE_BYTES + sum(len(row.entry) for row in change.rows) + sum(len(o.entry) for o in change.opened)
+
+
+def _parts(change: Change) -> Iterator[Change]:
+    """Divides a change of many rows: what closes does so with its own row, what has none with the last."""
+    if len(change.rows) <= _CHUNK:
+        yield change
+        return
+    closed = dict.fromkeys(change.closed)
+    for start in range(0, len(change.rows), _CHUNK):
+        rows = change.rows[start : start + _CHUNK]
+        begins, ends = start == 0, start + _CHUNK >= len(change.rows)
+        here = [row.key for row in rows if row.key in closed]
+        for key in here:
+            del closed[key]
+        yield Change(
+            rows, change.opened if begins else (), change.extended if begins else (), [*here, *(closed if ends else ())]
+        )

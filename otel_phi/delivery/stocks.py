@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections import Counter
 from typing import Protocol
 
 from otel_phi.delivery.outbox import Outbox
@@ -14,9 +16,8 @@ from otel_phi.delivery.store import Store
 class Stock(Protocol):
     """Holds spans that are to be sent. Used by the courier's thread alone."""
 
-    @property
-    def bucket(self) -> str:
-        """Returns which count its spans stand in: `queued` or `deferred`."""
+    def buckets(self, numbers: list[int]) -> Counter[str]:
+        """Returns how many of its spans stand in which count: `queued` or `deferred`."""
 
     def load(self) -> list[Item]:
         """Returns the next spans; they are under way until settled."""
@@ -35,10 +36,12 @@ class OutboxStock:
         outbox: ours, or one adopted.
     """
 
-    bucket = "queued"
-
     def __init__(self, outbox: Outbox) -> None:
         self.outbox = outbox
+
+    def buckets(self, numbers: list[int]) -> Counter[str]:
+        """Returns that they are queued."""
+        return Counter(queued=len(numbers))
 
     def load(self) -> list[Item]:
         """Reads the next slice; a file that cannot be read gives nothing, and says so in `damaged`."""
@@ -67,11 +70,13 @@ class RootStock:
         under_way: numbers of the roots that were loaded and are not settled.
     """
 
-    bucket = "queued"
-
     def __init__(self, store: Store) -> None:
         self._store = store
         self.under_way: set[int] = set()
+
+    def buckets(self, numbers: list[int]) -> Counter[str]:
+        """Returns that they are queued."""
+        return Counter(queued=len(numbers))
 
     def load(self) -> list[Item]:
         """Reads roots that wait."""
@@ -103,7 +108,7 @@ class RootStock:
 
 
 class SpillStock:
-    """Takes rows from memory, where there is no outbox or it cannot write.
+    """Takes rows from memory, where there is no outbox or it cannot write. What it can write later is settled there.
 
     Args:
         store: holds the memory.
@@ -112,23 +117,36 @@ class SpillStock:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    @property
-    def bucket(self) -> str:
-        """Returns `deferred` where there is an outbox, whose turn it would have been."""
-        return "queued" if self._store.outbox is None else "deferred"
+    def buckets(self, numbers: list[int]) -> Counter[str]:
+        """Returns `deferred` where there is an outbox that has not got them yet."""
+        saved = sum(map(len, self._store.spill.saved(numbers).values()))
+        memory = "queued" if self._store.outbox is None else "deferred"
+        return Counter(queued=saved) + Counter({memory: len(numbers) - saved})
 
     def load(self) -> list[Item]:
         """Takes rows if the outbox cannot."""
         outbox = self._store.outbox
-        return self._store.spill.load(SLICE_ROWS) if outbox is None or outbox.error else []
+        if outbox is not None and not outbox.error:
+            return []
+        with outbox.lock if outbox is not None else contextlib.nullcontext():  # nothing is being moved meanwhile
+            return self._store.spill.load(SLICE_ROWS)
 
     def delete(self, numbers: list[int]) -> bool:
-        """Forgets rows."""
+        """Forgets rows, and deletes those that have gone to an outbox."""
+        for outbox, rows in self._store.spill.saved(numbers).items():
+            if not outbox.delete(rows):
+                return False
+            outbox.held.difference_update(rows)
         for number in numbers:
             self._store.spill.settle(number)
         return True
 
     def bury(self, number: int, reason: str) -> bool:
         """Keeps a dead letter in the outbox if there is one; without, the count is all there is."""
-        row, outbox = self._store.spill.settle(number), self._store.outbox
-        return row is None or outbox is None or outbox.bury_foreign(row, reason) or True
+        saved = self._store.spill.saved([number])
+        for outbox, rows in saved.items():
+            if not outbox.bury(rows[0], reason):
+                return False
+            outbox.held.difference_update(rows)
+        row, own = self._store.spill.settle(number), self._store.outbox
+        return bool(saved) or row is None or own is None or own.bury_foreign(row, reason) or True

@@ -37,6 +37,7 @@ SLOW_COMMIT_S = 0.05
 SLOW_FOR_S = 10.0
 BUFFER_FULL = "buffer_full"
 _NAMES = 5  # tried for a lock: someone may be looking at a new one at just that moment
+_NOTHING = Change()
 _CLAIMS = 10_000  # remembered where no table can: the recorder's bound on open loops
 
 
@@ -118,42 +119,39 @@ class Store:
             self._counts.add(accepted=count, queued=count)
             self._dropped(self.spill.add(Change(change.rows)))
             return
-        if count:
-            self._counts.add(accepted=count, queued=count)
-        started, done = time.monotonic(), False
+        self._write(outbox, change)
+
+    def _write(self, outbox: Outbox, change: Change) -> None:
+        """Writes a change, with what is in the spill if that is little; what cannot be written now is deferred."""
+        started, count = time.monotonic(), len(change.rows)
+        counted = held = False
+        first, whole = _NOTHING, change
         try:
-            if started >= self._slow_until:
-                done = self._write(outbox, change)
+            counted = not count or self._counts.add(accepted=count, queued=count)
+            held = started >= self._slow_until and outbox.lock.acquire(timeout=WAIT_S)
+            if held and self.spill:
+                first = self.spill.begin_move(SLICE_ROWS)
+                whole = first.then(change)
+            if held and (whole is change or not self.spill.waiting):
+                outbox.write_locked(whole)
+        finally:  # also where the agent is interrupted, by Ctrl-C say: that passes, and costs no span
+            done = held and outbox.last is whole
+            if held:
+                if self.spill:
+                    self.spill.end_move(moved=done)
+                outbox.lock.release()
                 if time.monotonic() - started > SLOW_COMMIT_S:
                     self._slow_until = time.monotonic() + SLOW_FOR_S
-        finally:  # an interrupt passes, and costs nothing
-            if not done:
+            if done and first.rows:
+                self._counts.add(deferred=-len(first.rows), queued=len(first.rows))
+            if counted and not done:
                 self._defer(change)
 
     def _defer(self, change: Change) -> None:
-        """Keeps a change in memory, to be written later."""
         count = len(change.rows)
         gone = self.spill.add(change)
         self._counts.add(queued=-count, deferred=count, deferrals=count)
         self._dropped(gone)
-
-    def _write(self, outbox: Outbox, change: Change) -> bool:
-        """Writes a change if the lock can be had in time, with what is in the spill if that is little."""
-        if not outbox.lock.acquire(timeout=WAIT_S):
-            return False
-        try:
-            if not self.spill:
-                return outbox.write_locked(change)
-            first, done = self.spill.begin_move(SLICE_ROWS), False
-            try:
-                done = not self.spill.waiting and outbox.write_locked(first.then(change))
-            finally:
-                self.spill.end_move(first, moved=done)
-        finally:
-            outbox.lock.release()
-        if done:
-            self._counts.add(deferred=-len(first.rows), queued=len(first.rows))
-        return done
 
     def claim(self, row: Row, started_ns: int) -> bool:
         """Takes a session's root unless a process has taken it before."""
@@ -188,9 +186,13 @@ class Store:
         if outbox is None or not self.spill:
             return False
         with outbox.lock:
-            change = self.spill.begin_move(SLICE_ROWS)
+            under_way, first = self.spill.unsaved(SLICE_ROWS), outbox.next_number
+            change = Change([row for _, row in under_way]) if under_way else self.spill.begin_move(SLICE_ROWS)
             moved = outbox.write_locked(change)
-            self.spill.end_move(change, moved=moved)
+            if under_way and moved:
+                outbox.held.update(range(first, outbox.next_number))
+                self.spill.save(under_way, outbox, first)
+            self.spill.end_move(moved=moved)
         if moved:
             self._counts.add(deferred=-len(change.rows), queued=len(change.rows))
         return moved
@@ -214,11 +216,16 @@ class Store:
             own = outbox is self.outbox
             if own:
                 self.outbox = None
+            again = self.spill.unsave(outbox)
+            self._counts.add(queued=-again, deferred=again)
             outbox.close(keep=True)
             target = outbox_schema.set_aside(outbox.path)
             logger.warning("%s is set aside as %s: %s", outbox.path, target.name, outbox.error)
             if own:
                 self._open()
+                if self.outbox is None:  # from now on memory is where spans wait
+                    deferred = self._counts.now.deferred
+                    self._counts.add(deferred=-deferred, queued=deferred)
 
     def _dropped(self, count: int) -> None:
         if count:
