@@ -68,6 +68,15 @@ def test_a_pipeline_with_a_memory_limiter_has_it_first(name: str) -> None:
         assert pipeline.get("processors", ["memory_limiter"])[0] == "memory_limiter"
 
 
+def test_redact_yaml_masks_names_and_values_by_the_same_forms() -> None:
+    processors = read("redact.yaml")["processors"]
+    statements = processors["transform/content"]["trace_statements"][0]["statements"]
+    (forms,) = (
+        found[1] for each in statements if (found := re.fullmatch(r'replace_pattern\(name, "(.+)", ".+"\)', each))
+    )
+    assert forms.replace("\\\\", "\\") == "|".join(processors["redaction"]["blocked_values"])
+
+
 # --- metrics and dashboard -----------------------------------------------------------------------------------------------
 
 

@@ -216,15 +216,24 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
         "gen_ai.input.messages": '[{"role":"user"}]',
         "innocent": "stays",
     }
+    # A tool's name is on spans and events, and in a span's own name.
+    named = golden.DEMO.read_bytes().replace(b'"bash"', f'"bash {_SECRET}"'.encode())
     with Receiver(grpc=True) as backend:
         environment = {
             "BACKEND_ENDPOINT": backend.grpc_endpoint.removeprefix("http://"),
             "BACKEND_INSECURE": "true",
         }
         otelcol = configured("redact.yaml", environment=environment)
-        send(otelcol.http, attributes=attributes, resource_attributes={"build.token_note": _SECRET})
+        with otel_phi.Bridge(
+            endpoint=otelcol.http,
+            service_name=SERVICE,
+            attributes=attributes,
+            resource_attributes={"build.token_note": _SECRET},
+        ) as bridge:
+            bridge.feed(named.splitlines())
         arrived = backend.wait_for(len(demo()), WITHIN_S)
         bodies = b"".join(request.body for request in backend.requests)
+    assert b"bash ****" in bodies
     for planted in (_SECRET, "hunter2", "a prompt that", '"role"'):
         assert planted.encode() not in bodies, planted
     for span in arrived:
@@ -232,7 +241,7 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
         assert found["innocent"] == "stays"
         assert found["deploy.note"] == "key is ****!"
         assert found[semconv.CONVERSATION_ID]
-    assert places(arrived) == places(demo())
+    assert places(demo()) == places(arrived)
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------------------
