@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -47,14 +46,14 @@ class CursorStore:
     def rows(self, query: str, *values: Any) -> list[Any]:
         """Returns what a query finds."""
         try:
-            return self._connection.execute(query, _stored(values)).fetchall()
+            return _execute(self._connection, query, values).fetchall()
         except sqlite3.DatabaseError as error:
             self._fall_back(error)
-            return self._connection.execute(query, _stored(values)).fetchall()
+            return _execute(self._connection, query, values).fetchall()
 
     def run(self, statements: Iterable[Statement]) -> int:
         """Runs statements as one step; returns the number given to the last row."""
-        ready = [(text, [_stored(row) for row in rows]) for text, rows in statements]
+        ready = list(statements)
         try:
             found = self._step(ready)
         except sqlite3.DatabaseError as error:
@@ -69,7 +68,7 @@ class CursorStore:
         try:
             for text, rows in statements:
                 for row in rows:
-                    last = connection.execute(text, row).lastrowid or last
+                    last = _execute(connection, text, row).lastrowid or last
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:  # a full disk may have ended it already
@@ -127,12 +126,12 @@ class CursorStore:
         logger.warning("%s: %s; %s", self._path.parent, error, consequence)
 
 
-def _stored(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Returns values as SQLite takes them: integers beyond 64 bits as text, paths as their bytes."""
-    return tuple(_one(value) for value in values)
+def _execute(connection: sqlite3.Connection, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+    try:
+        return connection.execute(statement, values)
+    except OverflowError:  # integers beyond 64 bits: the year 9999, or 1600
+        return connection.execute(statement, [_as_text(value) for value in values])
 
 
-def _one(value: Any) -> Any:
-    if isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return str(int(value))
-    return os.fsencode(value) if isinstance(value, Path) else value
+def _as_text(value: Any) -> Any:
+    return str(int(value)) if isinstance(value, int) and not -_INT64 <= value < _INT64 else value

@@ -227,5 +227,5 @@ def _cursor(row: Sequence[Any]) -> FileCursor:
 
 def _values(cursor: FileCursor) -> tuple[Any, ...]:
     found = [getattr(cursor, name) for name in _FIELDS]
-    found[_PATH] = Path(cursor.path)
+    found[_PATH] = os.fsencode(cursor.path)
     return tuple(found)

@@ -50,6 +50,7 @@ class Part:
         checked_bytes: spans of what began before that may have been sent by an earlier process.
         reached: end of the lines that are being recorded.
         starts: ids of the loops that begin here, as far as it was scanned.
+        changed_ns: when the file was changed, as it was scanned.
         goes_on: id of the loop that its first line goes on with, "" where it begins one.
         replaced: whether it took the place of another file's content, and nothing of it was read yet.
     """
@@ -62,6 +63,7 @@ class Part:
         self.checked_bytes = cursor.read_bytes
         self.reached = 0
         self.starts: set[str] = set()
+        self.changed_ns = 0
         self.goes_on = ""
         self.replaced = False
         self._restarts = 0
@@ -152,17 +154,19 @@ class Log:
 
     def needs(self, part: Part) -> bool:
         """Says whether reading would begin again in a file, or before it; true of the latest one, which may grow."""
-        upto = [each.cursor for each in self.parts[: self.parts.index(part) + 1]]
-        return part is self.parts[-1] or any(token.cursor in upto for token in self._tokens)
+        upto = {each.cursor.id for each in self.parts[: self.parts.index(part) + 1]}
+        return part is self.parts[-1] or any(token.cursor.id in upto for token in self._tokens)
 
-    def follows(self, loop_id: str) -> bool:
-        """Says whether a loop of that id is open."""
-        return any(identity.loop_id == loop_id for identity in self._by_loop)
+    def began(self, loop_id: str) -> bool:
+        """Says whether a loop of that id is open, or begins in what was scanned."""
+        return any(identity.loop_id == loop_id for identity in self._by_loop) or any(
+            loop_id in part.starts for part in self.parts
+        )
 
     def advance(self) -> list[FileCursor]:
         """Moves the cursors to where reading must begin again, and forgets the tokens that are complete."""
         self._tokens = [token for token in self._tokens if not token.complete]
-        begun = [token.cursor for token in self._tokens]
+        begun = {token.cursor.id for token in self._tokens}
         earlier = False
         for part in self.parts:
             cursor = part.cursor
@@ -173,7 +177,7 @@ class Log:
                 cursor.offset, cursor.line = 0, 1  # what began in an earlier file goes on here
             elif mine := [token for token in self._tokens if token.cursor is cursor]:
                 cursor.offset, cursor.line = min((token.offset, token.line) for token in mine)
-            earlier = earlier or cursor in begun
+            earlier = earlier or cursor.id in begun
         return [part.cursor for part in self.parts]
 
     def _is_ours(self, part: Part, event: AgentStart, token: Token) -> bool:

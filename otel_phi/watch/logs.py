@@ -61,15 +61,24 @@ class Logs:
     def join(self, cursors: Iterable[FileCursor]) -> list[FileCursor]:
         """Lets files that were rotated before anybody watched go on in one log; returns them in order of reading."""
         found = list(cursors)
-        for cursor in found:
-            log, part = self.active[cursor.id]
-            if part.goes_on and part.offset == 0 and log.parts == [part] and part.goes_on not in part.starts:
-                before = next((each for each in self.active.values() if _goes_on_from(each, part)), None)
-                if before is not None:
-                    cursor.follows = before[1].cursor.id
-                    before[0].parts.append(part)
-                    self.active[cursor.id] = (before[0], part)
+        parts = [self.active[cursor.id][1] for cursor in found]
+        if any(part.goes_on for part in parts):
+            logs: dict[Path, list[Log]] = {}
+            for log, part in self.active.values():
+                logs.setdefault(_name_before(part), []).append(log)
+            for part in sorted(parts, key=lambda each: each.changed_ns):
+                self._join(part, logs[_name_before(part)])
         return in_order(found)
+
+    def _join(self, part: Part, logs: Iterable[Log]) -> None:
+        number = part.cursor.id
+        own = self.active[number][0]
+        if part.goes_on and not part.offset and own.parts == [part] and part.goes_on not in part.starts:
+            before = next((log for log in logs if log is not own and log.began(part.goes_on)), None)
+            if before is not None:
+                part.cursor.follows = before.parts[-1].cursor.id
+                before.parts.append(part)
+                self.active[number] = (before, part)
 
     def anew(self, cursor: FileCursor) -> tuple[Log, Part]:
         """Begins a file anew that cannot be entered midway, as a gzipped one; nothing of it is sent twice."""
@@ -134,10 +143,7 @@ def in_order(cursors: Iterable[FileCursor]) -> list[FileCursor]:
 _ROTATED = re.compile(r"(?:[.-]\d[\d.T_-]*)?(?:\.gz)?$")
 
 
-def _goes_on_from(earlier: tuple[Log, Part], part: Part) -> bool:
-    """Says whether a part's first loop began in another file, which its name says was rotated."""
-    log, before = earlier
-    if before is part or not (log.follows(part.goes_on) or part.goes_on in before.starts):
-        return False
-    one, other = Path(before.cursor.path), Path(part.cursor.path)
-    return one.parent == other.parent and _ROTATED.sub("", one.name) == _ROTATED.sub("", other.name)
+def _name_before(part: Part) -> Path:
+    """Returns the name that a file had before it was rotated."""
+    path = Path(part.cursor.path)
+    return path.with_name(_ROTATED.sub("", path.name) or path.name)

@@ -44,6 +44,7 @@ def scan(part: Part, index: Index, glance: Callable[[], None]) -> Scan:
     if look is None or look.identity != cursor.identity:
         return Scan(0, [], set())
     found = Scan(look.size, [], set())
+    part.changed_ns = look.mtime_ns
     reader = EventReader(cursor.path, for_spans=True)
     try:
         for added in added_lines(path, look, part.scanned, part.scanned_line):

@@ -7,8 +7,9 @@ Rule 1: notification is a convenience: disks of a network, full queues and limit
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from otel_phi.watch.folder import Folder
@@ -45,37 +46,43 @@ def wakes(folder: Folder, stopping: Callable[[], bool], poll_s: float | None = N
 
 def _notified(folder: Folder, stopping: Callable[[], bool]) -> Iterator[set[Path] | None]:
     """Yields what the operating system tells; ends where it cannot."""
-    from watchfiles import watch
-
     while not stopping():
-        looked = -LOOK_AT_ALL_S  # what changed before the system was asked is not told
-
         there = folder.there
         if not there:
             _sleep(_TICK_MS / 1000, stopping)
             continue
+        looked = -math.inf  # what changed before the system was asked is not told
         try:
-            for changes in watch(
-                *there,
-                watch_filter=None,
-                debounce=_GATHER_MS,
-                step=_QUIET_MS,
-                rust_timeout=_TICK_MS,
-                yield_on_timeout=True,
-                stop_event=_Stop(stopping),
-                raise_interrupt=True,
-                ignore_permission_denied=True,
-            ):
-                if time.monotonic() - looked > LOOK_AT_ALL_S or folder.there != there:
+            for paths, removed in _changes(there, stopping):
+                anew = folder.there != there or not removed.isdisjoint(there)
+                if anew or time.monotonic() - looked > LOOK_AT_ALL_S:
                     looked = time.monotonic()
                     yield None
-                    if folder.there != there:
-                        break  # a folder that was not there yet is to be watched too
+                    if anew:
+                        break  # the system still listens to the folder that was there before
                 else:
-                    yield {Path(path) for _, path in changes} | folder.lone_files
+                    yield paths | folder.lone_files
         except (OSError, RuntimeError) as error:
             logger.warning("no word of changed files from the operating system (%s): looking every second", error)
             return
+
+
+def _changes(there: Iterable[Path], stopping: Callable[[], bool]) -> Iterator[tuple[set[Path], set[Path]]]:
+    """Yields the paths that changed, and those of them that were removed."""
+    from watchfiles import Change, watch
+
+    for changes in watch(
+        *there,
+        watch_filter=None,
+        debounce=_GATHER_MS,
+        step=_QUIET_MS,
+        rust_timeout=_TICK_MS,
+        yield_on_timeout=True,
+        stop_event=_Stop(stopping),
+        raise_interrupt=True,
+        ignore_permission_denied=True,
+    ):
+        yield {Path(path) for _, path in changes}, {Path(path) for what, path in changes if what is Change.deleted}
 
 
 def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:

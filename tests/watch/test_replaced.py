@@ -186,6 +186,19 @@ def test_logs_that_were_rotated_before_anybody_watched_are_one_stream(
     assert following.end() == in_one_file(logs, lines)
 
 
+def test_three_files_of_one_log_are_read_in_the_order_in_which_they_were_written(
+    following: Following, logs: Path
+) -> None:
+    lines = story()
+    for age, (name, content) in enumerate(
+        (("a.jsonl", lines[9:]), ("a.jsonl.1", lines[5:9]), ("a.jsonl.2", lines[:5]))
+    ):
+        append(logs / name, b"".join(content))
+        os.utime(logs / name, (time.time() - 100 * age,) * 2)
+    following.round()
+    assert following.end() == in_one_file(logs, lines)
+
+
 def test_a_log_rotated_again_and_again_with_a_loop_open_keeps_only_the_files_it_needs(
     following: Following, logs: Path
 ) -> None:

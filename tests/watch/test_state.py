@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -187,6 +189,26 @@ def test_what_is_printed_is_not_taken_as_sent(logs: Path, tmp_path: Path) -> Non
         with Watch(config, [logs], once=True, transport=backend) as watch:
             watch.run()
     assert printed.by_key() == sent.by_key() == exported(logs)
+
+
+def test_it_stops_in_the_middle_of_a_long_file_and_the_next_watch_goes_on(logs: Path, tmp_path: Path) -> None:
+    turns = [event for index in range(8_000) for event in whole_turn(10 + 20 * index, index)]
+    append(logs / "a.jsonl", b"".join(log_lines([start(0), *turns, end(999_999)])))
+    backend, config = Backend(), otel_phi.resolve(service_name="tests", state_dir=tmp_path / "state")
+    wanted = exported(logs)
+    for enough in (2, 5, 9, 14):
+        asked = itertools.count()
+        with Watch(config, [logs], transport=backend, stopping=partial(_beyond, asked, enough)) as watch:
+            watch.run()
+        assert len(backend.spans) < len(wanted)
+    with Watch(config, [logs], transport=backend, once=True) as watch:
+        watch.run()
+    assert backend.by_key() == wanted
+    assert len(backend.spans) == len(wanted)
+
+
+def _beyond(asked: Iterator[int], enough: int) -> bool:
+    return next(asked) >= enough
 
 
 # --- what it holds ---------------------------------------------------------------------------------------------------
