@@ -97,6 +97,10 @@ class Cursors:
         passed = [(cursor.id, cursor.offset) for cursor in moved if cursor.kind == "events"]
         self._write("DELETE FROM sent WHERE file = ? AND token < ?", passed)
 
+    def heads_gone(self) -> list[tuple[int, bytes]]:
+        """Returns how the files began that are no more: how many bytes, and their hash."""
+        return self._store.rows("SELECT head_bytes, head FROM file WHERE gone = 1")
+
     def gone(self, file: int) -> None:
         """Says that a file is no more, or that its content was replaced."""
         self._write("UPDATE file SET gone = 1, seen_s = ? WHERE id = ?", [(self._now_s, file)])

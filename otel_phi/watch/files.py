@@ -156,6 +156,10 @@ class Files:
         """Returns the numbers of the files in whose place, or after which, another one came."""
         return {cursor.follows for cursor in self._by_identity.values()}
 
+    def heads(self) -> Iterator[tuple[int, bytes]]:
+        """Yields how each file that is there begins: how many bytes, and their hash."""
+        return ((cursor.head_bytes, cursor.head) for cursor in self._by_identity.values())
+
     def living(self, cursor: FileCursor) -> bool:
         """Says whether a file is there."""
         return self._by_identity.get(cursor.identity) is cursor

@@ -7,12 +7,14 @@ Rule: what is kept is bounded by what is open. A log that is read to its end wit
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from otel_phi.delivery.cursor_rows import FileCursor
 from otel_phi.delivery.cursors import Cursors
 from otel_phi.sources.reader import EventReader
+from otel_phi.sources.tail import head_of
 from otel_phi.watch.files import Files
 from otel_phi.watch.log import Log, Part
 from otel_phi.watch.outgoing import Outgoing
@@ -66,14 +68,16 @@ class Logs:
             logs: dict[Path, list[Log]] = {}
             for log, part in self.active.values():
                 logs.setdefault(_name_before(part), []).append(log)
+            heads = Counter([*self._files.heads(), *self._cursors.heads_gone()])
             for part in sorted(parts, key=lambda each: each.changed_ns):
-                self._join(part, logs[_name_before(part)])
+                if part.goes_on and not _is_copy(part, heads):
+                    self._join(part, logs[_name_before(part)])
         return in_order(found)
 
     def _join(self, part: Part, logs: Iterable[Log]) -> None:
         number = part.cursor.id
         own = self.active[number][0]
-        if part.goes_on and not part.offset and own.parts == [part] and part.goes_on not in part.starts:
+        if not part.offset and own.parts == [part] and part.goes_on not in part.starts:
             before = next((log for log in logs if log is not own and log.began(part.goes_on)), None)
             if before is not None:
                 part.cursor.follows = before.parts[-1].cursor.id
@@ -141,6 +145,17 @@ def in_order(cursors: Iterable[FileCursor]) -> list[FileCursor]:
 
 # What log rotation appends: a number or a date, and the suffix of the compression.
 _ROTATED = re.compile(r"(?:[.-]\d[\d.T_-]*)?(?:\.gz)?$")
+
+
+def _is_copy(part: Part, heads: Counter[tuple[int, bytes]]) -> bool:
+    """Says whether another file began as this one does: its log was read there, before it was cut perhaps."""
+    path, own = Path(part.cursor.path), (part.cursor.head_bytes, part.cursor.head)
+    if heads[own] > 1:
+        return True
+    try:
+        return any(size < own[0] and (size, head_of(path, size)[0]) in heads for size in {size for size, _ in heads})
+    except OSError:
+        return True  # it vanished
 
 
 def _name_before(part: Part) -> Path:
