@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import subprocess
@@ -106,6 +108,23 @@ def test_any_other_failure_is_an_error_and_nothing_stays(fake: Path, tmp_path: P
     assert kept(tmp_path) == {"lock"}
 
 
+def test_a_cache_that_cannot_be_written_is_told(fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("OTEL_PHI_E2E_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(CannotBuild, match=r"the cache cannot be written .*OTEL_PHI_E2E_CACHE names another"):
+        programs(print)
+
+
+def test_a_full_cache_may_be_read_only(fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = programs(print)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)  # a mode would not stop root, whom CI may be
+    assert programs(print) == built
+
+
 def test_a_builder_killed_in_the_middle_leaves_nothing_half_and_the_next_one_builds(fake: Path, tmp_path: Path) -> None:
     process = builder(sleep="20")  # the script that plays Go outlives it so long, as compilers would
     halves = wait_for(
@@ -120,10 +139,14 @@ def test_a_builder_killed_in_the_middle_leaves_nothing_half_and_the_next_one_bui
 
 
 def test_two_builders_build_once(fake: Path, tmp_path: Path) -> None:
-    first, second = builder(sleep="1"), builder(sleep="1")
-    said = [process.communicate(timeout=120)[1] for process in (first, second)]
-    assert (first.returncode, second.returncode) == (0, 0), said
-    assert sum("another process builds into" in words for words in said) == 1, said
+    (tmp_path / "cache").mkdir()
+    with (tmp_path / "cache" / "lock").open("w", encoding="ascii") as lock:  # a third, until both wait
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        processes = builder(), builder()
+        waits = [process.stderr.readline() for process in processes if process.stderr is not None]
+    assert ["another process builds into" in line for line in waits] == [True, True], waits
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
     calls = (fake / "calls").read_text(encoding="ascii").splitlines()
     assert len([call for call in calls if call.endswith("cmd/jaeger") and call.startswith("build")]) == 1
 

@@ -1,7 +1,7 @@
 """Builds examples/rust-agent with cargo, from crates.io and its Cargo.lock, into the cache of the real backends.
 
-Rule 1: what a machine lacks (cargo, a new enough Rust, a crate index, OpenSSL's headers) is CannotBuild, a reason to skip. Whatever
-        else fails is BuildError.
+Rule 1: what a machine lacks (cargo, a new enough Rust, a crate index, OpenSSL's headers, a cache that can be written) is CannotBuild, a
+        reason to skip. Whatever else fails is BuildError.
 Rule 2: nothing is written into the checkout: the target folder is in the cache, which cargo itself locks.
 """
 
@@ -31,6 +31,8 @@ _OLD_RUST = re.compile(
 _NO_C = re.compile(
     r"^.*(Could not find directory of OpenSSL|linker `cc` not found|failed to find tool).*$", re.MULTILINE
 )
+# The cache, or cargo's own folder.
+_NO_FOLDER = re.compile(r"^.*(Read-only file system|Permission denied) \(os error \d+\).*$", re.MULTILINE)
 
 
 def agent(say: Say) -> Path:
@@ -40,7 +42,7 @@ def agent(say: Say) -> Path:
         say: takes progress lines.
 
     Raises:
-        CannotBuild: cargo, a new enough Rust, a crate index or OpenSSL's headers are missing.
+        CannotBuild: cargo, a new enough Rust, a crate index, OpenSSL's headers or a cache that can be written are missing.
         BuildError: the build failed for another reason, or took longer than `LIMIT_S`.
     """
     cargo = shutil.which("cargo")
@@ -68,7 +70,7 @@ def agent(say: Say) -> Path:
 
 def why(said: str) -> CannotBuild | BuildError:
     """Returns what a failed build says: a lack of this machine, or a mistake of ours."""
-    lacks = next(filter(None, (lack.search(said) for lack in (_OLD_RUST, _NO_INDEX, _NO_C))), None)
+    lacks = next(filter(None, (lack.search(said) for lack in (_OLD_RUST, _NO_INDEX, _NO_C, _NO_FOLDER))), None)
     if lacks is None:
         return BuildError(f"examples/rust-agent cannot be built:\n{said[-4000:]}")
     return CannotBuild(f"cargo says: {lacks.group().strip()[:300]}")

@@ -34,6 +34,12 @@ NO_OPENSSL = """\
 error: failed to run custom build command for `openssl-sys v0.9.118`
   Could not find directory of OpenSSL installation, and this `-sys` crate cannot proceed without this knowledge.
 """
+READ_ONLY = """\
+error: failed to open: /cache/rust-agent/debug/.cargo-lock
+
+Caused by:
+  Read-only file system (os error 30)
+"""
 STALE_LOCK = "error: cannot update the lock file Cargo.lock because --locked was passed to prevent this\n"
 MISTAKE = (
     'error[E0308]: mismatched types\n --> src/main.rs:1:1\nerror: could not compile `rust-agent` (bin "rust-agent")\n'
@@ -47,8 +53,9 @@ MISTAKE = (
         (OFFLINE, "you're using offline mode"),
         (OLD, "phi-core@0.15.2 requires rustc 1.88"),
         (NO_OPENSSL, "Could not find directory of OpenSSL"),
+        (READ_ONLY, "Read-only file system"),
     ],
-    ids=["no index", "offline", "old Rust", "no OpenSSL"],
+    ids=["no index", "offline", "old Rust", "no OpenSSL", "no folder"],
 )
 def test_what_a_machine_lacks_is_a_reason_to_skip(said: str, reason: str) -> None:
     found = cargo.why(said)

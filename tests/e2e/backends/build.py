@@ -7,6 +7,7 @@ Rule 3: another recipe is another folder; the newest three of a program are kept
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -43,13 +44,14 @@ def programs(say: go.Say) -> Programs:
         say: takes progress lines.
 
     Raises:
-        CannotBuild: Go or a module proxy is missing.
+        CannotBuild: Go, a module proxy or a cache that can be written is missing.
         BuildError: a build failed for another reason.
     """
     wanted = Programs(_kept("otelcol-phi", BUILDER, COLLECTOR), _kept("jaeger", JAEGER))
     if all(map(Path.exists, wanted)):
         for program in wanted:
-            os.utime(program.parent)  # Rule 3: what is used is new
+            with contextlib.suppress(OSError):  # a cache that others fill may be read-only here
+                os.utime(program.parent)  # Rule 3: what is used is new
         return wanted
     tool = go.check(go.needed([folder / "go.mod" for folder in (BUILDER, COLLECTOR, JAEGER)]))
     with _alone(say):
@@ -121,8 +123,12 @@ def _kept(name: str, *recipe: Path) -> Path:
 @contextmanager
 def _alone(say: go.Say) -> Iterator[None]:
     """Holds the lock of the cache; the operating system frees it however a builder ends."""
-    cache().mkdir(parents=True, exist_ok=True)
-    with (cache() / "lock").open("w", encoding="ascii") as lock:
+    try:
+        cache().mkdir(parents=True, exist_ok=True)
+        opened = (cache() / "lock").open("w", encoding="ascii")
+    except OSError as error:
+        raise go.CannotBuild(f"the cache cannot be written ({error}); OTEL_PHI_E2E_CACHE names another") from None
+    with opened as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
