@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from otel_phi.delivery.encoder import (
     LINK_SPAN_ID,
@@ -24,6 +24,7 @@ from otel_phi.mapping import semconv
 _TIME = struct.Struct("<Q")
 _DAMAGE = (IndexError, KeyError, TypeError, struct.error)  # what reading bytes that are no span leads to
 _LENGTH_DELIMITED = 2
+_IDS_BYTES = 28  # trace and span id, with their tags and lengths: every span begins with them
 _FIXED = {1: 8, 5: 4}  # wire type to bytes
 # In a link's attributes, after their key: a value of type string. Protobuf's own bytes, no text can hold them by chance.
 _TO_BRANCH = semconv.LINK_KIND.encode() + b"\x12\x0a\x0a\x08parallel"
@@ -44,7 +45,7 @@ def abort_open(connection: sqlite3.Connection) -> int:
         rows = connection.execute(
             "SELECT key, parent, session, envelope, added_ns, ended_ns, entry FROM open"
         ).fetchall()
-        latest = _latest_children(connection) if rows else {}
+        latest = _latest_children(connection, {row[0] for row in rows}) if rows else {}
         ends = _ends({key: (parent, max(ended_ns, latest.get(key, 0))) for key, parent, _, _, _, ended_ns, _ in rows})
         for key, *_, entry in rows:
             with contextlib.suppress(*_DAMAGE):
@@ -61,19 +62,19 @@ def abort_open(connection: sqlite3.Connection) -> int:
     return len(rows)
 
 
-def _latest_children(connection: sqlite3.Connection) -> dict[bytes, int]:
-    """Returns the latest end of the rows that wait, by their parents' keys; only in traces that have something open."""
+def _latest_children(connection: sqlite3.Connection, opened: Container[bytes]) -> dict[bytes, int]:
+    """Returns the latest end of the rows that wait, by the keys of their parents among those that are open."""
     latest: dict[bytes, int] = {}
     query = (
         "SELECT substr(key, 1, 16), entry FROM span WHERE substr(key, 1, 16) IN (SELECT substr(key, 1, 16) FROM open)"
     )
     for trace, entry in connection.execute(query):
-        parent = end = None
-        with contextlib.suppress(*_DAMAGE):
-            parent, end = _value_of(entry, SPAN_PARENT_SPAN_ID), _value_of(entry, SPAN_END_TIME_UNIX_NANO)
-        if parent is not None and end is not None:
-            key = trace + entry[parent : parent + 8]
-            latest[key] = max(latest.get(key, 0), min(_TIME.unpack_from(entry, end)[0], LATEST_NS))
+        at = _inside(entry) + _IDS_BYTES  # where the encoder writes a parent, if there is one
+        key = trace + entry[at + 2 : at + 10]
+        if entry[at] == SPAN_PARENT_SPAN_ID and key in opened:
+            end = _value_of(entry, SPAN_END_TIME_UNIX_NANO)
+            if end is not None:
+                latest[key] = max(latest.get(key, 0), min(_TIME.unpack_from(entry, end)[0], LATEST_NS))
     return latest
 
 
