@@ -1,24 +1,30 @@
 """The real backends as fixtures. A machine that cannot build them skips, and the last lines of the run say so.
 
-`jaeger` is a Jaeger of the test's own, `collector(config, ...)` starts a Collector of its own; both on free loopback ports, ended
-with the test. What they said is shown where the test fails.
+`jaeger` is a Jaeger of the test's own, `collector(config, ...)` starts a Collector of its own, `rotel(to, by)` a Rotel; all on free
+loopback ports, ended with the test. `phoenix` and `mlflow` take half a minute to start: a module's tests share one. What they said is
+shown where a test fails.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import pytest
 
 from tests.e2e.backends import CannotBuild, Programs, programs
-from tests.e2e.backends.go import Say
+from tests.e2e.backends.packages import Package, python_of
+from tests.e2e.backends.step import Say
 from tests.e2e.collector import Collector, Config
 from tests.e2e.jaeger import Jaeger
+from tests.e2e.mlflow import Mlflow
+from tests.e2e.phoenix import Phoenix
 from tests.e2e.processes import Backend
+from tests.e2e.rotel import OutBy, Rotel, program_of
 
+_Shared = TypeVar("_Shared", bound=Backend)
 _RUNNING = pytest.StashKey[list[Backend]]()
 _HERE = Path(__file__).parent
 
@@ -35,6 +41,12 @@ class StartCollector(Protocol):
     def __call__(
         self, *configs: Config, environment: Mapping[str, str] | None = None, name: str = "otelcol"
     ) -> Collector: ...
+
+
+class StartRotel(Protocol):
+    """Starts a Rotel that sends to an endpoint by a protocol."""
+
+    def __call__(self, to: str, by: OutBy) -> Rotel: ...
 
 
 @pytest.fixture(scope="session")
@@ -94,12 +106,57 @@ def jaeger(backends: Programs, running: list[Backend], tmp_path: Path) -> Jaeger
     return made
 
 
+@pytest.fixture
+def rotel(say: Say, running: list[Backend], tmp_path: Path) -> StartRotel:
+    """Gives what starts a real Rotel."""
+    program = _or_skip("rotel", lambda: program_of(python_of("rotel", say)))
+
+    def start(to: str, by: OutBy) -> Rotel:
+        made = Rotel(program, to, by, tmp_path / "rotel")
+        running.append(made)
+        made.start()
+        return made
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def phoenix(request: pytest.FixtureRequest, say: Say, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
+    """Gives a real Phoenix, empty at first, that the tests of a module share: each has a project of its own there."""
+    python = _or_skip("phoenix", lambda: python_of("phoenix", say))
+    yield from _shared(request, Phoenix(python, tmp_path_factory.mktemp("phoenix")))
+
+
+@pytest.fixture(scope="module")
+def mlflow(request: pytest.FixtureRequest, say: Say, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
+    """Gives a real MLflow, empty at first, that the tests of a module share: each has an experiment of its own there."""
+    python = _or_skip("mlflow", lambda: python_of("mlflow", say))
+    yield from _shared(request, Mlflow(python, tmp_path_factory.mktemp("mlflow")))
+
+
+def _or_skip(package: Package, got: Callable[[], Path]) -> Path:
+    try:
+        return got()
+    except CannotBuild as reason:
+        pytest.skip(f"SKIPPED, NOT PASSED: {package} cannot be had here: {reason}")
+
+
+def _shared(request: pytest.FixtureRequest, backend: _Shared) -> Iterator[_Shared]:
+    request.node.stash[_RUNNING] = [backend]
+    try:
+        backend.start()
+        yield backend
+    finally:
+        backend.stop()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Adds the last words of the backends to the report of a test that failed."""
     report = yield
     if report.failed:
-        for backend in item.stash.get(_RUNNING, []):
+        running = (backend for node in item.listchain() for backend in node.stash.get(_RUNNING, []))
+        for backend in running:
             report.sections.append((f"{backend.name} ({backend.log})", backend.tail()))
     return report
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -31,6 +33,7 @@ class Backend:
         log: where its words go; appended to when it is started again.
         ready: whether it serves, asked until it says yes; gets what it has said since it was started.
         environment: all of it; None for ours.
+        ready_within_s: seconds it has to serve.
     """
 
     def __init__(
@@ -40,8 +43,10 @@ class Backend:
         log: Path,
         ready: Callable[[str], bool],
         environment: Mapping[str, str] | None = None,
+        ready_within_s: float = READY_WITHIN_S,
     ) -> None:
         self.name = name
+        self._ready_within_s = ready_within_s
         self.log = log
         self._command = [*_WITH_US, *(str(part) for part in command)]
         self._ready = ready
@@ -61,7 +66,7 @@ class Backend:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._said_before = len(self.words())
         with self.log.open("ab") as log:
-            # A group of its own: Ctrl-C in the terminal is for pytest, which then ends this one.
+            # A group of its own: Ctrl-C in the terminal is for pytest, which then ends this one and its children.
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -70,12 +75,12 @@ class Backend:
                 env=self._environment,
                 start_new_session=True,
             )
-        wait_for(self._serves, f"{self.name} serves", READY_WITHIN_S)
+        wait_for(self._serves, f"{self.name} serves", self._ready_within_s)
 
     def kill(self) -> None:
-        """Ends it at once, by SIGKILL."""
+        """Ends it at once, by SIGKILL, and every process it started."""
         if self._process is not None:
-            self._process.kill()
+            _kill_group(self._process.pid)
             self._process.wait()
             self._process = None
 
@@ -98,13 +103,20 @@ class Backend:
     def _serves(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:
-            code, self._process = self._process.returncode, None
+            code = self._process.returncode
+            self.kill()
             raise AssertionError(f"{self.name} ended with {code}:\n{self.tail()}")
         return self._ready(self.words()[self._said_before :])
 
 
-def wait_for(fact: Callable[[], T], what: str, within_s: float = 60.0) -> T:
-    """Returns what `fact` returns once that is true.
+def _kill_group(leader: int) -> None:
+    """Ends a process that leads a group of its own, as `start` makes it, and what it left behind there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def wait_for(fact: Callable[[], T], what: str, within_s: float = 60.0, every_s: float = 0.05) -> T:
+    """Returns what `fact` returns once that is true; it is asked every `every_s` seconds.
 
     Raises:
         AssertionError: it was not within `within_s` seconds; the message holds `what` and what it was last.
@@ -116,7 +128,7 @@ def wait_for(fact: Callable[[], T], what: str, within_s: float = 60.0) -> T:
             return found
         if time.monotonic() > until:
             raise AssertionError(f"not within {within_s:.0f} s: {what}; last seen: {found!r}")
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def free_ports(count: int) -> list[int]:

@@ -54,7 +54,7 @@ def programs(say: go.Say) -> Programs:
                 os.utime(program.parent)  # Rule 3: what is used is new
         return wanted
     tool = go.check(go.needed([folder / "go.mod" for folder in (BUILDER, COLLECTOR, JAEGER)]))
-    with _alone(say):
+    with alone(say):
         if not wanted.otelcol.exists():
             _collector(tool, wanted.otelcol, say)
         if not wanted.jaeger.exists():
@@ -121,8 +121,8 @@ def _kept(name: str, *recipe: Path) -> Path:
 
 
 @contextmanager
-def _alone(say: go.Say) -> Iterator[None]:
-    """Holds the lock of the cache; the operating system frees it however a builder ends."""
+def alone(say: go.Say) -> Iterator[None]:
+    """Holds the lock of the cache (Rule 2); the operating system frees it however a builder ends."""
     try:
         cache().mkdir(parents=True, exist_ok=True)
         opened = (cache() / "lock").open("w", encoding="ascii")

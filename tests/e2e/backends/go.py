@@ -9,34 +9,32 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-Say = Callable[[str], None]
+from tests.e2e.backends import step
+from tests.e2e.backends.step import Absent, BuildError, CannotBuild, Say
 
-STEP_LIMIT_S = 1800.0  # the Collector takes 5 minutes on two idle cores; a machine six times slower still makes it
-STILL_EVERY_S = 20.0  # a sign of life, so that nobody takes a cold build for a hang
+__all__ = ["BuildError", "CannotBuild", "Say", "check", "needed", "run"]
 
 # What Go prints where no index answers or may be asked. An index that refuses one module is not among them: the recipe is wrong then.
-_NO_INDEX = re.compile(
-    r"no such host|dial tcp|connection refused|connection reset|i/o timeout|TLS handshake timeout|network is unreachable|unexpected EOF"
-    r"|proxyconnect|407 Proxy|x509: |Could not resolve host|context deadline exceeded|: (?:429|5\d\d) [A-Z]"
-    r"|module lookup disabled by GOPROXY|GOPROXY list is not the empty string|invalid proxy URL"
+_ABSENT = (
+    Absent(
+        "no module proxy answers",
+        re.compile(
+            r"no such host|dial tcp|connection refused|connection reset|i/o timeout|TLS handshake timeout|network is unreachable|unexpected EOF"
+            r"|proxyconnect|407 Proxy|x509: |Could not resolve host|context deadline exceeded|: (?:429|5\d\d) [A-Z]"
+            r"|module lookup disabled by GOPROXY|GOPROXY list is not the empty string|invalid proxy URL"
+        ),
+    ),
+    Absent(
+        "Go has no folders of its own",
+        re.compile(
+            r"module cache not found|GOCACHE is not defined|build cache is (?:required|disabled)|GOPATH entry|GOCACHE entry"
+        ),
+    ),
 )
-_NO_FOLDERS = re.compile(
-    r"module cache not found|GOCACHE is not defined|build cache is (?:required|disabled)|GOPATH entry|GOCACHE entry"
-)
-
-
-class CannotBuild(Exception):  # noqa: N818  # no error: the machine lacks something
-    """Says what this machine lacks: a reason to skip, in words for people."""
-
-
-class BuildError(Exception):
-    """Says how a build failed that should not have."""
 
 
 def needed(modules: Sequence[Path]) -> tuple[int, ...]:
@@ -80,57 +78,8 @@ def run(what: str, arguments: Sequence[str | Path], folder: Path, log: Path, say
         CannotBuild: no module index answers.
         BuildError: it failed for another reason, or took longer than `STEP_LIMIT_S`.
     """
-    say(f"{what} ...")
-    began = time.monotonic()
-    with log.open("ab") as output:
-        said_before = output.tell()
-        process = subprocess.Popen(
-            [str(argument) for argument in arguments],
-            cwd=folder,
-            env=_environment("-mod=readonly" if pinned else "-mod=mod", GOTMPDIR=str(folder)),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # compilers are its children: they end with it
-        )
-        try:
-            code = _watched(process, what, began, say)
-        finally:
-            _end(process)
-    if code != 0:
-        _raise(what, log.read_bytes()[said_before:].decode(errors="replace"))
-    say(f"{what}: {time.monotonic() - began:.0f} s")
-
-
-def _watched(process: subprocess.Popen[bytes], what: str, began: float, say: Say) -> int:
-    while (code := _code(process)) is None:
-        took = time.monotonic() - began
-        if took > STEP_LIMIT_S:
-            raise BuildError(f"{what}: not done after {took:.0f} s")
-        say(f"{what}: still at it, {took:.0f} s")
-    return code
-
-
-def _code(process: subprocess.Popen[bytes]) -> int | None:
-    try:
-        return process.wait(STILL_EVERY_S)
-    except subprocess.TimeoutExpired:
-        return None
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _raise(what: str, said: str) -> None:
-    for lacking, pattern in (("no module proxy answers", _NO_INDEX), ("Go has no folders of its own", _NO_FOLDERS)):
-        found = pattern.search(said)
-        if found:
-            line = said[said.rfind("\n", 0, found.start()) + 1 :].partition("\n")[0]
-            raise CannotBuild(f"{lacking} ({line.strip()[-300:]})")
-    raise BuildError(f"{what} failed:\n{said[-4000:]}")
+    environment = _environment("-mod=readonly" if pinned else "-mod=mod", GOTMPDIR=str(folder))
+    step.run(what, arguments, folder, log, say, environment=environment, absent=_ABSENT)
 
 
 def _environment(*flags: str, **more: str) -> dict[str, str]:
