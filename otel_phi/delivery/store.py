@@ -105,8 +105,9 @@ class Store:
             self.in_memory = str(error)
             logger.warning("no outbox on disk, spans wait in memory and are lost with the process: %s", error)
         else:
-            self.known = Known(self.place.folder, self.place.destination)
-            self.known.open()
+            if self.known is None:  # it is there already where a damaged file was replaced
+                self.known = Known(self.place.folder, self.place.destination)
+                self.known.open()
             self.outbox = outbox
         self._tried = True
 
