@@ -116,6 +116,21 @@ def test_two_processes_that_adopt_at_once_send_everything_once(receiver: Receive
     assert ids(receiver) == sorted([1, 2, 3, 4, 10, 20] * 3)
 
 
+def test_a_lost_loop_ends_no_earlier_than_what_was_open_below_it(receiver: Receiver, tmp_path: Path) -> None:
+    def die() -> None:
+        agent = delivery_for(receiver.endpoint, tmp_path)
+        agent._courier.wake = lambda: None  # type: ignore[method-assign]  # it dies before anything is sent
+        agent.commit([], [opened(1)])
+        agent.commit([], [opened(2, 1)])
+        agent.commit([], [opened(3, 2)])
+        agent.commit([work(500, 3)])
+
+    os.waitpid(fork(die), 0)
+    adopt(receiver, tmp_path)
+    ends = {span.span_id: span.end_ns - START for span in receiver.spans}
+    assert ends == {1: 505, 2: 505, 3: 505, 500: 505}
+
+
 def test_hundreds_of_dead_files_cost_few_descriptors_at_once_and_all_are_sent(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
