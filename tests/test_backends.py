@@ -94,13 +94,19 @@ def test_a_download_that_fails_once_is_tried_once_more(fake: Path) -> None:
     assert all(program.exists() for program in programs(forget_at_once_more))
 
 
+def test_an_index_that_does_not_serve_a_pinned_module_is_told(fake: Path) -> None:
+    (fake / "says").write_text("go: reading https://index/a/@v/v1.zip: 403 Forbidden\n", encoding="ascii")
+    with pytest.raises(CannotBuild, match="does not serve a pinned module"):
+        programs(print)
+
+
 def test_a_go_without_folders_of_its_own_is_told(fake: Path) -> None:
     (fake / "says").write_text("go: module cache not found: neither GOMODCACHE nor GOPATH is set\n", encoding="ascii")
     with pytest.raises(CannotBuild, match="Go has no folders of its own"):
         programs(print)
 
 
-@pytest.mark.parametrize("says", ["main.go:3:1: undefined: x", "reading https://index/a/@v/v1.zip: 403 Forbidden"])
+@pytest.mark.parametrize("says", ["main.go:3:1: undefined: x", "verifying a@v1: checksum mismatch"])
 def test_any_other_failure_is_an_error_and_nothing_stays(fake: Path, tmp_path: Path, says: str) -> None:
     (fake / "says").write_text(f"{says}\n", encoding="ascii")
     with pytest.raises(go.BuildError, match=re.escape(says)):

@@ -21,8 +21,11 @@ from tests.e2e.backends.go import BuildError, Say
 AGENT = golden.PROJECT / "examples" / "rust-agent"
 LIMIT_S = 1800.0  # a minute on two idle cores; 200 s with both busy [measured]
 
-# curl's code and words at the end of cargo's chain of causes: nothing answered, or not over TLS. An index that refuses a crate has none.
-_NO_INDEX = re.compile(r"^\s*\[\d+\] \w.*$|^.*you're using offline mode", re.MULTILINE)
+# curl's code and words at the end of cargo's chain of causes: nothing answered, or not over TLS. Or an index that does not serve a crate of
+# Cargo.lock: that says something of the index, since it was there when it was locked.
+_NO_INDEX = re.compile(
+    r"^\s*\[\d+\] \w.*$|^.*you're using offline mode|^.*failed to get successful HTTP response from .*$", re.MULTILINE
+)
 _OLD_RUST = re.compile(
     r"^.*(requires rustc \S+|lock file version `?\d+`? (was found|requires)|edition20\d\d` is required).*$",
     re.MULTILINE,

@@ -21,6 +21,12 @@ Caused by:
 Caused by:
   [7] Could not connect to server (Failed to connect to 127.0.0.1 port 9 after 0 ms: Could not connect to server)
 """
+REFUSED = """\
+error: failed to download from `https://static.crates.io/crates/phi-core/phi-core-0.15.2.crate`
+
+Caused by:
+  failed to get successful HTTP response from `https://static.crates.io/crates/phi-core/phi-core-0.15.2.crate`, got 403
+"""
 OFFLINE = """\
 error: no matching package named `phi-core` found
 location searched: crates.io index
@@ -50,12 +56,13 @@ MISTAKE = (
     ("said", "reason"),
     [
         (UNREACHABLE, "Could not connect to server"),
+        (REFUSED, "got 403"),
         (OFFLINE, "you're using offline mode"),
         (OLD, "phi-core@0.15.2 requires rustc 1.88"),
         (NO_OPENSSL, "Could not find directory of OpenSSL"),
         (READ_ONLY, "Read-only file system"),
     ],
-    ids=["no index", "offline", "old Rust", "no OpenSSL", "no folder"],
+    ids=["no index", "not served", "offline", "old Rust", "no OpenSSL", "no folder"],
 )
 def test_what_a_machine_lacks_is_a_reason_to_skip(said: str, reason: str) -> None:
     found = cargo.why(said)

@@ -18,7 +18,8 @@ from tests.e2e.backends.step import Absent, BuildError, CannotBuild, Say
 
 __all__ = ["BuildError", "CannotBuild", "Say", "check", "needed", "run"]
 
-# What Go prints where no index answers or may be asked. An index that refuses one module is not among them: the recipe is wrong then.
+# What Go prints where no index answers or may be asked, or where it does not serve a module. All versions are pinned with their sums, and
+# were there when they were: one that is refused says something of the index, which may hold back or withdraw it, not of our recipe.
 _ABSENT = (
     Absent(
         "no module proxy answers",
@@ -28,6 +29,7 @@ _ABSENT = (
             r"|module lookup disabled by GOPROXY|GOPROXY list is not the empty string|invalid proxy URL"
         ),
     ),
+    Absent("the module proxy does not serve a pinned module", re.compile(r"reading https?://\S+: (?:403|404|410) ")),
     Absent(
         "Go has no folders of its own",
         re.compile(
@@ -75,7 +77,7 @@ def run(what: str, arguments: Sequence[str | Path], folder: Path, log: Path, say
         pinned: go.mod and go.sum must not change.
 
     Raises:
-        CannotBuild: no module index answers.
+        CannotBuild: no module index answers, or it does not serve a pinned module.
         BuildError: it failed for another reason, or took longer than `STEP_LIMIT_S`.
     """
     environment = _environment("-mod=readonly" if pinned else "-mod=mod", GOTMPDIR=str(folder))
