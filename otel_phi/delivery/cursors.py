@@ -97,9 +97,9 @@ class Cursors:
         passed = [(cursor.id, cursor.offset) for cursor in moved if cursor.kind == "events"]
         self._write("DELETE FROM sent WHERE file = ? AND token < ?", passed)
 
-    def heads_gone(self) -> list[tuple[int, bytes]]:
-        """Returns how the files began that are no more: how many bytes, and their hash."""
-        return self._store.rows("SELECT head_bytes, head FROM file WHERE gone = 1")
+    def heads(self) -> dict[int, tuple[int, bytes]]:
+        """Returns how each file began, those too that are no more: how many bytes, and their hash."""
+        return {row[0]: (row[1], row[2]) for row in self._store.rows("SELECT id, head_bytes, head FROM file")}
 
     def gone(self, file: int) -> None:
         """Says that a file is no more, or that its content was replaced."""

@@ -59,7 +59,12 @@ def head_of(path: Path, size: int = HEAD_BYTES) -> tuple[bytes, int]:
     """
     with path.open("rb") as stream:
         head = stream.read(size)
-    return hashlib.blake2b(head, digest_size=16).digest(), len(head)
+    return hash_of(head), len(head)
+
+
+def hash_of(head: bytes) -> bytes:
+    """Returns the hash by which a file's first bytes are remembered."""
+    return hashlib.blake2b(head, digest_size=16).digest()
 
 
 class Added(msgspec.Struct, frozen=True):

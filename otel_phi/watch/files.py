@@ -36,6 +36,7 @@ class Files:
         self._cursors = cursors
         self._by_path: dict[Path, FileCursor] = {}
         self._by_identity: dict[str, FileCursor] = {}
+        self._left: dict[Path, FileCursor] = {}  # who was renamed away from a path, until another file is there
         self.replaced: list[FileCursor] = []
         self.rewound: list[FileCursor] = []
         for cursor in sorted(cursors.files(), key=lambda each: each.id):
@@ -73,6 +74,9 @@ class Files:
             if known is not here and self._still_at(known, look):
                 return None  # a second name of the same file
             here = known
+        if here is None and known is None:
+            here = self._left.pop(path, None)
+            return self._new(path, look, here if here is not None and self.living(here) else None)
         if here is None or not self._begins_as(here, path, look):
             return self._new(path, look, here)
         if look.size < here.size:
@@ -115,6 +119,7 @@ class Files:
         if cursor.path != str(path):
             if self._by_path.get(Path(cursor.path)) is cursor:
                 del self._by_path[Path(cursor.path)]
+                self._left[Path(cursor.path)] = cursor
             cursor.path = str(path)
         self._by_path[path] = cursor
         return cursor
@@ -150,15 +155,16 @@ class Files:
                 del self._by_identity[identity]
                 if self._by_path.get(path) is cursor:
                     del self._by_path[path]
+                self._left = {path: left for path, left in self._left.items() if left is not cursor}
                 yield cursor
 
     def followed(self) -> set[int]:
         """Returns the numbers of the files in whose place, or after which, another one came."""
         return {cursor.follows for cursor in self._by_identity.values()}
 
-    def heads(self) -> Iterator[tuple[int, bytes]]:
-        """Yields how each file that is there begins: how many bytes, and their hash."""
-        return ((cursor.head_bytes, cursor.head) for cursor in self._by_identity.values())
+    def heads(self) -> dict[int, tuple[int, bytes]]:
+        """Returns how each file that is there begins: how many bytes, and their hash."""
+        return {cursor.id: (cursor.head_bytes, cursor.head) for cursor in self._by_identity.values()}
 
     def living(self, cursor: FileCursor) -> bool:
         """Says whether a file is there."""

@@ -51,7 +51,7 @@ class Part:
         reached: end of the lines that are being recorded.
         starts: ids of the loops that begin here, as far as it was scanned.
         changed_ns: when the file was changed, as it was scanned.
-        goes_on: id of the loop that its first line goes on with, "" where it begins one.
+        goes_on: ids of loops that began elsewhere: that of its first line, and those that end here.
         replaced: whether it took the place of another file's content, and nothing of it was read yet.
     """
 
@@ -64,7 +64,7 @@ class Part:
         self.reached = 0
         self.starts: set[str] = set()
         self.changed_ns = 0
-        self.goes_on = ""
+        self.goes_on: set[str] = set()
         self.replaced = False
         self._restarts = 0
 
@@ -157,10 +157,10 @@ class Log:
         upto = {each.cursor.id for each in self.parts[: self.parts.index(part) + 1]}
         return part is self.parts[-1] or any(token.cursor.id in upto for token in self._tokens)
 
-    def began(self, loop_id: str) -> bool:
-        """Says whether a loop of that id is open, or begins in what was scanned."""
-        return any(identity.loop_id == loop_id for identity in self._by_loop) or any(
-            loop_id in part.starts for part in self.parts
+    def began(self, loop_ids: set[str]) -> bool:
+        """Says whether a loop of one of those ids is open, or begins in what was scanned."""
+        return any(identity.loop_id in loop_ids for identity in self._by_loop) or any(
+            not part.starts.isdisjoint(loop_ids) for part in self.parts
         )
 
     def advance(self) -> list[FileCursor]:

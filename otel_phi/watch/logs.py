@@ -7,14 +7,16 @@ Rule: what is kept is bounded by what is open. A log that is read to its end wit
 from __future__ import annotations
 
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from otel_phi.delivery.cursor_rows import FileCursor
 from otel_phi.delivery.cursors import Cursors
+from otel_phi.sources.lines import open_lines
 from otel_phi.sources.reader import EventReader
-from otel_phi.sources.tail import head_of
+from otel_phi.sources.tail import HEAD_BYTES, hash_of
 from otel_phi.watch.files import Files
 from otel_phi.watch.log import Log, Part
 from otel_phi.watch.outgoing import Outgoing
@@ -68,7 +70,7 @@ class Logs:
             logs: dict[Path, list[Log]] = {}
             for log, part in self.active.values():
                 logs.setdefault(_name_before(part), []).append(log)
-            heads = Counter([*self._files.heads(), *self._cursors.heads_gone()])
+            heads = Counter((self._cursors.heads() | self._files.heads()).values())
             for part in sorted(parts, key=lambda each: each.changed_ns):
                 if part.goes_on and not _is_copy(part, heads):
                     self._join(part, logs[_name_before(part)])
@@ -77,8 +79,9 @@ class Logs:
     def _join(self, part: Part, logs: Iterable[Log]) -> None:
         number = part.cursor.id
         own = self.active[number][0]
-        if not part.offset and own.parts == [part] and part.goes_on not in part.starts:
-            before = next((log for log in logs if log is not own and log.began(part.goes_on)), None)
+        loops = part.goes_on - part.starts
+        if loops and not part.offset and own.parts == [part]:
+            before = next((log for log in logs if log is not own and log.began(loops)), None)
             if before is not None:
                 part.cursor.follows = before.parts[-1].cursor.id
                 before.parts.append(part)
@@ -148,14 +151,16 @@ _ROTATED = re.compile(r"(?:[.-]\d[\d.T_-]*)?(?:\.gz)?$")
 
 
 def _is_copy(part: Part, heads: Counter[tuple[int, bytes]]) -> bool:
-    """Says whether another file began as this one does: its log was read there, before it was cut perhaps."""
-    path, own = Path(part.cursor.path), (part.cursor.head_bytes, part.cursor.head)
-    if heads[own] > 1:
-        return True
+    """Says whether another file began as this one does, unzipped: its log was read there, before it was cut or compressed."""
+    own = (part.cursor.head_bytes, part.cursor.head)
     try:
-        return any(size < own[0] and (size, head_of(path, size)[0]) in heads for size in {size for size, _ in heads})
-    except OSError:
-        return True  # it vanished
+        with open_lines(Path(part.cursor.path)) as stream:
+            first = stream.read(HEAD_BYTES)
+    except (OSError, EOFError, zlib.error):
+        return True  # it vanished, or is being written
+    sizes = {size for size, _ in heads if size <= len(first)}
+    found = {(size, hash_of(first[:size])) for size in sizes} & heads.keys()
+    return heads[own] > 1 or bool(found - {own})
 
 
 def _name_before(part: Part) -> Path:

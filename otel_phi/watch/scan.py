@@ -50,13 +50,15 @@ def scan(part: Part, index: Index, glance: Callable[[], None]) -> Scan:
         for added in added_lines(path, look, part.scanned, part.scanned_line):
             glance()
             if part.scanned == 0:
-                part.goes_on = _goes_on(cursor.path, added.block)
+                part.goes_on |= _goes_on(cursor.path, added.block)
             for event in _marked(reader, added.block):
                 if isinstance(event, AgentStart):
                     found.rows.append(index.row_of(event, cursor.id))
                     part.starts.add(event.loop_id)
                 elif isinstance(event, AgentEnd):
                     found.ended.add(event.loop_id)
+                    if event.loop_id not in part.starts:
+                        part.goes_on.add(event.loop_id)
             part.scanned, part.scanned_line = added.offset, added.line
     except OSError:
         pass  # it vanished, or cannot be read: whoever reads it tells
@@ -74,7 +76,8 @@ def _marked(reader: EventReader, block: Block) -> Iterable[AgentEvent]:
     return reader.read([Block(block.number, block.offset, lines)]) if lines else ()
 
 
-def _goes_on(source: str, block: Block) -> str:
-    """Returns the id of the loop that the first event of a block is of, "" if it begins one."""
+def _goes_on(source: str, block: Block) -> set[str]:
+    """Returns the id of the loop that the first event of a block is of, nothing if it begins one."""
     first = next(EventReader(source).read([block]), None)
-    return "" if first is None or isinstance(first, AgentStart) else getattr(first, "loop_id", None) or ""
+    loop_id = None if isinstance(first, AgentStart) else getattr(first, "loop_id", None)
+    return {loop_id} if loop_id else set()
