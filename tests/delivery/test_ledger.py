@@ -7,6 +7,7 @@ import stat
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -139,9 +140,9 @@ def test_an_interrupted_export_resumes_without_sending_again_what_was_acknowledg
             ledger.acknowledge(batch.keys)
 
         transport = HttpTransport(receiver.endpoint + "/v1/traces")
-        with Sender(transport, give_up_after_s=0.1, on_acknowledged=acknowledged) as sender:
+        with closing(ledger), Sender(transport, give_up_after_s=0.1, on_acknowledged=acknowledged) as sender:
             sender.run(batch for batch in whole if not ledger.seen(batch.keys))
-        ledger.finish()
+            ledger.finish()
 
     with pytest.raises(DeliveryError):
         export(stop_after=7)
