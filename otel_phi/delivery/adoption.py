@@ -8,18 +8,15 @@ Rule 3: what cannot be read is set aside, named once, and never opened again.
 from __future__ import annotations
 
 import contextlib
-import logging
 import sqlite3
 import time
 from pathlib import Path
 
-from otel_phi.delivery import filelock, outbox_schema
+from otel_phi.delivery import filelock, outbox_schema, unsaid
 from otel_phi.delivery.filelock import FileLock
 from otel_phi.delivery.outbox import LOCK_SUFFIX, Outbox
 from otel_phi.delivery.outbox_recovery import abort_open
 from otel_phi.delivery.outbox_schema import SUFFIX, UnusableError
-
-logger = logging.getLogger("otel_phi")
 
 _LOCK_AGE_S = 60.0
 
@@ -118,7 +115,7 @@ def by_age(folder: Path, pattern: str) -> list[Path]:
 def _set_aside(path: Path, lock: FileLock, reason: str) -> None:
     target = outbox_schema.set_aside(path)
     lock.release(remove=True)
-    logger.warning("%s is set aside as %s: %s", path, target.name, reason)
+    unsaid.warn("%s is set aside as %s: %s", path, target.name, reason)
 
 
 def _lock_of(path: Path) -> FileLock | None:

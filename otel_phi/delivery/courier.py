@@ -14,11 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from otel_phi.delivery import unsaid
 from otel_phi.delivery.batch import Settled
 from otel_phi.delivery.sender import Sender
 from otel_phi.delivery.shelves import BREATH_S, Shelves
 from otel_phi.delivery.store import Store
 from otel_phi.delivery.upkeep import Upkeep
+from otel_phi.errors import OtelPhiError
 
 logger = logging.getLogger("otel_phi")
 
@@ -30,6 +32,7 @@ _GLANCE_S = 0.02  # between looks of whoever waits for a flush
 _LINGER_S = 0.1
 _MUCH = 200
 _SLICES = 50  # of one kind of work a round, so that the rest of it comes round
+_MAKE_AGAIN_S = 5.0  # between attempts to open a destination that could not be opened
 _GRACE = 0.7  # of the time to close: for a request under way; the rest is for the files
 
 MakeSender = Callable[[Callable[[Settled], None]], Sender]
@@ -44,20 +47,18 @@ class Courier:
         upkeep: what is to be done now and then.
         make_sender: makes a sender that never gives up and tells what it settled.
         release: closes the destination, in the end.
-        speak: says what is to be said, with no lock held.
+
+    Attributes:
+        sender: None until it could be made.
+        trouble: why it could not, None while all is well.
     """
 
     def __init__(
-        self,
-        store: Store,
-        shelves: Shelves,
-        upkeep: Upkeep,
-        make_sender: MakeSender,
-        release: Callable[[], None],
-        speak: Callable[[], None],
+        self, store: Store, shelves: Shelves, upkeep: Upkeep, make_sender: MakeSender, release: Callable[[], None]
     ) -> None:
         self.sender: Sender | None = None
-        self._speak = speak
+        self.trouble: str | None = None
+        self._make_at = 0.0
         self._store, self._shelves, self._upkeep = store, shelves, upkeep
         self._make_sender, self._release = make_sender, release
         self._starting = threading.Lock()
@@ -129,11 +130,12 @@ class Courier:
                     self._thread = thread
 
     def _work(self) -> None:
+        time.sleep(BREATH_S)  # the agent waits for the thread it started: it goes on first
         while self._closing_by is None:
             self._awake.clear()
             try:
                 busy = self._round(self._started_sender())
-            except Exception:
+            except BaseException:  # a SystemExit of somebody's code must not end this thread
                 if not self._stumbled:
                     logger.exception("live delivery stumbled; it goes on")
                 self._stumbled = True
@@ -147,11 +149,19 @@ class Courier:
         except Exception:
             logger.exception("live delivery could not be closed")
 
-    def _started_sender(self) -> Sender:
+    def _started_sender(self) -> Sender | None:
         """Returns the sender, made at the first use: after a fork a certificate may be gone, and come back."""
-        if self.sender is None:
-            self.sender = self._make_sender(self._settled)
-            self.sender.start()
+        if self.sender is None and time.monotonic() >= self._make_at:
+            self._make_at = time.monotonic() + _MAKE_AGAIN_S
+            try:
+                sender = self._make_sender(self._settled)
+                sender.start()
+            except Exception as error:  # noqa: BLE001  # whatever opening a destination leads to, spans are kept
+                if self.trouble is None:
+                    unsaid.warn("nothing can be sent: %s; spans are kept, it is tried again", _reason(error))
+                self.trouble = _reason(error)
+            else:
+                self.sender, self.trouble = sender, None
         return self.sender
 
     def _linger(self) -> None:
@@ -162,13 +172,12 @@ class Courier:
             if not self._waiting and self._closing_by is None and not self._store.spill:
                 self._urgent.wait(rest_s)
 
-    def _round(self, sender: Sender) -> bool:
+    def _round(self, sender: Sender | None) -> bool:
         busy = self._settle_all()
         busy |= self._in_slices(self._store.move_spill)
         self._in_slices(self._store.fold)
-        trouble = sender.progress().trouble
-        self._keep_up(trouble)
-        if sender.has_room():
+        self._keep_up(sender.progress().trouble if sender else self.trouble)
+        if sender is not None and sender.has_room():
             batch = self._shelves.gather()
             if batch is not None:
                 self._linger_until = time.monotonic() + _LINGER_S
@@ -186,7 +195,7 @@ class Courier:
             if not self._stumbled:
                 logger.exception("the outbox folder could not be looked after; spans are sent all the same")
             self._stumbled = True
-        self._speak()
+        unsaid.speak()
 
     def _in_slices(self, step: Callable[[], bool]) -> bool:
         """Takes a step again and again while there is something to do, and tells whether there was."""
@@ -215,7 +224,7 @@ class Courier:
     def _finish(self) -> None:
         """Closes sender, files and destination, in the order in which their loss would cost most."""
         left = max((self._closing_by or 0.0) - time.monotonic(), 0.0)
-        trouble = None
+        trouble = self.trouble
         if self.sender is not None:
             trouble = self.sender.progress().trouble
             self.sender.close(grace_s=left * _GRACE)
@@ -223,10 +232,11 @@ class Courier:
         while self._slice(self._store.move_spill):
             pass
         self._upkeep.tell(trouble)
-        self._speak()
+        unsaid.speak()
         with self._shelves.gate:
             self._shelves.close()
         self._closed.set()
+        unsaid.speak()
         self._release()
 
     # --- waiting -----------------------------------------------------------------------------------------------------
@@ -247,3 +257,8 @@ class Courier:
                 return False
             time.sleep(_GLANCE_S / 4)
         return True
+
+
+def _reason(error: Exception) -> str:
+    """Returns a fault in words: ours hold no secrets, of others only the type is told."""
+    return str(error) if isinstance(error, OtelPhiError) else type(error).__name__

@@ -11,24 +11,22 @@ Rule 3: another process may be writing: whoever waits for it waits milliseconds,
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 import sqlite3
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Collection
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
-from otel_phi.delivery import outbox_schema
+from otel_phi.delivery import outbox_schema, unsaid
 from otel_phi.delivery.encoder import Envelope
 from otel_phi.delivery.outbox import CLOCK_SET_NS
 from otel_phi.delivery.rows import Item, Row
 
 _T = TypeVar("_T")
-logger = logging.getLogger("otel_phi")
 
 FILE = "known.sqlite3"
 KEPT_DAYS = 30
@@ -47,6 +45,7 @@ CREATE TABLE destination (name TEXT PRIMARY KEY, endpoint TEXT, acknowledged INT
                           dropped INTEGER, last_error TEXT, last_error_ns INTEGER);
 CREATE INDEX waiting ON root (owner) WHERE entry IS NOT NULL;
 """
+_WRITE = f"PRAGMA user_version={VERSION}"  # the same again: a page in the log
 # What a root leaves behind once it is settled: that the session has one.
 SETTLED = "entry = NULL, resource = NULL, scope = NULL, scope_tail = NULL, tail = NULL"
 
@@ -64,30 +63,27 @@ class Known:
         self._path = folder / FILE
         self._destination = destination
         self._connection: sqlite3.Connection | None = None
+        self._keeper: sqlite3.Connection | None = None
         self._broken = False
-        self._loops: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._unwritten: deque[tuple[bytes, bytes, int, int]] = deque(maxlen=_MAX_LOOPS)
 
     def open(self) -> None:
-        """Makes and opens the file, so that the first event need not."""
-        self._ask("SELECT 1", (), 1.0)
+        """Makes and opens the file, and writes to it, so that the first event need not.
+
+        With the first write to a new log SQLite waits for the disk.
+        """
+        self._ask(_WRITE, (), 1.0)
 
     # --- roots ---------------------------------------------------------------------------------------------------
 
-    def claim(self, row: Row, started_ns: int, envelope: Envelope, owner: str) -> bool | None:
-        """Inserts a session's root; True if this call was the first, None if the table cannot be used now."""
-        values = (
-            self._destination,
-            row.key,
-            row.session,
-            started_ns,
-            time.time_ns(),
-            owner,
-            *envelope.parts,
-            row.entry,
-        )
+    def claim(
+        self, row: Row, started_ns: int, envelope: Envelope, owner: str, *, wait_s: float = _WAIT_S
+    ) -> bool | None:
+        """Inserts a session's root; True if this call was the first, None if the table cannot be used in time."""
+        key = (self._destination, row.key, row.session, started_ns, time.time_ns(), owner)
+        values = (*key, *envelope.parts, row.entry)
         query = "INSERT OR IGNORE INTO root VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        count = self._change(query, values, _WAIT_S)
+        count = self._change(query, values, wait_s)
         return None if count is None else count > 0
 
     def load(self, owner: str, under_way: Collection[int]) -> list[Item]:
@@ -123,26 +119,17 @@ class Known:
 
     # --- loops ---------------------------------------------------------------------------------------------------
 
-    def loop(self, loop_id: str) -> tuple[str, int] | None:
-        """Returns session id and start (ns) of a loop, None where it is unknown."""
-        if loop_id in self._loops:
-            return self._loops[loop_id]
-        found = self._ask("SELECT session, started_ns FROM loop WHERE loop_id = ?", (_blob(loop_id),), _WAIT_S)
+    def loop(self, loop_id: str, *, wait_s: float = _WAIT_S) -> tuple[str, int] | None:
+        """Returns session id and start (ns) of a loop, None where it is unknown or cannot be looked up in time."""
+        query = "SELECT session, started_ns FROM loop WHERE loop_id = ?"
+        found = self._ask(query, (_blob(loop_id),), wait_s)
         if not found:
             return None
         session, started_ns = found[0]
         return session.decode("utf-8", "surrogatepass"), started_ns
 
     def remember(self, loop_id: str, session_id: str, started_ns: int) -> None:
-        """Remembers a loop, for others once `write_loops` was called: the agent waits for no table that others share.
-
-        The latest of several that share an id is the one referred to.
-        """
-        self._loops[loop_id] = (session_id, started_ns)
-        self._loops.move_to_end(loop_id)
-        if len(self._loops) > _MAX_LOOPS:
-            with contextlib.suppress(KeyError):
-                self._loops.popitem(last=False)
+        """Keeps a loop for `write_loops`: the agent waits for no table that others share."""
         self._unwritten.append((_blob(loop_id), _blob(session_id), min(started_ns, 2**63 - 1), time.time_ns()))
 
     def write_loops(self) -> None:
@@ -185,6 +172,7 @@ class Known:
             if self._path.with_name(FILE + "-wal").stat().st_size > over_bytes:
                 self.look("PRAGMA wal_checkpoint(PASSIVE)")
                 self._ask("PRAGMA wal_checkpoint(TRUNCATE)", (), 1.0)
+                self._ask(_WRITE, (), 1.0)
 
     # --- bounds: see known_bounds ------------------------------------------------------------------------------------
 
@@ -225,16 +213,20 @@ class Known:
         self.checkpoint(0)
 
     def close(self) -> None:
-        """Closes the file; the next use opens it again."""
+        """Closes the file; the next use opens it again. The last of all processes to do so tidies its log."""
         with self.lock:
-            self.close_locked()
+            self._close(self._keeper, self._connection)
 
-    def close_locked(self) -> None:
-        """Does the same for a caller that holds `lock`."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
+    def close_for_fork(self) -> None:
+        """Does the same for a caller that holds `lock`, without a wait for the disk: the log stays as it is."""
+        self._close(self._connection, self._keeper)
+
+    def _close(self, *connections: sqlite3.Connection | None) -> None:
+        self._connection = self._keeper = None
+        for connection in connections:
+            if connection is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -269,15 +261,15 @@ class Known:
             if not self._path.exists():
                 outbox_schema.create_shared(self._path, _TABLES, VERSION)
             self._connection = outbox_schema.connect(self._path, VERSION, _WAIT_S)
+            self._keeper = outbox_schema.keep(self._path)
         return self._connection
 
     def _set_aside(self, reason: str) -> None:
-        self.close_locked()
+        self._close(self._keeper, self._connection)
         if self._path.exists():
             target = outbox_schema.set_aside(self._path)
-            logger.warning(
-                "%s is set aside as %s: %s; some session roots may be sent again", self._path, target.name, reason
-            )
+            text = "%s is set aside as %s: %s; some session roots may be sent again"
+            unsaid.warn(text, self._path, target.name, reason)
         else:
             self._broken = True
 

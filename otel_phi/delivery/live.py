@@ -7,17 +7,15 @@ Rule 3: every span accepted is in exactly one count, at any moment.
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from otel_phi.delivery import forking
+from otel_phi.delivery import forking, unsaid
 from otel_phi.delivery.batch import Settled
 from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.courier import Courier
@@ -36,8 +34,6 @@ from otel_phi.mapping.span import Span
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
-
-logger = logging.getLogger("otel_phi")
 
 CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
 # A batch is gathered in slices and held in memory: a small one takes a moment, and little is under way when bounds bite.
@@ -81,7 +77,10 @@ class LiveDelivery:
         self._begin()
         if not self._discards:
             self._store.open()
+            if self._store.known is not None:
+                self._store.known.open()
         forking.register(self)
+        unsaid.speak()
 
     def _begin(self) -> None:
         self._encoding = threading.RLock()
@@ -90,9 +89,7 @@ class LiveDelivery:
         self._store = Store(self._place, self._counts)
         self._shelves = Shelves(self._store, self._counts, min(self._config.max_request_bytes, MAX_BATCH_BYTES))
         self._upkeep = Upkeep(self._store, self._shelves, self._counts, self._limits)
-        self._courier = Courier(
-            self._store, self._shelves, self._upkeep, self._make_sender, self._release, self._complaints.speak
-        )
+        self._courier = Courier(self._store, self._shelves, self._upkeep, self._make_sender, self._release)
 
     # --- taking --------------------------------------------------------------------------------------------------
 
@@ -142,14 +139,13 @@ class LiveDelivery:
 
     def known_loop(self, loop_id: str) -> tuple[str, int] | None:
         """Returns session id and start (ns) of a loop that any process of this machine remembered; None if none did."""
-        known = self._store.known
-        return known.loop(loop_id) if known is not None else None
+        return self._store.loop(loop_id)
 
     def remember_loop(self, loop_id: str, session_id: str, started_ns: int) -> None:
         """Remembers a loop for other processes."""
-        known = self._store.known
-        if known is not None and not self._closed:
-            known.remember(loop_id, session_id, started_ns)
+        if not (self._discards or self._closed):
+            self._store.remember(loop_id, session_id, started_ns)
+            self._courier.wake()
 
     # --- leaving -------------------------------------------------------------------------------------------------
 
@@ -186,13 +182,13 @@ class LiveDelivery:
         progress = sender.progress() if sender is not None else Progress(Stats())
         return msgspec.structs.replace(
             now, posts=progress.stats.posts, retries=progress.stats.retries, in_memory=self._store.in_memory,
-            trouble=progress.trouble, next_try_s=progress.next_try_s,
+            trouble=progress.trouble or self._courier.trouble, next_try_s=progress.next_try_s,
         )  # fmt: skip
 
     def _fault(self, error: Exception, count: int) -> None:
         if not self._failed:
             self._failed = True
-            logger.warning("live delivery failed, %d spans are lost: %s: %s", count, type(error).__name__, error)
+            unsaid.warn("live delivery failed, %d spans are lost: %s: %s", count, type(error).__name__, error)
         self.drop(FAILED, count)
 
     # --- destination ---------------------------------------------------------------------------------------------
@@ -225,15 +221,17 @@ class LiveDelivery:
     def before_fork(self) -> None:
         """Closes the file that all processes share: a child must not believe that it holds SQLite's locks on it."""
         if self._store.known is not None:
-            self._store.known.close_locked()
+            self._store.known.close_for_fork()
 
     def after_fork_in_child(self) -> None:
         """Begins anew; what the parent had open stays untouched, and what it had deferred is the parent's to deliver."""
         forking.keep_for_ever(self._store, self._shelves, self._upkeep, self._courier, self._transport)
+        unsaid.forget()
         closed = self._closed
         self._transport = self._given
+        loops = self._store.loops
         self._begin()
-        self._closed = closed
+        self._closed, self._store.loops = closed, loops
 
 
 class OneAtATime:
@@ -266,7 +264,6 @@ class Complaints:
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self._kinds: set[str] = set()
-        self._unsaid: deque[str] = deque()
 
     def __call__(self, progress: Progress) -> None:
         """Looks at a state of the sender, which holds its lock: nothing is said here."""
@@ -274,12 +271,7 @@ class Complaints:
         kind = trouble.partition(": ")[0]  # what follows are the destination's words
         if kind and kind not in self._kinds and len(self._kinds) < self._KINDS:
             self._kinds.add(kind)
-            self._unsaid.append(trouble)
-
-    def speak(self) -> None:
-        """Says what is new, with no lock held: a logging handler can be slow, or ask us for our counts."""
-        while self._unsaid:
-            logger.warning("%s: %s; spans are kept and tried again", self._endpoint, self._unsaid.popleft())
+            unsaid.warn("%s: %s; spans are kept and tried again", self._endpoint, trouble)
 
 
 def place_of(config: Config, encoder: Encoder) -> Place:

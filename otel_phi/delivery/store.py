@@ -1,24 +1,27 @@
 """Where a process's spans wait: its outbox, or memory where there is none; and the session roots it owes.
 
-Rule 1: the agent waits for the lock at most 5 ms. What does not get it in time goes to the spill, and follows.
-Rule 2: after a commit that took over 50 ms the disk is left to the courier for 10 s.
+Rule 1: the agent waits at most 5 ms an event. What is not in time goes to the spill, and follows; a loop of another process
+        that cannot be looked up in time counts as unknown.
+Rule 2: after something that took over 50 ms the disk is left to the courier for 10 s.
 Rule 3: what is in the spill is written before what comes after it: what opened must not be written after it closed.
 """
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import os
 import secrets
 import sqlite3
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from otel_phi.delivery import filelock, outbox_schema
+from otel_phi.delivery import filelock, outbox_schema, unsaid
 from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.encoder import Envelope
 from otel_phi.delivery.known import Known
@@ -29,7 +32,7 @@ from otel_phi.delivery.spill import MAX_BYTES, Spill
 from otel_phi.delivery.statements import SLICE_ROWS
 from otel_phi.delivery.stats import LiveStats
 
-logger = logging.getLogger("otel_phi")
+_T = TypeVar("_T")
 
 FOLDER = "outbox"
 WAIT_S = 0.005
@@ -38,7 +41,7 @@ SLOW_FOR_S = 10.0
 BUFFER_FULL = "buffer_full"
 _NAMES = 5  # tried for a lock: someone may be looking at a new one at just that moment
 _NOTHING = Change()
-_CLAIMS = 10_000  # remembered where no table can: the recorder's bound on open loops
+_LOOPS = _CLAIMS = 10_000  # remembered where no table can: the recorder's bound on open loops
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -72,6 +75,7 @@ class Store:
         spill: what the outbox could not take in time.
         known: the table of all processes, None where there is no outbox.
         owes_roots: roots may wait in the table that nobody has read yet.
+        loops: session id and start (ns) of loops this process, or the one it was forked from, remembered.
         roots: how many of ours wait there or are under way, as far as we know: others may purge.
     """
 
@@ -81,11 +85,13 @@ class Store:
         self.in_memory = ""
         self.spill = Spill(place.envelope, place.spill_bytes)
         self.known: Known | None = None
+        self.loops: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self.owes_roots = False
         self.roots = 0
         self.place = place
         self._counts = counts
         self._slow_until = 0.0
+        self._left_s = WAIT_S
         self._tried = False
         self._claimed: OrderedDict[bytes, None] = OrderedDict()
 
@@ -103,16 +109,21 @@ class Store:
             outbox = new_outbox(self.place)
         except (OSError, sqlite3.Error) as error:
             self.in_memory = str(error)
-            logger.warning("no outbox on disk, spans wait in memory and are lost with the process: %s", error)
+            unsaid.warn("no outbox on disk, spans wait in memory and are lost with the process: %s", error)
         else:
             if self.known is None:  # it is there already where a damaged file was replaced
                 self.known = Known(self.place.folder, self.place.destination)
-                self.known.open()
             self.outbox = outbox
         self._tried = True
 
     def put(self, change: Change) -> None:
-        """Takes a change; never waits longer than 5 ms for the lock."""
+        """Takes an event's change; for all that an event needs, locks and disk, nobody waits longer than 5 ms."""
+        try:
+            self._take(change)
+        finally:
+            self._left_s = WAIT_S
+
+    def _take(self, change: Change) -> None:
         if not self._tried:
             self.open()
         count, outbox = len(change.rows), self.outbox
@@ -129,7 +140,7 @@ class Store:
         first, whole = _NOTHING, change
         try:
             counted = not count or self._counts.add(accepted=count, queued=count)
-            held = started >= self._slow_until and outbox.lock.acquire(timeout=WAIT_S)
+            held = started >= self._slow_until and outbox.lock.acquire(timeout=self._left_s)
             if held and self.spill:
                 first = self.spill.begin_move(SLICE_ROWS)
                 whole = first.then(change)
@@ -157,11 +168,10 @@ class Store:
     def claim(self, row: Row, started_ns: int) -> bool:
         """Takes a session's root unless a process has taken it before."""
         self.open()
-        started = time.monotonic()
-        if self.outbox is not None and self.known is not None and started >= self._slow_until:
-            won = self.known.claim(row, started_ns, self.place.envelope, self.outbox.name)
-            if time.monotonic() - started > SLOW_COMMIT_S:
-                self._slow_until = time.monotonic() + SLOW_FOR_S
+        known, outbox = self.known, self.outbox
+        if known is not None and outbox is not None:
+            envelope = self.place.envelope
+            won = self._in_time(lambda left_s: known.claim(row, started_ns, envelope, outbox.name, wait_s=left_s))
             if won:
                 self._counts.add(accepted=1, queued=1)
                 self.owe(1)
@@ -172,8 +182,38 @@ class Store:
         self._claimed[row.key] = None
         if len(self._claimed) > _CLAIMS:
             self._claimed.popitem(last=False)
-        self.put(Change((row,)))
+        self._take(Change((row,)))
         return True
+
+    def loop(self, loop_id: str) -> tuple[str, int] | None:
+        """Returns session id and start (ns) of a loop, None where it is unknown or cannot be looked up in time."""
+        known = self.known
+        if loop_id in self.loops or known is None:
+            return self.loops.get(loop_id)
+        return self._in_time(lambda left_s: known.loop(loop_id, wait_s=left_s))
+
+    def remember(self, loop_id: str, session_id: str, started_ns: int) -> None:
+        """Remembers a loop, for others once the courier has written it; of several that share an id, the latest."""
+        self.loops[loop_id] = (session_id, started_ns)
+        self.loops.move_to_end(loop_id)
+        if len(self.loops) > _LOOPS:
+            with contextlib.suppress(KeyError):
+                self.loops.popitem(last=False)
+        if self.known is not None:
+            self.known.remember(loop_id, session_id, started_ns)
+
+    def _in_time(self, ask: Callable[[float], _T | None]) -> _T | None:
+        """Asks with what is left of the event's 5 ms; not at all while the disk is slow."""
+        started = time.monotonic()
+        if started < self._slow_until:
+            return None
+        try:
+            return ask(self._left_s)
+        finally:
+            took = time.monotonic() - started
+            self._left_s = max(self._left_s - took, 0.0)
+            if took > SLOW_COMMIT_S:
+                self._slow_until = started + took + SLOW_FOR_S
 
     def owe(self, roots: int) -> None:
         """Takes roots into the count of those that wait, or out of it."""
@@ -203,7 +243,7 @@ class Store:
         with self.opening:
             if self.outbox is None or self.outbox.path.exists():
                 return
-            logger.warning("%s was removed; spans go to a new file from now on", self.outbox.path)
+            unsaid.warn("%s was removed; spans go to a new file from now on", self.outbox.path)
             make_folder(self.place.folder)
             self.outbox = new_outbox(self.place)
 
@@ -221,7 +261,7 @@ class Store:
             self._counts.add(queued=-again, deferred=again)
             outbox.close(keep=True)
             target = outbox_schema.set_aside(outbox.path)
-            logger.warning("%s is set aside as %s: %s", outbox.path, target.name, outbox.error)
+            unsaid.warn("%s is set aside as %s: %s", outbox.path, target.name, outbox.error)
             if own:
                 self._open()
                 if self.outbox is None:  # from now on memory is where spans wait

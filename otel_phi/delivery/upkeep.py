@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 
-from otel_phi.delivery import outbox_schema
+from otel_phi.delivery import outbox_schema, unsaid
 from otel_phi.delivery.adoption import Adoption, by_age, shrink, unheld, written_ns
 from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.known_bounds import SHARE, KnownBounds
@@ -18,8 +17,6 @@ from otel_phi.delivery.outbox import CLOCK_SET_NS, Outbox
 from otel_phi.delivery.shelves import Shelves
 from otel_phi.delivery.stats import LiveStats
 from otel_phi.delivery.store import Store
-
-logger = logging.getLogger("otel_phi")
 
 SCAN_S = 5.0  # a dead process's spans wait that long; a scan lists one folder
 RECOUNT_S = 60.0
@@ -246,5 +243,5 @@ class Upkeep:
             return 0
         spans, size = gone
         self._counts.drop(reason, spans, accepted=spans, adopted=spans)
-        logger.warning("%s is removed with %d spans: %s", path, spans, reason.replace("_", " "))
+        unsaid.warn("%s is removed with %d spans: %s", path, spans, reason.replace("_", " "))
         return size
