@@ -152,7 +152,7 @@ def test_roots_that_waited_too_long_go_and_are_counted(open_live: Open, tmp_path
     claim(delivery, range(1, 2_001), "x" * 2_000)  # the first request holds some of them
     query = "SELECT count(*) FROM root"
     wait(lambda: asked(tmp_path, query) == [(len(delivery._shelves.roots_under_way),)])
-    assert dict(delivery.stats().dropped)["too_old"] > 100
+    wait(lambda: dict(delivery.stats().dropped).get("too_old", 0) > 100)  # counted once all are gone
 
 
 def test_a_dead_process_s_roots_for_another_collector_count_too(
