@@ -244,6 +244,52 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
     assert places(demo()) == places(arrived)
 
 
+def test_redact_yaml_lets_no_content_of_other_senders_through(configured: Configured) -> None:
+    content = {
+        "gen_ai.input.messages": "planted 1",
+        "gen_ai.output.messages": "planted 2",
+        "gen_ai.system_instructions": "planted 3",
+        "gen_ai.tool.definitions": "planted 4",
+        "gen_ai.tool.call.arguments": "planted 5",
+        "gen_ai.tool.call.result": "planted 6",
+        "input.value": "planted 7",
+        "output.value": "planted 8",
+        "http.request.header.Authorization": "planted 9",
+        "X-API-Key": "planted 10",
+    }
+    event = {"exception.message": "planted 11", "exception.stacktrace": "planted 12", "note": _SECRET}
+    span = {
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
+        "spanId": "b7ad6b7169203331",
+        "name": "chat",
+        "startTimeUnixNano": "1",
+        "endTimeUnixNano": "2",
+        "attributes": _otlp(content | {"error.type": "Timeout"}),
+        "events": [{"timeUnixNano": "1", "name": "exception", "attributes": _otlp({"exception.type": "E"} | event)}],
+        "status": {"code": 2, "message": "planted 13"},
+    }
+    scope = {"name": "other", "attributes": _otlp({"note": _SECRET})}
+    body = {"resourceSpans": [{"scopeSpans": [{"scope": scope, "spans": [span]}]}]}
+    with Receiver(grpc=True) as backend:
+        environment = {
+            "BACKEND_ENDPOINT": backend.grpc_endpoint.removeprefix("http://"),
+            "BACKEND_INSECURE": "true",
+        }
+        otelcol = configured("redact.yaml", environment=environment)
+        answer = urllib3.request("POST", f"{otelcol.http}/v1/traces", json=body, timeout=WITHIN_S)
+        assert answer.status == 200
+        (arrived,) = backend.wait_for(1, WITHIN_S)
+        bodies = b"".join(request.body for request in backend.requests)
+    assert re.findall(rb"planted \d+", bodies) == []
+    assert _SECRET.encode() not in bodies
+    assert (arrived.status, arrived.get("error.type")) == (StatusCode.ERROR, "Timeout")
+    assert dict(arrived.events[0].attributes)["exception.type"] == "E"
+
+
+def _otlp(attributes: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{"key": key, "value": {"stringValue": value}} for key, value in attributes.items()]
+
+
 # --- metrics ---------------------------------------------------------------------------------------------------------------------
 
 

@@ -83,7 +83,8 @@ def story(kind: str, number: int) -> Story:
         case "failed tool":
             return Story(kind, [*opened, *turns(loop, 1, error="no such file"), end(1_100, loop)], [])
         case "costly":
-            return Story(kind, [*opened, *turns(loop, 1, usage=Usage(250_000, 100)), end(1_100, loop)], [])
+            usage = Usage(250_000, 100) if number % 2 else Usage(100, 25_000)  # by what it read, or by what it wrote
+            return Story(kind, [*opened, *turns(loop, 1, usage=usage), end(1_100, loop)], [])
         case "slow":
             return Story(kind, [*opened, *turns(loop, 1), *turns(loop, 400_000, 1), end(402_000, loop)], [])
         case "dull":
