@@ -47,6 +47,13 @@ def test_an_environment_is_made_once_and_one_that_is_not_whole_is_made_anew(inde
     assert {path.name for path in (tmp_path / "cache").iterdir()} == {python.parents[1].name, "lock"}
 
 
+def test_an_environment_whose_python_has_gone_is_made_anew(index: Path, tmp_path: Path) -> None:
+    python = python_of("rotel", print)
+    python.unlink()
+    python.symlink_to(tmp_path / "an-older-python")
+    assert says(python_of("rotel", print)) == "spans"
+
+
 def test_an_index_that_has_it_not_is_told_and_nothing_stays(index: Path, tmp_path: Path) -> None:
     (index / "rotel-1.0-py3-none-any.whl").unlink()
     with pytest.raises(CannotBuild, match=r"no package index has it for this machine \(.*rotel==1\.0"):

@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.e2e.agent import SEND_WITHIN_S
 from tests.e2e.collector import Collector
+from tests.e2e.processes import WITH_US
 from tests.e2e.trees import SERVICE
 
 _OWN = ("--service-name", SERVICE, "--profile", "jaeger")
@@ -43,7 +44,8 @@ def watching(*arguments: object) -> Iterator[subprocess.Popen[str]]:
     Raises:
         AssertionError: it ended otherwise, and not because the block killed it.
     """
-    process = subprocess.Popen(_command("watch", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [*WITH_US, *_command("watch", *arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
         killed = process.poll() is not None
@@ -59,7 +61,7 @@ def watching(*arguments: object) -> Iterator[subprocess.Popen[str]]:
 def agent(otelcol: Collector, state: Path, protocol: str = "http/protobuf") -> Iterator[Agent]:
     """Runs an agent whose hook sends to a Collector, until the block ends."""
     endpoint = otelcol.grpc if protocol == "grpc" else otelcol.http
-    command = [sys.executable, "-m", "tests.e2e.agent", endpoint, protocol, str(state)]
+    command = [*WITH_US, sys.executable, "-m", "tests.e2e.agent", endpoint, protocol, str(state)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield Agent(process)

@@ -17,7 +17,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 # Ends a process with the thread that started it: a run of pytest that is killed leaves none behind, on Linux.
-_WITH_US = [path, "--pdeathsig", "KILL"] if (path := shutil.which("setpriv")) else []
+WITH_US = [path, "--pdeathsig", "KILL"] if (path := shutil.which("setpriv")) else []
 
 READY_WITHIN_S = 120.0  # a second when idle; the builders of others may have both cores
 END_WITHIN_S = 20.0  # after SIGTERM; then SIGKILL
@@ -48,7 +48,7 @@ class Backend:
         self.name = name
         self._ready_within_s = ready_within_s
         self.log = log
-        self._command = [*_WITH_US, *(str(part) for part in command)]
+        self._command = [*WITH_US, *(str(part) for part in command)]
         self._ready = ready
         self._environment = None if environment is None else dict(environment)
         self._process: subprocess.Popen[bytes] | None = None

@@ -32,7 +32,7 @@ from tests.e2e.collector import pipeline
 from tests.e2e.conftest import StartCollector
 from tests.e2e.jaeger import Jaeger
 from tests.e2e.outlines import OUTLINE, OUTLINE_OF_LOGS, SPANS_OF_LOGS, outline
-from tests.e2e.processes import wait_for
+from tests.e2e.processes import WITH_US, wait_for
 from tests.e2e.sessions import spans_of
 from tests.e2e.trees import SERVICE, differences
 from tests.laws import Run, family, links, role, times
@@ -192,7 +192,7 @@ def test_an_agent_killed_while_its_sub_agent_works_leaves_whole_traces(
 def watching(endpoint: str, folder: Path, ends_by: signal.Signals = signal.SIGTERM) -> Iterator[None]:
     """Runs `otel-phi watch logs` in a folder that need not hold `logs` yet, as the README has it; SIGTERM must end it well."""
     state = {"OTEL_PHI_STATE_DIR": str(folder / "state")}
-    command = [sys.executable, "-m", "otel_phi.cli", "watch", "logs"]
+    command = [*WITH_US, sys.executable, "-m", "otel_phi.cli", "watch", "logs"]
     with subprocess.Popen(
         command, cwd=folder, env=plain_environment(endpoint) | state, stderr=subprocess.PIPE, text=True
     ) as watch:

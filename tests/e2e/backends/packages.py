@@ -56,9 +56,9 @@ def python_of(package: Package, say: Say) -> Path:
         BuildError: it could not be installed for another reason.
     """
     folder = _kept(package)
-    if not (folder / "complete").exists():
+    if not _whole(folder):
         with build.alone(say):
-            if not (folder / "complete").exists():
+            if not _whole(folder):
                 install(LISTS / f"{package}.txt", folder, say)
                 (folder / "complete").touch()
                 _forget_older(package, folder)
@@ -87,6 +87,11 @@ def install(wanted: Path, folder: Path, say: Say) -> None:
     except (CannotBuild, BuildError):
         shutil.rmtree(folder)
         raise
+
+
+def _whole(folder: Path) -> bool:
+    # Its Python is a link to the one that made it, which may have gone since: an upgrade, another pyenv.
+    return (folder / "complete").exists() and (folder / "bin" / "python").exists()
 
 
 def _environment() -> dict[str, str]:
