@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
 from otel_phi.config import Config
@@ -50,6 +50,8 @@ class Hook:
         config: as given.
         off: as given.
         closed: whether it was shut down; events are then counted as lost.
+        ending: called with each of those where a signal is about to kill the process: an agent that goes on would take the
+            interpreter from what is to be finished.
     """
 
     def __init__(self, config: Config, mapping: MappingOptions, delivery: LiveDelivery | None, off: str = "") -> None:
@@ -58,6 +60,7 @@ class Hook:
         self._delivery = delivery
         self.off = off
         self.closed = False
+        self.ending: Callable[[], object] | None = None
         self._delivered = False  # all of it, at a shutdown
         self._complaints = Complaints()
         self._begin()
@@ -165,6 +168,8 @@ class Hook:
     def _record(self, event: AgentEvent, caller: str | None) -> None:
         if self.closed or self._recording is None:
             self._tallies["after_shutdown"].add()
+            if self.ending is not None:
+                self.ending()
             return
         try:
             self._recording.take(event, caller)

@@ -113,6 +113,9 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
         _thread.start_new_thread(flush, ())
     except RuntimeError:  # no thread can be had
         os.kill(os.getpid(), number)
+    hook = _watch.find()
+    if hook is not None:
+        hook.ending = lambda: done.acquire(timeout=AT_SIGTERM_S)
     if not _is_ours(frame):
         done.acquire(timeout=AT_SIGTERM_S)
         os.kill(os.getpid(), number)
