@@ -22,18 +22,6 @@ from tests.watch.following import Following, append, exported, log_lines
 SECOND = f"{SESSION}.mock.2"
 
 
-@pytest.fixture
-def logs(tmp_path: Path) -> Path:
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def following(logs: Path, tmp_path: Path) -> Following:
-    return Following(logs, tmp_path / "state")
-
-
 def story() -> list[bytes]:
     """Returns a loop of three turns, a line each event."""
     return log_lines([start(0), *whole_turn(10, 0), *whole_turn(200, 1), *whole_turn(400, 2), *whole_loop(0)[-1:]])

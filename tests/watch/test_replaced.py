@@ -33,18 +33,6 @@ def look_at_one(following: Following, path: Path) -> None:
 how_it_looks = pytest.mark.parametrize("look", [look_at_all, look_at_one])
 
 
-@pytest.fixture
-def logs(tmp_path: Path) -> Path:
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def following(logs: Path, tmp_path: Path) -> Following:
-    return Following(logs, tmp_path / "state")
-
-
 def in_one_file(folder: Path, lines: list[bytes]) -> dict[bytes, Span]:
     path = folder.parent / "whole.jsonl"
     path.write_bytes(b"".join(lines))

@@ -39,18 +39,6 @@ from tests.watch.following import Backend, Following, append, exported, log_line
 from tests.watch.test_outcomes import loops, story
 
 
-@pytest.fixture
-def logs(tmp_path: Path) -> Path:
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def following(logs: Path, tmp_path: Path) -> Following:
-    return Following(logs, tmp_path / "state")
-
-
 def database(tmp_path: Path) -> Path:
     (found,) = (tmp_path / "state" / "watch").glob("*.sqlite3")
     return found
