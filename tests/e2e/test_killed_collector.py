@@ -13,7 +13,7 @@ from tests.e2e.commands import agent
 from tests.e2e.conftest import StartCollector
 from tests.e2e.jaeger import Jaeger, Place, exporter_to
 from tests.e2e.processes import Backend, wait_for
-from tests.e2e.sessions import spans_of, streams
+from tests.e2e.sessions import spans_of, streams, with_other_ids
 from tests.e2e.trees import differences, places
 
 _KEEP = {  # taken means on disk, and nothing is given up
@@ -27,24 +27,26 @@ def test_nothing_is_lost_and_what_comes_twice_is_the_same_and_shown_once(
 ) -> None:
     jaeger = Jaeger(backends.jaeger, tmp_path / "jaeger")  # down at first: what is for it waits in the queue
     running.append(jaeger)
-    paths = streams(tmp_path / "streams")
-    third = len(paths) // 3
-    sent = [span for path in paths for span in spans_of([path])]
+    first = streams(tmp_path / "first")
+    second, third = (
+        sorted(with_other_ids(tmp_path / "first", tmp_path / name).iterdir()) for name in ("second", "third")
+    )
+    sent = [span for path in (*first, *second, *third) for span in spans_of([path])]
     with Receiver() as beside:
         exporters = {**exporter_to(jaeger, **_KEEP), "otlp_http/beside": {"endpoint": beside.endpoint, **_KEEP}}
         storage = {"file_storage": {"directory": str(tmp_path / "queue"), "create_directory": True}}
         otelcol = collector(pipeline(exporters, extensions=storage))
         with agent(otelcol, tmp_path / "state") as working:
             beside.answer(delay_s=10.0)  # so long that the Collector dies without it, and has to send that again
-            for path in paths[:third]:
+            for path in first:
                 working.works_through(path)
             beside.wait_for(1, 60.0)
             otelcol.kill()
-            for path in paths[third : 2 * third]:
+            for path in second:
                 working.works_through(path)
             otelcol.start()
             jaeger.start()
-            for path in paths[2 * third :]:
+            for path in third:
                 working.works_through(path)
             wait_for(jaeger.services, "something is in Jaeger")
             otelcol.kill()
