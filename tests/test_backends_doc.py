@@ -80,6 +80,19 @@ def test_the_three_lines_are_options_that_exist(title: str, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("title", BACKENDS)
+def test_the_variables_mean_what_the_lines_do(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = options(title)
+    monkeypatch.setenv("OTEL_PHI_PROFILE", given["profile"])
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", given["endpoint"].removesuffix("/v1/traces"))
+    headers = {key.lower(): value for key, value in given.get("headers", {}).items()}
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", ",".join(f"{key}={value}" for key, value in headers.items()))
+    by_variables, by_lines = resolve(), resolve(**given)
+    assert (by_variables.profile, by_variables.endpoint) == (by_lines.profile, by_lines.endpoint)
+    assert by_variables.headers == by_lines.headers
+    assert "(without the `/v1/traces`" in TEXT
+
+
+@pytest.mark.parametrize("title", BACKENDS)
 def test_the_table_says_what_the_profile_does(title: str) -> None:
     profile, scope, _ = table()[title]
     assert options(title)["profile"] == profile
