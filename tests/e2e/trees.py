@@ -96,7 +96,7 @@ def _sorted(value: object) -> object:
 
 
 def warnings(span: Span, spans: Mapping[Place, Span]) -> tuple[str, ...]:
-    """Returns what the UI's API of Jaeger 2.12 says of a loop that lies outside the loop it continues, and is the shorter one.
+    """Returns what the UI's API of Jaeger 2.13 says of a loop that lies outside the loop it continues, and is the shorter one.
 
     It takes both for spans of hosts with different clocks: it knows hosts by a resource attribute `ip` alone, which only
     `profile="jaeger"` sets. The newer API knows them by `host.name`, and says nothing.
