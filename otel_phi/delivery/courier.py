@@ -176,6 +176,7 @@ class Courier:
         busy = self._settle_all()
         busy |= self._in_slices(self._store.move_spill)
         self._in_slices(self._store.fold)
+        busy |= self._in_slices(self._shelves.claim)
         self._keep_up(sender.progress().trouble if sender else self.trouble)
         if sender is not None and sender.has_room():
             batch = self._shelves.gather()

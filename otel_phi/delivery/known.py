@@ -67,6 +67,11 @@ class Known:
         self._broken = False
         self._unwritten: deque[tuple[bytes, bytes, int, int]] = deque(maxlen=_MAX_LOOPS)
 
+    @property
+    def usable(self) -> bool:
+        """Tells whether there is a table, or can be one; it may be busy."""
+        return not self._broken
+
     def open(self) -> None:
         """Makes and opens the file, and writes to it, so that the first event need not.
 

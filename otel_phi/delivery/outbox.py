@@ -22,8 +22,9 @@ from otel_phi.delivery.envelopes import Envelopes
 from otel_phi.delivery.filelock import FileLock
 from otel_phi.delivery.open_rows import OpenRows
 from otel_phi.delivery.outbox_log import OutboxLog
-from otel_phi.delivery.rows import Change, Item, Row
+from otel_phi.delivery.rows import Change, Claim, Item, Row
 from otel_phi.delivery.statements import COLUMNS, SLICE_ROWS, Statement, delete, insert_rows
+from otel_phi.delivery.unclaimed import CLAIMED, Unclaimed
 
 _SLICE_BYTES = 1 << 20
 # 2020: what is older was told by a clock that had not been set yet, and its age is not known.
@@ -46,6 +47,7 @@ class Outbox:
         error: the last failure, "" while all goes well.
         damaged: the file's content cannot be trusted.
         last: the change that was written last.
+        adopted: it is a dead process's.
         held: numbers of rows that came here while a request from memory had them under way: they are not read.
     """
 
@@ -56,10 +58,12 @@ class Outbox:
         self.lock = threading.Lock()
         self.error, self.damaged = "", False
         self.last: Change | None = None
+        self.adopted = envelope is None
         self.held: set[int] = set()
         self._log = OutboxLog(path, self.lock, connection)
         self._cursor = 0
         self._envelopes = Envelopes(connection)
+        self._unclaimed = Unclaimed(connection, self._envelopes)
         self._open = OpenRows(connection)
         self._next = 1 + self._one(outbox_schema.LAST_NUMBER)
         self.rows = self._one("SELECT count(*) FROM span")
@@ -103,6 +107,7 @@ class Outbox:
 
     def _took(self, change: Change, first: int, first_open: int) -> None:
         self._open.took(change, first, first_open)
+        self._unclaimed.took(change, first)
         self.error = ""
         self._next, self.rows, self.last = first + len(change.rows), self.rows + len(change.rows), change
 
@@ -140,7 +145,7 @@ class Outbox:
         found: list[Item] = []
         total = 0
         with self.lock:
-            query = f"SELECT id, envelope, entry FROM span WHERE id > ?{self._unheld()} ORDER BY id LIMIT ?"  # noqa: S608
+            query = f"SELECT id, envelope, entry FROM span WHERE id > ?{CLAIMED}{self._unheld()} ORDER BY id LIMIT ?"  # noqa: S608
             for number, envelope, entry in self._connection.execute(query, (self._cursor, SLICE_ROWS)):
                 found.append(Item(number, self._envelopes.get(envelope), entry))
                 self._cursor = number
@@ -148,6 +153,18 @@ class Outbox:
                 if total > _SLICE_BYTES:
                     break
         return found
+
+    def claimable(self) -> list[Claim]:
+        """Returns a slice of the roots that nobody has claimed."""
+        with self.lock:
+            return self._unclaimed.load(self.held)
+
+    def release(self, number: int) -> bool:
+        """Makes an unclaimed root a row like the others."""
+        with self.lock:
+            done = self._run([self._unclaimed.released(number, self._next)])
+            self._next += done
+            return done
 
     def rewind(self) -> None:
         """Reads from the first row again; only while nothing of this file is under way."""
@@ -163,8 +180,7 @@ class Outbox:
     def first(self) -> int:
         """Returns the number of the oldest row that is not settled, one past the last where all are."""
         with self.lock:
-            found = self._ask("SELECT min(id) FROM span")
-        return self._next if found is None else int(found)
+            return self._one("SELECT min(id) FROM span") or self._next
 
     @property
     def next_number(self) -> int:
@@ -186,9 +202,7 @@ class Outbox:
     def evict(self, older_than_ns: int | None = None) -> int:
         """Deletes the oldest rows that are not under way, a slice of them, and returns how many."""
         least, limit = (-(2**63), 2**63 - 1) if older_than_ns is None else (CLOCK_SET_NS, older_than_ns)
-        query = (
-            f"SELECT id FROM span WHERE id > ? AND added_ns >= ? AND added_ns < ?{self._unheld()} ORDER BY id LIMIT ?"  # noqa: S608
-        )
+        query = f"SELECT id FROM span WHERE (id > ? OR envelope < 0) AND added_ns >= ? AND added_ns < ?{self._unheld()} ORDER BY id LIMIT ?"  # noqa: S608
         with self.lock:
             found = self._connection.execute(query, (self._cursor, least, limit, SLICE_ROWS)).fetchall()
         return len(found) if found and self.delete([number for (number,) in found]) else 0
@@ -227,12 +241,8 @@ class Outbox:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _ask(self, query: str) -> int | None:
-        found: int | None = self._connection.execute(query).fetchone()[0]
-        return found
-
     def _one(self, query: str) -> int:
-        return self._ask(query) or 0
+        return int(self._connection.execute(query).fetchone()[0] or 0)
 
     def _unheld(self) -> str:
         return f" AND id NOT IN ({','.join(map(str, self.held))})" if self.held else ""

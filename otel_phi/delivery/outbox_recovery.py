@@ -16,6 +16,7 @@ from otel_phi.delivery.encoder import (
     SPAN_END_TIME_UNIX_NANO,
     SPAN_LINKS,
     SPAN_PARENT_SPAN_ID,
+    SPAN_START_TIME_UNIX_NANO,
 )
 from otel_phi.delivery.outbox_schema import CLOSED, LAST_NUMBER
 from otel_phi.delivery.rows import LATEST_NS
@@ -94,6 +95,15 @@ def with_end(entry: bytes, end_ns: int) -> bytes:
     """Returns an encoded span with another end; as it was if it has none."""
     at = _value_of(entry, SPAN_END_TIME_UNIX_NANO)
     return entry if at is None else entry[:at] + _TIME.pack(end_ns) + entry[at + _TIME.size :]
+
+
+def start_of(entry: bytes) -> int:
+    """Returns when an encoded span started, in ns; 0 where its bytes do not tell."""
+    try:
+        at = _value_of(entry, SPAN_START_TIME_UNIX_NANO)
+        return 0 if at is None else min(_TIME.unpack_from(entry, at)[0], LATEST_NS)
+    except _DAMAGE:
+        return 0
 
 
 def _branches(entry: bytes) -> Iterable[bytes]:

@@ -21,11 +21,13 @@ class Row(msgspec.Struct, frozen=True, gc=False):
         key: `span_key`.
         session: the session's id, UTF-8; b"" where the span names none. For `purge SESSION`.
         entry: `Encoder.span`'s bytes.
+        unclaimed: a session's root, and it is not known yet whether another process has it.
     """
 
     key: bytes
     session: bytes
     entry: bytes
+    unclaimed: bool = False
 
 
 class OpenRow(msgspec.Struct, frozen=True, gc=False):
@@ -72,11 +74,20 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """Is a span on its way: its number where it came from, what stands around it, its bytes."""
+    """Is a span on its way: its number where it came from, what stands around it, its bytes; `unclaimed` as in `Row`."""
 
     number: int
     envelope: Envelope
     entry: bytes
+    unclaimed: bool = False
+
+
+class Claim(msgspec.Struct, frozen=True, gc=False):
+    """Is an unclaimed root: its number where it waits, what stands around it, its row."""
+
+    number: int
+    envelope: Envelope
+    row: Row
 
 
 def row_of(span: Span, encoder: Encoder) -> Row:

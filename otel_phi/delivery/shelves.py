@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from otel_phi.delivery.batch import Batch, Settled
+from otel_phi.delivery.claims import Claims
 from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.rows import Item
@@ -42,7 +43,8 @@ class Shelves:
         self._counts = counts
         self._max_bytes = max_bytes
         self._roots = RootStock(store)
-        self._stocks: dict[int, Stock] = {0: self._roots, 1: SpillStock(store)}
+        self._claims = Claims(store, counts)
+        self._stocks: dict[int, Stock] = {0: self._roots, 1: SpillStock(store, self._claims)}
         self._last = 1
         self._carry: dict[int, list[Item]] = {}
         self._under_way: Counter[int] = Counter()
@@ -72,6 +74,10 @@ class Shelves:
         """Takes a dead process's file; its rows count as accepted by this one from now on."""
         self._counts.add(accepted=outbox.rows, queued=outbox.rows, adopted=outbox.rows)
         self._add(outbox)
+
+    def claim(self) -> bool:
+        """Claims a slice of roots that could not be claimed in time; False if there is none, or it is still too early."""
+        return any(self._claims.from_file(outbox) for _, outbox in self._files())
 
     def gather(self) -> Batch | None:
         """Returns a request's worth of spans that share an envelope; what no longer fits is carried to the next."""

@@ -154,8 +154,12 @@ class Spill:
                 for number, row in enumerate(step.change.rows, step.first):
                     self._under_way[number] = row
                     self._bytes += len(row.entry)
-                    found.append(Item(number, self._envelope, row.entry))
+                    found.append(Item(number, self._envelope, row.entry, row.unclaimed))
             return found
+
+    def under_way(self, number: int) -> Row | None:
+        """Returns a row that is to be sent from here, None if it is settled."""
+        return self._under_way.get(number)
 
     def settle(self, number: int) -> Row | None:
         """Forgets a row that was sent, and returns it."""

@@ -19,7 +19,7 @@ def insert_rows(rows: Sequence[Row], first: int, envelope: int, added_ns: int) -
     for start in range(0, len(rows), SLICE_ROWS):
         values: list[object] = []
         for row in rows[start : start + SLICE_ROWS]:
-            values += (number, row.key, row.session, envelope, added_ns, row.entry)
+            values += (number, row.key, row.session, -envelope if row.unclaimed else envelope, added_ns, row.entry)
             number += 1
         yield _insert(len(values) // 6), tuple(values)
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections import Counter
 from typing import Protocol
 
+from otel_phi.delivery.claims import Claims
 from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.rows import Item
 from otel_phi.delivery.statements import SLICE_ROWS
@@ -112,10 +113,12 @@ class SpillStock:
 
     Args:
         store: holds the memory.
+        claims: settles the roots among the rows.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, claims: Claims) -> None:
         self._store = store
+        self._claims = claims
 
     def buckets(self, numbers: list[int]) -> Counter[str]:
         """Returns `deferred` where there is an outbox that has not got them yet."""
@@ -129,7 +132,8 @@ class SpillStock:
         if outbox is not None and not outbox.error:
             return []
         with outbox.lock if outbox is not None else contextlib.nullcontext():  # nothing is being moved meanwhile
-            return self._store.spill.load(SLICE_ROWS)
+            found = self._store.spill.load(SLICE_ROWS)
+        return self._claims.from_memory(found)
 
     def delete(self, numbers: list[int]) -> bool:
         """Forgets rows, and deletes those that have gone to an outbox."""

@@ -182,7 +182,8 @@ class Store:
         self._claimed[row.key] = None
         if len(self._claimed) > _CLAIMS:
             self._claimed.popitem(last=False)
-        self._take(Change((row,)))
+        # Whether it is ours the courier finds out, before it leaves; without a table nobody can.
+        self._take(Change((msgspec.structs.replace(row, unclaimed=known is not None and outbox is not None),)))
         return True
 
     def loop(self, loop_id: str) -> tuple[str, int] | None:

@@ -79,7 +79,9 @@ def main() -> None:
         say(delivery.claim_root(work(int(rest[0]), name="invoke_workflow")))
         if "die" in rest:
             os._exit(0)
-        say(delivery.shutdown(5), delivery.stats().balanced())
+        say(delivery.shutdown(60 if "late" in rest else 5), delivery.stats().balanced())
+        if "late" in rest:
+            say(delivery.stats().accepted, delivery.stats().acknowledged, delivery.stats().queued)
     elif what == "adopt":
         say(delivery.flush(10), delivery.stats().adopted, delivery.stats().balanced())
         delivery.shutdown(1)
