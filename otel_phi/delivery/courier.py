@@ -246,11 +246,12 @@ class Courier:
         store = self._store
         if store.outbox is not None and store.outbox.first() < written:
             return False
+        if self._upkeep.more or self._shelves.adopted:
+            return False
+        # After the files: a late claim takes a root from one into the table.
         if store.outbox is not None and store.known is not None and store.known.waiting(store.outbox.name):
             return False
-        if self._upkeep.more:
-            return False
-        return not self._shelves.adopted and not self._settling  # looked at last: off the disk, but not yet counted
+        return not self._settling  # looked at last: off the disk, but not yet counted
 
     def _until(self, done: Callable[[], bool], until: float) -> bool:
         while not done():

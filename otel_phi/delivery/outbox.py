@@ -23,7 +23,7 @@ from otel_phi.delivery.filelock import FileLock
 from otel_phi.delivery.open_rows import OpenRows
 from otel_phi.delivery.outbox_log import OutboxLog
 from otel_phi.delivery.rows import Change, Claim, Item, Row
-from otel_phi.delivery.statements import COLUMNS, SLICE_ROWS, Statement, delete, insert_rows
+from otel_phi.delivery.statements import COLUMNS, SLICE_ROWS, Statement, delete, insert_rows, numbered
 from otel_phi.delivery.unclaimed import CLAIMED, Unclaimed
 
 _SLICE_BYTES = 1 << 20
@@ -145,10 +145,12 @@ class Outbox:
         found: list[Item] = []
         total = 0
         with self.lock:
-            query = f"SELECT id, envelope, entry FROM span WHERE id > ?{CLAIMED}{self._unheld()} ORDER BY id LIMIT ?"  # noqa: S608
+            where = f"(id > ?{numbered('OR id IN', self._unclaimed.released)})"
+            query = f"SELECT id, envelope, entry FROM span WHERE {where}{CLAIMED}{self._unheld()} ORDER BY id LIMIT ?"  # noqa: S608
             for number, envelope, entry in self._connection.execute(query, (self._cursor, SLICE_ROWS)):
                 found.append(Item(number, self._envelopes.get(envelope), entry))
-                self._cursor = number
+                self._cursor = max(self._cursor, number)
+                self._unclaimed.released.discard(number)
                 total += len(entry)
                 if total > _SLICE_BYTES:
                     break
@@ -162,9 +164,7 @@ class Outbox:
     def release(self, number: int) -> bool:
         """Makes an unclaimed root a row like the others."""
         with self.lock:
-            done = self._run([self._unclaimed.released(number, self._next)])
-            self._next += done
-            return done
+            return self._run([self._unclaimed.release(number)])
 
     def rewind(self) -> None:
         """Reads from the first row again; only while nothing of this file is under way."""
@@ -245,7 +245,7 @@ class Outbox:
         return int(self._connection.execute(query).fetchone()[0] or 0)
 
     def _unheld(self) -> str:
-        return f" AND id NOT IN ({','.join(map(str, self.held))})" if self.held else ""
+        return numbered("AND id NOT IN", self.held)
 
     def fold(self) -> bool:
         """Writes a slice of what rows say of open ones, before they leave; False if there is none, or the disk is full."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from otel_phi.delivery.rows import Row
 
@@ -27,6 +27,11 @@ def insert_rows(rows: Sequence[Row], first: int, envelope: int, added_ns: int) -
 @functools.cache  # of at most a slice
 def _insert(rows: int) -> str:
     return f"INSERT INTO span ({COLUMNS}) VALUES " + ",".join(["(?, ?, ?, ?, ?, ?)"] * rows)  # noqa: S608  # our own names
+
+
+def numbered(words: str, numbers: Collection[int]) -> str:
+    """Returns a condition on numbers, "" where there are none."""
+    return f" {words} ({','.join(map(str, numbers))})" if numbers else ""
 
 
 def delete(table: str, numbers: Sequence[int]) -> Statement:

@@ -21,10 +21,14 @@ class Unclaimed:
     Args:
         connection: of the file; read once.
         envelopes: of the file.
+
+    Attributes:
+        released: numbers of those that became rows like the others, and were not read since.
     """
 
     def __init__(self, connection: sqlite3.Connection, envelopes: Envelopes) -> None:
         self._connection, self._envelopes = connection, envelopes
+        self.released: set[int] = set()
         self._numbers = {number for (number,) in connection.execute("SELECT id FROM span WHERE envelope < 0")}
 
     def took(self, change: Change, first: int) -> None:
@@ -48,7 +52,7 @@ class Unclaimed:
             Claim(row[0], self._envelopes.get(-row[1]), Row(row[2], row[3], row[4], unclaimed=True)) for row in found
         ]
 
-    @staticmethod
-    def released(number: int, new_number: int) -> Statement:
-        """Returns what makes one a row like the others, read once its turn comes."""
-        return "UPDATE span SET id = ?, envelope = -envelope WHERE id = ?", (new_number, number)
+    def release(self, number: int) -> Statement:
+        """Returns what makes one a row like the others, and notes that it is to be read, though its turn was before."""
+        self.released.add(number)
+        return "UPDATE span SET envelope = abs(envelope) WHERE id = ?", (number,)
