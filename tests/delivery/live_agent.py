@@ -83,7 +83,7 @@ def main() -> None:
         if "late" in rest:
             say(delivery.stats().accepted, delivery.stats().acknowledged, delivery.stats().queued)
     elif what == "adopt":
-        say(delivery.flush(10), delivery.stats().adopted, delivery.stats().balanced())
+        say(delivery.flush(float(rest[0])), delivery.stats().adopted, delivery.stats().balanced())
         delivery.shutdown(1)
     elif what == "wait":
         delivery.commit([work(int(rest[0]))])

@@ -109,7 +109,7 @@ def test_a_forked_child_leaves_its_dead_parent_s_file_to_others(receiver: Receiv
 def test_two_processes_that_adopt_at_once_send_everything_once(receiver: Receiver, tmp_path: Path) -> None:
     for _ in range(3):
         lost_agent(receiver.endpoint, tmp_path)
-    agents = [run(receiver, tmp_path, "adopt") for _ in range(2)]
+    agents = [run(receiver, tmp_path, "adopt", 10) for _ in range(2)]
     outs = [agent.communicate(timeout=30)[0].split() for agent in agents]
     assert sum(int(out[1]) for out in outs) == 18
     assert [out[2] for out in outs] == ["True", "True"]

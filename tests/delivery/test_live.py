@@ -192,9 +192,9 @@ def killed_at_random(receiver: Receiver, state: Path, chance: random.Random, *, 
     return committed
 
 
-def adopt(receiver: Receiver, state: Path) -> str:
-    with run(receiver, state, "adopt") as agent:
-        out, _ = agent.communicate(timeout=30)
+def adopt(receiver: Receiver, state: Path, within_s: float = 10.0) -> str:
+    with run(receiver, state, "adopt", within_s) as agent:
+        out, _ = agent.communicate(timeout=within_s + 20)
     assert out.startswith("True ")
     assert out.endswith(" True\n")
     return out
