@@ -8,11 +8,12 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.backends import CannotBuild, go, programs
+from tests.e2e.backends import CannotBuild, go, programs, step
 from tests.e2e.processes import wait_for
 
 _GO = """#!/bin/sh
@@ -98,6 +99,26 @@ def test_an_index_that_does_not_serve_a_pinned_module_is_told(fake: Path) -> Non
     (fake / "says").write_text("go: reading https://index/a/@v/v1.zip: 403 Forbidden\n", encoding="ascii")
     with pytest.raises(CannotBuild, match="does not serve a pinned module"):
         programs(print)
+
+
+def test_a_build_for_which_there_is_no_time_left_is_told(
+    fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_PHI_E2E_BUILD_UNTIL", str(time.time() - 1))
+    with pytest.raises(CannotBuild, match="the time for that is over"):
+        programs(print)
+    assert kept(tmp_path) == {"lock"}
+
+
+def test_a_build_that_is_not_done_in_time_is_ended_and_told(
+    fake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_PHI_E2E_BUILD_UNTIL", str(time.time() + 1))
+    monkeypatch.setenv("FAKE_SLEEP", "60")
+    monkeypatch.setattr(step, "STILL_EVERY_S", 0.2)
+    with pytest.raises(CannotBuild, match="the time for that is over"):
+        programs(print)
+    assert kept(tmp_path) == {"lock"}
 
 
 def test_a_go_without_folders_of_its_own_is_told(fake: Path) -> None:

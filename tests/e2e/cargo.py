@@ -17,6 +17,7 @@ from tests import golden
 from tests.e2e.backends import CannotBuild
 from tests.e2e.backends.build import cache
 from tests.e2e.backends.go import BuildError, Say
+from tests.e2e.backends.step import time_left_s
 
 AGENT = golden.PROJECT / "examples" / "rust-agent"
 LIMIT_S = 1800.0  # a minute on two idle cores; 200 s with both busy [measured]
@@ -52,6 +53,7 @@ def agent(say: Say) -> Path:
     if cargo is None:
         raise CannotBuild("no cargo on PATH (Rust 1.88 or newer is needed)")
     target = cache() / "rust-agent"
+    left_s = time_left_s("examples/rust-agent")
     say(f"examples/rust-agent: cargo build into {target}; a minute where it is not built yet ...")
     try:
         done = subprocess.run(
@@ -61,10 +63,11 @@ def agent(say: Say) -> Path:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=LIMIT_S,
+            timeout=min(LIMIT_S, left_s),
             check=False,
         )
     except subprocess.TimeoutExpired:
+        time_left_s("examples/rust-agent")
         raise BuildError(f"examples/rust-agent: not built after {LIMIT_S:.0f} s") from None
     if done.returncode != 0:
         raise why(done.stderr)

@@ -5,6 +5,7 @@ Rule 1: what a machine lacks (a compiler, an index) is CannotBuild, a reason to 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -18,6 +19,11 @@ Say = Callable[[str], None]
 
 STEP_LIMIT_S = 1800.0  # the Collector takes 5 minutes on two idle cores; a machine six times slower still makes it
 STILL_EVERY_S = 20.0  # a sign of life, so that nobody takes a cold build for a hang
+
+
+# Seconds since the epoch, in the environment: CI ends a run that takes too long as failed, and says nothing. A build that is not done by then is
+# skipped instead, with the reason.
+UNTIL = "OTEL_PHI_E2E_BUILD_UNTIL"
 
 
 class CannotBuild(Exception):  # noqa: N818  # no error: the machine lacks something
@@ -38,6 +44,19 @@ class Absent(NamedTuple):
 
     what: str
     said: re.Pattern[str]
+
+
+def time_left_s(what: str) -> float:
+    """Returns how many seconds there are until the time that the environment names, `math.inf` if it names none.
+
+    Raises:
+        CannotBuild: none.
+    """
+    until = os.environ.get(UNTIL)
+    left = math.inf if until is None else float(until) - time.time()
+    if left <= 0:
+        raise CannotBuild(f"{what} is not built, and the time for that is over ({UNTIL}={until})")
+    return left
 
 
 def run(
@@ -62,9 +81,10 @@ def run(
         absent: what makes a failure a reason to skip; the first that was said.
 
     Raises:
-        CannotBuild: it failed, and said what one of `absent` says.
+        CannotBuild: it failed, and said what one of `absent` says; or there is no time left.
         BuildError: it failed for another reason, or took longer than `STEP_LIMIT_S`.
     """
+    time_left_s(what)
     say(f"{what} ...")
     began = time.monotonic()
     with log.open("ab") as output:
@@ -89,6 +109,7 @@ def run(
 
 def _watched(process: subprocess.Popen[bytes], what: str, began: float, say: Say) -> int:
     while (code := _code(process)) is None:
+        time_left_s(what)
         took = time.monotonic() - began
         if took > STEP_LIMIT_S:
             raise BuildError(f"{what}: not done after {took:.0f} s")
