@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import otel_phi
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Span, StatusCode
 from tests.e2e.commands import export
 from tests.e2e.sessions import Scope, cut_short, event_logs, spans_of, streams, with_other_ids
+
+_ARRIVES_WITHIN_S = 120.0
 
 
 class Sent(NamedTuple):
@@ -58,6 +62,17 @@ def send(folder: Path, scope: Scope, profile: str, *flags: object, **environment
     asked = ("--trace-scope", "session") if scope == "session" else ()
     export(*paths, "--profile", profile, *asked, *flags, OTEL_PHI_STATE_DIR=str(folder / "state"), **environment)
     return Sent(scope, paths, spans_of(paths, "session" if scope == "session" else None, profile))
+
+
+@contextmanager
+def live(**options: Any) -> Iterator[otel_phi.Hook]:
+    """Installs the hook and ends it in any case: a test that fails leaves none behind. What it took has arrived after that."""
+    hook = otel_phi.install(**options)
+    try:
+        yield hook
+    finally:
+        arrived = hook.shutdown(_ARRIVES_WITHIN_S)
+    assert arrived, hook.stats()
 
 
 def session_of(span: Span) -> str:

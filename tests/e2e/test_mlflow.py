@@ -11,14 +11,13 @@ from typing import NamedTuple
 import pytest
 from msgspec import structs
 
-import otel_phi
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Attributes, Span, SpanKind
 from tests import golden
 from tests.e2e.commands import export
 from tests.e2e.mlflow import Mlflow, MlflowTrace
 from tests.e2e.processes import wait_for
-from tests.e2e.sending import Sent, failed, provider_tokens, send, session_of, tokens
+from tests.e2e.sending import Sent, failed, live, provider_tokens, send, session_of, tokens
 from tests.e2e.sessions import Scope, first_turn, spans_of
 
 pytestmark = pytest.mark.apps
@@ -139,21 +138,20 @@ def test_a_trace_is_in_progress_until_its_loop_arrives(mlflow: Mlflow, tmp_path:
     experiment = mlflow.experiment("live")
     lines = golden.DEMO.read_bytes().splitlines()
     ended = first_turn(lines)
-    hook = otel_phi.install(
+    with live(
         endpoint=mlflow.http,
         headers={"x-mlflow-experiment-id": experiment},
         profile="mlflow",
         state_dir=tmp_path,
         service_name="fixer",
         attributes={"user.id": "ada"},
-    )
-    for line in lines[:ended]:
-        hook(line)
-    (begun,) = wait_for(lambda: mlflow.traces(experiment), "the first turn in MLflow", 120.0).values()
-    assert (begun.state, begun.name) == ("IN_PROGRESS", None)
-    for line in lines[ended:]:
-        hook(line)
-    assert hook.shutdown(120.0)
+    ) as hook:
+        for line in lines[:ended]:
+            hook(line)
+        (begun,) = wait_for(lambda: mlflow.traces(experiment), "the first turn in MLflow", 120.0).values()
+        assert (begun.state, begun.name) == ("IN_PROGRESS", None)
+        for line in lines[ended:]:
+            hook(line)
     roots = {span.trace_id: span for span in spans_of([golden.DEMO], None, "mlflow") if not span.parent_span_id}
     told = mlflow.traces(experiment)
     assert {trace: (each.state, each.name, each.session, each.user) for trace, each in told.items()} == {

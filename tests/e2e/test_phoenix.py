@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-import otel_phi
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Span, StatusCode
 from tests import golden
 from tests.e2e.phoenix import Phoenix, PhoenixSession, PhoenixSpan
-from tests.e2e.sending import Sent, failed, provider_tokens, send, session_of, tokens
+from tests.e2e.sending import Sent, failed, live, provider_tokens, send, session_of, tokens
 from tests.e2e.sessions import Scope, first_turn, spans_of, with_other_ids
 
 pytestmark = pytest.mark.apps
@@ -135,16 +134,15 @@ def test_without_content_no_input_or_output_is_shown(shown: Shown) -> None:
 
 def test_grpc_fills_the_project_that_the_resource_names(phoenix: Phoenix, tmp_path: Path) -> None:
     path = _demo(tmp_path, "by-grpc")
-    hook = otel_phi.install(
+    with live(
         endpoint=phoenix.grpc,
         protocol="grpc",
         profile="phoenix",
         state_dir=tmp_path / "state",
         resource_attributes={"openinference.project.name": "by-grpc"},
-    )
-    for line in path.read_bytes().splitlines():
-        hook(line)
-    assert hook.shutdown(120.0)
+    ) as hook:
+        for line in path.read_bytes().splitlines():
+            hook(line)
     sent = spans_of([path], None, "phoenix")
     assert {span.place for span in phoenix.wait_for("by-grpc", len(sent))} == {_place(span) for span in sent}
 
@@ -152,20 +150,19 @@ def test_grpc_fills_the_project_that_the_resource_names(phoenix: Phoenix, tmp_pa
 def test_while_a_loop_runs_its_turns_are_rows_and_when_it_ends_it_is_the_row(phoenix: Phoenix, tmp_path: Path) -> None:
     lines = _demo(tmp_path, "live").read_bytes().splitlines()
     ended = first_turn(lines)
-    hook = otel_phi.install(
+    with live(
         endpoint=phoenix.http,
         headers={"x-project-name": "live"},
         profile="phoenix",
         state_dir=tmp_path / "state",
         service_name="fixer",
-    )
-    for line in lines[:ended]:
-        hook(line)
-    orphans = phoenix.wait_for("live", 3)
-    assert {span.name.split()[0] for span in orphans} == {"turn", "chat", "execute_tool"}
-    for line in lines[ended:]:
-        hook(line)
-    assert hook.shutdown(120.0)
+    ) as hook:
+        for line in lines[:ended]:
+            hook(line)
+        orphans = phoenix.wait_for("live", 3)
+        assert {span.name.split()[0] for span in orphans} == {"turn", "chat", "execute_tool"}
+        for line in lines[ended:]:
+            hook(line)
     sent = spans_of([tmp_path / "live" / "demo.jsonl"], None, "phoenix")
     told = {span.place: span for span in phoenix.wait_for("live", len(sent))}
     assert {place for place, span in told.items() if not span.parent} == {
