@@ -25,13 +25,17 @@ from tests.e2e.backends import Programs
 from tests.e2e.collector import Collector
 from tests.e2e.conftest import StartCollector
 from tests.e2e.jaeger import Jaeger
+from tests.e2e.mlflow import Mlflow
+from tests.e2e.phoenix import Phoenix
 from tests.e2e.processes import free_ports, wait_for
-from tests.e2e.sessions import spans_of
+from tests.e2e.sending import failed, session_of, tokens
+from tests.e2e.sessions import spans_of, with_other_ids
 from tests.e2e.trees import SERVICE, differences, places
 from tests.test_backends_doc import DOC
 from tests.test_collector_config import COLLECTOR_FILES, FOLDER, series
 
 WITHIN_S = 90.0  # for what takes a second on an idle machine
+KEPT_WITHIN_S = 300.0  # for an MLflow, which keeps the demo in 5 s there
 _SECRET = "sk-abcdefghijklmnopqrstuvwxyz012345"  # of the form of a key, and nobody's
 _OUT_OF_DATE = re.compile(r"deprecat|will be removed|no longer supported|is an alias", re.IGNORECASE)
 
@@ -61,10 +65,10 @@ def demo(**options: Any) -> list[Span]:
     return spans_of([golden.DEMO], **options)
 
 
-def send(endpoint: str, **options: Any) -> None:
-    """Sends the demo: two sessions with errors, tools, a sub-agent, a compaction and a parallel group."""
+def send(endpoint: str, source: Path = golden.DEMO, **options: Any) -> None:
+    """Sends the demo: two sessions with errors, tools, a sub-agent, a compaction and a parallel group; or another file."""
     with otel_phi.Bridge(endpoint=endpoint, service_name=SERVICE, **options) as bridge:
-        bridge.feed(otel_phi.read_events(golden.DEMO, for_spans=True))
+        bridge.feed(otel_phi.read_events(source, for_spans=True))
 
 
 def resources(receiver: Receiver) -> list[Resource]:
@@ -134,6 +138,20 @@ def test_local_yaml_sends_to_jaeger_tempo_phoenix_a_file_and_the_terminal(
     wait_for(lambda: _ids_in(file) == sorted(f"{span.span_id:016x}" for span in sent), "the spans in the file")
     said = otelcol.words()
     assert [span.name for span in sent if span.name not in said] == []
+
+
+@pytest.mark.apps
+def test_local_yaml_sends_to_a_real_phoenix(configured: Configured, phoenix: Phoenix, tmp_path: Path) -> None:
+    source = _of_its_own(tmp_path, "local")
+    with Receiver(grpc=True) as others:
+        environment = {
+            "JAEGER_ENDPOINT": others.grpc_endpoint.removeprefix("http://"),
+            "TEMPO_ENDPOINT": others.grpc_endpoint.removeprefix("http://"),
+            "PHOENIX_ENDPOINT": phoenix.http,
+            "SPANS_FILE": str(tmp_path / "spans.jsonl"),
+        }
+        send(configured("local.yaml", environment=environment).http, source, profile="phoenix")
+        _is_in_phoenix(phoenix, "default", source)
 
 
 def _ids_in(file: Path) -> list[str]:
@@ -421,6 +439,58 @@ def test_vendors_yaml_says_what_the_vendor_asks_for(configured: Configured, vend
             assert request.path == path
             assert {**headers, **request.headers} == request.headers
             assert request.headers["content-type"] == "application/x-protobuf"
+
+
+@pytest.mark.apps
+def test_vendors_yaml_sends_to_a_real_phoenix(configured: Configured, phoenix: Phoenix, tmp_path: Path) -> None:
+    source = _of_its_own(tmp_path, "vendors")
+    environment = {"PHOENIX_ENDPOINT": phoenix.http, "PHOENIX_PROJECT": "mine", "VENDORS": "[otlp_http/phoenix]"}
+    send(configured("vendors.yaml", environment=environment).http, source, profile="phoenix")
+    _is_in_phoenix(phoenix, "mine", source)
+
+
+@pytest.mark.apps
+def test_vendors_yaml_sends_to_a_real_mlflow(configured: Configured, mlflow: Mlflow) -> None:
+    experiment = mlflow.experiment("vendors")
+    environment = {
+        "MLFLOW_ENDPOINT": mlflow.http,
+        "MLFLOW_EXPERIMENT_ID": experiment,
+        "VENDORS": "[otlp_http/mlflow]",
+    }
+    send(configured("vendors.yaml", environment=environment).http, profile="mlflow")
+    sent = spans_of([golden.DEMO], None, "mlflow")
+    wait_for(
+        lambda: len(mlflow.spans(sorted(mlflow.traces(experiment)))) == len(sent), "every span", KEPT_WITHIN_S, 1.0
+    )
+    traces = mlflow.traces(experiment)
+    assert Counter(_told(span) for span in mlflow.spans(sorted(traces))) == Counter(map(_told, sent))
+    roots = {span.trace_id: span for span in sent if not span.parent_span_id}
+    assert {trace: (told.name, told.state, told.session) for trace, told in traces.items()} == {
+        trace: (root.name, "ERROR" if failed([root]) else "OK", session_of(root)) for trace, root in roots.items()
+    }
+    assert [sum(told.tokens[which] for told in traces.values()) for which in (0, 1)] == [*tokens(sent)]
+
+
+def _of_its_own(folder: Path, name: str) -> Path:
+    """Returns the demo with sessions of its own: Phoenix knows a session in one project only."""
+    (folder / "as-it-is").mkdir()
+    (folder / "as-it-is" / "demo.jsonl").write_bytes(golden.DEMO.read_bytes())
+    return with_other_ids(folder / "as-it-is", folder / name) / "demo.jsonl"
+
+
+def _is_in_phoenix(phoenix: Phoenix, project: str, source: Path) -> None:
+    """Finds a file's spans in a project, and no other."""
+    sent = spans_of([source], None, "phoenix")
+    told = phoenix.wait_for(project, len(sent))
+    assert Counter((span.place, span.name, span.parent, span.status[0]) for span in told) == Counter(map(_told, sent))
+    assert {span.place: span.session for span in told} == {_told(span)[0]: session_of(span) for span in sent}
+    assert phoenix.totals(project)[2:] == tokens(sent)
+
+
+def _told(span: Span) -> tuple[tuple[int, int], str, int, str]:
+    """Returns place, name, parent and status of a span, in the terms of both backends."""
+    status = "ERROR" if span.status is StatusCode.ERROR else "UNSET"
+    return (span.trace_id, span.span_id), span.name, span.parent_span_id, status
 
 
 # --- docs/backends.md --------------------------------------------------------------------------------------------------------------
