@@ -60,8 +60,12 @@ class Backend:
         assert self._process is not None, f"{self.name} was not started"
         return self._process.pid
 
-    def start(self) -> None:
-        """Starts it and returns when it serves; after `kill` or `stop`, on the same ports again."""
+    def start(self, **environment: str) -> None:
+        """Starts it and returns when it serves; after `kill` or `stop`, on the same ports again.
+
+        Args:
+            **environment: variables that are others in this life.
+        """
         assert self._process is None, f"{self.name} runs already"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._said_before = len(self.words())
@@ -72,7 +76,7 @@ class Backend:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=self._environment,
+                env={**(os.environ if self._environment is None else self._environment), **environment},
                 start_new_session=True,
             )
         wait_for(self._serves, f"{self.name} serves", self._ready_within_s)

@@ -9,7 +9,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pytest
 import urllib3
@@ -28,7 +28,7 @@ from tests.e2e.jaeger import Jaeger
 from tests.e2e.mlflow import Mlflow
 from tests.e2e.phoenix import Phoenix
 from tests.e2e.processes import free_ports, wait_for
-from tests.e2e.sending import failed, session_of, tokens
+from tests.e2e.sending import failed, live, session_of, tokens
 from tests.e2e.sessions import spans_of, with_other_ids
 from tests.e2e.trees import SERVICE, differences, places
 from tests.test_backends_doc import DOC
@@ -87,7 +87,8 @@ def test_the_collector_finds_nothing_wrong_or_out_of_date(
 ) -> None:
     flags = [f"--config={FOLDER / name}" for name in names]
     every_vendor = json.dumps(list(yaml.safe_load((FOLDER / "vendors.yaml").read_text(encoding="utf-8"))["exporters"]))
-    environment = {**os.environ, "QUEUE_DIR": str(tmp_path / "queue"), "VENDORS": every_vendor}
+    small = {"QUEUE_DIR": str(tmp_path / "queue"), "MEMORY_LIMIT_MIB": "64"}
+    environment = {**os.environ, **small, "VENDORS": every_vendor}
     said = subprocess.run(
         [str(backends.otelcol), "validate", *flags],
         env=environment, capture_output=True, text=True, timeout=WITHIN_S, check=False,
@@ -224,6 +225,34 @@ def test_what_agent_yaml_has_no_room_for_waits_in_the_outbox(configured: Configu
         finally:
             assert hook.shutdown(WITHIN_S)
         assert hook.stats().delivery.acknowledged == len(sent)
+
+
+@pytest.mark.parametrize(("protocol", "refusal"), [("http", "503"), ("grpc", "UNAVAILABLE")])
+def test_what_agent_yaml_has_no_memory_for_waits_in_the_outbox(
+    configured: Configured, tmp_path: Path, protocol: Literal["http", "grpc"], refusal: str
+) -> None:
+    sent = demo()
+    with Receiver(grpc=True) as gateway:
+        environment = {
+            "GATEWAY_ENDPOINT": gateway.grpc_endpoint.removeprefix("http://"),
+            "GATEWAY_INSECURE": "true",
+            "QUEUE_DIR": str(tmp_path / "queue"),
+            "MEMORY_LIMIT_MIB": "1",
+        }
+        otelcol = configured("agent.yaml", environment=environment)
+        wait_for(lambda: "Refusing data" in otelcol.words(), "a Collector that is short of memory", WITHIN_S)
+        endpoint = otelcol.http if protocol == "http" else otelcol.grpc
+        state = tmp_path / "state"
+        with live(endpoint=endpoint, protocol=protocol, service_name=SERVICE, state_dir=state) as hook:
+            for event in golden.demo():
+                hook(event)
+            wait_for(lambda: refusal in (hook.stats().delivery.trouble or ""), f"{refusal} for the sender", WITHIN_S)
+            assert hook.stats().delivery.queued > 0
+            assert (hook.stats().delivery.acknowledged, gateway.spans) == (0, ())
+            otelcol.kill()
+            otelcol.start(MEMORY_LIMIT_MIB="512")
+        assert hook.stats().delivery.acknowledged == len(sent)
+        wait_for(lambda: set(gateway.spans) == set(sent), "every span at the gateway", WITHIN_S)
 
 
 def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> None:
