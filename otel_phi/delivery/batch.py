@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import compress
 
 import msgspec
 
@@ -53,6 +54,17 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
         """Cuts a batch of at least two spans in two."""
         middle = self.count // 2
         return self._part(slice(None, middle)), self._part(slice(middle, None))
+
+    def without(self, keys: Collection[bytes]) -> tuple[Batch | None, Batch | None]:
+        """Cuts a batch into what is left without some keys and what they stand for, None for nothing."""
+        found = [key in keys for key in self.keys]
+        return self._chosen([not gone for gone in found]), self._chosen(found)
+
+    def _chosen(self, chosen: list[bool]) -> Batch | None:
+        if not any(chosen):
+            return None
+        entries, keys = tuple(compress(self.entries, chosen)), tuple(compress(self.keys, chosen))
+        return Batch(self.envelope, entries, keys, sum(map(len, entries)) + self.envelope.size_bytes)
 
     def _part(self, part: slice) -> Batch:
         entries = self.entries[part]

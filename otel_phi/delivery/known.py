@@ -25,6 +25,7 @@ from otel_phi.delivery import outbox_schema, unsaid
 from otel_phi.delivery.encoder import Envelope
 from otel_phi.delivery.outbox import CLOCK_SET_NS
 from otel_phi.delivery.rows import Item, Row
+from otel_phi.delivery.statements import numbered
 
 _T = TypeVar("_T")
 
@@ -105,6 +106,12 @@ class Known:
         found = self._ask("SELECT key, session, entry FROM root WHERE rowid = ?", (number,), 1.0)
         self._change(f"UPDATE root SET {SETTLED} WHERE rowid = ?", (number,), 1.0)  # noqa: S608  # our own names
         return Row(*found[0]) if found and found[0][2] is not None else None
+
+    def present(self, numbers: Collection[int]) -> set[int]:
+        """Returns those of some roots that are not settled; all of them if the table cannot be read now."""
+        query = f"SELECT rowid FROM root WHERE entry IS NOT NULL{numbered('AND rowid IN', numbers)}"  # noqa: S608  # numbers only
+        found = self._run(lambda connection: connection.execute(query).fetchall(), 1.0)
+        return set(numbers) if found is None else {number for (number,) in found}
 
     def waiting(self, owner: str) -> int | None:
         """Returns how many roots of an owner are not settled, None if the table cannot be read now."""

@@ -20,6 +20,7 @@ from otel_phi.delivery.batch import Settled
 from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.courier import Courier
 from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.live_sender import LiveSender
 from otel_phi.delivery.open import open_transport
 from otel_phi.delivery.private import destination_name
 from otel_phi.delivery.resource import Resource
@@ -196,8 +197,9 @@ class LiveDelivery:
     def _make_sender(self, settled: Callable[[Settled], None]) -> Sender:
         if self._transport is None:  # after a fork: sockets are not shared
             self._transport = open_transport(self._config)
-        return Sender(
+        return LiveSender(
             OneAtATime(self._transport),
+            missing=self._shelves.missing,
             timeout_s=self._config.timeout_s,
             give_up_after_s=math.inf,
             misconfigured_give_up_after_s=math.inf,

@@ -166,13 +166,16 @@ class Outbox:
         with self.lock:
             return self._run([self._unclaimed.release(number)])
 
-    def rewind(self) -> None:
-        """Reads from the first row again; only while nothing of this file is under way."""
-        self._cursor = 0
+    def present(self, numbers: Sequence[int]) -> set[int]:
+        """Returns those of some rows' numbers that others have not deleted."""
+        with self.lock:
+            query = f"SELECT id FROM span WHERE 1{numbered('AND id IN', numbers)}"  # noqa: S608
+            return {number for (number,) in self._connection.execute(query)}
 
     def recount(self) -> int:
-        """Counts again and returns by how many `rows` was too high: purged by others; or too low: retried."""
+        """Counts again, reads from the first row again, and returns by how many `rows` was too high (purged) or low (retried)."""
         with self.lock:
+            self._cursor = 0
             found = self._one("SELECT count(*) FROM span")
             gone, self.rows = self.rows - found, found
             return gone

@@ -23,6 +23,9 @@ class Stock(Protocol):
     def load(self) -> list[Item]:
         """Returns the next spans; they are under way until settled."""
 
+    def present(self, numbers: list[int]) -> set[int]:
+        """Returns those of its spans that nobody has purged. Called by the sender's thread too."""
+
     def delete(self, numbers: list[int]) -> bool:
         """Forgets spans that need no sending any more; False if that must be tried again."""
 
@@ -51,6 +54,13 @@ class OutboxStock:
         except sqlite3.Error as error:
             self.outbox.failed(error)
             return []
+
+    def present(self, numbers: list[int]) -> set[int]:
+        """Looks which rows are still there; a file that cannot be read was not purged."""
+        try:
+            return self.outbox.present(numbers)
+        except sqlite3.Error:
+            return set(numbers)
 
     def delete(self, numbers: list[int]) -> bool:
         """Deletes rows."""
@@ -89,6 +99,11 @@ class RootStock:
         self.under_way.update(item.number for item in found)
         store.owes_roots = store.owes_roots or bool(found)  # there may be more
         return found
+
+    def present(self, numbers: list[int]) -> set[int]:
+        """Looks which roots are still owed."""
+        known = self._store.known
+        return set(numbers) if known is None else known.present(numbers)
 
     def delete(self, numbers: list[int]) -> bool:
         """Forgets the roots' bytes; that their sessions have one stays known."""
@@ -134,6 +149,14 @@ class SpillStock:
         with outbox.lock if outbox is not None else contextlib.nullcontext():  # nothing is being moved meanwhile
             found = self._store.spill.load(SLICE_ROWS)
         return self._claims.from_memory(found)
+
+    def present(self, numbers: list[int]) -> set[int]:
+        """Leaves out rows that went to an outbox and were purged there: into memory no other process can look."""
+        gone = set()
+        for number in numbers:
+            for outbox, rows in self._store.spill.saved([number]).items():
+                gone |= set() if OutboxStock(outbox).present(rows) else {number}
+        return set(numbers) - gone
 
     def delete(self, numbers: list[int]) -> bool:
         """Forgets rows, and deletes those that have gone to an outbox."""

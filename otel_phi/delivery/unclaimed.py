@@ -33,7 +33,9 @@ class Unclaimed:
 
     def took(self, change: Change, first: int) -> None:
         """Notes a change that was written, its rows numbered from there on."""
-        self._numbers.update(number for number, row in enumerate(change.rows, first) if row.unclaimed)
+        for number, row in enumerate(change.rows, first):
+            if row.unclaimed:
+                self._numbers.add(number)
 
     def load(self, left_out: set[int]) -> list[Claim]:
         """Reads a slice of them; others may have deleted some.

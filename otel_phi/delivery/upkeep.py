@@ -95,7 +95,7 @@ class Upkeep:
             if self._store.known is not None:
                 self._store.known.checkpoint()
             self._enforce()
-        if self._is_due("recount", RECOUNT_S):
+        if self._is_due("recount", RECOUNT_S) or self._shelves.purged:
             self._shelves.recount()
         if self._is_due("sweep", SWEEP_S) and self._store.known is not None:
             self._store.known.sweep()

@@ -451,5 +451,5 @@ def test_the_log_stays_small_and_commits_quick_while_spans_are_sent(
             f" p99.9 {took[4995] * 1e6:.0f}, longest {took[-1] * 1e3:.1f} ms; deferred {delivery.stats().deferrals};"
             f" largest log {largest >> 10} KiB"
         )
-    assert largest < 16 << 20
+    assert largest < 32 << 20, "16 on a machine that does much else; some 100 without checkpoints"
     assert delivery.stats().acknowledged == 5_000
