@@ -163,6 +163,17 @@ def unheld(path: Path) -> tuple[int, int] | None:
     return spans, size
 
 
+def rows_in(path: Path) -> int:
+    """Returns how many spans wait in a file of others, dead or alive; 0 if it cannot be read now, or was set aside."""
+    if not path.name.endswith(outbox_schema.SUFFIX):
+        return 0
+    try:
+        with contextlib.closing(outbox_schema.connect(path)) as connection:
+            return int(connection.execute("SELECT count(*) FROM span").fetchone()[0])
+    except (OSError, sqlite3.Error, UnusableError):
+        return 0
+
+
 def shrink(path: Path) -> int:
     """Moves a dead process's write-ahead log into its file, ten times smaller often, and returns the bytes won."""
     if not path.name.endswith(outbox_schema.SUFFIX) or "-" not in path.name:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from otel_phi.delivery import outbox_schema, unsaid
-from otel_phi.delivery.adoption import Adoption, by_age, shrink, unheld, written_ns
+from otel_phi.delivery.adoption import Adoption, by_age, rows_in, shrink, unheld, written_ns
 from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.known_bounds import SHARE, KnownBounds
 from otel_phi.delivery.outbox import CLOCK_SET_NS, Outbox
@@ -27,6 +27,7 @@ WAL_BYTES = 4 << 20
 # down, and descriptors are the agent's.
 MAX_ADOPTED = 8
 _FREE_BYTES = 1 << 20  # of a file that may stay unused
+_LEAST_ROW_BYTES = 64  # on disk: a span's two ids and two times take 46, its key 24
 _GIVE_BACKS = 64  # a quarter of a MiB each: what a second has to evict at most
 OUTBOX_FULL, TOO_OLD = "outbox_full", "too_old"
 
@@ -37,7 +38,7 @@ class Limits(msgspec.Struct, frozen=True):
     Attributes:
         bytes: on disk; an eighth of it at most for the table that all processes share.
         age_s: of a span, a root that waits, a dead letter, or a file set aside.
-        spans: of ours and those we adopted.
+        spans: of all files, whoever they are of; session roots that wait are bounded by bytes and age alone.
     """
 
     bytes: int = 256 << 20  # RELIABILITY 5.4; some 300,000 spans without content
@@ -65,7 +66,7 @@ class Upkeep:
         self._counts = counts
         self._limits = limits
         self._adoption = Adoption(store.place.folder, store.place.destination)
-        self._due = {"scan": 0.0, "bounds": 0.0, "recount": time.monotonic() + RECOUNT_S, "sweep": 0.0}
+        self._due = {"scan": 0.0, "bounds": 0.0, "count": 0.0, "recount": time.monotonic() + RECOUNT_S, "sweep": 0.0}
         self._told = LiveStats()
         self._told_trouble: str | None = None
         self.scans = 0
@@ -150,10 +151,25 @@ class Upkeep:
         over = self._used_bytes() - self._limits.bytes
         if over > 0:
             self._make_room(over)
-        spans = sum(outbox.rows for outbox in held) - self._limits.spans
+        # The files of others are opened only where they may hold so many, and not each second.
+        many = self._used_bytes() > self._limits.spans * _LEAST_ROW_BYTES and self._is_due("count", SCAN_S)
+        mine = sum(outbox.rows for outbox in held)
+        if many or mine > self._limits.spans:
+            self._make_fewer(mine)
+
+    def _make_fewer(self, mine: int) -> None:
+        """Keeps to the count of spans, in the order of `_make_room`."""
+        held = self._held()
+        found = {path: rows_in(path) for path in self._files() if all(outbox.path != path for outbox in held)}
+        over = mine + sum(found.values()) - self._limits.spans
+        for path, rows in found.items():
+            if over > 0 and self._remove_unheld(path, OUTBOX_FULL):
+                over -= rows
+                found[path] = 0
+        over = over * mine // max(mine + sum(found.values()), 1) + (over > 0)
         for outbox in held:
-            while spans > 0 and (gone := self._evict_slice(outbox, OUTBOX_FULL)):
-                spans -= gone
+            while over > 0 and (gone := self._evict_slice(outbox, OUTBOX_FULL)):
+                over -= gone
 
     def _known_bounds(self) -> KnownBounds | None:
         known, own = self._store.known, self._store.outbox
