@@ -4,7 +4,7 @@
     python live.py http://localhost:8080/events               server-sent events
     my-agent --pipe | python live.py                          standard input
 
-The traces go where OTEL_EXPORTER_OTLP_ENDPOINT says; http://localhost:4318 without it.
+The traces go where OTEL_EXPORTER_OTLP_ENDPOINT says; http://localhost:4318 without it. The exit code is the process's.
 """
 
 import subprocess
@@ -28,8 +28,15 @@ def lines(source: list[str]) -> Iterator[bytes]:
     else:
         with subprocess.Popen(source, stdout=subprocess.PIPE) as agent:  # noqa: S603  # the user's own command
             yield from agent.stdout or ()
+        if code := agent.returncode:
+            sys.exit(code if code > 0 else 128 - code)  # by a signal: as a shell says it
 
 
-for event in hook.tap(map(decode_event, lines(sys.argv[1:]))):  # the hook sees each event on its way, and changes none
-    if isinstance(event, ToolExecutionEnd):
-        print(f"{event.tool_name}: {'failed' if event.is_error else 'done'}", flush=True)
+try:
+    events = map(decode_event, lines(sys.argv[1:]))
+    for event in hook.tap(events):  # the hook sees each event on its way, and changes none
+        if isinstance(event, ToolExecutionEnd):
+            print(f"{event.tool_name}: {'failed' if event.is_error else 'done'}", flush=True)
+except OSError as error:  # no such command, nobody at that address
+    print(f"live.py: {error}", file=sys.stderr)
+    sys.exit({FileNotFoundError: 127, PermissionError: 126}.get(type(error), 1))

@@ -4,5 +4,7 @@
 #     pipe.sh my-agent --pipe
 #
 # They go where OTEL_EXPORTER_OTLP_ENDPOINT says; http://localhost:4318 without it.
+# The exit code is otel-phi's where that is not 0, else the agent's: what `set -o pipefail` does in a shell that knows it.
 set -eu
-"$@" | otel-phi pipe
+failed=$({ { "$@" 3>&- || echo $? >&3; } | otel-phi pipe 3>&- >&2; } 3>&1)
+exit "${failed:-0}"

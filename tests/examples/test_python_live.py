@@ -11,6 +11,7 @@ import pytest
 
 from otel_phi.testing import Receiver
 from tests import golden
+from tests.e2e.processes import free_ports
 from tests.examples.conftest import Environment, script
 from tests.examples.streams import FIRST, FIRST_SPANS, SECOND, SPANS, server_sent
 
@@ -71,6 +72,35 @@ def test_what_is_no_event_costs_itself(receiver: Receiver, environment: Environm
     assert process.returncode == 0
     assert b"Traceback" not in error
     assert len(receiver.wait_for(SPANS, WAIT_S)) == SPANS
+
+
+@pytest.mark.parametrize(("ending", "code"), [("exit 3", 3), ("kill -TERM $$", 128 + 15)])
+def test_the_exit_code_is_the_agents_and_its_work_has_arrived(
+    receiver: Receiver, environment: Environment, tmp_path: Path, ending: str, code: int
+) -> None:
+    script(tmp_path / "bin" / "my-agent", f'cat "{golden.DEMO}"; {ending}')
+    with start(environment, "my-agent") as process:
+        output, error = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, error) == (code, b"")
+    assert set(output.decode().splitlines()) == TOOLS
+    assert len(receiver.wait_for(SPANS, WAIT_S)) == SPANS
+
+
+def test_a_command_or_an_address_that_is_not_there_is_one_line(environment: Environment, tmp_path: Path) -> None:
+    (tmp_path / "no-program").touch()
+    (port,) = free_ports(1)
+    expected = {
+        "nosuch": (127, "No such file or directory: 'nosuch'"),
+        f"{tmp_path}/no-program": (126, f"Permission denied: '{tmp_path}/no-program'"),
+        f"http://127.0.0.1:{port}/events": (1, "Connection refused>"),
+    }
+    for source, (code, reason) in expected.items():
+        with start(environment, source) as process:
+            _, error = process.communicate(timeout=WAIT_S)
+        (line,) = error.decode().splitlines()
+        assert process.returncode == code
+        assert line.startswith("live.py: ")
+        assert line.endswith(reason)
 
 
 @pytest.mark.parametrize("name", ["python-live/live.py", "own-agent/agent.py"])

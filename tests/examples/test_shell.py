@@ -13,7 +13,7 @@ import pytest
 
 from otel_phi.testing import Receiver
 from tests import golden
-from tests.examples.conftest import Environment
+from tests.examples.conftest import Environment, script
 from tests.examples.streams import SPANS, server_sent
 
 FOLDER = golden.PROJECT / "examples" / "shell"
@@ -93,6 +93,36 @@ def test_the_script_pipe(receiver: Receiver, environment: Environment, tmp_path:
     done = ran([str(FOLDER / "pipe.sh"), "my-agent", "--pipe"], environment, tmp_path)
     assert done.stdout == ""
     assert len(receiver.spans) == SPANS
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("my-agent", 0), ("failing-agent", 9), ("nosuch", 127)],
+)
+def test_the_script_pipe_ends_with_the_agents_exit_code(
+    receiver: Receiver, environment: Environment, tmp_path: Path, shell: str, command: str, code: int
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"SKIPPED, NOT PASSED: no {shell} on PATH")
+    script(tmp_path / "bin" / "failing-agent", f'cat "{golden.DEMO}"; exit 9')
+    done = _pipe(shell, command, environment, tmp_path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert ("not found" in done.stderr) == (command == "nosuch")
+    assert len(receiver.spans) == (0 if command == "nosuch" else SPANS)
+
+
+def test_the_script_pipe_ends_with_otel_phis_exit_code_where_that_failed(
+    environment: Environment, tmp_path: Path
+) -> None:
+    script(tmp_path / "bin" / "otel-phi", "cat > /dev/null; exit 3")
+    script(tmp_path / "bin" / "failing-agent", f'cat "{golden.DEMO}"; exit 9')
+    assert _pipe("sh", "failing-agent", environment, tmp_path).returncode == 3
+
+
+def _pipe(shell: str, command: str, environment: Environment, folder: Path) -> Ran:
+    run = [shell, str(FOLDER / "pipe.sh"), command]
+    return subprocess.run(run, env=environment, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.mark.parametrize("paths", [[], ["logs"]], ids=["no-name", "name"])
