@@ -55,6 +55,14 @@ def test_every_file_of_the_collector_is_one_that_the_collector_judges() -> None:
     assert sorted(COLLECTOR_FILES) == with_receivers
 
 
+def test_local_yaml_tells_how_to_start_the_jaeger_it_sends_to() -> None:
+    text = (FOLDER / "local.yaml").read_text(encoding="utf-8")
+    endpoint = read("local.yaml")["exporters"]["otlp_grpc/jaeger"]["endpoint"]
+    port = re.sub(r".*localhost:(\d+)}", r"\1", endpoint)
+    image = read("compose.yaml")["services"]["jaeger"]["image"]
+    assert re.search(rf"docker run --rm -p 16686:16686 -p {port}:4317 {re.escape(image)}$", text, re.MULTILINE)
+
+
 @pytest.mark.parametrize("name", COLLECTOR_FILES)
 def test_a_collector_file_names_attributes_that_spans_carry(name: str) -> None:
     text = (FOLDER / name).read_text(encoding="utf-8")
