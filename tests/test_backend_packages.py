@@ -1,8 +1,12 @@
-"""The environments of backends that are Python packages: made once, whole or not at all, and what they skip. The index is a folder."""
+"""The environments of backends that are Python packages: made once, whole or not at all, and what they skip. The index is a folder.
+
+One environment is made in earnest, and takes seconds; those of the tests begin as copies of it.
+"""
 
 from __future__ import annotations
 
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -12,10 +16,33 @@ from tests.e2e.backends import CannotBuild, packages
 from tests.e2e.backends.packages import python_of
 from tests.e2e.backends.step import BuildError
 
+_COPY = """
+import os, shutil, sys
+made, *asked, folder = sys.argv[1:]
+assert asked == ["-m", "venv"]
+shutil.copytree(made, folder, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Gives an environment with nothing in it but pip, as `install` makes it."""
+    folder = tmp_path_factory.mktemp("made")
+    nothing = folder / "nothing.txt"
+    nothing.touch()
+    packages.install(nothing, folder / "made", print)
+    (folder / "made" / "log").unlink()
+    return folder / "made"
+
 
 @pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Gives the folder of an index that has Rotel 1.0, an empty cache, and the list that names it."""
+def index(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Gives the folder of an index that has Rotel 1.0, an empty cache, the list that names it, and a Python that copies `made`."""
+    (tmp_path / "copy.py").write_text(_COPY, encoding="utf-8")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path}/copy.py" "{made}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
     folder, lists = tmp_path / "index", tmp_path / "lists"
     folder.mkdir()
     lists.mkdir()
