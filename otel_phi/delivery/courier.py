@@ -235,6 +235,7 @@ class Courier:
         self._upkeep.tell(trouble)
         unsaid.speak()
         with self._shelves.gate:
+            self._shelves.write_off()
             self._shelves.close()
         self._closed.set()
         unsaid.speak()

@@ -158,6 +158,12 @@ class Shelves:
                 self._counts.add(queued=-gone, dead=gone)
         self._recount_roots()
 
+    def write_off(self) -> None:
+        """Counts as lost what was under way from files that were set aside: the sender is closed, nobody will send it."""
+        for number in [number for number in self._under_way if number not in self._stocks]:
+            lost = self._under_way.pop(number)
+            self._counts.drop(DAMAGED, lost, queued=-lost)
+
     def close(self) -> None:
         """Closes all files; those with nothing left are removed, the others are for whoever comes next."""
         for _, outbox in self._files():

@@ -11,10 +11,11 @@ import pytest
 from otel_phi.delivery.live import LiveDelivery
 from otel_phi.delivery.open import resource_of
 from otel_phi.testing import Receiver
+from tests.delivery.accounts import assert_arrived, audited
 from tests.delivery.live_agent import config_for
 from tests.hook.conftest import install
 
-__all__ = ["install"]
+__all__ = ["audited", "install"]
 
 OWN = ("transport", "limits")
 
@@ -30,11 +31,14 @@ def receiver() -> Iterator[Receiver]:
 def open_live(receiver: Receiver, tmp_path: Path) -> Iterator[Callable[..., LiveDelivery]]:
     """Opens live deliveries; in the end every span of each is accounted for, and none was dropped."""
     made: list[LiveDelivery] = []
+    elsewhere: list[LiveDelivery] = []
 
     def open_one(endpoint: str | None = None, state: Path | None = None, **options: Any) -> LiveDelivery:
         own = {name: options.pop(name) for name in OWN if name in options}
         config = config_for(endpoint or receiver.endpoint, state or tmp_path / "state", **options)
         made.append(LiveDelivery(config, resource_of(config), **own))
+        if endpoint or "transport" in own or "exporter" in options:
+            elsewhere.append(made[-1])
         return made[-1]
 
     yield open_one
@@ -44,3 +48,4 @@ def open_live(receiver: Receiver, tmp_path: Path) -> Iterator[Callable[..., Live
         stats = delivery.stats()
         assert stats.balanced()
         assert stats.dropped == ()
+    assert_arrived(receiver, [delivery.stats() for delivery in made if delivery not in elsewhere])

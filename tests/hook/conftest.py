@@ -10,6 +10,9 @@ import pytest
 
 import otel_phi
 from otel_phi.testing import Receiver
+from tests.delivery.accounts import assert_arrived, audited
+
+__all__ = ["audited"]
 
 
 class Install(Protocol):
@@ -29,12 +32,14 @@ def receiver() -> Iterator[Receiver]:
 def install(receiver: Receiver, tmp_path: Path) -> Iterator[Install]:
     """Installs hooks; at the end of the test each is shut down, and every event and span must be accounted for."""
     made: list[otel_phi.Hook] = []
+    elsewhere: list[otel_phi.Hook] = []
 
     def make(**options: Any) -> otel_phi.Hook:
         given = {"endpoint": receiver.endpoint, "service_name": "test", "state_dir": tmp_path / "state", **options}
         hook = otel_phi.install(flush_on_sigterm=False, **given)
         if hook not in made:
             made.append(hook)
+            elsewhere.extend([hook] if {"endpoint", "exporter", "file"} & set(options) else [])
         return hook
 
     yield make
@@ -43,3 +48,4 @@ def install(receiver: Receiver, tmp_path: Path) -> Iterator[Install]:
         stats = hook.stats()
         assert stats.balanced(), stats
         assert stats.open_loops == 0
+    assert_arrived(receiver, [hook.stats() for hook in made if hook not in elsewhere])
