@@ -48,4 +48,4 @@ def install(receiver: Receiver, tmp_path: Path) -> Iterator[Install]:
         stats = hook.stats()
         assert stats.balanced(), stats
         assert stats.open_loops == 0
-    assert_arrived(receiver, [hook.stats() for hook in made if hook not in elsewhere])
+    assert_arrived(receiver, [hook.stats().delivery for hook in made if hook not in elsewhere])
