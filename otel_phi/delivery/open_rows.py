@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+import msgspec
+
 from otel_phi.delivery.rows import Change, OpenRow
 from otel_phi.delivery.statements import Statement, delete
 
@@ -22,10 +24,11 @@ class OpenRows:
     """Knows the open rows of one file by their numbers: a search for a key would cost an index, and the agent its upkeep.
 
     Args:
-        connection: of the file; read once.
+        connection: of the file.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self._numbers: dict[bytes, int] = {}
         self._ends: dict[bytes, int] = {}
         self._next = 1
@@ -40,6 +43,16 @@ class OpenRows:
     def next_number(self) -> int:
         """Returns the number the next new open row will get."""
         return self._next
+
+    def rows(self) -> list[OpenRow]:
+        """Reads what is open now, ended as late as its children so far."""
+        query = "SELECT key, parent, session, ended_ns, entry FROM open"
+        found = (OpenRow(*values) for values in self._connection.execute(query))
+        return [
+            msgspec.structs.replace(row, ended_ns=self._ends.get(row.key, row.ended_ns))
+            for row in found
+            if row.key in self._numbers
+        ]
 
     def inserts(self, opened: Sequence[OpenRow], envelope: int, added_ns: int) -> Iterator[Statement]:
         """Yields what writes open rows, to be followed by `took` if it was done."""

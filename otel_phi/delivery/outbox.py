@@ -47,6 +47,7 @@ class Outbox:
         error: the last failure, "" while all goes well.
         damaged: the file's content cannot be trusted.
         last: the change that was written last.
+        open_rows: what it holds open; guarded by `lock`.
         adopted: it is a dead process's.
         held: numbers of rows that came here while a request from memory had them under way: they are not read.
     """
@@ -64,7 +65,7 @@ class Outbox:
         self._cursor = 0
         self._envelopes = Envelopes(connection)
         self._unclaimed = Unclaimed(connection, self._envelopes)
-        self._open = OpenRows(connection)
+        self.open_rows = OpenRows(connection)
         self._next = 1 + self._one(outbox_schema.LAST_NUMBER)
         self.rows = self._one("SELECT count(*) FROM span")
         self._envelope_id = 0
@@ -88,14 +89,14 @@ class Outbox:
 
         An agent's interrupt (Ctrl-C) passes; `last` tells whether the change was written before it.
         """
-        added_ns, first, first_open = time.time_ns(), self._next, self._open.next_number
+        added_ns, first, first_open = time.time_ns(), self._next, self.open_rows.next_number
         try:
             statements = [
                 *insert_rows(change.rows, first, self._envelope_id, added_ns),
-                *self._open.inserts(change.opened, self._envelope_id, added_ns),
+                *self.open_rows.inserts(change.opened, self._envelope_id, added_ns),
             ]
             if not change.told:
-                statements += self._open.effects(change)
+                statements += self.open_rows.effects(change)
             if not self._run(statements):
                 return False
             self._took(change, first, first_open)
@@ -106,7 +107,7 @@ class Outbox:
         return True
 
     def _took(self, change: Change, first: int, first_open: int) -> None:
-        self._open.took(change, first, first_open)
+        self.open_rows.took(change, first, first_open)
         self._unclaimed.took(change, first)
         self.error = ""
         self._next, self.rows, self.last = first + len(change.rows), self.rows + len(change.rows), change
@@ -253,18 +254,18 @@ class Outbox:
     def fold(self) -> bool:
         """Writes a slice of what rows say of open ones, before they leave; False if there is none, or the disk is full."""
         with self.lock:
-            rows = self._open.owing(SLICE_ROWS)
-            if not rows or not self._run(self._open.owed(rows)):
+            rows = self.open_rows.owing(SLICE_ROWS)
+            if not rows or not self._run(self.open_rows.owed(rows)):
                 return False
-            self._open.paid(rows)
+            self.open_rows.paid(rows)
             return True
 
     def _transaction(self, *statements: Statement, gone: Sequence[int] = ()) -> bool:
         """Writes statements, after what the rows that go with them say of open ones."""
         with self.lock:
-            if not self._run([*self._open.owed(gone), *statements]):
+            if not self._run([*self.open_rows.owed(gone), *statements]):
                 return False
-            self._open.paid(gone)
+            self.open_rows.paid(gone)
             self.rows -= len(gone)
             return True
 

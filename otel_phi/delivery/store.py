@@ -124,8 +124,7 @@ class Store:
             self._left_s = WAIT_S
 
     def _take(self, change: Change) -> None:
-        if not self._tried:
-            self.open()
+        self.open()
         count, outbox = len(change.rows), self.outbox
         if outbox is None:
             self._counts.add(accepted=count, queued=count)
@@ -144,7 +143,7 @@ class Store:
             if held and self.spill:
                 first = self.spill.begin_move(SLICE_ROWS)
                 whole = first.then(change)
-            if held and (whole is change or not self.spill.waiting):
+            if held and outbox is self.outbox and (whole is change or not self.spill.waiting):
                 outbox.write_locked(whole)
         finally:  # also where the agent is interrupted, by Ctrl-C say: that passes, and costs no span
             done = held and outbox.last is whole
@@ -182,7 +181,6 @@ class Store:
         self._claimed[row.key] = None
         if len(self._claimed) > _CLAIMS:
             self._claimed.popitem(last=False)
-        # Whether it is ours the courier finds out, before it leaves; without a table nobody can.
         self._take(Change((msgspec.structs.replace(row, unclaimed=known is not None and outbox is not None),)))
         return True
 
@@ -240,13 +238,16 @@ class Store:
         return moved
 
     def renew(self) -> None:
-        """Makes a new file where ours was removed. What the old one holds is sent by this process, or by nobody."""
+        """Makes a new file where ours was removed, with what is open. What waits in the old one only this process can send."""
         with self.opening:
-            if self.outbox is None or self.outbox.path.exists():
+            if (old := self.outbox) is None or old.path.exists():
                 return
-            unsaid.warn("%s was removed; spans go to a new file from now on", self.outbox.path)
+            unsaid.warn("%s was removed; spans go to a new file from now on", old.path)
             make_folder(self.place.folder)
-            self.outbox = new_outbox(self.place)
+            new = new_outbox(self.place)
+            with old.lock:  # who waits for it finds another outbox, and defers
+                new.write_locked(Change(opened=old.open_rows.rows()))
+                self.outbox = new
 
     def fold(self) -> bool:
         """Writes one slice of what rows say of open ones; False if there is none."""

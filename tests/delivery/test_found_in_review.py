@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import sqlite3
 import sys
 import threading
@@ -91,6 +92,26 @@ def test_a_file_without_its_table_is_set_aside_and_named(
 
 
 # --- the folder ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_open_when_the_folder_is_removed_leaves_as_aborted_after_a_kill(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    def die() -> None:
+        delivery = delivery_for(receiver.endpoint, tmp_path)
+        delivery.commit([], [opened(1), opened(5, 1)])
+        delivery.commit([work(2, 1), work(5, 1)], [], [(work(5).trace_id, 5)])
+        shutil.rmtree(tmp_path / "outbox")
+        assert delivery.flush(30)
+        delivery.commit([work(3, 1)])
+        assert delivery.flush(30)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.waitpid(fork(die), 0)
+    assert ids(receiver) == [2, 3, 5]
+    assert adopt(receiver, tmp_path) == "True 1 True\n"
+    (lost,) = (span for span in receiver.spans if span.span_id == 1)
+    assert (sorted(ids(receiver)), lost.end_ns) == ([1, 2, 3, 5], work(5).end_ns)
 
 
 def test_a_folder_that_is_removed_is_made_anew_and_stops_nothing(
