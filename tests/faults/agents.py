@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import otel_phi
+from otel_phi.delivery.stats import LiveStats
 from tests.delivery.live_agent import delivery_for, work
 from tests.hook.stories import loop_of
 from tests.streams import LOOP, start
@@ -90,18 +91,18 @@ def commits(endpoint: str, state: str, seconds: str, pause: str) -> None:
         time.sleep(float(pause))
         if time.monotonic() - told > 1.0:
             told = time.monotonic()
-            print(json.dumps(figures(number, balanced=delivery.stats().balanced())), flush=True)  # noqa: T201
+            print(json.dumps(figures(number, delivery.stats())), flush=True)  # noqa: T201
     done = delivery.flush(60.0)
-    print(json.dumps(figures(number, balanced=done and delivery.stats().balanced())), flush=True)  # noqa: T201
+    print(json.dumps(figures(number, delivery.stats(), done=done)), flush=True)  # noqa: T201
     delivery.shutdown(2.0)
 
 
-def figures(committed: int, *, balanced: bool) -> dict[str, Any]:
+def figures(committed: int, stats: LiveStats, *, done: bool = True) -> dict[str, Any]:
     import threading
 
     files = len(list(Path("/proc/self/fd").iterdir()))
     return {
-        "committed": committed, "balanced": balanced, "mb": rss_mb("VmRSS"), "files": files,
+        "committed": committed, "balanced": done and stats.balanced(), "queued": stats.queued, "mb": rss_mb("VmRSS"), "files": files,
         "threads": threading.active_count(),
     }  # fmt: skip
 
