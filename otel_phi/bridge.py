@@ -95,9 +95,7 @@ class Bridge:
             raise ConfigError(f"give a config or options, not both (found option {min(options)!r})")
         self.config = resolve(**options) if config is None else config
         resource = resource_of(self.config)
-        mapping = msgspec.structs.replace(
-            self.config.mapping, service_name=str(resource.get("service.name") or "unknown_service")
-        )
+        mapping = self.config.mapping_for(resource.get("service.name"))
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
         self._road = Road(mapping, ahead, sample)

@@ -135,6 +135,20 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             case share:
                 return float(share)
 
+    @property
+    def exporter_name(self) -> str:
+        """Returns the exporter's name, the class's of an object that was given."""
+        return self.exporter if isinstance(self.exporter, str) else type(self.exporter).__qualname__
+
+    @property
+    def fixed_headers(self) -> tuple[tuple[str, str], ...]:
+        """Returns the headers that are known now; none where they are asked for before each attempt."""
+        return () if callable(self.headers) else tuple(self.headers.items())
+
+    def mapping_for(self, service_name: object) -> MappingOptions:
+        """Returns how notices become spans for a resource whose `service.name` is this, None where it has none."""
+        return msgspec.structs.replace(self.mapping, service_name=str(service_name or "unknown_service"))
+
     def __repr__(self) -> str:
         names = "a callable" if callable(self.headers) else f"names {sorted(self.headers)}"
         return f"Config({self.display_endpoint!r}, {self.protocol!r}, headers={names}, profile={self.profile!r}, ...)"

@@ -132,12 +132,12 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
     from otel_phi.delivery.ledger import Ledger, ledger_name
     from otel_phi.delivery.open import resource_of
 
-    headers = () if callable(config.headers) else config.headers.items()
     paths = (str(path.resolve()) for path in stored.files)
     # Whatever makes the bytes or their destination another makes it another export.
-    exporter = config.exporter if isinstance(config.exporter, str) else type(config.exporter).__qualname__
-    facts = (config.protocol, exporter, repr(resource_of(config)), repr(config.mapping))
-    return Ledger(config.state_dir, ledger_name(config.state_dir, config.endpoint, headers, *facts, *paths))
+    facts = (config.protocol, config.exporter_name, repr(resource_of(config)), repr(config.mapping))
+    return Ledger(
+        config.state_dir, ledger_name(config.state_dir, config.endpoint, config.fixed_headers, *facts, *paths)
+    )
 
 
 def _gave_up(reason: str, ledger: Ledger | None) -> NoReturn:

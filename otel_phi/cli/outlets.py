@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-import msgspec
-
 from otel_phi.bridge import Bridge
-from otel_phi.cli import outcome, screen, words
+from otel_phi.cli import outcome, words
 from otel_phi.cli.settings import destination
+from otel_phi.cli.troubles import Troubles
 from otel_phi.delivery import waiting
 from otel_phi.delivery.folder import Letter, folder_status
 from otel_phi.delivery.live import LiveDelivery, Opened
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from otel_phi.config import Config
-    from otel_phi.delivery.stats import Progress
 
 
 class Outlet(Protocol):
@@ -81,13 +79,12 @@ class Kept:
     def __init__(self, config: Config, sample: float | None, on_span: Callable[[Span], None]) -> None:
         self._config = config
         resource = resource_of(config)
-        service_name = str(resource.get("service.name") or "unknown_service")
         self._watched = waiting.Watched(open_transport(config))
         self._delivery = _Shown(config, resource, transport=self._watched)
         self._delivery.on_span = on_span
         self._name = self._delivery.destination
         self._letters = self._dead_letters()
-        mapping = msgspec.structs.replace(config.mapping, service_name=service_name)
+        mapping = config.mapping_for(resource.get("service.name"))
         ratio = config.sample_ratio if sample is None else sample
         self._faults = Complaints()
         self._recording = Recording(mapping, ratio, self._delivery, self._faults)
@@ -182,7 +179,9 @@ class Straight:
 
     def __init__(self, config: Config, sample: float | None, on_span: Callable[[Span], None]) -> None:
         self._config = config
-        self._bridge = Bridge(config, live=True, sample=sample, on_span=on_span, on_progress=_Troubles())
+        self._bridge = Bridge(
+            config, live=True, sample=sample, on_span=on_span, on_progress=Troubles("it can be written again")
+        )
         self._failed = False
 
     @property
@@ -219,16 +218,3 @@ class Straight:
     def exit_code(self) -> int:
         """Returns 4 where not all was written."""
         return outcome.GAVE_UP if self._failed else outcome.exit_code(self._bridge.stats().delivery)
-
-
-class _Troubles:
-    """Says once what keeps spans from getting through, and when they do again."""
-
-    def __init__(self) -> None:
-        self._said: str | None = None
-
-    def __call__(self, state: Progress) -> None:
-        if state.trouble == self._said:
-            return
-        self._said = state.trouble
-        screen.say(f"otel-phi: {state.trouble or 'it can be written again'}")

@@ -18,11 +18,11 @@ from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
 from otel_phi.cli.settings import configured, destination, sends_nothing
 from otel_phi.cli.table import table
 from otel_phi.cli.totals import Sessions
+from otel_phi.cli.troubles import Troubles
 from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
-    from otel_phi.delivery.stats import Progress
     from otel_phi.watch.watch import Watch
 
 
@@ -89,7 +89,7 @@ def watch(
 def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, **options: Any) -> int:
     from otel_phi.watch.watch import Listener, Watch
 
-    sessions, complaints, troubles = Sessions(), Complaints(), _Troubles()
+    sessions, complaints, troubles = Sessions(), Complaints(), Troubles("the collector answers again")
     listener = Listener(on_bad_line=complaints, on_span=sessions.add, on_progress=troubles)
     failure = ""
     with (
@@ -131,19 +131,6 @@ def _told_to_stop() -> Iterator[_Told]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _Troubles:
-    """Says once what keeps spans from getting through, and when they do again."""
-
-    def __init__(self) -> None:
-        self._said: str | None = None
-
-    def __call__(self, state: Progress) -> None:
-        if state.trouble == self._said:
-            return
-        self._said = state.trouble
-        screen.say(f"otel-phi: {state.trouble or 'the collector answers again'}")
 
 
 def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str) -> None:

@@ -278,8 +278,7 @@ class Complaints:
 
 def place_of(config: Config, encoder: Encoder) -> Place:
     """Says where a configuration's spans wait; its destination is told by what reaches it, headers included."""
-    headers = () if callable(config.headers) else tuple(config.headers.items())
-    exporter = config.exporter if isinstance(config.exporter, str) else type(config.exporter).__qualname__
+    headers, exporter = config.fixed_headers, config.exporter_name
     facts = ["live", config.protocol, exporter, config.file or "", "asked" if callable(config.headers) else ""]
     if config.tls.client_certificate:  # it says who sends
         facts.append(config.tls.client_certificate)

@@ -7,8 +7,6 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from otel_phi.config import Config, Options, resolve
 from otel_phi.delivery.live import LiveDelivery
 from otel_phi.delivery.open import resource_of
@@ -84,9 +82,7 @@ def _made(config: Config) -> Hook:
         return Hook(config, config.mapping, None, off="sdk_disabled")
     try:
         resource = resource_of(config)
-        service_name = str(resource.get("service.name") or "unknown_service")
-        mapping = msgspec.structs.replace(config.mapping, service_name=service_name)
-        return Hook(config, mapping, LiveDelivery(config, resource))
+        return Hook(config, config.mapping_for(resource.get("service.name")), LiveDelivery(config, resource))
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  # a resource detector can fail, a disk be odd: the agent runs all the same

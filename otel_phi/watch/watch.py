@@ -96,12 +96,11 @@ class Watch:
         self._outflow = Outflow(
             config, resource, patient=not once, stopping=stopping, on_progress=listener.on_progress, transport=transport
         )
-        service_name = str(resource.get("service.name") or "unknown_service")
         self._watcher = Watcher(
             self.folder,
             self.cursors,
             self._outflow,
-            msgspec.structs.replace(config.mapping, service_name=service_name),
+            config.mapping_for(resource.get("service.name")),
             sample=config.sample_ratio if sample is None else sample,
             abandon_after_s=abandon_after_s,
             on_bad_line=listener.on_bad_line,
@@ -178,8 +177,7 @@ class Watch:
 
 def _name(config: Config) -> str:
     """Names the destination by what reaches it and what makes other ids; a newer otel-phi goes on where this one stopped."""
-    headers = () if callable(config.headers) else tuple(config.headers.items())
-    exporter = config.exporter if isinstance(config.exporter, str) else type(config.exporter).__qualname__
+    headers, exporter = config.fixed_headers, config.exporter_name
     facts = ["watch", config.protocol, exporter, config.mapping.trace_scope, config.mapping.trace_namespace]
     if config.file is not None:
         facts += ["file", config.file]  # what was printed has reached no collector
