@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from otel_phi.hook import Hook, HookStats, install
     from otel_phi.mapping.options import MappingOptions
     from otel_phi.mapping.span import Span, SpanEvent, SpanKind, SpanLink, StatusCode
-    from otel_phi.recorder.session_model import LoopRecord, Session, Turn
-    from otel_phi.recorder.session_parts import (
+    from otel_phi.road import spans
+    from otel_phi.session.files import load_session, save_session
+    from otel_phi.session.model import LoopRecord, Session, Turn
+    from otel_phi.session.parts import (
         ChildLoopRef,
         CompactedSection,
         CompactionBlock,
@@ -39,13 +41,11 @@ if TYPE_CHECKING:
         SpawnRef,
         TurnRange,
     )
-    from otel_phi.recorder.session_recorder import SessionRecorder, SessionRecorderConfig
-    from otel_phi.road import spans
-    from otel_phi.session_files import load_session, save_session
+    from otel_phi.session.recorder import SessionRecorder, SessionRecorderConfig
     from otel_phi.sources.reader import BadLine, read_events
 
-_MODEL, _PARTS = "otel_phi.recorder.session_model", "otel_phi.recorder.session_parts"
-_RECORDER, _FILES = "otel_phi.recorder.session_recorder", "otel_phi.session_files"
+_MODEL, _PARTS = "otel_phi.session.model", "otel_phi.session.parts"
+_RECORDER, _FILES = "otel_phi.session.recorder", "otel_phi.session.files"
 _LAZY = {
     "BadLine": "otel_phi.sources.reader",
     "Bridge": "otel_phi.bridge",

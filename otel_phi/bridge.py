@@ -16,15 +16,15 @@ import msgspec
 from typing_extensions import Self
 
 from otel_phi.config import Config, resolve
-from otel_phi.delivery.batch import Batch, Batcher, span_key
-from otel_phi.delivery.encoder import Encoder
-from otel_phi.delivery.ledger import Ledger
-from otel_phi.delivery.open import open_transport, resource_of
-from otel_phi.delivery.patience import MISCONFIGURED_GIVE_UP_AFTER_S
+from otel_phi.delivery.exporters.exporter import Transport
+from otel_phi.delivery.exporters.open import open_transport, resource_of
+from otel_phi.delivery.journal.ledger import Ledger
+from otel_phi.delivery.options import MISCONFIGURED_GIVE_UP_AFTER_S
+from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.pump import BUFFER_FULL, Pump
-from otel_phi.delivery.sender import Sender
-from otel_phi.delivery.stats import DeadLetter, Progress, Stats
-from otel_phi.delivery.transport import Transport
+from otel_phi.delivery.sending.batch import Batch, Batcher, span_key
+from otel_phi.delivery.sending.sender import Sender
+from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import Ahead

@@ -27,24 +27,33 @@ PACKAGE = golden.PROJECT / "otel_phi"
 FILES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((golden.PROJECT / "tests").rglob("*.py"))
 
-# DESIGN section 2: what each room may import of ours. Edges (files beside the rooms) may import all but each other's doors.
+# DESIGN section 2: what each room may import of ours. Edges (files and folders that stand in no row) may import all.
 ROOMS = {
     "wire": set[str](),
     "recorder": {"wire"},
     "mapping": {"wire", "recorder"},  # of recorder the notices alone, see below
     "sources": {"wire"},
-    "delivery": {"mapping", "errors", "version"},
+    "session": {"wire", "errors"},
+    "config": {"errors", "mapping", "delivery"},  # of each the options alone, see below
+    "delivery.otlp": {"mapping", "errors", "version"},
+    "delivery.exporters": {"delivery.otlp", "delivery", "mapping", "config", "errors", "version"},
+    "delivery.sending": {"delivery.exporters", "delivery.otlp", "delivery", "mapping", "config", "errors"},
+    "delivery.journal": {"wire", "errors", "version"},
 }
 PURE = ("wire", "recorder", "mapping")
 IMPURE = {"io", "os", "time", "random", "logging", "threading", "socket", "asyncio", "secrets", "sqlite3", "subprocess"}
-MAX_FILE_LINES = 300
-LONGER = {"otel_phi/delivery/encoder.py": 360}  # DESIGN section 6: the encoder is one file
+MAX_FILE_LINES = 400  # 250 is the aim
 MAX_FUNCTION_LINES = 35  # 30 is the aim
 
 
 def room(path: Path) -> str:
     """Returns the room a file lies in, or the name of an edge."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    return _room_of(path.relative_to(PACKAGE.parent).with_suffix("").as_posix().replace("/", "."))
+
+
+def _room_of(module: str) -> str:
+    parts = module.split(".")[1:]
+    return next((name for name in (".".join(parts[:2]), parts[0]) if name in ROOMS), parts[0])
 
 
 def imports(path: Path, *, run_time: bool = False) -> Iterator[str]:
@@ -69,8 +78,8 @@ def _type_checking(tree: ast.Module) -> Iterator[ast.AST]:
 
 def ours(path: Path) -> set[str]:
     """Returns the rooms and edges of ours that a file imports at run time; a name for the type checker binds nothing."""
-    found = (name.split(".") for name in imports(path, run_time=True))
-    return {parts[1] for parts in found if parts[0] == "otel_phi" and len(parts) > 1} - {room(path)}
+    found = (name for name in imports(path, run_time=True) if name.startswith("otel_phi."))
+    return {_room_of(name) for name in found} - {room(path)}
 
 
 def test_the_walk_sees_the_whole_house() -> None:
@@ -94,10 +103,26 @@ def test_mapping_knows_the_recorders_notices_and_nothing_else_of_it() -> None:
     assert named == {"otel_phi.recorder.identities", "otel_phi.recorder.notices"}
 
 
+def _named(rooms: Iterable[str], prefix: str) -> set[str]:
+    named = {name for path in FILES if room(path) in rooms for name in imports(path, run_time=True)}
+    return {name.rsplit(".", 1)[0] for name in named if name.startswith(prefix)}
+
+
 def test_delivery_knows_mapping_by_its_spans_alone() -> None:
-    named = {name for path in FILES if room(path) == "delivery" for name in imports(path)}
-    mapping = {name.rsplit(".", 1)[0] for name in named if name.startswith("otel_phi.mapping")}
-    assert mapping <= {"otel_phi.mapping.span", "otel_phi.mapping", "otel_phi.mapping.semconv"}
+    rooms = [name for name in ROOMS if name.startswith("delivery.")]
+    assert _named(rooms, "otel_phi.mapping") <= {
+        "otel_phi.mapping.span",
+        "otel_phi.mapping",
+        "otel_phi.mapping.semconv",
+    }
+
+
+def test_config_knows_the_options_of_other_rooms_alone() -> None:
+    assert _named(["config"], "otel_phi.mapping") <= {
+        "otel_phi.mapping.options",
+        "otel_phi.mapping.span",
+    }  # a type of its
+    assert _named(["config"], "otel_phi.delivery") == {"otel_phi.delivery.options"}
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if room(path) in PURE], ids=lambda path: path.stem)
@@ -112,14 +137,16 @@ def test_a_pure_room_has_no_io_clock_randomness_environment_thread_or_logging(pa
 
 
 def test_opentelemetry_is_imported_in_delivery_config_and_the_hook_alone() -> None:
-    where = {room(path) for path in FILES if any(name.startswith("opentelemetry") for name in imports(path))}
+    where = {
+        room(path).split(".")[0] for path in FILES if any(name.startswith("opentelemetry") for name in imports(path))
+    }
     # The receiver in `testing` answers in OpenTelemetry's own messages.
     assert where <= {"delivery", "config", "hook", "testing"}
 
 
 def test_the_environment_is_read_in_config_alone() -> None:
     where = {path.relative_to(PACKAGE).as_posix() for path in FILES if _reads_environment(path)}
-    assert where <= {"config.py"}
+    assert where == {"config/config.py"}
 
 
 def _reads_environment(path: Path) -> bool:
@@ -133,7 +160,7 @@ def _reads_environment(path: Path) -> bool:
 def test_threads_live_in_the_hook_delivery_and_testing_alone() -> None:
     names = {"threading", "_thread", "concurrent", "multiprocessing"}
     where = {room(path) for path in FILES if {name.split(".")[0] for name in imports(path)} & names}
-    assert where <= {"hook", "delivery", "testing"}
+    assert {name.split(".")[0] for name in where} <= {"hook", "delivery", "testing"}
 
 
 # --- what loads when -------------------------------------------------------------------------------------------------
@@ -178,10 +205,10 @@ def test_showing_a_trace_loads_neither_grpc_nor_the_sdk() -> None:
 
 
 @pytest.mark.parametrize("path", [*FILES, *TESTS], ids=lambda path: path.relative_to(golden.PROJECT).as_posix())
-def test_a_file_is_at_most_300_lines_long(path: Path) -> None:
+def test_a_file_is_at_most_400_lines_long(path: Path) -> None:
     name = path.relative_to(golden.PROJECT).as_posix()
-    allowed = LONGER.get(name, MAX_FILE_LINES if path in FILES else 2 * MAX_FILE_LINES)  # a test is a list of claims
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= allowed
+    allowed = MAX_FILE_LINES if path in FILES else 600  # a test is a list of claims
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= allowed, name
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(golden.PROJECT).as_posix())

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import otel_phi
 from otel_phi.delivery import pump
-from otel_phi.delivery.transport import Accepted, Reply
+from otel_phi.delivery.exporters.exporter import Accepted, Reply
 from otel_phi.errors import DecodeError, DeliveryError
 from otel_phi.events import AgentEvent, encode_event
 from otel_phi.testing import Receiver

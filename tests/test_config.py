@@ -15,16 +15,15 @@ from opentelemetry import environment_variables as api_names
 from opentelemetry.sdk import environment_variables as sdk_names
 
 from otel_phi import config as config_module
-from otel_phi.config import Config, Options, resolve
-from otel_phi.delivery import choices, destination
-from otel_phi.delivery.batch import MAX_REQUEST_BYTES
-from otel_phi.delivery.file import FileTransport
-from otel_phi.delivery.grpc import GrpcTransport
-from otel_phi.delivery.http import HttpTransport
-from otel_phi.delivery.open import open_transport, resource_of
-from otel_phi.delivery.sdk_exporter import SdkTransport
-from otel_phi.delivery.tls import TlsFiles
-from otel_phi.delivery.transport import Nowhere
+from otel_phi.config import Config, Options, choices, destination, resolve
+from otel_phi.config.tls_files import TlsFiles
+from otel_phi.delivery.exporters.exporter import Nowhere
+from otel_phi.delivery.exporters.file import FileTransport
+from otel_phi.delivery.exporters.grpc import GrpcTransport
+from otel_phi.delivery.exporters.http import HttpTransport
+from otel_phi.delivery.exporters.open import open_transport, resource_of
+from otel_phi.delivery.exporters.sdk import SdkTransport
+from otel_phi.delivery.options import MAX_REQUEST_BYTES
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.options import MappingOptions
 

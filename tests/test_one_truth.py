@@ -17,8 +17,8 @@ import pytest
 from click.testing import CliRunner
 
 from otel_phi.cli import main
-from otel_phi.delivery.encoder import Encoder
-from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span

@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 import otel_phi
-from otel_phi.delivery.encoder import Encoder
-from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.events import AgentEvent
 from otel_phi.mapping.attributes import CUT_MARK
 from otel_phi.mapping.options import TEMPO_ATTRIBUTE_BYTES, MappingOptions, options_for

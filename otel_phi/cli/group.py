@@ -11,15 +11,15 @@ from typing import Any
 
 import click
 
-from otel_phi.cli.demo import demo
-from otel_phi.cli.export import export
-from otel_phi.cli.flush import flush
-from otel_phi.cli.outcome import BROKEN, GAVE_UP, USAGE
-from otel_phi.cli.pipe import pipe
+from otel_phi.cli.commands.demo import demo
+from otel_phi.cli.commands.export import export
+from otel_phi.cli.commands.flush import flush
+from otel_phi.cli.commands.pipe import pipe
+from otel_phi.cli.commands.show import show
+from otel_phi.cli.commands.status import status
+from otel_phi.cli.commands.watch import watch
+from otel_phi.cli.report.outcome import BROKEN, GAVE_UP, USAGE
 from otel_phi.cli.screen import say
-from otel_phi.cli.show import show
-from otel_phi.cli.status import status
-from otel_phi.cli.watch import watch
 from otel_phi.errors import DeliveryError, OtelPhiError
 from otel_phi.sources.stored import NothingHere
 from otel_phi.version import __version__

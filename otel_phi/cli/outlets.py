@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from otel_phi.bridge import Bridge
-from otel_phi.cli import outcome, words
+from otel_phi.cli import words
+from otel_phi.cli.report import outcome
+from otel_phi.cli.report.troubles import Troubles
 from otel_phi.cli.settings import destination
-from otel_phi.cli.troubles import Troubles
 from otel_phi.delivery import waiting
+from otel_phi.delivery.exporters.open import open_transport, resource_of
 from otel_phi.delivery.folder import Letter, folder_status
 from otel_phi.delivery.live import LiveDelivery, Opened
-from otel_phi.delivery.open import open_transport, resource_of
 from otel_phi.errors import DeliveryError
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.recording import Recording

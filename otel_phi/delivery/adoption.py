@@ -12,8 +12,9 @@ import sqlite3
 import time
 from pathlib import Path
 
-from otel_phi.delivery import filelock, outbox_schema, unsaid
-from otel_phi.delivery.filelock import FileLock
+from otel_phi.delivery import outbox_schema, unsaid
+from otel_phi.delivery.journal import filelock
+from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.outbox import LOCK_SUFFIX, Outbox
 from otel_phi.delivery.outbox_recovery import abort_open
 from otel_phi.delivery.outbox_schema import SUFFIX, UnusableError

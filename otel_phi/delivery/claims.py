@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 
-from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.outbox_recovery import start_of
 from otel_phi.delivery.rows import Claim, Item
-from otel_phi.delivery.stats import LiveStats
+from otel_phi.delivery.sending.counts import Counts
+from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.delivery.store import Store
 
 _WAIT_S = 0.1  # for the table; a fork may be waiting for us, and the next round asks again

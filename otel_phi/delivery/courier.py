@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Callable
 
 from otel_phi.delivery import unsaid
-from otel_phi.delivery.batch import Settled
-from otel_phi.delivery.sender import Sender
+from otel_phi.delivery.sending.batch import Settled
+from otel_phi.delivery.sending.sender import Sender
 from otel_phi.delivery.shelves import BREATH_S, Shelves
 from otel_phi.delivery.store import Store
 from otel_phi.delivery.upkeep import Upkeep

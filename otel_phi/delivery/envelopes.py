@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from otel_phi.delivery.encoder import Envelope
+from otel_phi.delivery.otlp.encoder import Envelope
 
 
 class Envelopes:

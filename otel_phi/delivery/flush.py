@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.exporters.open import open_transport, resource_of
 from otel_phi.delivery.folder import DestinationStatus, FolderStatus, Letter, folder_status
 from otel_phi.delivery.live import LiveDelivery, place_of
-from otel_phi.delivery.open import open_transport, resource_of
-from otel_phi.delivery.stats import LiveStats
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.delivery.store import FOLDER
 from otel_phi.delivery.waiting import GLANCE_S, Clock, Watched, close, settle
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from otel_phi.delivery import filelock, outbox_schema
+from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.adoption import by_age, unheld
+from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.known import FILE as KNOWN
 from otel_phi.delivery.known import SETTLED
 from otel_phi.delivery.known import VERSION as KNOWN_VERSION

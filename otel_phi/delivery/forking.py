@@ -13,8 +13,8 @@ import weakref
 from collections.abc import Iterable
 from typing import Protocol
 
-from otel_phi.delivery import filelock
-from otel_phi.delivery.imports import importing
+from otel_phi.delivery.journal import filelock
+from otel_phi.delivery.otlp.imports import importing
 
 _LOCK_WAIT_S = 1.0  # our holders need milliseconds; a disk that hangs must not hang the fork
 

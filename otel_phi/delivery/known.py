@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from otel_phi.delivery import outbox_schema, unsaid
-from otel_phi.delivery.encoder import Envelope
+from otel_phi.delivery.otlp.encoder import Envelope
 from otel_phi.delivery.outbox import CLOCK_SET_NS
 from otel_phi.delivery.rows import Item, Row
 from otel_phi.delivery.statements import numbered

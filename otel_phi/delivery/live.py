@@ -16,20 +16,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from otel_phi.delivery import forking, unsaid
-from otel_phi.delivery.batch import Settled
-from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.courier import Courier
-from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.exporters.exporter import Nowhere, Transport
+from otel_phi.delivery.exporters.open import open_transport
+from otel_phi.delivery.journal.private import destination_name
 from otel_phi.delivery.live_sender import LiveSender
-from otel_phi.delivery.open import open_transport
-from otel_phi.delivery.private import destination_name
-from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.rows import change_of, open_row_of, row_of, span_key_of
-from otel_phi.delivery.sender import Sender
+from otel_phi.delivery.sending.batch import Settled
+from otel_phi.delivery.sending.counts import Counts
+from otel_phi.delivery.sending.sender import Sender
+from otel_phi.delivery.sending.stats import LiveStats, Progress, Stats
 from otel_phi.delivery.shelves import Shelves
-from otel_phi.delivery.stats import LiveStats, Progress, Stats
 from otel_phi.delivery.store import FOLDER, Place, Store
-from otel_phi.delivery.transport import Nowhere, Transport
 from otel_phi.delivery.upkeep import Limits, Upkeep
 from otel_phi.mapping.span import Span
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from otel_phi.delivery.batch import Batch, Settled
-from otel_phi.delivery.callbacks import call
-from otel_phi.delivery.sender import Sender
+from otel_phi.delivery.exporters.exporter import Transport
+from otel_phi.delivery.sending.batch import Batch, Settled
+from otel_phi.delivery.sending.callbacks import call
+from otel_phi.delivery.sending.sender import Sender
 from otel_phi.delivery.shelves import PURGED
-from otel_phi.delivery.transport import Transport
 
 
 class LiveSender(Sender):

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from otel_phi.delivery import outbox_schema
-from otel_phi.delivery.encoder import Envelope
 from otel_phi.delivery.envelopes import Envelopes
-from otel_phi.delivery.filelock import FileLock
+from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.open_rows import OpenRows
+from otel_phi.delivery.otlp.encoder import Envelope
 from otel_phi.delivery.outbox_log import OutboxLog
 from otel_phi.delivery.rows import Change, Claim, Item, Row
 from otel_phi.delivery.statements import COLUMNS, SLICE_ROWS, Statement, delete, insert_rows, numbered

@@ -13,7 +13,7 @@ import secrets
 import sqlite3
 from pathlib import Path
 
-from otel_phi.delivery.private import FolderError, check_file, make_file
+from otel_phi.delivery.journal.private import FolderError, check_file, make_file
 
 VERSION = 2  # 2: open rows have numbers, and rows tell what they close
 # A turn's three rows are some 2.5 kB. SQLite's own 4 KiB ask for a new page, and four changed ones, at almost every turn: a

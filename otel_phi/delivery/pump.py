@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from otel_phi.delivery.batch import Batch, Batcher
-from otel_phi.delivery.sender import Sender
+from otel_phi.delivery.sending.batch import Batch, Batcher
+from otel_phi.delivery.sending.sender import Sender
 from otel_phi.errors import DeliveryError
 from otel_phi.mapping.span import Span
 

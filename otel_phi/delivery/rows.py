@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from otel_phi.delivery.batch import span_key
-from otel_phi.delivery.encoder import Encoder, Envelope
+from otel_phi.delivery.otlp.encoder import Encoder, Envelope
+from otel_phi.delivery.sending.batch import span_key
 from otel_phi.mapping import semconv
 from otel_phi.mapping.span import Span
 

@@ -8,13 +8,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
-from otel_phi.delivery.batch import Batch, Settled
 from otel_phi.delivery.claims import Claims
-from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.rows import Item
+from otel_phi.delivery.sending.batch import Batch, Settled
+from otel_phi.delivery.sending.counts import Counts
+from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.delivery.statements import SLICE_ROWS
-from otel_phi.delivery.stats import LiveStats
 from otel_phi.delivery.stocks import OutboxStock, RootStock, SpillStock, Stock
 from otel_phi.delivery.store import Store
 

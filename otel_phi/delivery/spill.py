@@ -14,8 +14,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from otel_phi.delivery.encoder import Envelope
 from otel_phi.delivery.left import Left
+from otel_phi.delivery.otlp.encoder import Envelope
 from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.rows import Change, Item, Row
 

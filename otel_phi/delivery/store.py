@@ -21,16 +21,17 @@ from typing import TypeVar
 
 import msgspec
 
-from otel_phi.delivery import filelock, outbox_schema, unsaid
-from otel_phi.delivery.counts import Counts
-from otel_phi.delivery.encoder import Envelope
+from otel_phi.delivery import outbox_schema, unsaid
+from otel_phi.delivery.journal import filelock
+from otel_phi.delivery.journal.private import make_folder
 from otel_phi.delivery.known import Known
+from otel_phi.delivery.otlp.encoder import Envelope
 from otel_phi.delivery.outbox import LOCK_SUFFIX, Outbox
-from otel_phi.delivery.private import make_folder
 from otel_phi.delivery.rows import Change, Row
+from otel_phi.delivery.sending.counts import Counts
+from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.delivery.spill import MAX_BYTES, Spill
 from otel_phi.delivery.statements import SLICE_ROWS
-from otel_phi.delivery.stats import LiveStats
 
 _T = TypeVar("_T")
 

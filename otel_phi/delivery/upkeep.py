@@ -11,11 +11,11 @@ import msgspec
 
 from otel_phi.delivery import outbox_schema, unsaid
 from otel_phi.delivery.adoption import Adoption, by_age, rows_in, shrink, unheld, written_ns
-from otel_phi.delivery.counts import Counts
 from otel_phi.delivery.known_bounds import SHARE, KnownBounds
 from otel_phi.delivery.outbox import CLOCK_SET_NS, Outbox
+from otel_phi.delivery.sending.counts import Counts
+from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.delivery.shelves import Shelves
-from otel_phi.delivery.stats import LiveStats
 from otel_phi.delivery.store import Store
 
 SCAN_S = 5.0  # a dead process's spans wait that long; a scan lists one folder

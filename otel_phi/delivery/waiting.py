@@ -6,8 +6,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from otel_phi.delivery.patience import MISCONFIGURED_GIVE_UP_AFTER_S
-from otel_phi.delivery.transport import Accepted, Misconfigured, Refused, Reply, Transport
+from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured, Refused, Reply, Transport
+from otel_phi.delivery.options import MISCONFIGURED_GIVE_UP_AFTER_S
 
 if TYPE_CHECKING:
     from otel_phi.config import Config

@@ -17,7 +17,7 @@ from typing import Any, TypeVar, overload
 
 from otel_phi.config import Config
 from otel_phi.delivery.live import LiveDelivery
-from otel_phi.delivery.stats import LiveStats
+from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook.backlog import Backlog, Item
 from otel_phi.hook.caller import caller_of
 from otel_phi.hook.complaints import Complaints

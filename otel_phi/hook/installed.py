@@ -8,9 +8,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from otel_phi.config import Config, Options, resolve
+from otel_phi.config.values import check_types
+from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.live import LiveDelivery
-from otel_phi.delivery.open import resource_of
-from otel_phi.delivery.values import check_types
 from otel_phi.errors import ConfigError
 from otel_phi.hook import leaving
 from otel_phi.hook.hook import Hook

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from otel_phi.delivery.stats import LiveStats
+from otel_phi.delivery.sending.stats import LiveStats
 
 STATS_FAILED = "stats_failed"
 

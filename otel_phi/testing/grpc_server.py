@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from otel_phi.delivery.grpc import METHOD
+from otel_phi.delivery.exporters.grpc import METHOD
 from otel_phi.testing.answers import Answer
 from otel_phi.testing.http_server import MAX_BODY_BYTES, Take
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from otel_phi.delivery.decode import ScopeSpans, decode_request
+from otel_phi.delivery.otlp.decode import ScopeSpans, decode_request
 from otel_phi.mapping.span import Span
 from otel_phi.testing.answers import Answer
 from otel_phi.testing.http_server import HttpServer

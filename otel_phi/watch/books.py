@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from otel_phi.delivery.cursors import Cursors
 from otel_phi.recorder.notices import LoopOpened
 from otel_phi.recorder.references import session_key
+from otel_phi.watch.cursors import Cursors
 from otel_phi.watch.log import Log, Part
 from otel_phi.watch.outflow import Outflow
 from otel_phi.watch.outgoing import Token

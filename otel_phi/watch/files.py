@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from otel_phi.delivery.cursor_rows import FileCursor
-from otel_phi.delivery.cursors import Cursors
 from otel_phi.sources.tail import HEAD_BYTES, Look, head_of, is_zipped, look_at
+from otel_phi.watch.cursor_rows import FileCursor
+from otel_phi.watch.cursors import Cursors
 from otel_phi.watch.folder import Folder
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from otel_phi.delivery.cursor_rows import FileCursor, LoopRow
 from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
@@ -28,6 +27,7 @@ from otel_phi.recorder.references import session_key
 from otel_phi.sources.lines import Block
 from otel_phi.sources.reader import EventReader
 from otel_phi.sources.tail import Added
+from otel_phi.watch.cursor_rows import FileCursor, LoopRow
 from otel_phi.watch.index import Index
 from otel_phi.watch.outgoing import Outgoing, Token
 from otel_phi.wire.events import AgentEvent, AgentStart, ParallelLoopStart

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from otel_phi.delivery.cursor_rows import FileCursor
-from otel_phi.delivery.cursors import Cursors
 from otel_phi.sources.lines import open_lines
 from otel_phi.sources.reader import EventReader
 from otel_phi.sources.tail import HEAD_BYTES, hash_of
+from otel_phi.watch.cursor_rows import FileCursor
+from otel_phi.watch.cursors import Cursors
 from otel_phi.watch.files import Files
 from otel_phi.watch.log import Log, Part
 from otel_phi.watch.outgoing import Outgoing

@@ -13,13 +13,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from otel_phi.delivery.batch import Batch, Batcher, Settled, span_key
-from otel_phi.delivery.encoder import Encoder
-from otel_phi.delivery.open import open_transport
-from otel_phi.delivery.resource import Resource
-from otel_phi.delivery.sender import Sender
-from otel_phi.delivery.stats import Progress, Stats
-from otel_phi.delivery.transport import Transport
+from otel_phi.delivery.exporters.exporter import Transport
+from otel_phi.delivery.exporters.open import open_transport
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.delivery.sending.batch import Batch, Batcher, Settled, span_key
+from otel_phi.delivery.sending.sender import Sender
+from otel_phi.delivery.sending.stats import Progress, Stats
 from otel_phi.watch.outgoing import Outgoing, Token
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from otel_phi.delivery.cursor_rows import FileCursor
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import LoopOpened
+from otel_phi.watch.cursor_rows import FileCursor
 
 
 class Token:

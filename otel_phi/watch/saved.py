@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from otel_phi.delivery.cursor_rows import LoopRow
-from otel_phi.delivery.cursors import Cursors
 from otel_phi.recorder.references import session_key
 from otel_phi.sources.merge import merged
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.remade import remade_start
 from otel_phi.sources.saved import read_session, streams_of
+from otel_phi.watch.cursor_rows import LoopRow
+from otel_phi.watch.cursors import Cursors
 from otel_phi.watch.index import Index
 from otel_phi.watch.log import Log, Part, owned
 from otel_phi.watch.outgoing import Outgoing

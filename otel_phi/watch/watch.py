@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 import msgspec
 from typing_extensions import Self
 
-from otel_phi.delivery import filelock
-from otel_phi.delivery.cursors import FOLDER, Cursors
-from otel_phi.delivery.open import resource_of
-from otel_phi.delivery.private import destination_name, make_folder
-from otel_phi.delivery.stats import DeadLetter, Progress, Stats
-from otel_phi.delivery.transport import Transport
+from otel_phi.delivery.exporters.exporter import Transport
+from otel_phi.delivery.exporters.open import resource_of
+from otel_phi.delivery.journal import filelock
+from otel_phi.delivery.journal.private import destination_name, make_folder
+from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.span import Span
 from otel_phi.sources.reader import BadLine
+from otel_phi.watch.cursors import FOLDER, Cursors
 from otel_phi.watch.folder import Folder
 from otel_phi.watch.outflow import Outflow, Stopped
 from otel_phi.watch.wake import wakes

@@ -15,9 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from otel_phi.delivery.batch import span_key
-from otel_phi.delivery.cursor_rows import FileCursor, LostLoop
-from otel_phi.delivery.cursors import Cursors
+from otel_phi.delivery.sending.batch import span_key
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
@@ -25,6 +23,8 @@ from otel_phi.recorder.notices import LoopOpened
 from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.sources.tail import Look, added_lines, is_zipped, look_at
 from otel_phi.watch.books import Books
+from otel_phi.watch.cursor_rows import FileCursor, LostLoop
+from otel_phi.watch.cursors import Cursors
 from otel_phi.watch.files import Files
 from otel_phi.watch.folder import Folder
 from otel_phi.watch.index import Index

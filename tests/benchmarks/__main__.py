@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from otel_phi.bridge import BLOCK_EVENTS
-from otel_phi.delivery.batch import Batcher, batches
-from otel_phi.delivery.encoder import Encoder
-from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.delivery.sending.batch import Batcher, batches
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import AttributeValue, Span, SpanEvent, SpanKind

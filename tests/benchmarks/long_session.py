@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from otel_phi.delivery.batch import batches
-from otel_phi.delivery.encoder import Encoder
-from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.delivery.sending.batch import batches
 from otel_phi.road import spans
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader

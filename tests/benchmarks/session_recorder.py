@@ -15,7 +15,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from otel_phi.recorder.session_recorder import SessionRecorder
+from otel_phi.session.recorder import SessionRecorder
 
 FEW, MANY = 10, 10_000
 EVENTS = 2_000

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import otel_phi
-from otel_phi.cli.tempo import MAX_TRACES, SEARCHED_FOR_NS, TempoLimits
+from otel_phi.cli.report.tempo import MAX_TRACES, SEARCHED_FOR_NS, TempoLimits
 from otel_phi.mapping.options import TEMPO_TRACE_BYTES
 from otel_phi.mapping.span import Span, SpanKind
 from otel_phi.testing import Receiver

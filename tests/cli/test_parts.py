@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_phi.cli import words
-from otel_phi.cli.axis import Axis
-from otel_phi.cli.drawing import bar
-from otel_phi.cli.folding import SHOWN_WHOLE, fold
-from otel_phi.cli.rows import Row
-from otel_phi.cli.totals import MAX_SESSIONS, Sessions
+from otel_phi.cli.report.totals import MAX_SESSIONS, Sessions
+from otel_phi.cli.tree.axis import Axis
+from otel_phi.cli.tree.drawing import bar
+from otel_phi.cli.tree.folding import SHOWN_WHOLE, fold
+from otel_phi.cli.tree.rows import Row
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span, SpanKind

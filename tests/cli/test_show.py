@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from otel_phi.cli.show import draw
+from otel_phi.cli.commands.show import draw
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
 from otel_phi.road import spans

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import otel_phi
+from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.live import LiveDelivery, Opened
-from otel_phi.delivery.open import resource_of
 from otel_phi.mapping.span import Span, SpanKind, StatusCode
 from otel_phi.testing import Receiver
 

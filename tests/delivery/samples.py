@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from otel_phi.delivery.batch import Batch, batches
-from otel_phi.delivery.encoder import Encoder
-from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.delivery.sending.batch import Batch, batches
 from otel_phi.mapping.span import Attributes, Span, SpanEvent, SpanKind, SpanLink, StatusCode
 
 RESOURCE = Resource((("host.name", "box"), ("service.name", "tests")), "https://opentelemetry.io/schemas/1.2.3")

@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from otel_phi.delivery.decode import decode_spans
-from otel_phi.delivery.encoder import Encoder
+from otel_phi.delivery.otlp.decode import decode_spans
+from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.outbox import Outbox
 from otel_phi.delivery.outbox_recovery import with_end
 from otel_phi.mapping.span import Span, SpanKind

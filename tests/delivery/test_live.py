@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from otel_phi.delivery import store as stores
+from otel_phi.delivery.exporters.exporter import Accepted, Refused, Reply
+from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.live import LiveDelivery
-from otel_phi.delivery.open import resource_of
-from otel_phi.delivery.stats import LiveStats
-from otel_phi.delivery.transport import Accepted, Refused, Reply
+from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.delivery.upkeep import Limits
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import config_for, delivery_for, gone, opened, work
@@ -120,7 +120,7 @@ def test_a_poison_span_costs_no_neighbour_and_is_kept_with_its_reason(open_live:
         max_in_flight = 4
 
         def send(self, body: bytes, timeout_s: float) -> Reply:
-            from otel_phi.delivery.decode import decode_spans
+            from otel_phi.delivery.otlp.decode import decode_spans
 
             numbers = [span.span_id for span in decode_spans(body)]
             if 13 in numbers:

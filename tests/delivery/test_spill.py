@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from otel_phi.delivery.encoder import Encoder
 from otel_phi.delivery.live import LiveDelivery
+from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.rows import Change, open_row_of, row_of
 from otel_phi.delivery.spill import Spill
 from otel_phi.delivery.store import Store

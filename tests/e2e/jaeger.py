@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import urllib3
 
-from otel_phi.delivery.decode import decode_spans
+from otel_phi.delivery.otlp.decode import decode_spans
 from otel_phi.mapping.span import Span
 from tests.delivery.read_back import read_back
 from tests.e2e.processes import Backend, free_ports, wait_for

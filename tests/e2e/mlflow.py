@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from otel_phi.delivery.decode import decode_spans
+from otel_phi.delivery.otlp.decode import decode_spans
 from otel_phi.mapping.span import Span
 from tests.e2e.processes import Backend, free_ports
 

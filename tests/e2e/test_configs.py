@@ -16,7 +16,7 @@ import urllib3
 import yaml
 
 import otel_phi
-from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.mapping import semconv
 from otel_phi.mapping.span import Span, StatusCode
 from otel_phi.testing import Receiver

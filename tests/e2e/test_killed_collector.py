@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from otel_phi.delivery.decode import parse_request
+from otel_phi.delivery.otlp.decode import parse_request
 from otel_phi.testing import Receiver
 from tests.e2e.backends import Programs
 from tests.e2e.collector import pipeline

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import pytest
 
-from otel_phi.delivery.encoder import Encoder
-from otel_phi.delivery.resource import Resource
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import otel_phi
-from otel_phi.delivery.stats import LiveStats
+from otel_phi.delivery.sending.stats import LiveStats
 from tests.delivery.live_agent import delivery_for, work
 from tests.hook.stories import loop_of
 from tests.streams import LOOP, start

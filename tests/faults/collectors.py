@@ -9,7 +9,7 @@ from socketserver import TCPServer
 
 import pytest
 
-from otel_phi.delivery.decode import decode_spans
+from otel_phi.delivery.otlp.decode import decode_spans
 from otel_phi.testing import Answer, Receiver, http_server
 
 

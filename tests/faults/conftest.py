@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.live import LiveDelivery
-from otel_phi.delivery.open import resource_of
 from otel_phi.testing import Receiver
 from tests.delivery.accounts import assert_arrived, audited
 from tests.delivery.live_agent import config_for

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from otel_phi.events import AgentEvent
-from otel_phi.recorder.session_model import LoopRecord, Session
-from otel_phi.recorder.session_recorder import SessionRecorder
+from otel_phi.session.model import LoopRecord, Session
+from otel_phi.session.recorder import SessionRecorder
 
 
 def fed(*events: AgentEvent, recorder: SessionRecorder | None = None) -> SessionRecorder:

@@ -13,9 +13,9 @@ from typing_extensions import Self
 
 import otel_phi
 from otel_phi.config import Config
-from otel_phi.delivery.batch import span_key
-from otel_phi.delivery.decode import decode_spans
-from otel_phi.delivery.transport import Accepted, Reply, Retry
+from otel_phi.delivery.exporters.exporter import Accepted, Reply, Retry
+from otel_phi.delivery.otlp.decode import decode_spans
+from otel_phi.delivery.sending.batch import span_key
 from otel_phi.events import AgentEvent, encode_event
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_phi.delivery.batch import span_key
+from otel_phi.delivery.sending.batch import span_key
 from otel_phi.mapping.span import Span
 from otel_phi.testing import Receiver
 from tests import golden

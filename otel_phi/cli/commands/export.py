@@ -1,0 +1,169 @@
+"""`otel-phi export`: stored sessions to a collector or a file; blocks, retries, and can be run again to resume."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from otel_phi.cli import screen, words
+from otel_phi.cli.flags import delivery_flags, mapping_flags
+from otel_phi.cli.outputs import refuse_own_input
+from otel_phi.cli.report import outcome
+from otel_phi.cli.report.complaints import Complaints
+from otel_phi.cli.report.progress import ExportProgress
+from otel_phi.cli.report.table import session_objects, table
+from otel_phi.cli.report.tempo import TempoLimits
+from otel_phi.cli.report.totals import Sessions
+from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.errors import DeliveryError
+from otel_phi.recorder.references import ahead_of
+from otel_phi.sources.stored import Stored
+
+if TYPE_CHECKING:
+    from otel_phi.bridge import Bridge
+    from otel_phi.config import Config
+    from otel_phi.delivery.journal.ledger import Ledger
+    from otel_phi.mapping.span import Span
+
+
+_EXAMPLES = """\b
+Examples:
+  otel-phi export run.jsonl
+  otel-phi export logs/ --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
+  otel-phi export run.jsonl --trace-url 'http://localhost:16686/trace/{trace_id}'
+  otel-phi export run.jsonl --file - | gzip > run.otlp.jsonl.gz
+"""
+
+
+@click.command(short_help="Send stored sessions to a collector, or write them as OTLP-JSON.", epilog=_EXAMPLES)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@delivery_flags
+@click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
+@click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
+@mapping_flags
+def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | None, **flags: Any) -> None:
+    """Send stored sessions to an OpenTelemetry collector and print their trace ids.
+
+    PATH is phi-core's event log, a file of AgentEvent lines, or a folder of them; gzipped or not. A folder is read as one
+    stream. Loops that are still open in a file written to in the last 10 minutes are held back.
+
+    The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
+    were rejected, 4 gave up; run the same command again to send the rest.
+    """
+    config = configured(flags)
+    silence = sends_nothing(config)
+    if silence is not None:
+        screen.say(f"otel-phi: {silence}")
+        return
+    complaints = Complaints()
+    refuse_own_input(config.file, paths, "--file")
+    stored = Stored(paths, final=final, on_bad_line=complaints)
+    if stored.held_loops:
+        held = words.many(stored.held_loops, "loop")
+        screen.say(f"otel-phi: {held} still open and held back; --final sends what is there, as aborted")
+    if stored.superseded:
+        left_out = words.many(len(stored.superseded), "saved session")
+        screen.say(f"otel-phi: {left_out} left out: all of it is in an event log or another file")
+    if stored.aborted_loops and not final:
+        many = words.many(stored.aborted_loops, "loop")
+        screen.say(f"otel-phi: {many} without an end, in files silent for 10 minutes: sent as aborted, for good")
+    if stored.repeated_loops:
+        screen.say(f"otel-phi: {words.many(stored.repeated_loops, 'loop')} in more than one file: each read from one")
+    if stored.ignored:
+        screen.say(
+            f"otel-phi: {words.many(len(stored.ignored), 'file')} of the folder left out: no agent events in them"
+        )
+    sessions = Sessions()
+    tempo = TempoLimits() if config.profile == "tempo" and config.file is None else None
+    bridge = _run(config, stored, _both(sessions, tempo), sample)
+    complaints.conclude()
+    for line in tempo.sentences() if tempo is not None else ():
+        screen.say(f"otel-phi: {line}")
+    _report(bridge, sessions, stored, as_json=as_json)
+
+
+def _both(sessions: Sessions, tempo: TempoLimits | None) -> Callable[[Span], None]:
+    """Returns what takes each span that passes."""
+    if tempo is None:
+        return sessions.add
+
+    def add(span: Span) -> None:
+        sessions.add(span)
+        tempo.add(span)
+
+    return add
+
+
+def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample: float | None) -> Bridge:
+    """Delivers everything; leaves with an exit code where that cannot be done."""
+    from otel_phi.bridge import Bridge
+
+    ledger = _ledger(config, stored)
+    progress = ExportProgress(stored)
+    try:
+        bridge = Bridge(
+            config,
+            ahead=ahead_of(stored.starts),
+            sample=sample,
+            ledger=ledger,
+            on_progress=progress.note,
+            on_span=on_span,
+        )
+        with progress, bridge:
+            bridge.feed(progress.of(stored.events()))
+        if ledger is not None:
+            ledger.finish()
+        return bridge
+    except DeliveryError as error:
+        _gave_up(f"{error}{outcome.advice(str(error), config)}", ledger)
+    except KeyboardInterrupt:
+        _gave_up("interrupted", ledger)
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _ledger(config: Config, stored: Stored) -> Ledger | None:
+    if config.file is not None:
+        return None  # a file is written anew, whole
+    from otel_phi.delivery.exporters.open import resource_of
+    from otel_phi.delivery.journal.ledger import Ledger, ledger_name
+
+    paths = (str(path.resolve()) for path in stored.files)
+    # Whatever makes the bytes or their destination another makes it another export.
+    facts = (config.protocol, config.exporter_name, repr(resource_of(config)), repr(config.mapping))
+    return Ledger(
+        config.state_dir, ledger_name(config.state_dir, config.endpoint, config.fixed_headers, *facts, *paths)
+    )
+
+
+def _gave_up(reason: str, ledger: Ledger | None) -> NoReturn:
+    resume = "; nothing was written" if ledger is None else "; run the same command again to send the rest"
+    screen.say(f"otel-phi: {reason}{resume}")
+    sys.exit(outcome.GAVE_UP)
+
+
+def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool) -> None:
+    config, stats = bridge.config, bridge.stats().delivery
+    to_stdout = config.file != "-"
+    if as_json:
+        report = {
+            "sessions": session_objects(sessions.all(), config.trace_url),
+            "accepted": stats.acknowledged,
+            "rejected": stats.rejected,
+            "dead": stats.dead,
+            "dropped": dict(stats.dropped),
+            "held_loops": stored.held_loops,
+            "bad_lines": stored.counts["bad_lines"],
+        }
+        click.echo(screen.json_text(report), err=not to_stdout)
+    else:
+        console = screen.out() if to_stdout else screen.err()
+        screen.print_lines(console, table(sessions.all(), config.trace_url))
+    for line in outcome.sentences(stats, destination(config), bridge.progress().rejection, bridge.dead_letters):
+        screen.say(f"otel-phi: {line}")
+    sys.exit(outcome.exit_code(stats))

@@ -1,0 +1,152 @@
+"""`otel-phi watch`: event logs, session files and folders of them, followed as agents write them."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from otel_phi.cli import screen, words
+from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
+from otel_phi.cli.report import outcome
+from otel_phi.cli.report.complaints import Complaints
+from otel_phi.cli.report.table import table
+from otel_phi.cli.report.totals import Sessions
+from otel_phi.cli.report.troubles import Troubles
+from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from otel_phi.config import Config
+    from otel_phi.watch.watch import Watch
+
+
+_EXAMPLES = """\b
+Examples:
+  otel-phi watch logs/
+  otel-phi watch logs/ --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
+  otel-phi watch --once logs/        from cron: what is new, then end
+"""
+_DAY_S = 86_400.0
+_SHOWN = 20  # sessions at the end: a watch may have seen thousands
+
+
+@click.command(short_help="Follow event logs and folders of them, and send what agents complete.", epilog=_EXAMPLES)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@delivery_flags
+@click.option("--once", is_flag=True, help="Send what is new and end; for cron.")
+@click.option(
+    "--poll",
+    "poll_s",
+    type=click.FloatRange(min=0.05),
+    metavar="SECONDS",
+    help="Look so often instead of being told: for network disks.",
+)
+@click.option(
+    "--abandon-after",
+    "abandon_after_s",
+    type=click.FloatRange(min=0),
+    default=_DAY_S,
+    metavar="SECONDS",
+    help="Abort loops of a file silent for so long. [default: a day]",
+)
+@state_flag
+@mapping_flags
+def watch(
+    paths: tuple[Path, ...],
+    once: bool,
+    poll_s: float | None,
+    abandon_after_s: float,
+    sample: float | None,
+    **flags: Any,
+) -> None:
+    """Follow what agents write to disk, and send each turn, tool and loop as it completes.
+
+    PATH is phi-core's event log, a file of AgentEvent lines, a saved session, or a folder of them; new files are seen. What
+    was sent is remembered: started again, even after a kill, it goes on where it was. What the collector does not take stays in
+    the files, and is sent when it does.
+
+    Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 2 usage, 3 some spans were rejected, 4 with --once, the
+    collector could not be reached.
+    """
+    config = configured(flags)
+    if config.file not in (None, "-"):
+        raise click.UsageError(
+            "watch has no end, so it cannot write a whole FILE: --file - writes to stdout; otel-phi export writes files"
+        )
+    silence = sends_nothing(config)
+    if silence is not None:
+        screen.say(f"otel-phi: {silence}")
+        return
+    sys.exit(_run(config, paths, once=once, poll_s=poll_s, abandon_after_s=abandon_after_s, sample=sample))
+
+
+def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, **options: Any) -> int:
+    from otel_phi.watch.watch import Listener, Watch
+
+    sessions, complaints, troubles = Sessions(), Complaints(), Troubles("the collector answers again")
+    listener = Listener(on_bad_line=complaints, on_span=sessions.add, on_progress=troubles)
+    failure = ""
+    with (
+        _told_to_stop() as told,
+        Watch(config, paths, stopping=told.is_set, once=once, listener=listener, **options) as watching,
+    ):
+        if not once:
+            screen.say(f"otel-phi: watching {', '.join(map(str, paths))}; Ctrl-C ends")
+        try:
+            watching.run(poll_s)
+        except DeliveryError as error:
+            failure = f"{error}{outcome.advice(str(error), config)}; run the same command again to send the rest"
+    complaints.conclude()
+    _summary(watching, config, sessions, failure)
+    return outcome.GAVE_UP if failure else outcome.exit_code(watching.stats())
+
+
+class _Told:
+    """Remembers that a signal came."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def tell(self, number: int, _: FrameType | None) -> None:
+        self._told = True
+        signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+
+    def is_set(self) -> bool:
+        return self._told
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[_Told]:
+    told = _Told()
+    caught = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, told.tell) for number in caught}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str) -> None:
+    found = sessions.all()
+    screen.print_lines(screen.err(), table(found[-_SHOWN:], config.trace_url))
+    if before := sessions.forgotten + len(found[:-_SHOWN]):
+        screen.say(f"otel-phi: and {words.many(before, 'session')} before these")
+    if failure:
+        screen.say(f"otel-phi: {failure}")
+    if watching.open_loops:
+        screen.say(f"otel-phi: {words.many(watching.open_loops, 'loop')} still open; a later watch goes on with them")
+    for line in outcome.sentences(
+        watching.stats(), destination(config), watching.progress().rejection, watching.dead_letters
+    ):
+        screen.say(f"otel-phi: {line}")
+    left = watching.stats().queued
+    if left and not failure:
+        screen.say(f"otel-phi: {words.many(left, 'span')} not sent; the files have them, and the next watch sends them")

@@ -1,0 +1,1 @@
+"""What commands report: totals, tables, progress, outcomes and troubles, in words and as JSON."""

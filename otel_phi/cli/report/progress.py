@@ -1,0 +1,70 @@
+"""How an export is getting on: a bar on a terminal, otherwise a line when something is wrong. All on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from otel_phi.cli import screen
+from otel_phi.delivery.sending.stats import Progress as State
+from otel_phi.sources.stored import Stored
+from otel_phi.tree import clean
+
+if TYPE_CHECKING:
+    from typing_extensions import Self  # typing has it from 3.11 on
+
+_T = TypeVar("_T")
+_EVERY = 256  # events between two looks at how far the reading is
+
+
+class ExportProgress:
+    """Shows an export under way.
+
+    Args:
+        stored: what is read.
+    """
+
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+        console = screen.err()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}", markup=False, style="yellow"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._shown = console.is_terminal
+        self._task = self._bar.add_task("export", total=max(stored.size_bytes, 1), state="")
+        self._said: str | None = None
+
+    def of(self, events: Iterable[_T]) -> Iterator[_T]:
+        """Passes events on, looking now and then at how far the reading is."""
+        for number, event in enumerate(events):
+            yield event
+            if number % _EVERY == 0:
+                self._bar.update(self._task, completed=self._stored.read_bytes)
+        self._bar.update(self._task, completed=max(self._stored.size_bytes, 1), description="wait for the collector")
+
+    def note(self, state: State) -> None:
+        """Takes the state of the delivery; called by the sender's threads."""
+        trouble = state.trouble
+        if self._shown:
+            again = f"{clean(trouble)}; next try in {state.next_try_s:.0f} s" if trouble else ""
+            self._bar.update(self._task, state=again or f"{state.stats.acknowledged:,} spans")
+        elif trouble is not None and trouble != self._said:
+            self._said = trouble
+            screen.say(f"otel-phi: {trouble}; trying again")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._bar.stop()

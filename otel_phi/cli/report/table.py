@@ -1,0 +1,69 @@
+"""The table at the end of `export` and `pipe`: a line a session, and the link to its trace below."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from otel_phi.cli import words
+from otel_phi.cli.report.objects import totals_object
+from otel_phi.cli.report.totals import Totals
+from otel_phi.tree import clean
+
+_HEADS = ("session", "trace id", "loops", "turns", "tools", "tokens", "errors", "spans")
+_LEFT = 2  # columns that read from the left; the others hold numbers
+
+
+def table(sessions: Sequence[Totals], trace_url: str | None) -> Iterator[Text]:
+    """Yields the lines of the table; none without sessions."""
+    if not sessions:
+        return
+    names = words.short_names(totals.session_id for totals in sessions)
+    rows = [_cells(totals, names[totals.session_id]) for totals in sessions]
+    widths = [max(map(cell_len, column)) for column in zip(_HEADS, *rows, strict=True)]
+    yield Text(_line(_HEADS, widths), style="dim")
+    for totals, row in zip(sessions, rows, strict=True):
+        yield Text(_line(row, widths), style="red" if totals.error_count else "")
+        if trace_url is not None:
+            link = _link(trace_url, next(iter(totals.trace_ids)))
+            yield Text(f"  {clean(link)}", style="cyan")
+
+
+def _cells(totals: Totals, name: str) -> tuple[str, ...]:
+    first, *others = totals.trace_ids
+    return (
+        name,
+        f"{first:032x}" + (f" +{len(others)}" if others else ""),
+        str(totals.loops),
+        str(totals.turns),
+        str(totals.tools),
+        words.tokens(totals.input_tokens, totals.output_tokens) or "-",
+        str(totals.error_count),
+        str(totals.spans),
+    )
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = []
+    for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        blank = " " * (width - cell_len(cell))
+        padded.append(cell + blank if number < _LEFT else blank + cell)
+    return " ".join(padded).rstrip()
+
+
+def session_objects(sessions: Sequence[Totals], trace_url: str | None) -> list[dict[str, Any]]:
+    """Returns the table for machines."""
+    return [
+        {
+            **totals_object(totals),
+            "links": [_link(trace_url, trace) for trace in totals.trace_ids] if trace_url else [],
+        }
+        for totals in sessions
+    ]
+
+
+def _link(template: str, trace_id: int) -> str:
+    return template.replace("{trace_id}", f"{trace_id:032x}")

@@ -1,0 +1,1 @@
+"""The tree of a trace as the terminal draws it: spans to rows, rows to lines."""

@@ -1,0 +1,1 @@
+"""Exporters: bytes to one destination, one attempt, one of six results."""

@@ -1,0 +1,168 @@
+"""HTTP connections that can be cut from outside when an attempt's time is over.
+
+Each connection keeps a duplicate of its socket: shutting that one ends whatever the connection waits for, a TLS
+handshake included, during which `ssl` has the original in its hands. Only looking up a host name cannot be cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NameResolutionError
+
+from otel_phi.config.tls_files import TlsFiles
+from otel_phi.delivery.exporters.tls import tls_context
+
+_current = threading.local()
+
+
+class Attempt:
+    """Is one request under a deadline, used as a context manager in the thread that makes it.
+
+    Args:
+        timeout_s: seconds until the connection is cut.
+
+    Attributes:
+        over: the time was over before the attempt was.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.over = False
+        self.connection: Cuttable | None = None
+        self._timer = threading.Timer(timeout_s, self._cut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> None:
+        _current.attempt = self
+        self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        _current.attempt = None
+        self.connection = None
+
+    def _cut(self) -> None:
+        self.over = True
+        connection = self.connection
+        # Released to the pool a moment ago, it may already serve another attempt.
+        if connection is not None and connection.attempt is self:
+            connection.cut()
+
+
+class Cuttable(HTTPConnection):
+    """Is a connection that an attempt can cut."""
+
+    attempt: Attempt | None = None
+    _line: socket.socket | None = None
+
+    def cut(self) -> None:
+        """Ends what the connection is doing; may be called from any thread."""
+        line = self._line
+        if line is not None:
+            with contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Sends a request on behalf of this thread's attempt, over a connection that may have served others."""
+        self._claim()
+        super().request(*args, **kwargs)
+
+    def close(self) -> None:
+        """Closes both sockets."""
+        super().close()
+        self._drop()
+
+    def _new_conn(self) -> socket.socket:
+        self._claim()
+        sock = super()._new_conn()
+        self._drop()
+        self._line = sock.dup()
+        if self.attempt is not None and self.attempt.over:
+            self.cut()
+        return sock
+
+    def _claim(self) -> None:
+        self.attempt = getattr(_current, "attempt", None)
+        if self.attempt is not None:
+            self.attempt.connection = self
+
+    def _drop(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+class _TlsConnection(Cuttable, HTTPSConnection):
+    """Is a cuttable connection that speaks TLS."""
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = Cuttable
+
+
+class _TlsPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+def connection_pool(url: str, tls: TlsFiles, proxy: str | None, connections: int) -> urllib3.PoolManager:
+    """Makes a pool of cuttable connections.
+
+    Args:
+        url: decides whether TLS files are read: a wrong one must not stop a plain http export.
+        tls: PEM files.
+        proxy: URL of an HTTP proxy, with `user:password@` if it wants them; None for none.
+        connections: kept open at most.
+
+    Raises:
+        ConfigError: a TLS file cannot be used.
+    """
+    options: dict[str, Any] = {"maxsize": connections, "retries": False}
+    if url.startswith("https:") or (proxy or "").startswith("https:"):
+        options["ssl_context"] = tls_context(tls)
+    pool: urllib3.PoolManager
+    if proxy is None:
+        pool = urllib3.PoolManager(**options)
+    else:
+        user = urlsplit(proxy)
+        if user.username is not None:
+            pair = f"{unquote(user.username)}:{unquote(user.password or '')}"
+            options["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=pair)
+        pool = urllib3.ProxyManager(proxy, **options)
+    pool.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+    return pool
+
+
+def close_idle(pool: urllib3.PoolManager) -> None:
+    """Closes the connections that are not in use.
+
+    `clear` alone leaves that to the garbage collector, which does nothing at exit: urllib3's own closing has run by then.
+    """
+    for key in pool.pools.keys():  # noqa: SIM118  # urllib3's container cannot be iterated over
+        with contextlib.suppress(KeyError):  # dropped meanwhile
+            pool.pools[key].close()
+    pool.clear()
+
+
+def words(error: Exception) -> str:
+    """Says in one line why a connection failed: the innermost cause, not urllib3's layers around it."""
+    if isinstance(error, NameResolutionError):
+        return "the host name is not known"
+    inner: BaseException = error
+    while (cause := getattr(inner, "original_error", None) or inner.__cause__ or inner.__context__) is not None:
+        inner = cause
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not trusted: {inner.verify_message}"
+    if isinstance(inner, ssl.SSLError):
+        return f"TLS failed: {inner.reason or inner}"
+    if isinstance(inner, socket.gaierror):
+        return "the host name is not known"
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror.lower()
+    return str(inner) if isinstance(error, (HTTPError, OSError)) else type(inner).__name__

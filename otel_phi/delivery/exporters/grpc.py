@@ -1,0 +1,146 @@
+"""OTLP over gRPC: the request's bytes as they are, metadata, TLS, one deadline an attempt."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import grpc
+
+from otel_phi.config import headers as request_headers
+from otel_phi.config.headers import Headers
+from otel_phi.config.tls_files import TlsFiles
+from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured, Refused, Reply, Retry, TooLarge
+from otel_phi.delivery.exporters.http import MAX_IN_FLIGHT, partial_success
+from otel_phi.delivery.exporters.rpc_status import read_status
+from otel_phi.delivery.exporters.tls import pem
+from otel_phi.errors import ConfigError
+from otel_phi.version import __version__
+
+# opentelemetry-proto's TraceService/Export; a test compares it with the descriptor.
+METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+_RETRIED = frozenset(("CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"))
+_MISCONFIGURED = frozenset(("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED"))
+
+# rotel and other tonic servers: "message length too large: found 4195038 bytes, the limit is: 4194304 bytes".
+_NAMES_A_LENGTH = re.compile(r"\blength\b|too large|larger than", re.IGNORECASE)
+
+
+class GrpcTransport:
+    """Calls one collector. Safe for use by several threads.
+
+    Args:
+        url: `http://host:port` for plain text, `https://host:port` for TLS; a path has no meaning.
+        headers: sent as metadata; a callable is asked before each attempt.
+        gzip_body: compress requests.
+        tls: PEM files for https.
+        proxy: URL of an HTTP proxy, None for none.
+
+    Raises:
+        ConfigError: a header or a TLS file cannot be used.
+    """
+
+    max_in_flight = MAX_IN_FLIGHT
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Headers | None = None,
+        gzip_body: bool = True,
+        tls: TlsFiles | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        self._headers: Headers = {} if headers is None else headers
+        if not callable(self._headers):
+            self._headers = _metadata_checked(request_headers.checked(self._headers))
+        # Said either way, so that grpc does not read the environment by itself: config.py does, once for both protocols.
+        options: list[tuple[str, object]] = [
+            ("grpc.primary_user_agent", f"otel-phi/{__version__}"),
+            ("grpc.enable_http_proxy", 0 if proxy is None else 1),
+        ]
+        if proxy is not None:
+            options.append(("grpc.http_proxy", proxy))
+        self._channel = _channel(url, options, gzip_body=gzip_body, tls=tls or TlsFiles())
+        self._export = self._channel.unary_unary(METHOD, None, None)  # no serializers: bytes in, bytes out
+
+    def send(self, body: bytes, timeout_s: float) -> Reply:
+        """Makes one call and says what became of it; it takes at most `timeout_s` and never raises."""
+        try:
+            sent = _metadata_checked(request_headers.current(self._headers))
+        except ConfigError as error:
+            return Misconfigured(str(error))
+        try:
+            answer = self._export(body, timeout=timeout_s, metadata=tuple(sent.items()))
+        except grpc.RpcError as error:
+            return _classified(error, sent, timeout_s)
+        except ValueError as error:  # the channel was closed by another thread
+            return Retry(request_headers.scrub(str(error), sent))
+        rejected, message = partial_success(answer)
+        return Accepted(max(rejected, 0), request_headers.scrub(message, sent))
+
+    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of a call is left half done
+        """Closes the channel."""
+        self._channel.close()
+
+
+def _channel(url: str, options: list[tuple[str, object]], *, gzip_body: bool, tls: TlsFiles) -> grpc.Channel:
+    parts = urlsplit(url)
+    compression = grpc.Compression.Gzip if gzip_body else grpc.Compression.NoCompression
+    if parts.scheme != "https":
+        return grpc.insecure_channel(_target(url, 80), options, compression)
+    credentials = grpc.ssl_channel_credentials(
+        pem(tls.certificate, "certificate"),
+        pem(tls.client_key or tls.client_certificate, "client_key") if tls.client_certificate else None,
+        pem(tls.client_certificate, "client_certificate"),
+    )
+    return grpc.secure_channel(_target(url, 443), credentials, options, compression)
+
+
+def _target(url: str, default_port: int) -> str:
+    """Returns `host:port`, without user and password."""
+    parts = urlsplit(url)
+    host = parts.hostname or "localhost"
+    return f"{f'[{host}]' if ':' in host else host}:{parts.port or default_port}"
+
+
+def _metadata_checked(headers: dict[str, str]) -> dict[str, str]:
+    """Refuses what gRPC cannot carry.
+
+    Raises:
+        ConfigError: a value is not ASCII, or a name belongs to gRPC.
+    """
+    for name, value in headers.items():
+        if not value.isascii() or "\t" in value:
+            raise ConfigError(f"the value of header {name!r} holds a character that gRPC cannot carry: use plain ASCII")
+        if name.endswith("-bin") or name.startswith("grpc-"):
+            raise ConfigError(f"header {name!r} is reserved by gRPC: rename it")
+    return headers
+
+
+def _classified(error: grpc.RpcError, sent: dict[str, str], timeout_s: float) -> Reply:
+    """Says what a gRPC status means: the retry table."""
+    status = error.code().name
+    words = request_headers.scrub(error.details() or "", sent)
+    reason = f"gRPC {status}: {words}" if words else f"gRPC {status}"
+    if status == "DEADLINE_EXCEEDED":
+        return Retry(f"no answer within {timeout_s:g} s")
+    if status == "RESOURCE_EXHAUSTED":
+        after_s = _retry_after_s(error)
+        return TooLarge(reason) if after_s is None else Retry(reason, after_s)
+    if status == "OUT_OF_RANGE" and _NAMES_A_LENGTH.search(words):
+        return TooLarge(reason)
+    if status in _RETRIED:
+        return Retry(reason, _retry_after_s(error))
+    if status in _MISCONFIGURED:
+        return Misconfigured(reason)
+    return Refused(reason)
+
+
+def _retry_after_s(error: grpc.RpcError) -> float | None:
+    """Returns the wait a RetryInfo asks for; None if there is none."""
+    for trailer in error.trailing_metadata() or ():
+        if trailer.key == "grpc-status-details-bin" and isinstance(trailer.value, bytes):
+            return read_status(trailer.value).retry_after_s
+    return None

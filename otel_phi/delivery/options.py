@@ -1,0 +1,9 @@
+"""The options of delivery whose defaults the configuration names, each with its reason."""
+
+# gRPC servers refuse messages over 4 MiB unless told otherwise (BACKENDS 3.1: Tempo, Phoenix, rotel), HTTP ones over
+# 20 MiB: half a MiB below the smaller leaves room for a proxy's additions.
+MAX_REQUEST_BYTES = 3_670_016
+
+# Without progress for so long, an offline export ends and can be resumed: a collector's restart takes less.
+GIVE_UP_AFTER_S = 60.0
+MISCONFIGURED_GIVE_UP_AFTER_S = 5.0

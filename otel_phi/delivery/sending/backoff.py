@@ -1,0 +1,103 @@
+"""Patience: how long to wait before the next attempt, and when to give up. Knows clocks only as numbers.
+
+No library decides this for us: stamina and tenacity repeat one call in one thread, while here several threads share one
+destination, a wait holds them all, and the destination may name its length.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from otel_phi.delivery.options import GIVE_UP_AFTER_S, MISCONFIGURED_GIVE_UP_AFTER_S
+
+# The Collector's exporters wait 5 s, then 1.5 times as long up to 30 s. A person waits for an offline export, so the
+# first retry comes at once and the waits double: a hiccup costs nothing (21,000 spans at 30 % failures: a few seconds),
+# and the same 30 s bound the load on a destination that is down.
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 30.0
+
+# A misconfiguration does not heal by itself, but a token may be renewed and a collector restarted.
+FIRST_PROBE_S = 1.0
+
+_JITTER = 0.2  # a fifth up or down, so that many exporters do not come back at once
+
+
+class Patience:
+    """Keeps track of one destination's trouble, in seconds of a monotonic clock.
+
+    Args:
+        give_up_after_s: without progress, not counting waits the destination asked for; `math.inf` for never.
+        misconfigured_give_up_after_s: the same where only a person can help.
+        chance: gives numbers from 0 to 1.
+
+    Attributes:
+        trouble: why nothing gets through, None while all is well.
+        not_before: no attempt starts earlier.
+    """
+
+    def __init__(
+        self,
+        give_up_after_s: float = GIVE_UP_AFTER_S,
+        misconfigured_give_up_after_s: float = MISCONFIGURED_GIVE_UP_AFTER_S,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._limits = {False: give_up_after_s, True: min(misconfigured_give_up_after_s, give_up_after_s)}
+        self._chance = chance
+        self.trouble: str | None = None
+        self.not_before = 0.0
+        self._since = 0.0
+        self._last = 0.0
+        self._failures = 0
+        self._misconfigured = False
+
+    def succeeded(self, started: float, now: float) -> None:
+        """Notes that the destination answers as it should.
+
+        Args:
+            started: when the attempt began; the trouble is over if it began after the last failure.
+            now: when it succeeded.
+        """
+        self._since = max(self._since, now)  # a wait we were told may reach into the future
+        if started >= self._last:
+            self.trouble = None
+            self._failures = 0
+
+    def failed(self, started: float, now: float, reason: str, *, told_s: float | None, misconfigured: bool) -> None:
+        """Notes a failure and decides when to try again.
+
+        Args:
+            started: when the attempt began.
+            now: when it failed.
+            reason: why.
+            told_s: the wait the destination asked for, None if it did not.
+            misconfigured: only a person can help.
+        """
+        if self.trouble is None:
+            self._since = self._last = started
+        # Attempts that were under way when the first one failed tell nothing new: they must not double the wait.
+        if started >= self._last or not self._failures:
+            self._failures += 1
+        self._last = now
+        self._misconfigured = misconfigured
+        self.trouble = reason
+        if told_s is None:
+            # The last attempt comes when patience ends, not after.
+            until = now + min(self._own_wait(), max(self._since + self._limit - now, 0.0))
+        else:
+            until = now + told_s
+            self._since += max(until - max(self.not_before, now), 0.0)
+        self.not_before = max(self.not_before, until)
+
+    def exhausted(self, now: float) -> bool:
+        """Tells whether there was no progress for too long."""
+        return self.trouble is not None and now - self._since >= self._limit
+
+    @property
+    def _limit(self) -> float:
+        return self._limits[self._misconfigured]
+
+    def _own_wait(self) -> float:
+        first = FIRST_PROBE_S if self._misconfigured else FIRST_WAIT_S
+        wait = min(first * 2.0 ** min(self._failures - 1, 16), LONGEST_WAIT_S)
+        return wait * (1 + _JITTER * (2 * self._chance() - 1))

@@ -1,0 +1,1 @@
+"""What phi-core writes is read, leniently, and never raises."""
