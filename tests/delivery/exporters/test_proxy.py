@@ -19,7 +19,7 @@ from otel_phi.delivery.exporters.http import HttpTransport
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.testing import Receiver
 from tests.delivery.samples import RESOURCE, plain_span
-from tests.delivery.test_tls import pem, serving
+from tests.delivery.exporters.test_tls import pem, serving
 
 
 class Tunnel(socketserver.ThreadingTCPServer):

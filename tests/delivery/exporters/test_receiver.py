@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
 from otel_phi.testing import Receiver
 from tests.delivery.samples import full_span, plain_span
-from tests.delivery.test_file import request
+from tests.delivery.exporters.test_file import request
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
