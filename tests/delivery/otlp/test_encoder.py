@@ -139,7 +139,7 @@ def test_numbers_beyond_their_field_are_clamped() -> None:
 
 def test_the_encoder_loads_neither_grpc_nor_opentelemetry() -> None:
     code = (
-        "import sys, otel_phi.delivery.encoder, otel_phi.delivery.batch, otel_phi.delivery.sender, otel_phi.config\n"
+        "import sys, otel_phi.delivery.otlp.encoder, otel_phi.delivery.sending.batch, otel_phi.delivery.sending.sender, otel_phi.config\n"
         "bad = [m for m in sys.modules if m.split('.')[0] in ('grpc', 'google', 'opentelemetry', 'urllib3')]\n"
         "assert not bad, bad"
     )

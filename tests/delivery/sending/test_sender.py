@@ -373,8 +373,8 @@ def test_halves_together_are_the_whole() -> None:
 
 INTERRUPTED = """
 import sys
-from otel_phi.delivery.http import HttpTransport
-from otel_phi.delivery.sender import Sender
+from otel_phi.delivery.exporters.http import HttpTransport
+from otel_phi.delivery.sending.sender import Sender
 from tests.delivery.samples import plain_batches
 
 sender = Sender(HttpTransport(sys.argv[1]), give_up_after_s=600)
