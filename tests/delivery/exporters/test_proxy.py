@@ -18,8 +18,8 @@ from otel_phi.delivery.exporters.grpc import GrpcTransport
 from otel_phi.delivery.exporters.http import HttpTransport
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.testing import Receiver
-from tests.delivery.samples import RESOURCE, plain_span
 from tests.delivery.exporters.test_tls import pem, serving
+from tests.delivery.samples import RESOURCE, plain_span
 
 
 class Tunnel(socketserver.ThreadingTCPServer):

@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 
 from otel_phi.testing import Receiver
-from tests.delivery.samples import full_span, plain_span
 from tests.delivery.exporters.test_file import request
+from tests.delivery.samples import full_span, plain_span
 
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])

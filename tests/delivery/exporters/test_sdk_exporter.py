@@ -15,8 +15,8 @@ from otel_phi.delivery.exporters.sdk import SdkTransport, load_exporter
 from otel_phi.delivery.sending.sender import Sender
 from otel_phi.errors import ConfigError
 from otel_phi.testing import Receiver
-from tests.delivery.samples import RESOURCE, START, TRACE, full_span, plain_batches
 from tests.delivery.exporters.test_file import request
+from tests.delivery.samples import RESOURCE, START, TRACE, full_span, plain_batches
 
 
 def test_the_exporter_gets_spans_with_everything_kept() -> None:
