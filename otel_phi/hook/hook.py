@@ -1,49 +1,50 @@
 """The hook itself: takes events from any thread, in order, and never raises, waits or prints.
 
-Rule 1: whoever holds the lock records. Others wait 5 ms at most, then leave their event in the backlog and go.
-Rule 2: while something is in the backlog, everything goes behind it: the order in which events were given is kept.
-        Once much is there, whoever leaves an event waits for the lock once more and helps: a burst slows its threads down
-        by milliseconds, and loses nothing.
-Rule 3: who leaves an event there looks for the lock once more, and who lets the lock go looks into the backlog: nothing stays.
-Rule 4: an Exception ends here, counted and logged once a kind; a BaseException passes, with the lock free.
+hook(event) ─ left out? ─ policy ─▶ event that may be said ─ encoded ─▶ one append to the journal ─ bell, where it opens or closes
+
+Rule 1: what was given is in the file when the call returns. No lock, no table, no mapping: the live thread does the rest.
+Rule 2: an Exception of ours ends here, counted and said once a kind. One that is not ours, such as that of a signal's handler, and
+        every BaseException passes; wherever it comes, the hook works on.
+Rule 3: a process that comes to be by a fork has a journal of its own from its first event on; nothing of the parent's is touched.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
+from otel_phi.clock import monotonic
 from otel_phi.config import Config
-from otel_phi.delivery.live import LiveDelivery
+from otel_phi.delivery.journal.facts import End, encode_fact
+from otel_phi.delivery.journal.journal import Forked
 from otel_phi.delivery.sending.stats import LiveStats
-from otel_phi.hook.backlog import Backlog, Item
-from otel_phi.hook.caller import caller_of
 from otel_phi.hook.complaints import Complaints
-from otel_phi.hook.intake import NOWHERE, event_of, shown_nowhere
-from otel_phi.hook.recording import Recording
+from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats, Tally
+from otel_phi.hook.taking import NOWHERE, WAKING, event_of, fact_of, shown_nowhere
 from otel_phi.hook.tap import tapped, tapped_async
-from otel_phi.mapping.options import MappingOptions
 from otel_phi.wire.decode import Undecodable
-from otel_phi.wire.events import AgentEvent, AgentStart
+from otel_phi.wire.events import AgentEnd, AgentEvent
 
 Event = AgentEvent | Mapping[str, Any] | str | bytes
 T = TypeVar("T")
 
-LOCK_WAIT_S = 0.005  # DESIGN 6: the agent waits no longer for another thread
-CATCH_UP_S = 0.005  # nor records longer what others left; the next event goes on with it
-_TALLIES = ("given", "recorded", "left_out", "undecodable", "failed", "backlog_full", "after_shutdown", "deferred")
+CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
+_TEXTS = frozenset({bytes, str, dict})
+# Whose frames an exception of ours can have: what the hook calls. Anybody else's came in by a signal's handler.
+_OURS = frozenset({"otel_phi", "opentelemetry", "msgspec", *sys.stdlib_module_names})
+# Of an object that a child inherited by a fork: its files and sockets are the parent's, and closing them here would close them there.
+_inherited: list[object] = []
 
 
 class Hook:
-    """Takes an agent's events and turns them into spans, which leave as they close. Made by `otel_phi.install`.
+    """The hook takes an agent's events; what they complete leaves by itself. Made by `otel_phi.install`.
 
     Args:
-        config: how to map and sample.
-        mapping: how notices become spans, with the service's name.
-        delivery: where spans go, None where nothing is to be recorded.
+        config: how to map, sample and send.
+        make: makes the live delivery, again in a forked child; None where nothing is to be recorded.
         off: why nothing is, "" otherwise.
 
     Attributes:
@@ -54,53 +55,86 @@ class Hook:
             interpreter from what is to be finished.
     """
 
-    def __init__(self, config: Config, mapping: MappingOptions, delivery: LiveDelivery | None, off: str = "") -> None:
+    def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None, off: str = "") -> None:
         self.config = config
-        self._mapping = mapping
-        self._delivery = delivery
         self.off = off
         self.closed = False
         self.ending: Callable[[], object] | None = None
-        self._delivered = False  # all of it, at a shutdown
-        self._complaints = Complaints()
+        self._make = make
         self._begin()
 
     def _begin(self) -> None:
-        self._lock = threading.Lock()
-        self._backlog = Backlog()
-        self._tallies = {name: Tally() for name in _TALLIES}
-        # What is asked for every event, at hand.
-        self._waiting = self._backlog.items
-        self._given, self._left_out = self._tallies["given"].add, self._tallies["left_out"].add
-        self._recorded, self._failed = self._tallies["recorded"].add, self._tallies["failed"].add
-        self._recording: Recording | None = None
-        if self._delivery is not None:
-            self._recording = Recording(self._mapping, self.config.sample_ratio, self._delivery, self._complaints)
-
-    def after_fork(self) -> None:
-        """Begins anew in a forked child: a loop belongs to the process that saw it begin."""
-        self._begin()
+        self._complaints = Complaints(self.config.display_endpoint)
+        self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
+        self._left_out = self._tallies["left_out"].add  # asked for most events
+        self._delivered: bool | None = None
+        self._live = None if self._make is None else self._make(self._complaints)
 
     # --- events ----------------------------------------------------------------------------------------------------------
 
     def __call__(self, event: Event, *, traceparent: str | None = None) -> None:
-        """Records one event; never raises. What it completes is on its way when this returns.
+        """Records one event; never raises. It is in the journal when this returns.
 
         Args:
             event: an `AgentEvent`, or its JSON as mapping, text or bytes.
             traceparent: W3C trace context of whoever called the agent, for an AgentStart; without it the one in its
                 metadata counts, else the current OpenTelemetry span.
         """
+        kind = event.__class__
+        if kind in NOWHERE or (kind in _TEXTS and shown_nowhere(event)):
+            self._left_out()  # most of a streamed turn ends here
+        else:
+            self._taken(event, traceparent)
+
+    def pass_on(self, event: object) -> AgentEvent | None:
+        """Records one event as a call does; returns it as it was recorded, None where it was not."""
+        if shown_nowhere(event):
+            self._left_out()
+            return None
+        return self._taken(event, None)
+
+    def _taken(self, event: object, traceparent: str | None) -> AgentEvent | None:
         try:
-            if event.__class__ in NOWHERE or self._recording is None or shown_nowhere(event):
-                self._left_out()  # most of a streamed turn ends here: nothing is called on the way
-                return
-            self._given()
-            self._take(event, traceparent)
-        except Exception as error:  # noqa: BLE001  # the one boundary: nothing is raised into the agent
+            return self._take(event, traceparent)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._tallies["failed"].add()
             self._complaints.failed("taking an event", error)
-        if self._complaints.unsaid:
-            self._complaints.speak()
+            return None
+
+    def _take(self, given: object, traceparent: str | None) -> AgentEvent | None:
+        live = self._live
+        if live is None:
+            self._left_out()
+            return None
+        event = event_of(given)
+        if event.__class__ is Undecodable:
+            self._tallies["undecodable"].add()
+            self._complaints.undecodable(event.reason)
+            return None
+        if self.closed:
+            self._tallies["after_shutdown"].add()
+            if self.ending is not None:
+                self.ending()
+            return None
+        self._append(live, fact_of(event, traceparent))
+        if event.__class__ in WAKING:
+            live.wake()
+        return event
+
+    def _append(self, live: LiveDelivery, fact: bytes) -> None:
+        try:
+            live.append(fact)
+        except Forked:
+            self._after_fork()
+            assert self._live is not None
+            self._live.append(fact)
+
+    def _after_fork(self) -> None:
+        """Begins anew in a child: a loop belongs to the process that saw it begin, and so do its files."""
+        _inherited.append(self._live)
+        self._begin()
 
     @overload
     def tap(self, events: Iterable[T]) -> Iterator[T]: ...
@@ -109,96 +143,35 @@ class Hook:
     def tap(self, events: Iterable[T] | AsyncIterable[T]) -> Iterator[T] | AsyncIterator[T]:
         """Returns an iterator that passes everything through unchanged, and records it on its way.
 
+        Where its consumer goes away, by a cancelled task or a closed generator, the loops that began in it and have not ended
+        are closed as cancelled, at once.
+
         Args:
             events: what an agent yields; what is no event is passed through, and counted.
         """
         return tapped_async(events, self) if isinstance(events, AsyncIterable) else tapped(events, self)
 
-    def _take(self, given: Event, traceparent: str | None) -> None:
-        """Takes an event's way to its end; one that is not finished, by a fault or an interrupt, is counted."""
-        try:
-            event = event_of(given)
-            if isinstance(event, Undecodable):
-                self._complain(event)
-                return
-            caller = caller_of(event, traceparent) if isinstance(event, AgentStart) else None
-            held = not self._waiting and (self._lock.acquire(False) or self._lock.acquire(timeout=LOCK_WAIT_S))
-        except BaseException:
-            self._failed()
-            raise
-        if held:
-            try:
-                if self._waiting:  # left there while this thread waited
-                    self._defer(event, caller)
-                else:
-                    self._record(event, caller)
-            finally:
-                self._lock.release()
-        else:
-            self._defer(event, caller)
-        if self._waiting:
-            self._catch_up(CATCH_UP_S, wait_s=LOCK_WAIT_S if self._backlog.crowded else 0.0)
-
-    def _complain(self, found: Undecodable) -> None:
-        self._tallies["undecodable"].add()
-        self._complaints.add("undecodable", f"what was given is no event: {found.reason}")
-
-    def _defer(self, event: AgentEvent, caller: str | None) -> None:
-        if self._backlog.put(Item(event, caller)):
-            self._tallies["deferred"].add()
-        else:
-            self._tallies["backlog_full"].add()
-            self._complaints.add("backlog_full", "the backlog is full: an event was not taken")
-
-    def _catch_up(self, budget_s: float, *, wait_s: float = 0.0) -> bool:
-        """Records what is in the backlog, for so long; True if it is empty then."""
-        until = time.monotonic() + budget_s
-        while self._waiting:
-            if not (self._lock.acquire(timeout=wait_s) if wait_s else self._lock.acquire(blocking=False)):
-                return False
-            try:
-                while (item := self._backlog.pop()) is not None:
-                    self._record(item.event, item.caller)
-                    if time.monotonic() > until:
-                        return not self._waiting
-            finally:
-                self._lock.release()
-        return True
-
-    def _record(self, event: AgentEvent, caller: str | None) -> None:
-        if self.closed or self._recording is None:
-            self._tallies["after_shutdown"].add()
-            if self.ending is not None:
-                self.ending()
-            return
-        try:
-            self._recording.take(event, caller)
-            self._recorded()
-        except Exception as error:  # noqa: BLE001  # a backlog may be behind it: one event's fault costs itself
-            self._failed()
-            self._complaints.failed(type(event).__name__, error)
-        except BaseException:
-            self._failed()
-            raise
+    def cancel(self, loop_ids: Iterable[str]) -> None:
+        """Closes loops as cancelled, at the last time known of each."""
+        for loop_id in loop_ids:
+            self(AgentEnd(loop_id=loop_id, outcome="cancelled"))
 
     # --- the end ---------------------------------------------------------------------------------------------------------
 
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Waits until every span completed so far is settled; False if it is not within `timeout_s`. Never raises."""
         try:
-            until = time.monotonic() + timeout_s
-            done = self._catch_up(timeout_s, wait_s=timeout_s)
-            return self._delivery is None or (self._delivery.flush(max(until - time.monotonic(), 0.0)) and done)
-        except Exception as error:  # noqa: BLE001  # as in __call__
+            return self._live is None or (self._delivered if self.closed else self._live.flush(timeout_s)) is True
+        except Exception as error:
+            if not _is_ours(error):
+                raise
             self._complaints.failed("flush", error)
             return False
-        finally:
-            self._complaints.speak()
 
     def shutdown(self, timeout_s: float = 2.0) -> bool:
         """Ends the recording: what is open leaves as aborted, all is delivered; repeatable, never raises.
 
-        What is not delivered in time stays in the outbox, for the next process to send.
+        What is not delivered in time stays in the journal, for the next process to send.
 
         Args:
             timeout_s: seconds it may take.
@@ -207,56 +180,65 @@ class Hook:
             Whether all was delivered.
         """
         try:
-            return self._shut_down(time.monotonic() + timeout_s)
-        except Exception as error:  # noqa: BLE001  # as in __call__
+            return self._shut_down(monotonic() + timeout_s)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
             self._complaints.failed("shutdown", error)
             return False
-        finally:
-            self._complaints.speak()
 
     def _shut_down(self, until: float) -> bool:
-        left = max(until - time.monotonic(), 0.0)
-        self._catch_up(left / 2, wait_s=left / 2)
-        if not self.closed and self._lock.acquire(timeout=left / 2):
-            try:
-                if self._recording is not None and not self.closed:
-                    self._recording.close()
-            finally:
-                self.closed = True
-                self._lock.release()
-        self.closed = True
-        if not self._delivered:
-            left = max(until - time.monotonic(), 0.0)
-            self._delivered = self._delivery is None or self._delivery.shutdown(left)
+        live = self._live
+        if live is None:
+            self.closed = True
+            return True
+        if not self.closed:
+            self.closed = True
+            self._append(live, encode_fact(End("shutdown")))
+            live = self._live or live  # another one in a forked child
+        if self._delivered is None:
+            left_s = max(until - monotonic(), 0.0)
+            done = live.flush(left_s * (1 - CLOSING))
+            live.close(max(until - monotonic(), 0.0))
+            self._delivered = done
         return self._delivered
 
     def stats(self) -> HookStats:
         """Returns what became of every event and span so far. Never raises."""
         try:
             return self._stats()
-        except Exception as error:  # noqa: BLE001  # as in __call__
+        except Exception as error:
+            if not _is_ours(error):
+                raise
             self._complaints.failed("stats", error)
             return HookStats(off=STATS_FAILED)
-        finally:
-            self._complaints.speak()
 
     def _stats(self) -> HookStats:
-        held = self._lock.acquire(timeout=LOCK_WAIT_S)
-        try:
-            counts = {name: tally.read() for name, tally in reversed(self._tallies.items())}  # `given` last
-            waiting, recording = len(self._backlog), self._recording
-            ignored, open_loops = (recording.ignored, recording.open_loops) if recording else ({}, 0)
-        finally:
-            if held:
-                self._lock.release()
+        counts = {name: tally.read() for name, tally in self._tallies.items()}
+        live = self._live
+        journal = live.journal.stats() if live is not None else None
+        lost = {"after_shutdown": counts.pop("after_shutdown"), **(dict(journal.lost) if journal is not None else {})}
         return HookStats(
-            events=counts.pop("given") + counts["left_out"],
-            lost={name: count for name in ("backlog_full", "after_shutdown") if (count := counts.pop(name))},
+            recorded=journal.lines if journal is not None else 0,
             **counts,
-            waiting=waiting,
-            ignored=ignored,
-            open_loops=open_loops,
+            lost={reason: count for reason, count in lost.items() if count},
+            waiting=live.waiting if live is not None else 0,
+            ignored=live.ignored if live is not None else {},
+            open_loops=live.open_loops if live is not None else 0,
             troubles=dict(self._complaints.counts),
             off=self.off,
-            delivery=self._delivery.stats() if self._delivery else LiveStats(),
+            delivery=live.stats() if live is not None else LiveStats(),
         )
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Says whether an exception is a fault of ours: not memory or the stack running out, nor raised in somebody's signal handler."""
+    if isinstance(error, MemoryError | RecursionError):
+        return False
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if str(name).partition(".")[0] not in _OURS:
+            return False
+        trace = trace.tb_next
+    return True

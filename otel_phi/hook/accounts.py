@@ -1,0 +1,55 @@
+"""The accounts of a live delivery: every span made is in exactly one count, at any moment."""
+
+from __future__ import annotations
+
+import msgspec
+
+from otel_phi.delivery.sending.batch import Settled
+from otel_phi.delivery.sending.counts import Counts
+from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.hook.complaints import Complaints
+
+
+class Accounts:
+    """Accounts count spans for the live thread; anybody may look at them.
+
+    Args:
+        complaints: gets faults of ours.
+
+    Attributes:
+        unreadable: lines of a journal that were whole and no fact.
+    """
+
+    def __init__(self, complaints: Complaints) -> None:
+        self._counts = Counts(LiveStats())
+        self._complaints = complaints
+        self.unreadable = 0
+
+    @property
+    def now(self) -> LiveStats:
+        """The counts as they stand."""
+        return self._counts.now
+
+    def made(self, count: int, *, adopted: bool) -> None:
+        """Counts spans that are to be sent."""
+        if count:
+            self._counts.add(accepted=count, queued=count, adopted=count if adopted else 0)
+
+    def drop(self, reason: str, count: int) -> None:
+        """Counts spans that were never to be sent, `sampled_out` say."""
+        self._counts.drop(reason, count, accepted=count)
+
+    def settled(self, settled: Settled) -> None:
+        """Takes what became of a batch or a part of one."""
+        count = settled.batch.count
+        if settled.discarded is not None:
+            self._counts.drop(settled.discarded, count, queued=-count)
+        elif settled.dead is not None:
+            self._counts.add(dead=count, queued=-count)
+        else:
+            rejected = min(settled.rejected, count)
+            self._counts.add(acknowledged=count - rejected, rejected=rejected, queued=-count)
+
+    def fault(self, where: str, error: Exception) -> None:
+        """Counts a fault of ours."""
+        self._complaints.failed(where, error)

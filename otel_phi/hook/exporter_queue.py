@@ -1,0 +1,92 @@
+"""The queue of one exporter: a journal's batches that wait for it or are under way, and how far all of them are settled."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable
+
+from otel_phi.delivery.journal.journal import Position
+from otel_phi.delivery.sending.batch import Batch, Settled
+from otel_phi.delivery.sending.sender import Sender
+
+
+class _Sent:
+    """A batch that is waiting or under way: how many of its spans are not settled, and what is settled once all are."""
+
+    __slots__ = ("position", "size_bytes", "unsettled")
+
+    def __init__(self, batch: Batch, position: Position) -> None:
+        self.position = position
+        self.unsettled = batch.count
+        self.size_bytes = batch.size_bytes
+
+
+class ExporterQueue:
+    """An exporter's queue holds batches in order and moves a mark behind what is settled. For one thread.
+
+    Args:
+        sender: delivers the batches; shared by the journals of a process.
+        mark: how far an earlier process came; what lies at or before it is not sent again.
+
+    Attributes:
+        mark: the end of the last fact before which everything is settled.
+        size_bytes: of the batches not settled whole.
+    """
+
+    def __init__(self, sender: Sender, mark: Position) -> None:
+        self._sender = sender
+        self._ready: deque[Batch] = deque()
+        self._order: deque[_Sent] = deque()
+        self._by_key: dict[bytes, _Sent] = {}
+        self.mark = mark
+        self.size_bytes = 0
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything that was put here is settled."""
+        return not self._order
+
+    def put(self, batch: Batch, position: Position) -> None:
+        """Takes a batch; everything up to `position` is in it or in those before it."""
+        sent = _Sent(batch, position)
+        self._order.append(sent)
+        self._by_key.update(dict.fromkeys(batch.keys, sent))
+        self._ready.append(batch)
+        self.size_bytes += sent.size_bytes
+
+    def push(self) -> None:
+        """Hands the sender as much as it has room for."""
+        while self._ready and self._sender.offer(self._ready[0]):
+            self._ready.popleft()
+
+    def settle(self, settled: Settled) -> bool:
+        """Takes what became of a batch or a part of one; False if none of it is from here."""
+        mine = False
+        for key in settled.batch.keys:
+            sent = self._by_key.pop(key, None)
+            if sent is not None:
+                sent.unsettled -= 1
+                mine = True
+        while self._order and not self._order[0].unsettled:
+            done = self._order.popleft()
+            self.mark = max(self.mark, done.position)
+            self.size_bytes -= done.size_bytes
+        return mine
+
+    def settled_to(self, position: Position) -> None:
+        """Moves the mark where nothing is waiting or under way: facts that made no span are settled with that."""
+        if not self._order:
+            self.mark = max(self.mark, position)
+
+    def take_back(self, keys: Collection[bytes]) -> Iterable[Batch]:
+        """Yields what of some keys has not been handed to the sender yet; it is out of the queue, and the caller settles it."""
+        kept: deque[Batch] = deque()
+        taken: list[Batch] = []
+        for batch in self._ready:
+            rest, gone = batch.without(keys)
+            if rest is not None:
+                kept.append(rest)
+            if gone is not None:
+                taken.append(gone)
+        self._ready = kept
+        return taken

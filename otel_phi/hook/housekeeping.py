@@ -1,0 +1,180 @@
+"""The outbox as a living process sees it: a journal of its own, those of dead processes, and the bounds of all.
+
+Rule 1: a dead process's journal for the same destination and credentials is adopted, sent to its end and deleted; a process
+        that records nothing does that too.
+Rule 2: over the bounds, dead processes' folders go first, then our own oldest segments; each is read to be counted.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from otel_phi.clock import monotonic
+from otel_phi.delivery.journal.destination import credentials_match, credentials_of, destination_of
+from otel_phi.delivery.journal.facts import Destination, Head, Position
+from otel_phi.delivery.journal.journal import Journal
+from otel_phi.delivery.journal.known import Known
+from otel_phi.delivery.journal.outbox import MAX_AGE_S, MAX_BYTES, Found, Outbox
+from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.hook.complaints import Complaints
+from otel_phi.hook.journal_export import JournalExport
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.span import Attributes
+from otel_phi.version import __version__
+
+if TYPE_CHECKING:
+    from otel_phi.config import Config
+
+SYNC_S = 1.0  # DESIGN 6: power loss costs that
+SCAN_S = 5.0  # a dead process's facts wait that long; a scan lists one folder
+BOUNDS_S = 10.0
+SWEEP_S = 3_600.0
+# Journals of dead processes held at once, at three descriptors each: agents that end often leave hundreds while a collector
+# is down, and descriptors are the agent's.
+MAX_ADOPTED = 8
+OUTBOX_FULL, TOO_OLD = "outbox_full", "too_old"
+_REASONS = {"size": OUTBOX_FULL, "age": TOO_OLD}
+_END = Position(1 << 62, 0)
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Limits bound the whole outbox folder; what is over them goes, the oldest first.
+
+    Attributes:
+        bytes: on disk.
+        age_s: since a segment was begun.
+    """
+
+    bytes: int = MAX_BYTES
+    age_s: float = MAX_AGE_S
+
+
+class Housekeeping:
+    """Housekeeping makes the journals and does what is due now and then. For the live thread, but for `hurry`.
+
+    Args:
+        config: where and how.
+        resource: who produces the spans.
+        complaints: gets what is to be said.
+        limits: the folder's bounds.
+        any_credentials: adopt what was meant for the same destination with other headers.
+    """
+
+    def __init__(
+        self, config: Config, resource: Resource, complaints: Complaints, limits: Limits, *, any_credentials: bool = False
+    ) -> None:
+        self._config, self._complaints, self._limits = config, complaints, limits
+        self._any_credentials = any_credentials
+        self._secrets = credentials_of(config)
+        self.destination: Destination = destination_of(config)
+        self._head = self._head_of(resource)
+        self.outbox = None if config.state_dir is None else Outbox(config.state_dir)
+        self.known = Known(config.state_dir)
+        self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep"), 0.0)
+        self.done = False
+
+    def _head_of(self, resource: Resource) -> Head:
+        salt = secrets.token_bytes(16)
+        mapping = self._config.mapping_for(resource.get("service.name"))
+        return Head(
+            destination=self.destination,
+            version=__version__,
+            resource=msgspec.Raw(msgspec.json.encode(resource.attributes)),
+            resource_schema_url=resource.schema_url,
+            mapping=msgspec.Raw(msgspec.json.encode(mapping)),
+            sample=self._config.sample_ratio,
+            exporters=self._config.exporter_names,
+            salt=salt,
+            credentials=self._secrets.sealed(salt),
+        )
+
+    def own_journal(self, *, files: bool) -> Journal:
+        """Makes this process's journal: in a folder of its own, or in memory where that cannot be, which is said."""
+        if not files:
+            return Journal.in_memory(self._head, "")
+        if self.outbox is None:
+            reason = "no state folder can be named: there is no home folder; set OTEL_PHI_STATE_DIR"
+        else:
+            try:
+                return Journal.create(self.outbox.place(self.destination), self._head)
+            except OSError as error:
+                reason = f"{self.outbox.folder}: {error.strerror or type(error).__name__}"
+        self._complaints.add("in_memory", f"spans wait in memory, and are lost with the process: {reason}")
+        return Journal.in_memory(self._head, reason)
+
+    def hurry(self) -> None:
+        """Makes the next look go through the folder."""
+        self.done = False
+        self._due["scan"] = 0.0
+
+    def next_look_s(self) -> float:
+        """Returns the seconds until something is due."""
+        return max(min(self._due.values()) - monotonic(), 0.0)
+
+    def look(self, own: JournalExport, held: int, adopt: Callable[[Journal, str], None]) -> None:
+        """Does what is due.
+
+        Args:
+            own: this process's journal.
+            held: how many journals of dead processes are held now.
+            adopt: takes such a journal; with a reason, to be read and dropped instead of sent.
+        """
+        if own.journal.due() and self._is_due("roll", SYNC_S):
+            own.journal.roll()
+        if self._is_due("sync", SYNC_S):
+            own.journal.sync()
+        if self.outbox is None:
+            self.done = True
+            return
+        if held < MAX_ADOPTED and self._is_due("scan", SCAN_S):
+            self._scan(self.outbox, MAX_ADOPTED - held, adopt)
+        if self._is_due("bounds", BOUNDS_S):
+            self._bound(self.outbox, own, adopt)
+        if self._is_due("sweep", SWEEP_S):
+            self.known.sweep()
+
+    def _is_due(self, what: str, every_s: float) -> bool:
+        now = monotonic()
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + every_s
+        return True
+
+    def _scan(self, outbox: Outbox, room: int, adopt: Callable[[Journal, str], None]) -> None:
+        for found in self._adoptable(outbox):
+            adopted = self._opened(found)
+            if adopted is not None:
+                adopt(adopted, "")
+                room -= 1
+            if not room:
+                self._due["scan"] = 0.0  # more may wait: looked for as soon as one of these is sent
+                return
+        self.done = True
+
+    def _adoptable(self, outbox: Outbox) -> Iterator[Found]:
+        return outbox.adoptable(
+            self.destination, lambda head: self._any_credentials or credentials_match(head, self._secrets)
+        )
+
+    def _opened(self, found: Found) -> Journal | None:
+        try:
+            return Journal.adopt(found)
+        except OSError as error:
+            found.lock.release()
+            self._complaints.add("adoption", f"{found.folder} cannot be adopted: {error.strerror or type(error).__name__}")
+            return None
+
+    def _bound(self, outbox: Outbox, own: JournalExport, adopt: Callable[[Journal, str], None]) -> None:
+        for excess in outbox.keep_within(self._limits.bytes, self._limits.age_s):
+            reason = _REASONS.get(excess.reason, OUTBOX_FULL)
+            if excess.segment is not None:
+                own.drop_until(Position(excess.segment + 1, 0), reason)
+                continue
+            found = outbox.take(excess.folder)
+            journal = None if found is None else self._opened(found)
+            if journal is not None:
+                adopt(journal, reason)

@@ -1,0 +1,305 @@
+"""Live delivery: the thread that turns what an agent's threads append into spans that arrive.
+
+    hook(event) ─▶ journal (a file) ─▶ JournalExport ─▶ ExporterQueue ─▶ LiveSender ─▶ exporter
+                   dead processes' journals ─▶ one each ─┘                  └─▶ what became of it ─▶ mark in the journal
+
+Rule 1: an agent's thread appends, and rings the bell where a fact opened or closed something. All else happens here.
+Rule 2: this thread lets the interpreter go after every turn it maps: an agent that computes gets it within a fraction of a
+        millisecond.
+Rule 3: it goes on whatever happens: a fault of one step is counted and said, and the next step is taken.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from otel_phi.clock import monotonic
+from otel_phi.config import Config
+from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
+from otel_phi.delivery.exporters.open import open_exporters
+from otel_phi.delivery.journal.journal import Journal, Position
+from otel_phi.delivery.journal.known import Known
+from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.delivery.sending.batch import Settled
+from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.hook.accounts import Accounts
+from otel_phi.hook.adoption import Adoption
+from otel_phi.hook.complaints import Complaints
+from otel_phi.hook.exporter_queue import ExporterQueue
+from otel_phi.hook.housekeeping import Limits
+from otel_phi.hook.journal_export import MAX_BATCH_BYTES, JournalExport
+from otel_phi.hook.live_sender import LiveSender
+from otel_phi.mapping.span import Span
+
+BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
+BREATHE_EVERY_S = 150e-6  # about one turn's mapping
+IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
+
+
+class Flush:
+    """A flush is asked for by whoever waits until all that was appended before is settled, and what dead processes left.
+
+    Attributes:
+        done: set once it is.
+        target: the end of what was appended before; None until that is read.
+        abandoned: whether nobody waits any more.
+    """
+
+    __slots__ = ("abandoned", "done", "target")
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.target: Position | None = None
+        self.abandoned = False
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits so long; true if all is settled."""
+        return self.done.wait(timeout_s)
+
+
+class LiveDelivery:
+    """A live delivery owns a process's journal and the thread that sends it, and what dead processes left.
+
+    Args:
+        config: where and how.
+        resource: who produces the spans.
+        complaints: gets what is to be said; spoken by the thread.
+        exporters: destinations of your own instead of the configured ones; closed at shutdown.
+        own: whether this process journals facts of its own; false for a `flush`, which sends what others left.
+        any_credentials: adopt what was meant for the same destination with other headers.
+        limits: bounds of the outbox folder.
+        on_span: called by the thread with each span that is to be sent.
+
+    Attributes:
+        append: takes a fact from any thread; true if it is in the file now.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        resource: Resource,
+        complaints: Complaints,
+        *,
+        exporters: Sequence[Exporter] | None = None,
+        own: bool = True,
+        any_credentials: bool = False,
+        limits: Limits | None = None,
+        on_span: Callable[[Span], None] | None = None,
+    ) -> None:
+        self._config, self._complaints, self._on_span = config, complaints, on_span
+        self._exporters = tuple(open_exporters(config) if exporters is None else exporters)
+        self._accounts = Accounts(complaints)
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._flushes: queue.SimpleQueue[Flush] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
+        self._waiting_for: list[Flush] = []
+        self._asleep = self._stopping = self._closed = False
+        self._thread: threading.Thread | None = None
+        self._breathed = 0.0
+        self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
+        writes = own and not all(isinstance(exporter, Nowhere) for exporter in self._exporters)
+        self._adoption = Adoption(config, self._exporters, resource, complaints, limits or Limits(), any_credentials=any_credentials)
+        self._known = Known(self._adoption.outbox)
+        self.journal: Journal = self._adoption.journal(files=writes)
+        self._own = self._export(self.journal)
+        self._exports = [self._own]
+        self.append = self.journal.append
+        if own:
+            self.start()
+
+    def start(self) -> None:
+        """Starts the thread, where there may be one; else whoever adopts the journal sends it."""
+        thread = threading.Thread(target=self._run, name="otel-phi", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # an isolated interpreter has no threads
+            self._complaints.add("no_thread", "no thread can be started here: another process of this destination sends what is recorded")
+        else:
+            self._thread = thread
+
+    def wake(self) -> None:
+        """Rings the bell, from any thread: something opened or closed."""
+        if self._asleep:
+            self._asleep = False
+            self._bell.put(None)
+
+    # --- for the agent's threads -----------------------------------------------------------------------------------------
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until all that was appended so far is settled, and what dead processes left; false if it is not in time."""
+        if self._thread is None or not self._thread.is_alive():
+            return False
+        asked = self.begin_flush()
+        try:
+            return asked.wait(timeout_s)
+        finally:
+            asked.abandoned = True
+
+    def begin_flush(self) -> Flush:
+        """Asks for a flush, and does not wait."""
+        asked = Flush()
+        self._flushes.put(asked)
+        self._asleep = False
+        self._bell.put(None)
+        return asked
+
+    def close(self, timeout_s: float) -> None:
+        """Ends the thread and closes everything; what is not settled stays in the folder. Repeatable."""
+        if self._closed:
+            return
+        self._closed = True
+        until = monotonic() + timeout_s
+        self._stopping = True
+        self._bell.put(None)
+        for sender in self._senders:
+            sender.close(grace_s=max(until - monotonic(), 0.0) / 2)
+        if self._thread is not None:
+            self._thread.join(max(until - monotonic(), 0.0))
+        if self._thread is None:
+            self._finish()
+        for exporter in self._exporters:
+            exporter.close(whole=True)
+
+    def stats(self) -> LiveStats:
+        """Returns the counts as they stand; they balance at any moment."""
+        return self._accounts.with_progress([sender.progress() for sender in self._senders], self.journal.in_memory_reason)
+
+    @property
+    def open_loops(self) -> int:
+        """How many loops are open in what was read so far."""
+        return self._own.open_loops
+
+    @property
+    def ignored(self) -> dict[str, int]:
+        """Facts read so far that said nothing a span could show, by reason."""
+        return self._own.ignored
+
+    # --- the thread ------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                busy = self._round()
+            except Exception as error:  # noqa: BLE001  # rule 3
+                self._complaints.failed("delivery", error)
+                busy = False
+                time.sleep(IDLE_S)  # a fault that repeats must not take a core
+            self._complaints.speak()
+            if busy:
+                self._breathe()
+            elif not self._stopping:
+                self._sleep()
+        self._finish()
+
+    def _round(self) -> bool:
+        """Does what there is to do; false if that is nothing for now."""
+        settled = self._take_outcomes()
+        busy = [export.step() for export in self._exports]
+        if not any(busy):
+            for export in self._exports:
+                export.push()
+            for sender in self._senders:
+                sender.rest()
+        self._let_go()
+        self._adoption.look(self._own, self._adopt)
+        self._answer()
+        return settled or any(busy)
+
+    def _sleep(self) -> None:
+        self._asleep = True
+        if not self._own.step():  # what was appended before the flag stood
+            wait_s = self._adoption.next_look_s()
+            try:
+                self._bell.get(timeout=min(wait_s, IDLE_S))
+            except queue.Empty:
+                pass
+        self._asleep = False
+
+    def _breathe(self) -> None:
+        """Lets other threads have the interpreter, at most after each turn's worth of work."""
+        if monotonic() - self._breathed > BREATHE_EVERY_S:
+            time.sleep(BREATH_S)
+            self._breathed = monotonic()
+
+    def _take_outcomes(self) -> bool:
+        took = False
+        while not self._outcomes.empty():
+            number, settled = self._outcomes.get()
+            any(export.settle(number, settled) for export in self._exports)
+            took = True
+        if took:
+            for export in self._exports:
+                export.acknowledge()
+        return took
+
+    def _let_go(self) -> None:
+        """Closes the journals of dead processes that are settled to their end."""
+        for export in [export for export in self._exports if export.ended and export.settled]:
+            self._exports.remove(export)
+            export.acknowledge()
+            export.journal.close(delete=True)
+
+    def _adopt(self, journal: Journal, reason: str = "") -> None:
+        export = self._export(journal, adopted=True)
+        if reason:
+            export.drop_until(Position(2**62, 0), reason)
+        self._exports.append(export)
+
+    def _answer(self) -> None:
+        """Answers those who wait for a flush."""
+        while not self._flushes.empty():
+            self._waiting_for.append(self._flushes.get())
+            self._adoption.hurry()
+        for asked in list(self._waiting_for):
+            if asked.target is None and self._own.caught_up:
+                asked.target = self._own.position
+            there = asked.target is not None and self._own.settled_position >= asked.target
+            if there and len(self._exports) == 1 and self._adoption.done:
+                asked.done.set()
+            if asked.abandoned or asked.done.is_set():
+                self._waiting_for.remove(asked)
+
+    def _finish(self) -> None:
+        """Closes the journals; own and adopted ones that are not settled stay for the next process."""
+        self._take_outcomes()
+        for export in self._exports:
+            export.acknowledge()
+            whole = export.ended if export is not self._own else export.caught_up
+            export.journal.close(delete=whole and export.settled)
+        self._known.close()
+        self._complaints.speak()
+
+    # --- making ----------------------------------------------------------------------------------------------------------
+
+    def _export(self, journal: Journal, *, adopted: bool = False) -> JournalExport:
+        marks = journal.acknowledged
+        queues = [ExporterQueue(sender, mark) for sender, mark in zip(self._senders, marks, strict=True)]
+        self._numbers += 1
+        return JournalExport(
+            journal, queues, self._known, self._accounts,
+            number=self._numbers, adopted=adopted, ahead_bytes=ADOPTED_AHEAD_BYTES if adopted else AHEAD_BYTES,
+            max_batch_bytes=min(self._config.max_request_bytes, MAX_BATCH_BYTES), on_span=self._on_span, breathe=self._breathe,
+        )  # fmt: skip
+
+    def _sender(self, number: int, exporter: Exporter) -> LiveSender:
+        def settled(what: Settled) -> None:
+            self._outcomes.put((number, what))
+            self._asleep = False
+            self._bell.put(None)
+
+        return LiveSender(
+            exporter,
+            unwanted=self._unwanted,
+            timeout_s=self._config.timeout_s,
+            give_up_after_s=math.inf,
+            misconfigured_give_up_after_s=math.inf,
+            on_settled=settled,
+            on_progress=self._complaints.trouble,
+        )
+
+    def _unwanted(self, keys: Sequence[bytes]) -> frozenset[bytes]:
+        return frozenset(key for key in keys if any(key in export.unwanted for export in list(self._exports)))

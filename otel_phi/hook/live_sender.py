@@ -1,0 +1,68 @@
+"""The live sender: before it sends again what has waited, it looks whether that is still wanted.
+
+Rule 1: what a person purged while the destination was away does not leave. A request under way is not called back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from otel_phi.delivery.exporters.exporter import Exporter
+from otel_phi.delivery.sending.batch import Batch, Settled
+from otel_phi.delivery.sending.callbacks import call
+from otel_phi.delivery.sending.sender import Sender
+from otel_phi.hook.journal_export import PURGED
+
+
+class LiveSender(Sender):
+    """A live sender sends one request at a time, and drops what is not wanted any more.
+
+    Args:
+        exporter: the destination.
+        unwanted: returns those of some keys whose spans are not to be sent.
+        **options: of `Sender`.
+    """
+
+    def __init__(
+        self, exporter: Exporter, *, unwanted: Callable[[Sequence[bytes]], frozenset[bytes]], **options: Any
+    ) -> None:
+        super().__init__(OneAtATime(exporter), **options)
+        self._unwanted = unwanted
+
+    def _next(self) -> Batch | None:
+        while (batch := super()._next()) is not None:
+            wanted = self._wanted(batch) if self.progress().trouble is not None else batch
+            if wanted is not None:
+                return wanted
+        return None
+
+    def _wanted(self, batch: Batch) -> Batch | None:
+        wanted, gone = batch.without(self._unwanted(batch.keys))
+        if gone is not None:
+            with self._changed:
+                self._counts.drop(PURGED, gone.count, queued=-gone.count)
+                if wanted is None:  # nothing is sent
+                    self._in_flight -= 1
+                    self._counts.add(posts=-1)
+                call(self._on_settled, Settled(gone, discarded=PURGED))
+                self._changed.notify_all()
+        return wanted
+
+
+class OneAtATime:
+    """An exporter of one request at once.
+
+    An agent's spans come a few a second: more connections would hide a latency nobody waits for.
+
+    Args:
+        exporter: the destination; closed by whoever opened it.
+    """
+
+    max_in_flight = 1
+
+    def __init__(self, exporter: Exporter) -> None:
+        self.send = exporter.send
+
+    def close(self, *, whole: bool = True) -> None:
+        """Does nothing."""

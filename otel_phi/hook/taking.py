@@ -1,0 +1,86 @@
+"""What the hook is given, made the bytes of a fact: left out, decoded, stripped of what may not be said, encoded.
+
+Rule 1: what no span shows is left out undecoded: it is most of a streamed turn.
+Rule 2: an event made by hand can hold anything. What does not fit its type goes through JSON like a mapping, and is found
+        out there, not later among other events.
+Rule 3: nothing that a person or a model wrote gets further than this, unless content is captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from otel_phi.delivery.journal.facts import encode_event
+from otel_phi.hook.caller import caller_of
+from otel_phi.policy import decode_said, said
+from otel_phi.wire.decode import Undecodable, decode_event
+from otel_phi.wire.decode import encode_event as encode_wire
+from otel_phi.wire.events import (
+    AgentEnd,
+    AgentEvent,
+    AgentStart,
+    GenericEvent,
+    KnownEvent,
+    MessageStart,
+    MessageUpdate,
+    ParallelLoopEnd,
+    ProgressMessage,
+    ToolExecutionUpdate,
+    TurnEnd,
+)
+
+NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressMessage})
+# What opens or closes something that is to be seen at once; all else waits for the next of these, or a second.
+WAKING = frozenset({AgentStart, AgentEnd, TurnEnd, ParallelLoopEnd})
+_NAMES = frozenset(kind.__name__ for kind in NOWHERE)
+_DELTA = b'{"type":"MessageUpdate"'  # nearly all of those, as phi-core writes it
+_DELTA_TEXT = _DELTA.decode()
+_PREFIXES = tuple(f'{{"type":{space}"{name}"' for name in sorted(_NAMES) for space in ("", " "))
+_PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
+_EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
+
+
+def shown_nowhere(given: Any) -> bool:
+    """Says, in a fraction of a microsecond, whether a span shows an event of that kind: most of a streamed turn is not."""
+    kind = given.__class__
+    if kind is bytes:
+        return given[:23] == _DELTA or given.startswith(_PREFIX_BYTES)
+    if kind is dict:
+        name = given.get("type")
+        return name.__class__ is str and name in _NAMES
+    if kind is str:
+        return given[:23] == _DELTA_TEXT or given.startswith(_PREFIXES)
+    return kind in NOWHERE
+
+
+def event_of(given: object) -> AgentEvent | Undecodable:
+    """Returns the event as it may be said, `Undecodable` where there is none."""
+    kind = given.__class__
+    if kind in _EVENTS:
+        try:
+            return said(given)  # type: ignore[arg-type]  # its class is an event's
+        except (TypeError, ValueError, AttributeError):
+            return _by_way_of_json(given)
+    if kind is bytes or kind is str:
+        return decode_said(given)  # type: ignore[arg-type]
+    if isinstance(given, bytearray | memoryview):
+        return decode_said(bytes(given))
+    if isinstance(given, Mapping):
+        return _by_way_of_json(given)
+    return Undecodable(f"a {kind.__name__} is no event")
+
+
+def _by_way_of_json(given: Any) -> AgentEvent | Undecodable:
+    try:
+        text = msgspec.json.encode(dict(given)) if isinstance(given, Mapping) else encode_wire(given)
+    except (TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
+        return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
+    return decode_said(text)
+
+
+def fact_of(event: AgentEvent, traceparent: str | None) -> bytes:
+    """Returns what the journal keeps of an event."""
+    return encode_event(event, caller_of(event, traceparent) if event.__class__ is AgentStart else None)
