@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from otel_phi.session.canonical_mend import BROKEN, mend, within_64_bits
 from otel_phi.session.canonical_messages import (
@@ -80,7 +80,7 @@ def canonical_event(line: bytes, unread: frozenset[str] = frozenset()) -> AgentE
 def _rewritten(event: KnownEvent, kind: str, held: dict[str, Raw]) -> KnownEvent:
     readers = _UPDATE_READERS if kind == "MessageUpdate" else _READERS
     changes = {name: readers[name](raw) for name, raw in held.items() if raw != NULL and hasattr(event, name)}
-    return msgspec.structs.replace(event, **(_IF_ABSENT.get(kind, {}) | changes))
+    return msgspec.structs.replace(event, **(_IF_ABSENT.get(kind, {}) | changes | _NOT_PHI_CORES.get(kind, {})))
 
 
 def widened(temperature: float | None) -> float | None:
@@ -226,4 +226,9 @@ _IF_ABSENT: dict[str, dict[str, Any]] = {
     "AgentEnd": {"messages": _EMPTY},
     "TurnEnd": {"tool_results": _EMPTY},
     "MessageUpdate": {"message": canonical_message(NULL)},
+}
+# What sources and policy add to the wire: phi-core would drop it.
+_NOT_PHI_CORES: dict[str, dict[str, Any]] = {
+    "AgentEnd": {"outcome": UNSET, "error_type": UNSET},
+    "ToolExecutionEnd": {"error_type": UNSET},
 }

@@ -2,7 +2,8 @@
 
 Rule 1: names come from the Structs themselves; only what serde leaves out is said here.
 Rule 2: an absent option is null, but for those that serde skips (`skip_serializing_if`): these have no key at all.
-Rule 3: a class may say so of itself: `OMITTED` names its skipped fields, `EXTERNALLY_TAGGED` puts it under its own name.
+Rule 3: what phi-core has not (fields that are UNSET where nobody gave them) is never printed.
+Rule 4: a class may say so of itself: `OMITTED` names its skipped fields, `EXTERNALLY_TAGGED` puts it under its own name.
 """
 
 from __future__ import annotations
@@ -111,7 +112,11 @@ def _sorted_messages(printed: Any) -> Any:
 def _plan(kind: type[msgspec.Struct]) -> _Plan:
     config = kind.__struct_config__
     omitted = _omitted(kind)
-    fields = tuple(_Field(one.name, one.encode_name, one.name in omitted) for one in msgspec.structs.fields(kind))
+    fields = tuple(
+        _Field(one.name, one.encode_name, one.name in omitted)
+        for one in msgspec.structs.fields(kind)
+        if one.default is not msgspec.UNSET
+    )
     order = _ORDER.get(kind, ())
     fields = tuple(sorted(fields, key=lambda one: order.index(one.name) if one.name in order else len(order)))
     tag = None if config.tag is None else (str(config.tag_field), str(config.tag))

@@ -98,10 +98,37 @@ def decode_log_line(line: bytes) -> tuple[int | None, AgentEvent | Undecodable]:
 
 
 def encode_event(event: AgentEvent) -> bytes:
-    """Writes an event as one line of JSON without the newline; a `GenericEvent` as it came."""
+    """Writes an event as one line of JSON without the newline, defaults included; a `GenericEvent` as it came.
+
+    What phi-core does not write (`error_type` and the like) is left out where it is not given.
+    """
     if isinstance(event, GenericEvent):
         return bytes(event.raw)
-    return _encoder.encode(event)
+    return _encoder.encode(_whole(event))
+
+
+def _whole(value: Any) -> Any:
+    """Returns a value whose structs are objects with all their fields: structs of their own leave defaults out."""
+    if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
+        whole = {} if config.tag is None else {config.tag_field: config.tag}
+        for field, key in zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True):
+            inner = getattr(value, field)
+            if inner is not msgspec.UNSET:
+                whole[key] = _whole(inner)
+        return whole
+    if isinstance(value, dict):
+        return {key: _whole(inner) for key, inner in value.items()}
+    return [_whole(inner) for inner in value] if isinstance(value, list | tuple) else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Returns a text or number of a class of its own, an enumeration's say, as the text or number that it is."""
+    if isinstance(value, str):
+        return value if value.__class__ is str else str.__str__(value)
+    if isinstance(value, int) and not isinstance(value, bool | Instant):
+        return value if value.__class__ is int else int.__int__(value)
+    return value
 
 
 def _undecodable(error: Exception) -> Undecodable:

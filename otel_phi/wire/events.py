@@ -2,20 +2,21 @@
 
 Every field that can be missing has a default; what nobody asked for stays undecoded (`msgspec.Raw`). Timed events carry
 `timestamp`, an `Instant` (nanoseconds since the epoch), None where the writer left it out. Events about messages and
-tools have no time of their own in phi-core. Source of every field: phi-core's `types/event.rs`, 0.10 to 0.15.
+tools have no time of their own in phi-core. Source of every field: phi-core's `types/event.rs`, 0.10 to 0.15, but for those
+that are UNSET where nobody gave them: sources and policy add them, phi-core never does.
 """
 
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from otel_phi.wire.messages import NULL, Message, Usage
 from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, ToolResult
 from otel_phi.wire.times import Instant
 
 
-class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=True, kw_only=True):
+class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=True, kw_only=True, omit_defaults=True):
     pass
 
 
@@ -44,13 +45,25 @@ class AgentStart(_Event, frozen=True, tag=True):
 
 
 class AgentEnd(_Event, frozen=True, tag=True):
-    """Closes a loop. `rejection` is not None when an input filter refused the prompt; `messages` is a JSON list."""
+    """Closes a loop.
+
+    Attributes:
+        loop_id: the loop.
+        messages: JSON list of what the loop added to the context.
+        usage: tokens of the loop.
+        timestamp: end of the loop.
+        rejection: why an input filter refused the prompt, None where none did; "" is a rejection too.
+        outcome: how it went: `ok`, `cancelled` or `error`. Not phi-core's: a source that knows says it.
+        error_type: what went wrong, in one word. Not phi-core's either.
+    """
 
     loop_id: str
     messages: Raw = NULL
     usage: Usage = Usage()
     timestamp: Instant | None = None
     rejection: str | None = None
+    outcome: str | UnsetType = UNSET
+    error_type: str | UnsetType = UNSET
 
 
 class TurnStart(_Event, frozen=True, tag=True):
@@ -122,7 +135,17 @@ class ToolExecutionUpdate(_Event, frozen=True, tag=True):
 
 
 class ToolExecutionEnd(_Event, frozen=True, tag=True):
-    """Ends a tool's execution; `child_loop_id` names the loop it ran as a sub-agent."""
+    """Ends a tool's execution.
+
+    Attributes:
+        loop_id: the loop.
+        tool_call_id: the model's call.
+        tool_name: the tool.
+        result: what it returned.
+        is_error: whether it failed.
+        child_loop_id: the loop it ran as a sub-agent, None for none.
+        error_type: how it failed, in one word. Not phi-core's: a source says it, or policy derives it.
+    """
 
     loop_id: str
     tool_call_id: str = ""
@@ -130,6 +153,7 @@ class ToolExecutionEnd(_Event, frozen=True, tag=True):
     result: ToolResult | None = None
     is_error: bool = False
     child_loop_id: str | None = None
+    error_type: str | UnsetType = UNSET
 
 
 class ProgressMessage(_Event, frozen=True, tag=True):
@@ -211,7 +235,7 @@ class RevertApplied(_Event, frozen=True, tag=True):
     timestamp: Instant | None = None
 
 
-class GenericEvent(msgspec.Struct, frozen=True, kw_only=True):
+class GenericEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Keeps an event that this version does not know, whole.
 
     Attributes:

@@ -1,19 +1,20 @@
 """Messages inside events: the camelCase dialect (`stopReason`, `toolCallId`), tagged by `role`.
 
 Contents stay undecoded bytes (`msgspec.Raw`) until someone asks: they are most of the bytes and, with content capture
-off, nobody does. `error_message` and everything inside `usage` are snake_case on the wire, unlike the rest.
+off, nobody does. `error_message` and everything inside `usage` are snake_case on the wire, unlike the rest; so are the words that
+phi-core does not write, `error_type` and `stop_limit`: who leaves them out writes phi-core's own bytes.
 """
 
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw, field
+from msgspec import UNSET, Raw, UnsetType, field
 
 NULL = Raw(b"null")
 MILLISECOND_NS = 1_000_000
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Counts the tokens of one model call as the provider's adapter in phi-core filled them in.
 
     Attributes:
@@ -36,14 +37,14 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 NO_USAGE = Usage()
 
 
-class TurnId(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+class TurnId(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
     """Names a turn: the loop's id and the turn's index in it, from 0."""
 
     loop_id: str = ""
     turn_index: int = 0
 
 
-class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw_only=True):
+class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw_only=True, omit_defaults=True):
     content: Raw = NULL
     timestamp: int = 0  # milliseconds since the epoch, floored by phi-core
     turn_id: TurnId | None = None
@@ -59,7 +60,14 @@ class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw
 
 
 class UserMessage(_Message, frozen=True, tag="user"):
-    """Is what the user, or phi-core in the user's name, said."""
+    """Is what the user, or phi-core in the user's name, said.
+
+    Attributes:
+        stop_limit: the limit that stopped the loop, where the message says that one did: `turns`, `tokens`, `duration`,
+            `cost`, or `_other` for one we do not know. Not phi-core's: policy derives it.
+    """
+
+    stop_limit: str | UnsetType = field(default=UNSET, name="stop_limit")
 
 
 class AssistantMessage(_Message, frozen=True, tag="assistant"):
@@ -71,6 +79,7 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
         provider: the provider; `""` or `"unknown"` where the call failed.
         usage: tokens of this call.
         error_message: the provider's error, None where the call went well.
+        error_type: what went wrong, in one word. Not phi-core's: a source says it, or policy derives it.
     """
 
     stop_reason: str = "stop"
@@ -78,17 +87,28 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
     provider: str = ""
     usage: Usage = Usage()
     error_message: str | None = field(default=None, name="error_message")
+    error_type: str | UnsetType = field(default=UNSET, name="error_type")
 
 
 class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
-    """Is a tool's answer as the model gets it; `timestamp` is when the tool was done."""
+    """Is a tool's answer as the model gets it; `timestamp` is when the tool was done.
+
+    Attributes:
+        tool_call_id: the call it answers.
+        tool_name: the tool.
+        is_error: whether the tool failed.
+        error_type: how it failed, in one word. Not phi-core's: a source says it, or policy derives it.
+    """
 
     tool_call_id: str = ""
     tool_name: str = ""
     is_error: bool = False
+    error_type: str | UnsetType = field(default=UNSET, name="error_type")
 
 
-class ExtensionMessage(msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True):
+class ExtensionMessage(
+    msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True, omit_defaults=True
+):
     """Is an application's own message; it has no time and never reaches a model."""
 
     kind: str = ""
