@@ -15,7 +15,7 @@ from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload
 from otel_phi.wire.times import Instant
 
 
-class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=True, kw_only=True):
+class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=True, kw_only=True, omit_defaults=True):
     pass
 
 

@@ -13,7 +13,7 @@ NULL = Raw(b"null")
 MILLISECOND_NS = 1_000_000
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Counts the tokens of one model call as the provider's adapter in phi-core filled them in.
 
     Attributes:
@@ -36,14 +36,14 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 NO_USAGE = Usage()
 
 
-class TurnId(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+class TurnId(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
     """Names a turn: the loop's id and the turn's index in it, from 0."""
 
     loop_id: str = ""
     turn_index: int = 0
 
 
-class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw_only=True):
+class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw_only=True, omit_defaults=True):
     content: Raw = NULL
     timestamp: int = 0  # milliseconds since the epoch, floored by phi-core
     turn_id: TurnId | None = None
@@ -88,7 +88,9 @@ class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
     is_error: bool = False
 
 
-class ExtensionMessage(msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True):
+class ExtensionMessage(
+    msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True, omit_defaults=True
+):
     """Is an application's own message; it has no time and never reaches a model."""
 
     kind: str = ""

@@ -8,7 +8,7 @@ from msgspec import Raw
 from otel_phi.wire.messages import NULL
 
 
-class Tag(msgspec.Struct, frozen=True, gc=False):
+class Tag(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Holds the tag of a rerun or a branch, free text."""
 
     tag: str = ""
@@ -18,7 +18,7 @@ class Tag(msgspec.Struct, frozen=True, gc=False):
 ContinuationKind = str | dict[str, Tag] | None
 
 
-class ConfigSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class ConfigSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Is the model configuration a loop started with; all but model and provider can be missing.
 
     Attributes:
@@ -48,13 +48,13 @@ class ConfigSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     temperature: float | None = None
 
 
-class ResponseFormat(msgspec.Struct, frozen=True, gc=False):
+class ResponseFormat(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Says what form of answer was asked for: `text`, `json-object` or `json-schema`."""
 
     kind: str = "text"
 
 
-class RequestPayload(msgspec.Struct, frozen=True, kw_only=True):
+class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Is what was sent to the model; the large parts stay undecoded.
 
     Attributes:
@@ -80,7 +80,7 @@ class RequestPayload(msgspec.Struct, frozen=True, kw_only=True):
     response_format: ResponseFormat | None = None
 
 
-class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Is what a tool returned.
 
     Attributes:
