@@ -59,11 +59,11 @@ class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw
 
 
 class UserMessage(_Message, frozen=True, tag="user"):
-    """Is what the user, or phi-core in the user's name, said."""
+    """A user message is what the user, or phi-core in the user's name, said."""
 
 
 class AssistantMessage(_Message, frozen=True, tag="assistant"):
-    """Is a model's answer; `timestamp` is when the provider's stream was done.
+    """An assistant message is a model's answer; `timestamp` is when the provider's stream was done.
 
     Attributes:
         stop_reason: `stop`, `length`, `toolUse`, `error`, ... as phi-core writes it.
@@ -81,7 +81,7 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
 
 
 class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
-    """Is a tool's answer as the model gets it; `timestamp` is when the tool was done."""
+    """A tool result message is a tool's answer as the model gets it; `timestamp` is when the tool was done."""
 
     tool_call_id: str = ""
     tool_name: str = ""
@@ -89,7 +89,7 @@ class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
 
 
 class ExtensionMessage(msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True):
-    """Is an application's own message; it has no time and never reaches a model."""
+    """An extension message is an application's own; it has no time and never reaches a model."""
 
     kind: str = ""
     data: Raw = NULL
