@@ -13,7 +13,7 @@ from __future__ import annotations
 
 
 class OtelPhiError(Exception):
-    """Is the base of every error otel-phi raises on purpose."""
+    """OtelPhiError is the base of every error otel-phi raises on purpose."""
 
 
 class ConfigError(OtelPhiError, ValueError):

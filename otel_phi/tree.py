@@ -48,7 +48,7 @@ _NOTES = (
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """Is the tree of one trace.
+    """A trace is drawn as this tree.
 
     Attributes:
         trace_id: 128 bits.

@@ -18,11 +18,11 @@ from otel_phi import config as config_module
 from otel_phi.config import Config, Options, choices, destination, resolve
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.delivery.exporters.exporter import Nowhere
-from otel_phi.delivery.exporters.file import FileTransport
-from otel_phi.delivery.exporters.grpc import GrpcTransport
-from otel_phi.delivery.exporters.http import HttpTransport
-from otel_phi.delivery.exporters.open import open_transport, resource_of
-from otel_phi.delivery.exporters.sdk import SdkTransport
+from otel_phi.delivery.exporters.file import FileExporter
+from otel_phi.delivery.exporters.grpc import GrpcExporter
+from otel_phi.delivery.exporters.http import HttpExporter
+from otel_phi.delivery.exporters.open import open_exporter, resource_of
+from otel_phi.delivery.exporters.sdk import SdkExporter
 from otel_phi.delivery.options import MAX_REQUEST_BYTES
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.options import MappingOptions
@@ -53,7 +53,7 @@ def test_the_defaults_are_opentelemetry_s() -> None:
     config = resolve()
     assert (config.endpoint, config.protocol) == ("http://localhost:4318/v1/traces", "http/protobuf")
     assert (config.headers, config.timeout_s, config.gzip, config.tls) == ({}, 10.0, True, TlsFiles())
-    assert (config.exporter, config.disabled, config.sampler, config.proxy) == ("otlp", False, "always_on", None)
+    assert (config.exporters, config.disabled, config.sampler, config.proxy) == (("otlp",), False, "always_on", None)
     assert (config.max_request_bytes, config.give_up_after_s) == (MAX_REQUEST_BYTES, 60.0)
     assert config.mapping == MappingOptions()
     assert resolve(protocol="grpc").endpoint == "http://localhost:4317"
@@ -228,8 +228,8 @@ def test_plain_http_beyond_this_machine_is_said_once(caplog: pytest.LogCaptureFi
         (otlp(CERTIFICATE="a", TRACES_CERTIFICATE="b"), {}, "tls", TlsFiles("b")),
         (otlp(CERTIFICATE="a"), {"certificate": Path("c")}, "tls", TlsFiles("c")),
         (otlp(CLIENT_CERTIFICATE="a", CLIENT_KEY="b"), {}, "tls", TlsFiles(None, "a", "b")),
-        ({"OTEL_TRACES_EXPORTER": "console"}, {}, "exporter", "console"),
-        ({"OTEL_TRACES_EXPORTER": "console"}, {"exporter": "none"}, "exporter", "none"),
+        ({"OTEL_TRACES_EXPORTER": "console"}, {}, "exporters", ("console",)),
+        ({"OTEL_TRACES_EXPORTER": "console"}, {"exporter": "none"}, "exporters", ("none",)),
         ({"OTEL_TRACES_EXPORTER": "otlp_proto_grpc"}, {}, "endpoint", "http://localhost:4317"),
         ({"OTEL_SDK_DISABLED": "True"}, {}, "disabled", True),
         ({"OTEL_SDK_DISABLED": "1"}, {}, "disabled", False),
@@ -269,7 +269,7 @@ def test_keyword_over_traces_variable_over_common_variable(
         (otlp(CLIENT_KEY="a"), None),
         ({"OTEL_TRACES_SAMPLER": "jaeger_remote"}, "sampler"),
         ({"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "2"}, None),
-        ({"OTEL_TRACES_EXPORTER": "otlp,console"}, "exporter"),
+        ({"OTEL_TRACES_EXPORTER": "otlp_proto_http,otlp_proto_grpc"}, "protocol"),
         ({"OTEL_PHI_PROFILE": "zipkin"}, "profile"),
         ({"OTEL_PHI_TRACE_URL": "http://jaeger"}, "trace_url"),
         ({"TRACEPARENT": "yes"}, "traceparent"),
@@ -359,29 +359,29 @@ def test_proxies(monkeypatch: pytest.MonkeyPatch, env: Mapping[str, str], endpoi
     assert with_env(monkeypatch, env, endpoint=endpoint).proxy == proxy
 
 
-def test_the_transport_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exporter_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for config, kind in (
-        (resolve(), HttpTransport),
-        (resolve(protocol="grpc"), GrpcTransport),
-        (resolve(exporter="otlp_proto_grpc"), GrpcTransport),
-        (resolve(exporter="otlp_proto_http"), HttpTransport),
-        (resolve(exporter="console"), SdkTransport),
+        (resolve(), HttpExporter),
+        (resolve(protocol="grpc"), GrpcExporter),
+        (resolve(exporter="otlp_proto_grpc"), GrpcExporter),
+        (resolve(exporter="otlp_proto_http"), HttpExporter),
+        (resolve(exporter="console"), SdkExporter),
         (resolve(exporter="none"), Nowhere),
-        (resolve(file=str(tmp_path / "out")), FileTransport),
+        (resolve(file=str(tmp_path / "out")), FileExporter),
     ):
-        transport = open_transport(config)
-        assert isinstance(transport, kind)
-        transport.close(whole=False)
+        exporter = open_exporter(config)
+        assert isinstance(exporter, kind)
+        exporter.close(whole=False)
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    assert isinstance(open_transport(resolve()), Nowhere)
+    assert isinstance(open_exporter(resolve()), Nowhere)
 
 
 def test_an_exporter_object_is_taken_and_anything_else_is_refused() -> None:
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    assert isinstance(open_transport(resolve(exporter=InMemorySpanExporter())), SdkTransport)
+    assert isinstance(open_exporter(resolve(exporter=InMemorySpanExporter())), SdkExporter)
     with pytest.raises(ConfigError, match="neither a name nor a SpanExporter"):
-        open_transport(resolve(exporter=7))
+        open_exporter(resolve(exporter=7))
 
 
 def test_the_resource_carries_name_and_attributes() -> None:

@@ -15,7 +15,7 @@ from otel_phi.cli.report import outcome
 from otel_phi.cli.report.troubles import Troubles
 from otel_phi.cli.settings import destination
 from otel_phi.delivery import waiting
-from otel_phi.delivery.exporters.open import open_transport, resource_of
+from otel_phi.delivery.exporters.open import open_exporter, resource_of
 from otel_phi.delivery.folder import Letter, folder_status
 from otel_phi.delivery.live import LiveDelivery, Opened
 from otel_phi.errors import DeliveryError
@@ -63,7 +63,7 @@ def outlet(config: Config, sample: float | None, on_span: Callable[[Span], None]
     Raises:
         ConfigError: a header, certificate or exporter cannot be used.
     """
-    if config.file is not None or config.disabled or config.exporter == "none":
+    if config.file is not None or config.sends_nothing is not None:
         return Straight(config, sample, on_span)
     return Kept(config, sample, on_span)
 
@@ -80,7 +80,7 @@ class Kept:
     def __init__(self, config: Config, sample: float | None, on_span: Callable[[Span], None]) -> None:
         self._config = config
         resource = resource_of(config)
-        self._watched = waiting.Watched(open_transport(config))
+        self._watched = waiting.Watched(open_exporter(config))
         self._delivery = _Shown(config, resource, transport=self._watched)
         self._delivery.on_span = on_span
         self._name = self._delivery.destination
@@ -115,17 +115,17 @@ class Kept:
         waiting.close(self._delivery)
 
     def sentences(self) -> Iterator[str]:
-        """Yields what became of the spans: of ours, and of those that others had left."""
+        """Yields what became of the spans: of ours, and of those that dead processes had."""
         stats = self._delivery.stats()
         new = [letter for letter in self._dead_letters() if letter not in self._letters]
         yield from outcome.sentences(stats, destination(self._config), self._watched.rejection, new)
         if stats.adopted:
             yield f"{words.many(stats.adopted, 'span')} of them left by processes that had ended"
-        left = stats.queued + stats.deferred
-        if left and stats.in_memory:
-            yield f"{words.many(left, 'span')} not sent, and lost: {stats.in_memory}"
-        elif left:
-            yield f"{words.many(left, 'span')} {'waits' if left == 1 else 'wait'} in the outbox; {self._how_to_send()}"
+        waiting_spans = stats.queued + stats.deferred
+        if waiting_spans and stats.in_memory:
+            yield f"{words.many(waiting_spans, 'span')} not sent, and lost: {stats.in_memory}"
+        elif waiting_spans:
+            yield f"{words.many(waiting_spans, 'span')} {'waits' if waiting_spans == 1 else 'wait'} in the outbox; {self._how_to_send()}"
 
     def exit_code(self) -> int:
         """Returns 4 where spans wait, 3 where some were not taken or lost."""
@@ -134,13 +134,15 @@ class Kept:
 
     def _how_to_send(self) -> str:
         config = self._config
-        if config.exporter != "otlp":
+        if config.exporters != ("otlp",):
             return "`otel-phi flush`, or the next agent with the same exporter, sends them"
         flags = f"--endpoint {config.display_endpoint}" + (" --protocol grpc" if config.protocol == "grpc" else "")
         headers = ", with the same headers," if callable(config.headers) or config.headers else ""
         return f"`otel-phi flush {flags}`{headers} or the next agent of that collector sends them"
 
     def _dead_letters(self) -> list[Letter]:
+        if self._config.state_dir is None:
+            return []
         found = folder_status(self._config.state_dir).destinations
         return [letter for one in found if one.name == self._name for letter in one.letters]
 
@@ -196,9 +198,9 @@ class Straight:
 
     def finish(self, at_most_s: float | None) -> str:
         """Waits until all is written."""
-        patience_s = self._config.give_up_after_s
+        give_up_after_s = self._config.give_up_after_s
         try:
-            self._bridge.finish(patience_s if at_most_s is None else min(at_most_s, patience_s))
+            self._bridge.finish(give_up_after_s if at_most_s is None else min(at_most_s, give_up_after_s))
         except DeliveryError as error:
             self._failed = True
             return str(error)
@@ -211,10 +213,10 @@ class Straight:
 
     def sentences(self) -> Iterator[str]:
         """Yields what became of the spans."""
-        stats, rejection = self._bridge.stats().delivery, self._bridge.progress().rejection
-        yield from outcome.sentences(stats, destination(self._config), rejection, self._bridge.dead_letters)
-        if stats.queued:
-            yield f"{words.many(stats.queued, 'span')} not written"
+        for delivery in self._bridge.deliveries:
+            yield from outcome.delivery_sentences(delivery, self._config)
+            if delivery.progress.stats.queued:
+                yield f"{words.many(delivery.progress.stats.queued, 'span')} not written"
 
     def exit_code(self) -> int:
         """Returns 4 where not all was written."""

@@ -22,7 +22,9 @@ import msgspec
 from otel_phi.config import destination, values
 from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
+from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
+from otel_phi.config.state_folder import chosen_state_dir, named
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.config.values import Protocol, Sampler
 from otel_phi.delivery.options import GIVE_UP_AFTER_S, MAX_REQUEST_BYTES
@@ -32,9 +34,6 @@ from otel_phi.mapping.span import AttributeValue
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from 3.11 on
-
-
-_OTLP_EXPORTERS: dict[str, Protocol] = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
 
 
 class Options(TypedDict, total=False):
@@ -72,7 +71,7 @@ class Options(TypedDict, total=False):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Is everything a door needs to know, resolved and checked.
+    """A configuration is everything a door needs to know, resolved and checked.
 
     Attributes:
         endpoint: the URL requests go to, without user and password.
@@ -82,7 +81,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         gzip: compress requests (default yes).
         tls: PEM files for https.
         proxy: URL of the proxy for this endpoint, None for none.
-        exporter: `otlp`, `none`, the name of an entry point, or an OpenTelemetry SpanExporter.
+        exporters: where spans go, each on its own: `otlp`, the name of an entry point, or an OpenTelemetry SpanExporter;
+            `otlp` stands first. `none` alone for nowhere.
+        console_to_stderr: the `console` exporter leaves stdout to data; for a door that writes some there.
         file: write OTLP-JSON lines there instead of sending, `-` for stdout; None to send.
         disabled: OTEL_SDK_DISABLED: nothing leaves.
         service_name: from the keywords, OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES; None leaves it to detection.
@@ -90,7 +91,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         sampler: which sessions are kept: all, none or a share from 0 to 1.
         trace_url: template of links to a trace, with `{trace_id}`; None for none.
         traceparent: W3C context of whoever started this process, from TRACEPARENT; None for none.
-        state_dir: where cursors live between runs.
+        state_dir: where the journal and cursors live between runs; None where no folder can be named: then in memory.
         give_up_after_s: seconds without progress after which an export ends and can be resumed; `inf` for never.
         max_request_bytes: bound of a request before compression.
         profile: the backend's name, None for none.
@@ -104,7 +105,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     gzip: bool
     tls: TlsFiles
     proxy: str | None
-    exporter: object
+    exporters: tuple[object, ...]
     file: str | None
     disabled: bool
     service_name: str | None
@@ -112,16 +113,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sampler: Sampler
     trace_url: str | None
     traceparent: str | None
-    state_dir: Path
+    state_dir: Path | None
     give_up_after_s: float
     max_request_bytes: int
     profile: str | None
     mapping: MappingOptions
+    console_to_stderr: bool = False
 
     @property
     def display_endpoint(self) -> str:
         """Returns the endpoint without what may be secret, for people."""
         return urls.without_credentials(self.endpoint)
+
+    @property
+    def state_folder(self) -> Path:
+        """Returns the state folder, for what is nothing without one.
+
+        Raises:
+            ConfigError: none can be named.
+        """
+        return named(self.state_dir)
 
     @property
     def sample_ratio(self) -> float:
@@ -135,9 +146,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 return float(share)
 
     @property
+    def exporter_names(self) -> tuple[str, ...]:
+        """Returns the exporters' names, the class's of an object that was given."""
+        return tuple(one if isinstance(one, str) else type(one).__qualname__ for one in self.exporters)
+
+    @property
     def exporter_name(self) -> str:
-        """Returns the exporter's name, the class's of an object that was given."""
-        return self.exporter if isinstance(self.exporter, str) else type(self.exporter).__qualname__
+        """Returns the exporters' names as one text."""
+        return ",".join(self.exporter_names)
+
+    @property
+    def sends_nothing(self) -> str | None:
+        """Returns why nothing is to leave, as a word to count by; None where it is."""
+        if self.file is not None:
+            return None
+        if self.disabled:
+            return "sdk_disabled"
+        return "exporter_none" if self.exporters == ("none",) else None
 
     @property
     def fixed_headers(self) -> tuple[tuple[str, str], ...]:
@@ -168,7 +193,7 @@ def resolve(**options: Unpack[Options]) -> Config:
     values.check_types(given)
     choices = Choices(given, os.environ)
     variable, choose = choices.variable, choices.choose
-    exporter, protocol = _exporter(choices)
+    exporters, protocol = chosen_exporters(choices)
     endpoint, authorization = urls.split_credentials(destination.endpoint(choices, protocol))
     headers = destination.headers(choices, authorization)
     destination.guard_plain_text(endpoint, headers, allowed=destination.insecure(choices))
@@ -182,7 +207,7 @@ def resolve(**options: Unpack[Options]) -> Config:
         gzip=choose("compression", choices.otlp("COMPRESSION"), values.compression, True),
         tls=destination.tls_files(choices),
         proxy=destination.proxy(choices, endpoint),
-        exporter=exporter,
+        exporters=exporters,
         file=given.get("file"),
         disabled=(choices.value("OTEL_SDK_DISABLED") or "").lower() == "true",
         service_name=service_name,
@@ -190,17 +215,23 @@ def resolve(**options: Unpack[Options]) -> Config:
         sampler=_sampler(choices),
         trace_url=choose("trace_url", variable("OTEL_PHI_TRACE_URL"), values.trace_url, None),
         traceparent=choose("traceparent", variable("TRACEPARENT"), values.traceparent, None),
-        state_dir=_state_dir(choices),
-        give_up_after_s=choose("give_up_after_s", None, values.patience, GIVE_UP_AFTER_S),
+        state_dir=chosen_state_dir(choices),
+        give_up_after_s=choose("give_up_after_s", None, values.give_up_after, GIVE_UP_AFTER_S),
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,
         mapping=mapping,
     )
 
 
-def state_dir(given: Path | None = None) -> Path:
-    """Returns where state lives, for whoever needs nothing else: what is given, else the environment, else the platform's."""
-    return _state_dir(Choices({"state_dir": given}, os.environ))
+def state_dir(given: Path | None = None) -> Path | None:
+    """Returns where state lives, for whoever needs nothing else: what is given, else the environment, else the platform's.
+
+    None, and a warning, where no folder can be named.
+
+    Raises:
+        ConfigError: what is given begins with the home of a user who does not exist.
+    """
+    return chosen_state_dir(Choices({} if given is None else {"state_dir": given}, os.environ))
 
 
 def _reject_unknown(given: Mapping[str, Any]) -> None:
@@ -226,17 +257,6 @@ def _service_name(choices: Choices) -> str | None:
     return last
 
 
-def _exporter(choices: Choices) -> tuple[object, Protocol]:
-    """Returns exporter and protocol; the exporter packages' names for our own protocols mean `otlp` and that one."""
-    names = [name.strip() for name in (choices.value("OTEL_TRACES_EXPORTER") or "").split(",") if name.strip()]
-    exporter = choices.given.get("exporter", names[0] if names else "otlp")
-    if len(names) > 1 and "exporter" not in choices.given:
-        report("OTEL_TRACES_EXPORTER", f"one exporter at a time: {names[0]!r} is used")
-    if isinstance(exporter, str) and exporter in _OTLP_EXPORTERS:
-        return "otlp", _OTLP_EXPORTERS[exporter]
-    return exporter, choices.choose("protocol", choices.otlp("PROTOCOL"), values.protocol, "http/protobuf")
-
-
 def _sampler(choices: Choices) -> Sampler:
     """Reads OTEL_TRACES_SAMPLER; a parent-based one decides as its root does, since sessions have no parent."""
     found = choices.variable("OTEL_TRACES_SAMPLER")
@@ -244,15 +264,6 @@ def _sampler(choices: Choices) -> Sampler:
     if "sampler" in choices.given or name != "traceidratio":
         return choices.choose("sampler", ("OTEL_TRACES_SAMPLER", name), values.sampler, "always_on")
     return choices.choose("sampler", choices.variable("OTEL_TRACES_SAMPLER_ARG"), values.ratio, 1.0)
-
-
-def _state_dir(choices: Choices) -> Path:
-    path = choices.given.get("state_dir") or choices.value("OTEL_PHI_STATE_DIR")
-    if path is None:
-        import platformdirs
-
-        return Path(platformdirs.user_state_dir("otel-phi", appauthor=False))
-    return Path(path).expanduser()
 
 
 def _mapping(choices: Choices, service_name: str | None) -> tuple[str | None, MappingOptions]:

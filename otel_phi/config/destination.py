@@ -104,7 +104,7 @@ def timeout_s(choices: Choices) -> float:
 
 
 def tls_files(choices: Choices) -> TlsFiles:
-    """Returns the PEM files by name; they are read when a transport is opened.
+    """Returns the PEM files by name; they are read when an exporter is opened.
 
     Raises:
         ConfigError: a key is given without its certificate.

@@ -62,7 +62,7 @@ def seconds(value: float | str) -> float:
     return seconds
 
 
-def patience(value: float) -> float:
+def give_up_after(value: float) -> float:
     """Reads a time in seconds that may be 0 or infinite."""
     seconds = float(value)
     if not seconds >= 0:

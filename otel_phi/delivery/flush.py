@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from otel_phi.delivery.exporters.open import open_transport, resource_of
+from otel_phi.delivery.exporters.open import open_exporter, resource_of
 from otel_phi.delivery.folder import DestinationStatus, FolderStatus, Letter, folder_status
 from otel_phi.delivery.live import LiveDelivery, place_of
 from otel_phi.delivery.otlp.encoder import Encoder
@@ -60,18 +60,18 @@ def flush_outbox(config: Config) -> Flushed:
         OSError: the folder cannot be written to, so nothing can be adopted.
     """
     began_ns = time.time_ns()
-    if not (config.state_dir / FOLDER).exists():
+    if not (config.state_folder / FOLDER).exists():
         return Flushed(waited=False, left=DestinationStatus(""))
     name = place_of(config, Encoder(resource_of(config))).destination
-    before = folder_status(config.state_dir)
+    before = folder_status(config.state_folder)
     first = _of(before, name)
     if not (first.queued or first.roots or first.open or set(_unusable(before, name)) - set(before.set_aside)):
         return Flushed(waited=False, left=first, others=_others(before, name))
-    watched = Watched(open_transport(config))
+    watched = Watched(open_exporter(config))
     stats, trouble = _send(config, watched)
     if not trouble:
         trouble = _wait_for_living(config, name, began_ns)
-    after = folder_status(config.state_dir)
+    after = folder_status(config.state_folder)
     left = _of(after, name)
     return Flushed(
         waited=True, left=left, stats=stats, rejection=watched.rejection, trouble=trouble, others=_others(after, name),
@@ -101,7 +101,7 @@ def _wait_for_living(config: Config, name: str, began_ns: int) -> str:
     clock = Clock(config.give_up_after_s)
     try:
         while True:
-            left = _of(folder_status(config.state_dir), name)
+            left = _of(folder_status(config.state_folder), name)
             if not left.processes or not _is_old(left, began_ns):
                 return ""
             if clock.waited_s((left.oldest_ns, left.roots)) >= clock.limit_s:

@@ -8,17 +8,19 @@ Rule 3: every span accepted is in exactly one count, at any moment.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from otel_phi.delivery import forking, unsaid
 from otel_phi.delivery.courier import Courier
-from otel_phi.delivery.exporters.exporter import Nowhere, Transport
-from otel_phi.delivery.exporters.open import open_transport
+from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
+from otel_phi.delivery.exporters.open import open_exporter
 from otel_phi.delivery.journal.private import destination_name
 from otel_phi.delivery.live_sender import LiveSender
 from otel_phi.delivery.otlp.encoder import Encoder
@@ -63,14 +65,14 @@ class LiveDelivery:
     """
 
     def __init__(
-        self, config: Config, resource: Resource, *, transport: Transport | None = None, limits: Limits | None = None
+        self, config: Config, resource: Resource, *, transport: Exporter | None = None, limits: Limits | None = None
     ) -> None:
         self._config = config
         self._limits = limits or Limits()
         self._given = transport
         self._encoder = Encoder(resource)
         self._failed = False
-        self._transport: Transport | None = open_transport(config) if transport is None else transport
+        self._transport: Exporter | None = open_exporter(config) if transport is None else transport
         # Nowhere's reason: then every span is counted as dropped, and no file is made.
         self._discards = self._transport.reason if isinstance(self._transport, Nowhere) else ""
         self._place = place_of(config, self._encoder)
@@ -196,7 +198,7 @@ class LiveDelivery:
 
     def _make_sender(self, settled: Callable[[Settled], None]) -> Sender:
         if self._transport is None:  # after a fork: sockets are not shared
-            self._transport = open_transport(self._config)
+            self._transport = open_exporter(self._config)
         return LiveSender(
             OneAtATime(self._transport),
             missing=self._shelves.missing,
@@ -247,7 +249,7 @@ class OneAtATime:
 
     max_in_flight = 1
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Exporter) -> None:
         self.send = transport.send
 
     def close(self, *, whole: bool = True) -> None:
@@ -282,9 +284,12 @@ def place_of(config: Config, encoder: Encoder) -> Place:
     facts = ["live", config.protocol, exporter, config.file or "", "asked" if callable(config.headers) else ""]
     if config.tls.client_certificate:  # it says who sends
         facts.append(config.tls.client_certificate)
-    if callable(config.headers) or not isinstance(config.exporter, str):
+    objects = [one for one in config.exporters if not isinstance(one, str)]
+    if callable(config.headers) or objects:
         # Nobody can look into those: the same service is taken for the same destination, no other.
-        facts += [type(config.exporter).__module__, config.service_name or ""]
-    name = destination_name(config.state_dir, config.endpoint, headers, *facts)
+        facts += [*(type(one).__module__ for one in objects or [""]), config.service_name or ""]
+    # Where no folder can be named, one in which none can be made: spans wait in memory.
+    state_dir = config.state_dir or Path(os.devnull) / "otel-phi"
+    name = destination_name(state_dir, config.endpoint, headers, *facts)
     shown = config.display_endpoint if exporter == "otlp" and config.file is None else config.file or exporter
-    return Place(config.state_dir / FOLDER, name, shown, encoder.envelope)
+    return Place(state_dir / FOLDER, name, shown, encoder.envelope)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from otel_phi.delivery.exporters.exporter import Transport
+from otel_phi.delivery.exporters.exporter import Exporter
 from otel_phi.delivery.sending.batch import Batch, Settled
 from otel_phi.delivery.sending.callbacks import call
 from otel_phi.delivery.sending.sender import Sender
@@ -25,7 +25,7 @@ class LiveSender(Sender):
     """
 
     def __init__(
-        self, transport: Transport, *, missing: Callable[[Iterable[bytes]], set[bytes]], **options: Any
+        self, transport: Exporter, *, missing: Callable[[Iterable[bytes]], set[bytes]], **options: Any
     ) -> None:
         super().__init__(transport, **options)
         self._missing = missing

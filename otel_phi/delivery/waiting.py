@@ -6,7 +6,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured, Refused, Reply, Transport
+from otel_phi.delivery.exporters.exporter import Accepted, Exporter, ExportResult, Misconfigured, Refused
 from otel_phi.delivery.options import MISCONFIGURED_GIVE_UP_AFTER_S
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ class Watched:
         rejection: what it last said of spans it rejected, "" if nothing.
     """
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Exporter) -> None:
         self._transport = transport
         self.max_in_flight = transport.max_in_flight
         self.wrong = False
         self.rejection = ""
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         """Sends, and remembers the answer."""
         reply = self._transport.send(body, timeout_s)
         self.wrong = isinstance(reply, Misconfigured | Refused)

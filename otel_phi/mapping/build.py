@@ -59,7 +59,7 @@ def session_pairs(session_id: str, options: MappingOptions, loop_id: str | None 
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """Is what places a span.
+    """A frame is what places a span.
 
     Attributes:
         title: its name.

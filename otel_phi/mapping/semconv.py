@@ -126,7 +126,7 @@ LINK_TAG = "phi.link.tag"
 
 
 class Row(msgspec.Struct, frozen=True):
-    """Is one row of the mapping table.
+    """A row is one attribute of the mapping table.
 
     Attributes:
         key: the attribute's name; one ending in `.` stands for the names below it.

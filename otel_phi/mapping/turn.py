@@ -27,7 +27,7 @@ _NO_REQUEST = Request("", None, None, None, None)
 
 
 class _Context(NamedTuple):
-    """Is what the spans of one turn share: where the turn stands, when it was, what all of them carry."""
+    """The context is what the spans of one turn share: where the turn stands, when it was, what all of them carry."""
 
     turn: TurnClosed
     place: SpanRef

@@ -28,7 +28,7 @@ MAX_TOLD = 128
 
 
 class OpenGroup:
-    """Is a parallel evaluation that has been announced."""
+    """An open group is a parallel evaluation that has been announced."""
 
     __slots__ = ("announced", "ended", "ended_ns", "open", "started", "started_ns", "verdict")
 

@@ -25,7 +25,7 @@ class LoopIdentity(msgspec.Struct, frozen=True, gc=False):
 
 
 class Foreign(msgspec.Struct, frozen=True, gc=False):
-    """Is a loop of another session, as far as it is known.
+    """A foreign loop is a loop of another session, as far as it is known.
 
     Attributes:
         loop_id: as the referrer wrote it.

@@ -7,7 +7,7 @@ MAX_GAPS = 1_024
 
 
 class ClosedIndexes:
-    """Is a set of turn indexes that costs nothing while they come in order.
+    """Closed indexes are a set of turn indexes that costs nothing while they come in order.
 
     `repeat(index)` numbers the turns whose index was closed before, so that each turn of a loop has an identity of its own.
     """

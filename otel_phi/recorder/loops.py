@@ -44,7 +44,7 @@ STOP_PREFIX = "[Agent stopped:"
 
 
 class OpenLoop:
-    """Is a loop that has begun.
+    """An open loop is a loop that has begun.
 
     Args:
         start: what its AgentStart said.

@@ -105,7 +105,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):
-    """Is the model call of a turn.
+    """A chat is the model call of a turn.
 
     Attributes:
         started_ns: `TurnRequest.timestamp`, else the turn's start or the end of a compaction in it.
@@ -128,7 +128,7 @@ Outcome = Literal["ok", "error", "aborted", "not_executed"]
 
 
 class Tool(msgspec.Struct, frozen=True, gc=False):
-    """Is one tool execution, or a tool call that was answered without being executed.
+    """A tool is one tool execution, or a tool call that was answered without being executed.
 
     Attributes:
         call_id: `tool_call_id`; providers repeat it from turn to turn.
@@ -166,7 +166,7 @@ Occurrence = Compaction | e.PrunApplied | e.RevertApplied | e.InputRejected | e.
 
 
 class Timed(msgspec.Struct, frozen=True, gc=False):
-    """Is something that happened within a turn or loop, at `time_ns`."""
+    """A timed is something that happened within a turn or loop, at `time_ns`."""
 
     time_ns: int
     what: Occurrence

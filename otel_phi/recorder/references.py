@@ -27,7 +27,7 @@ MAX_OCCURRENCES = 16
 
 
 class Ahead(msgspec.Struct, frozen=True):
-    """Is what a source that can read ahead (files) knows before the first event is recorded.
+    """`Ahead` is what a source that can read ahead (files) knows before the first event is recorded.
 
     Attributes:
         starts: loop id -> its occurrences in order of start.

@@ -63,7 +63,7 @@ class Happenings:
 
 
 class OpenTool:
-    """Is a tool execution whose turn is still open."""
+    """An open tool is a tool execution whose turn is still open."""
 
     __slots__ = ("call_id", "child_loop_id", "ended", "error_text", "inferred", "is_error", "name", "started_ns")
 
@@ -79,7 +79,7 @@ class OpenTool:
 
 
 class OpenTurn:
-    """Is a turn that has begun.
+    """An open turn is a turn that has begun.
 
     Args:
         index: its index in the loop.

@@ -22,14 +22,14 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 class Readable(Protocol):
-    """Is anything that gives bytes piece by piece, and none at its end; it may give less than asked for."""
+    """A readable is anything that gives bytes piece by piece, and none at its end; it may give less than asked for."""
 
     def read(self, size: int, /) -> bytes:
         """Returns up to `size` bytes, b"" at the end."""
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
-    """Is a run of whole lines, as one read gave them.
+    """A block is a run of whole lines, as one read gave them.
 
     Attributes:
         number: of the first line, from 1.

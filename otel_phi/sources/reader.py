@@ -44,7 +44,7 @@ _SSE_OTHER = (
 
 
 class BadLine(msgspec.Struct, frozen=True):
-    """Is a line that is no event.
+    """A bad line is one that is no event.
 
     Attributes:
         source: the file, or `-`.

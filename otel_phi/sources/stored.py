@@ -38,7 +38,7 @@ class NothingHere(Exception):  # noqa: N818
 
 
 class Stored:
-    """Is a set of files read as one stream.
+    """Stored sessions are a set of files read as one stream.
 
     Args:
         paths: files and folders; folders are searched whole.

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Is what becomes of one request.
+    """An answer is what becomes of one request.
 
     Attributes:
         status: HTTP status; the spans are kept for 2xx only.

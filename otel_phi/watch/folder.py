@@ -17,7 +17,7 @@ from otel_phi.sources.tail import Look, look_at
 
 
 class Folder:
-    """Is the set of paths that are watched.
+    """A folder is the set of paths that are watched.
 
     Args:
         paths: files and folders; they need not be there yet, but the folder above them must.
@@ -55,7 +55,7 @@ class Folder:
 
     @property
     def lone_files(self) -> set[Path]:
-        """The paths that are files: one that is replaced is told by a look alone."""
+        """The paths that are files: one that is replaced is seen by a look alone."""
         return {root for root in self.roots if not root.is_dir()}
 
     def holds(self, path: Path) -> bool:

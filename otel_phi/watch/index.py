@@ -58,7 +58,7 @@ class Index:
 
 
 class _Starts(Mapping[str, Sequence[LoopIdentity]]):
-    """Is `Ahead.starts`; it stays on disk, so that a year of logs costs no memory."""
+    """The mapping is `Ahead.starts`; it stays on disk, so that a year of logs costs no memory."""
 
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
@@ -81,7 +81,7 @@ class _Starts(Mapping[str, Sequence[LoopIdentity]]):
 
 
 class _Sessions(Mapping[str, AgentStart]):
-    """Is `Ahead.sessions`."""
+    """The mapping is `Ahead.sessions`."""
 
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors

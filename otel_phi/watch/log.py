@@ -36,7 +36,7 @@ _MARKS = (b"AgentStart", b"ParallelLoopStart")
 
 
 class Part:
-    """Is a file as it is read.
+    """A part is a file as it is read.
 
     Args:
         cursor: where it was read to, and settled.

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from otel_phi.delivery.exporters.exporter import Transport
-from otel_phi.delivery.exporters.open import open_transport
+from otel_phi.delivery.exporters.exporter import Exporter
+from otel_phi.delivery.exporters.open import open_exporter
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Batch, Batcher, Settled, span_key
@@ -29,7 +29,7 @@ _GLANCE_S = 0.1  # between looks at whether to stop, while the destination takes
 
 
 class Stopped(Exception):  # noqa: N818
-    """Says that the watch was told to stop while it read, or while the destination took nothing."""
+    """Says that the watch was asked to stop while it read, or while the destination took nothing."""
 
 
 class Outflow:
@@ -41,7 +41,7 @@ class Outflow:
         patient: whether to wait for the destination for ever.
         stopping: asked while it waits; true ends the waiting.
         on_progress: called by the sender's threads with the state of the delivery.
-        transport: a destination of your own instead of the configured one.
+        exporter: a destination of your own instead of the configured one.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class Outflow:
         patient: bool,
         stopping: Callable[[], bool],
         on_progress: Callable[[Progress], None] | None = None,
-        transport: Transport | None = None,
+        exporter: Exporter | None = None,
     ) -> None:
         self._stopping = stopping
         self._settled: queue.SimpleQueue[Settled] = queue.SimpleQueue()
         self._under_way: dict[bytes, list[Outgoing]] = {}
         self._counts: Counter[str] = Counter()
-        self._left_out: Counter[str] = Counter()
+        self._not_sent: Counter[str] = Counter()
         self.touched: set[Token] = set()
         self.roots: list[str] = []
-        patience_s = math.inf if patient else config.give_up_after_s
+        give_up_after_s = math.inf if patient else config.give_up_after_s
         self.sender = Sender(
-            open_transport(config) if transport is None else transport,
+            open_exporter(config) if exporter is None else exporter,
             timeout_s=config.timeout_s,
-            give_up_after_s=patience_s,
-            misconfigured_give_up_after_s=patience_s,
+            give_up_after_s=give_up_after_s,
+            misconfigured_give_up_after_s=give_up_after_s,
             on_settled=self._settled.put,
             on_progress=on_progress,
         )
@@ -76,7 +76,7 @@ class Outflow:
         """Takes a span; waits while the destination takes nothing.
 
         Raises:
-            Stopped: it was told to stop meanwhile; the span is not lost, its file has it.
+            Stopped: it was asked to stop meanwhile; the span is not lost, its file has it.
             DeliveryError: the destination was given up.
         """
         key = span_key(out.span)
@@ -91,9 +91,9 @@ class Outflow:
             self._submit(full)
 
     def leave_out(self, reason: str, count: int = 1) -> None:
-        """Counts spans left out on purpose."""
+        """Counts spans that are not sent on purpose."""
         self._counts["accepted"] += count
-        self._left_out[reason] += count
+        self._not_sent[reason] += count
 
     def push(self) -> None:
         """Sends what was gathered, without waiting for more.
@@ -125,7 +125,7 @@ class Outflow:
             self._counts["dead"] += word.dead is not None
             self._counts["rejected"] += word.rejected
             if word.discarded:
-                self._left_out[word.discarded] += word.batch.count
+                self._not_sent[word.discarded] += word.batch.count
             elif word.dead is None:
                 self._counts["acknowledged"] += word.batch.count - word.rejected
             for key in word.batch.keys:
@@ -195,7 +195,7 @@ class Outflow:
         return Stats(
             **{name: self._counts[name] for name in ("accepted", "acknowledged", "rejected", "dead")},
             queued=len(self._under_way),
-            dropped=tuple(sorted(self._left_out.items())),
+            dropped=tuple(sorted(self._not_sent.items())),
             posts=sent.posts,
             retries=sent.retries,
         )

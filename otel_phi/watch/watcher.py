@@ -109,7 +109,7 @@ class Watcher:
             last: whether no other round will come: nothing rests.
 
         Raises:
-            Stopped: it was told to stop while the destination took nothing.
+            Stopped: it was asked to stop while the destination took nothing.
             DeliveryError: the destination was given up.
         """
         whole = changed is None or not self._begun
@@ -144,8 +144,8 @@ class Watcher:
             gone += self._files.missing(looks, self._folder.unseen)
         rewound, self._files.rewound = self._files.rewound, []
         for cursor in rewound:
-            if (left := self._logs.rewound(cursor)) is not None:
-                self._put_all(*left)
+            if (rest := self._logs.rewound(cursor)) is not None:
+                self._put_all(*rest)
         for log in self._logs.missing(gone):
             self._put_all(log, log.abort())
 

@@ -29,7 +29,7 @@ class Undecodable(msgspec.Struct, frozen=True):
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """Is one line of phi-core's event log: the event and its place in the log, from 1."""
+    """A log line is one line of phi-core's event log: the event and its place in the log, from 1."""
 
     ordinal: int
     event: KnownEvent

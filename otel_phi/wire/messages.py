@@ -60,7 +60,7 @@ class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw
 
 
 class UserMessage(_Message, frozen=True, tag="user"):
-    """Is what the user, or phi-core in the user's name, said.
+    """A user message is what the user, or phi-core in the user's name, said.
 
     Attributes:
         stop_limit: the limit that stopped the loop, where the message says that one did: `turns`, `tokens`, `duration`,
@@ -71,7 +71,7 @@ class UserMessage(_Message, frozen=True, tag="user"):
 
 
 class AssistantMessage(_Message, frozen=True, tag="assistant"):
-    """Is a model's answer; `timestamp` is when the provider's stream was done.
+    """An assistant message is a model's answer; `timestamp` is when the provider's stream was done.
 
     Attributes:
         stop_reason: `stop`, `length`, `toolUse`, `error`, ... as phi-core writes it.
@@ -91,7 +91,7 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
 
 
 class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
-    """Is a tool's answer as the model gets it; `timestamp` is when the tool was done.
+    """A tool result message is a tool's answer as the model gets it; `timestamp` is when the tool was done.
 
     Attributes:
         tool_call_id: the call it answers.
@@ -109,7 +109,7 @@ class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
 class ExtensionMessage(
     msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True, omit_defaults=True
 ):
-    """Is an application's own message; it has no time and never reaches a model."""
+    """An extension message is an application's own; it has no time and never reaches a model."""
 
     kind: str = ""
     data: Raw = NULL

@@ -17,7 +17,7 @@ _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?
 
 
 class Instant(int):
-    """Is a point in time: nanoseconds since the Unix epoch, printed on the wire as RFC 3339 in UTC."""
+    """An instant is a point in time: nanoseconds since the Unix epoch, printed on the wire as RFC 3339 in UTC."""
 
     __slots__ = ()
 

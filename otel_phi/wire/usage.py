@@ -21,7 +21,7 @@ _EXCLUSIVE_PROVIDERS = ("anthropic", "bedrock", "aws.bedrock", "amazon-bedrock")
 
 
 class TokenCount(msgspec.Struct, frozen=True, gc=False):
-    """Is a usage in one meaning for all providers.
+    """A token count is a usage in one meaning for all providers.
 
     Attributes:
         input: prompt tokens, cached ones included.

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import otel_phi
-from otel_phi.delivery.exporters.exporter import Accepted, Reply
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult
 from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.folder import folder_status
 from otel_phi.delivery.live import LiveDelivery, place_of
@@ -236,7 +236,7 @@ def test_an_exporter_that_raises_anything_is_asked_again(open_live: Open) -> Non
         max_in_flight = 1
         asked = 0
 
-        def send(self, body: bytes, timeout_s: float) -> Reply:
+        def send(self, body: bytes, timeout_s: float) -> ExportResult:
             self.asked += 1
             if self.asked < 4:
                 raise [asyncio.CancelledError(), KeyboardInterrupt(), SystemExit(3)][self.asked - 1]

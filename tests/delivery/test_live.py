@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from otel_phi.delivery import store as stores
-from otel_phi.delivery.exporters.exporter import Accepted, Refused, Reply
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Refused
 from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.live import LiveDelivery
 from otel_phi.delivery.sending.stats import LiveStats
@@ -119,7 +119,7 @@ def test_a_poison_span_costs_no_neighbour_and_is_kept_with_its_reason(open_live:
     class Picky:
         max_in_flight = 4
 
-        def send(self, body: bytes, timeout_s: float) -> Reply:
+        def send(self, body: bytes, timeout_s: float) -> ExportResult:
             from otel_phi.delivery.otlp.decode import decode_spans
 
             numbers = [span.span_id for span in decode_spans(body)]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+import msgspec
 
 from otel_phi.cli import screen, words
 from otel_phi.cli.flags import delivery_flags, mapping_flags
@@ -18,7 +19,7 @@ from otel_phi.cli.report.progress import ExportProgress
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
 from otel_phi.cli.report.totals import Sessions
-from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.cli.settings import configured, sends_nothing
 from otel_phi.errors import DeliveryError
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
@@ -54,7 +55,7 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
     were rejected, 4 gave up; run the same command again to send the rest.
     """
-    config = configured(flags)
+    config = msgspec.structs.replace(configured(flags), console_to_stderr=True)  # stdout is the table's
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
@@ -130,6 +131,8 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
 def _ledger(config: Config, stored: Stored) -> Ledger | None:
     if config.file is not None:
         return None  # a file is written anew, whole
+    if config.state_dir is None:
+        return None  # there was a warning: an interrupted export starts over
     from otel_phi.delivery.exporters.open import resource_of
     from otel_phi.delivery.journal.ledger import Ledger, ledger_name
 
@@ -164,6 +167,7 @@ def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool
     else:
         console = screen.out() if to_stdout else screen.err()
         screen.print_lines(console, table(sessions.all(), config.trace_url))
-    for line in outcome.sentences(stats, destination(config), bridge.progress().rejection, bridge.dead_letters):
-        screen.say(f"otel-phi: {line}")
-    sys.exit(outcome.exit_code(stats))
+    for delivery in bridge.deliveries:
+        for line in outcome.delivery_sentences(delivery, config):
+            screen.say(f"otel-phi: {line}")
+    sys.exit(max(outcome.exit_code(delivery.progress.stats) for delivery in bridge.deliveries))

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from otel_phi.cli import screen, words
 from otel_phi.cli.flags import sending_flags, state_flag
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import warnings_said
-from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.cli.settings import configured, destination, exporter_words, sends_nothing
 from otel_phi.tree import clean
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def flush(state_dir: Path | None, **flags: Any) -> None:
     """
     from otel_phi.delivery.flush import flush_outbox
 
-    config = configured({**flags, "state_dir": state_dir})
+    config = msgspec.structs.replace(configured({**flags, "state_dir": state_dir}), console_to_stderr=True)
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
@@ -99,7 +100,7 @@ def _notes(flushed: Flushed, config: Config) -> Iterator[str]:
 
 
 def _name(config: Config) -> str:
-    return config.display_endpoint if str(config.exporter).startswith("otlp") else f"exporter {config.exporter}"
+    return exporter_words(config, config.exporter_names[0])
 
 
 def _exit_code(flushed: Flushed) -> int:

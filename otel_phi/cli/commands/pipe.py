@@ -57,7 +57,9 @@ def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
     if tee and config.file == "-":
         raise click.UsageError("--tee and --file - would both write to stdout; give --file a name")
     config = msgspec.structs.replace(
-        config, mapping=msgspec.structs.replace(config.mapping, caller=config.mapping.caller or config.traceparent)
+        config,
+        mapping=msgspec.structs.replace(config.mapping, caller=config.mapping.caller or config.traceparent),
+        console_to_stderr=tee,
     )
     silence = sends_nothing(config)
     if silence is not None:
@@ -77,9 +79,9 @@ def _run(config: Config, sample: float | None, *, tee: bool) -> int:
             with stop_signals() as stop:
                 intake = Intake(_STDIN, _STDOUT if tee else None, stop)
                 outlet.feed(reader.read(read_lines(intake)))
-            if intake.told_to_stop:
+            if intake.asked_to_stop:
                 screen.say("otel-phi: sending the last spans; Ctrl-C again to stop")
-            failure = outlet.finish(_LAST_SPANS_S if intake.told_to_stop else None)
+            failure = outlet.finish(_LAST_SPANS_S if intake.asked_to_stop else None)
             failure += outcome.advice(failure, config) if failure else ""
         except KeyboardInterrupt:
             failure = "interrupted while the last spans were under way"

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from otel_phi.cli import words
+from otel_phi.cli.settings import destination
 
 if TYPE_CHECKING:
+    from otel_phi.bridge import Delivery
     from otel_phi.config import Config
     from otel_phi.delivery.folder import Letter
     from otel_phi.delivery.sending.stats import DeadLetter, LiveStats, Stats
@@ -48,6 +50,13 @@ def advice(trouble: str, config: Config) -> str:
     if "401" in trouble or "403" in trouble or "UNAUTHENTICATED" in trouble:
         return f"; {where} wants credentials: give them as --header KEY=VALUE"
     return f"; the endpoint is {where}"
+
+
+def delivery_sentences(delivery: Delivery, config: Config) -> Iterator[str]:
+    """Yields what became of the spans at one exporter of a bridge, one line each."""
+    progress = delivery.progress
+    target = destination(config, delivery.destination)
+    yield from sentences(progress.stats, target, progress.rejection, delivery.dead_letters)
 
 
 def sentences(

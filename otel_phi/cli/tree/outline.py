@@ -2,7 +2,7 @@
 
 Rule 1: a loop stands beside the loop it continues, and says so: a conversation of a thousand loops does not drift to the
         right. The branches of a parallel evaluation stand below it.
-Rule 2: an error is told in words where it arose; what is above it is only marked.
+Rule 2: an error is said in words where it arose; what is above it is only marked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SIDE_BY_SIDE = ("loop", "group")
 
 
 class Session(msgspec.Struct):
-    """Is what is shown of one session.
+    """A session is what is shown of one session.
 
     Attributes:
         totals: what it adds up to.
@@ -101,8 +101,8 @@ def _row(span: Span, trace: Trace, numbers: Mapping[Place, int], names: Names) -
     below = [_row(child, trace, numbers, names) for child in children]
     below += [event_row(event) for event in span.events if _is_news(event, calls)]
     below.sort(key=lambda under: under.started_ns)
-    told = any(child.get(s.ERROR_TYPE) == span.get(s.ERROR_TYPE) for child in children)
-    error = None if told else error_note(span)
+    said = any(child.get(s.ERROR_TYPE) == span.get(s.ERROR_TYPE) for child in children)
+    error = None if said else error_note(span)
     row.rows = [*link_notes(span, names.short, names.here), *([error] if error else []), *below]
     return row
 

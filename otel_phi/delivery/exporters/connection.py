@@ -24,7 +24,7 @@ _current = threading.local()
 
 
 class Attempt:
-    """Is one request under a deadline, used as a context manager in the thread that makes it.
+    """An attempt is one request under a deadline, used as a context manager in the thread that makes it.
 
     Args:
         timeout_s: seconds until the connection is cut.
@@ -57,7 +57,7 @@ class Attempt:
 
 
 class Cuttable(HTTPConnection):
-    """Is a connection that an attempt can cut."""
+    """A cuttable is a connection that an attempt can cut."""
 
     attempt: Attempt | None = None
     _line: socket.socket | None = None
@@ -100,7 +100,7 @@ class Cuttable(HTTPConnection):
 
 
 class _TlsConnection(Cuttable, HTTPSConnection):
-    """Is a cuttable connection that speaks TLS."""
+    """A TLS connection is a cuttable one that speaks TLS."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):

@@ -55,17 +55,17 @@ class Discarded(msgspec.Struct, frozen=True):
     reason: str
 
 
-Reply = Accepted | Retry | TooLarge | Misconfigured | Refused | Discarded
+ExportResult = Accepted | Retry | TooLarge | Misconfigured | Refused | Discarded
 
 
-class Transport(Protocol):
-    """Is a destination of OTLP requests. `send` may be called by `max_in_flight` threads at once."""
+class Exporter(Protocol):
+    """An exporter sends OTLP requests to one destination. `send` may be called by `max_in_flight` threads at once."""
 
     @property
     def max_in_flight(self) -> int:
         """Returns how many sends may run at once."""
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         """Delivers one `ExportTraceServiceRequest`.
 
         Args:
@@ -81,7 +81,7 @@ class Transport(Protocol):
 
 
 class Nowhere:
-    """Is the transport of a configuration that sends nothing: every span is counted as dropped.
+    """Nowhere is the exporter of a configuration that sends nothing: every span is counted as dropped.
 
     Args:
         reason: the word to count by.
@@ -93,7 +93,7 @@ class Nowhere:
         self.reason = reason
         self._reply = Discarded(reason)
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:  # noqa: ARG002  # nothing is sent
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:  # noqa: ARG002  # nothing is sent
         """Discards a request."""
         return self._reply
 

@@ -10,7 +10,7 @@ import grpc
 from otel_phi.config import headers as request_headers
 from otel_phi.config.headers import Headers
 from otel_phi.config.tls_files import TlsFiles
-from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured, Refused, Reply, Retry, TooLarge
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Refused, Retry, TooLarge
 from otel_phi.delivery.exporters.http import MAX_IN_FLIGHT, partial_success
 from otel_phi.delivery.exporters.rpc_status import read_status
 from otel_phi.delivery.exporters.tls import pem
@@ -27,7 +27,7 @@ _MISCONFIGURED = frozenset(("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND",
 _NAMES_A_LENGTH = re.compile(r"\blength\b|too large|larger than", re.IGNORECASE)
 
 
-class GrpcTransport:
+class GrpcExporter:
     """Calls one collector. Safe for use by several threads.
 
     Args:
@@ -65,7 +65,7 @@ class GrpcTransport:
         self._channel = _channel(url, options, gzip_body=gzip_body, tls=tls or TlsFiles())
         self._export = self._channel.unary_unary(METHOD, None, None)  # no serializers: bytes in, bytes out
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         """Makes one call and says what became of it; it takes at most `timeout_s` and never raises."""
         try:
             sent = _metadata_checked(request_headers.current(self._headers))
@@ -119,7 +119,7 @@ def _metadata_checked(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-def _classified(error: grpc.RpcError, sent: dict[str, str], timeout_s: float) -> Reply:
+def _classified(error: grpc.RpcError, sent: dict[str, str], timeout_s: float) -> ExportResult:
     """Says what a gRPC status means: the retry table."""
     status = error.code().name
     words = request_headers.scrub(error.details() or "", sent)

@@ -20,7 +20,7 @@ from otel_phi.config.endpoint import without_credentials
 from otel_phi.config.headers import Headers
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.delivery.exporters.connection import Attempt, close_idle, connection_pool, words
-from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured, Refused, Reply, Retry, TooLarge
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Refused, Retry, TooLarge
 from otel_phi.delivery.exporters.rpc_status import read_status
 from otel_phi.delivery.otlp.imports import importing, load_host_codec
 from otel_phi.errors import ConfigError
@@ -37,7 +37,7 @@ _RETRIED = frozenset((429, 502, 503, 504))
 _MISCONFIGURED = frozenset((401, 403, 404))
 
 
-class HttpTransport:
+class HttpExporter:
     """Posts requests to one URL. Safe for use by several threads.
 
     Args:
@@ -70,7 +70,7 @@ class HttpTransport:
         self._gzip = gzip_body
         self._pool = connection_pool(url, tls or TlsFiles(), proxy, MAX_IN_FLIGHT)
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         """Posts one request and says what became of it; it takes at most `timeout_s` and never raises."""
         try:
             sent = request_headers.current(self._headers)
@@ -117,7 +117,7 @@ class _Answer(msgspec.Struct, frozen=True):
     content: bytes
 
 
-def _classified(answer: _Answer, sent: dict[str, str]) -> Reply:
+def _classified(answer: _Answer, sent: dict[str, str]) -> ExportResult:
     """Says what an HTTP answer means: the retry table."""
     status = answer.status
     if 200 <= status < 300:
@@ -136,7 +136,7 @@ def _classified(answer: _Answer, sent: dict[str, str]) -> Reply:
     return Refused(reason)
 
 
-def _accepted(answer: _Answer, sent: dict[str, str]) -> Reply:
+def _accepted(answer: _Answer, sent: dict[str, str]) -> ExportResult:
     """Reads what a 2xx says of rejected spans; a web page with status 200 is a login form, not a collector."""
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in ("text/html", "application/xhtml+xml"):

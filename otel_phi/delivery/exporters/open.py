@@ -1,10 +1,13 @@
-"""Opens the transport a configuration asks for; only the one that is used is imported."""
+"""Opens the exporters a configuration asks for; only those that are used are imported."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from otel_phi.delivery.exporters.exporter import Nowhere, Transport
+import msgspec
+
+from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
 from otel_phi.delivery.otlp.resource import Resource, detect_resource, with_ip
 from otel_phi.errors import ConfigError
 
@@ -12,29 +15,55 @@ if TYPE_CHECKING:
     from otel_phi.config import Config
 
 
-def open_transport(config: Config) -> Transport:
-    """Makes the transport; one that discards all where nothing is to leave.
+def open_exporters(config: Config) -> tuple[Exporter, ...]:
+    """Opens every exporter the configuration asks for, at least one; one that discards all where nothing is to leave.
+
+    Each is a destination of its own: it needs its own sender and its own acknowledgement. They stand in the order of
+    `config.exporters`; a file stands alone.
+
+    Raises:
+        ConfigError: a file, header or exporter cannot be used; then none stays open.
+    """
+    if config.file is not None:
+        from otel_phi.delivery.exporters.file import FileExporter
+
+        return (FileExporter(config.file),)
+    if config.sends_nothing is not None:
+        return (Nowhere(config.sends_nothing),)
+    opened: list[Exporter] = []
+    try:
+        for one in config.exporters:
+            opened.append(_opened(one, config))  # noqa: PERF401  # those before one that fails are to be closed
+    except ConfigError:
+        for exporter in opened:
+            exporter.close(whole=False)
+        raise
+    return tuple(opened)
+
+
+def open_exporter(config: Config) -> Exporter:
+    """Opens the first exporter the configuration asks for, for a door that has one sender.
 
     Raises:
         ConfigError: a file, header or exporter cannot be used.
     """
-    if config.file is not None:
-        from otel_phi.delivery.exporters.file import FileTransport
+    return open_exporters(msgspec.structs.replace(config, exporters=config.exporters[:1]))[0]
 
-        return FileTransport(config.file)
-    if config.disabled or config.exporter == "none":
-        return Nowhere("sdk_disabled" if config.disabled else "exporter_none")
-    if config.exporter == "otlp":
+
+def _opened(exporter: object, config: Config) -> Exporter:
+    if exporter == "otlp":
         return _otlp(config)
-    from otel_phi.delivery.exporters.sdk import SdkTransport, load_exporter
+    from otel_phi.delivery.exporters.sdk import SdkExporter, console_exporter, load_exporter
 
-    if isinstance(config.exporter, str):
-        return SdkTransport(load_exporter(config.exporter))
+    if exporter == "console" and config.console_to_stderr:
+        return SdkExporter(console_exporter(sys.stderr))
+    if isinstance(exporter, str):
+        return SdkExporter(load_exporter(exporter))
     from opentelemetry.sdk.trace.export import SpanExporter
 
-    if not isinstance(config.exporter, SpanExporter):
-        raise ConfigError(f"exporter: {type(config.exporter).__name__} is neither a name nor a SpanExporter")
-    return SdkTransport(config.exporter)
+    if not isinstance(exporter, SpanExporter):
+        raise ConfigError(f"exporter: {type(exporter).__name__} is neither a name nor a SpanExporter")
+    return SdkExporter(exporter)
 
 
 def resource_of(config: Config) -> Resource:
@@ -44,15 +73,15 @@ def resource_of(config: Config) -> Resource:
     return with_ip(cut) if config.profile == "jaeger" else cut
 
 
-def _otlp(config: Config) -> Transport:
+def _otlp(config: Config) -> Exporter:
     if config.protocol == "grpc":
-        from otel_phi.delivery.exporters.grpc import GrpcTransport
+        from otel_phi.delivery.exporters.grpc import GrpcExporter
 
-        return GrpcTransport(
+        return GrpcExporter(
             config.endpoint, headers=config.headers, gzip_body=config.gzip, tls=config.tls, proxy=config.proxy
         )
-    from otel_phi.delivery.exporters.http import HttpTransport
+    from otel_phi.delivery.exporters.http import HttpExporter
 
-    return HttpTransport(
+    return HttpExporter(
         config.endpoint, headers=config.headers, gzip_body=config.gzip, tls=config.tls, proxy=config.proxy
     )

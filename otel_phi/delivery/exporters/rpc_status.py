@@ -6,7 +6,7 @@ import msgspec
 
 
 class RpcStatus(msgspec.Struct, frozen=True):
-    """Is what a failed request's status says.
+    """A status is what a failed request's server says.
 
     Attributes:
         message: the server's words, "" if none.

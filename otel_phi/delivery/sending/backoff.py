@@ -1,4 +1,4 @@
-"""Patience: how long to wait before the next attempt, and when to give up. Knows clocks only as numbers.
+"""Backoff: how long to wait before the next attempt, and when to give up. Knows clocks only as numbers.
 
 No library decides this for us: stamina and tenacity repeat one call in one thread, while here several threads share one
 destination, a wait holds them all, and the destination may name its length.
@@ -23,7 +23,7 @@ FIRST_PROBE_S = 1.0
 _JITTER = 0.2  # a fifth up or down, so that many exporters do not come back at once
 
 
-class Patience:
+class Backoff:
     """Keeps track of one destination's trouble, in seconds of a monotonic clock.
 
     Args:
@@ -58,19 +58,21 @@ class Patience:
             started: when the attempt began; the trouble is over if it began after the last failure.
             now: when it succeeded.
         """
-        self._since = max(self._since, now)  # a wait we were told may reach into the future
+        self._since = max(self._since, now)  # a wait the destination asked for may reach into the future
         if started >= self._last:
             self.trouble = None
             self._failures = 0
 
-    def failed(self, started: float, now: float, reason: str, *, told_s: float | None, misconfigured: bool) -> None:
+    def failed(
+        self, started: float, now: float, reason: str, *, retry_after_s: float | None, misconfigured: bool
+    ) -> None:
         """Notes a failure and decides when to try again.
 
         Args:
             started: when the attempt began.
             now: when it failed.
             reason: why.
-            told_s: the wait the destination asked for, None if it did not.
+            retry_after_s: the wait the destination asked for, 15 minutes at most, None if it did not.
             misconfigured: only a person can help.
         """
         if self.trouble is None:
@@ -81,11 +83,11 @@ class Patience:
         self._last = now
         self._misconfigured = misconfigured
         self.trouble = reason
-        if told_s is None:
-            # The last attempt comes when patience ends, not after.
+        if retry_after_s is None:
+            # The last attempt comes when the time to give up has come, not after.
             until = now + min(self._own_wait(), max(self._since + self._limit - now, 0.0))
         else:
-            until = now + told_s
+            until = now + retry_after_s
             self._since += max(until - max(self.not_before, now), 0.0)
         self.not_before = max(self.not_before, until)
 

@@ -7,8 +7,8 @@ from otel_phi.delivery.sending.batch import Batch
 LONE_REFUSALS = 3  # without a success between: a missing header, not bad spans
 
 
-class Suspects:
-    """Keeps spans that were refused alone until it is known what that means.
+class Refusals:
+    """Keeps spans that were refused on their own until it is known what that means.
 
     Attributes:
         all_refused: so many in a row were refused that the destination's settings must be wrong.
@@ -19,15 +19,15 @@ class Suspects:
         self._found: list[tuple[Batch, str]] = []
 
     def add(self, batch: Batch, reason: str) -> list[Batch]:
-        """Takes a suspect; returns all of them, to be sent again, once there are too many to be culprits."""
+        """Takes a refused span; returns all of them, to be sent again, once there are too many to be culprits."""
         self._found.append((batch, reason))
         if len(self._found) < LONE_REFUSALS:
             return []
         self.all_refused = True
-        return [suspect for suspect, _ in self.clear()]
+        return [refused for refused, _ in self.clear()]
 
     def clear(self) -> list[tuple[Batch, str]]:
-        """Returns the suspects with what was said of them, and forgets them."""
+        """Returns the refused spans with what was said of them, and forgets them."""
         found, self._found = self._found, []
         return found
 

@@ -14,7 +14,7 @@ class Stats(msgspec.Struct, frozen=True):
         rejected: refused by the destination in a partial success.
         queued: waiting or under way.
         dead: dead letters, refused or too large on their own.
-        dropped: pairs of reason and count, left out on purpose (`sampled_out`, say).
+        dropped: pairs of reason and count, not sent on purpose (`sampled_out`, say).
         posts: requests sent, retries included.
         retries: requests that have to be sent again.
     """
@@ -44,8 +44,8 @@ class LiveStats(msgspec.Struct, frozen=True):
         queued: in the outbox, or in memory where there is none.
         deferred: in memory because the outbox could not take them in time; they follow.
         dead: dead letters, refused or too large on their own.
-        dropped: pairs of reason and count, left out on purpose or over a bound.
-        adopted: of `accepted`, how many a dead process left behind.
+        dropped: pairs of reason and count, not sent on purpose or over a bound.
+        adopted: of `accepted`, how many came from the outbox of a dead process.
         deferrals: how many spans were ever deferred; the count only grows.
         posts: requests sent, retries included.
         retries: requests that had to be sent again.
@@ -77,7 +77,7 @@ class LiveStats(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Is a moment of a delivery, for whoever shows it.
+    """The state of a delivery at one moment, for whoever shows it.
 
     Attributes:
         stats: the counts.
@@ -93,7 +93,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """Is a span that its destination will not take.
+    """A dead letter is a span that its destination will not take.
 
     Attributes:
         trace_id: 128 bits.

@@ -1,6 +1,8 @@
-"""Between a live stream and the blocking sender: spans go in without waiting, a thread takes them to the destination.
+"""The span queue: spans of a live stream go in without waiting, a thread of its own takes them to the sender.
 
-Rule 1: the stream never waits for the destination. What finds the buffer full is dropped, and counted.
+    Span ─ put ─▶ batcher ─▶ full batches ─ thread ─▶ Sender ─▶ exporter
+
+Rule 1: the stream never waits for the destination. What finds the queue full is dropped, and counted.
 Rule 2: whatever is there leaves at once; while a request is under way the next batch gathers.
 """
 
@@ -9,27 +11,27 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from otel_phi import clock
 from otel_phi.delivery.sending.batch import Batch, Batcher
 from otel_phi.delivery.sending.sender import Sender
 from otel_phi.errors import DeliveryError
 from otel_phi.mapping.span import Span
 
 # Some 100,000 spans without content: hours of an agent's work while its collector is away.
-MAX_BUFFER_BYTES = 64 << 20
-BUFFER_FULL = "buffer_full"
+MAX_QUEUE_BYTES = 64 << 20
 
 
-class Pump:
+class SpanQueue:
     """Takes spans from a live stream to a sender, in a thread of its own.
 
     Args:
-        sender: one that never gives up by itself; `flush` sets the time limit.
+        sender: one that never gives up by itself; `flush` sets the time limit. It is closed with the queue.
         batcher: gathers and encodes.
         max_bytes: encoded bytes that may wait; past them spans are dropped.
     """
 
-    def __init__(self, sender: Sender, batcher: Batcher, max_bytes: int = MAX_BUFFER_BYTES) -> None:
-        self._sender = sender
+    def __init__(self, sender: Sender, batcher: Batcher, max_bytes: int = MAX_QUEUE_BYTES) -> None:
+        self.sender = sender
         self._batcher = batcher
         self._max_bytes = max_bytes
         self._changed = threading.Condition()
@@ -41,8 +43,8 @@ class Pump:
         self._drained = 0
         self._closing = False
         self._failed: str | None = None
-        # A daemon: a request that hangs must not hold the interpreter at exit; `flush` waits as long as it is told to.
-        self._thread = threading.Thread(target=self._work, name="otel-phi-pump", daemon=True)
+        # A daemon: a request that hangs must not hold the interpreter at exit; `flush` waits as long as it is asked to.
+        self._thread = threading.Thread(target=self._work, name="otel-phi-queue", daemon=True)
         self._thread.start()
 
     def put(self, span: Span) -> None:
@@ -60,7 +62,7 @@ class Pump:
 
     @property
     def dropped(self) -> int:
-        """How many spans found the buffer full."""
+        """How many spans found the queue full."""
         return self._dropped
 
     def flush(self, timeout_s: float) -> None:
@@ -73,25 +75,34 @@ class Pump:
             self._drains += 1
             wanted = self._drains
             self._changed.notify_all()
-            done = self._changed.wait_for(
-                lambda: self._drained >= wanted or self._failed is not None or self._closing, timeout_s
-            )
-            waiting = self._waiting
+            until = clock.monotonic() + timeout_s
+            while not self._is_drained(wanted) and (rest_s := until - clock.monotonic()) > 0:
+                self._changed.wait(min(rest_s, threading.TIMEOUT_MAX))
+            done, waiting = self._is_drained(wanted), self._waiting
         if not done or self._failed is not None:
-            trouble = self._failed or self._sender.progress().trouble or "the collector is slow"
-            unsent = waiting + self._sender.stats().queued
+            trouble = self._failed or self.sender.progress().trouble or "the collector is slow"
+            unsent = waiting + self.sender.stats().queued
             raise DeliveryError(f"gave up after {timeout_s:g} s: {trouble} ({unsent} spans not sent)")
 
-    def close(self) -> None:
-        """Ends the thread; what still waits is not sent. Repeatable."""
+    def close(self, *, whole: bool) -> None:
+        """Ends the thread and closes the sender; what still waits is not sent. Repeatable.
+
+        Args:
+            whole: false if spans are missing; half an output file is then discarded.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
+        self.sender.close(whole=whole)
+
+    def _is_drained(self, wanted: int) -> bool:
+        return self._drained >= wanted or self._failed is not None or self._closing
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(self._has_work)
+                while not self._has_work():
+                    self._changed.wait()
                 if self._closing:
                     return
                 batch = self._take()
@@ -113,11 +124,11 @@ class Pump:
 
     def _pass_on(self, batch: Batch | None, drains: int) -> None:
         if batch is not None:
-            self._sender.submit(batch)
+            self.sender.submit(batch)
             with self._changed:
                 self._waiting -= batch.count
             return
-        self._sender.drain()
+        self.sender.drain()
         with self._changed:
             self._drained = drains
             self._changed.notify_all()
