@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from otel_phi.delivery.sending.batch import Settled
 from otel_phi.delivery.sending.counts import Counts
-from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.delivery.sending.stats import LiveStats, Progress
 from otel_phi.hook.complaints import Complaints
 
 
@@ -53,3 +55,15 @@ class Accounts:
     def fault(self, where: str, error: Exception) -> None:
         """Counts a fault of ours."""
         self._complaints.failed(where, error)
+
+    def with_progress(self, progress: Sequence[Progress], in_memory: str) -> LiveStats:
+        """Returns the counts with what the senders say of themselves; of several, the first that is in trouble."""
+        worst = next((one for one in progress if one.trouble), progress[0])
+        return msgspec.structs.replace(
+            self.now,
+            posts=sum(one.stats.posts for one in progress),
+            retries=sum(one.stats.retries for one in progress),
+            in_memory=in_memory,
+            trouble=worst.trouble,
+            next_try_s=worst.next_try_s,
+        )

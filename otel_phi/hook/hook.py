@@ -11,7 +11,6 @@ Rule 3: a process that comes to be by a fork has a journal of its own from its f
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 
@@ -51,24 +50,42 @@ class Hook:
         config: as given.
         off: as given.
         closed: whether it was shut down; events are then counted as lost.
-        ending: called with each of those where a signal is about to kill the process: an agent that goes on would take the
-            interpreter from what is to be finished.
     """
 
     def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None, off: str = "") -> None:
         self.config = config
         self.off = off
         self.closed = False
-        self.ending: Callable[[], object] | None = None
         self._make = make
         self._begin()
+        if make is not None:
+            self._fresh()
 
     def _begin(self) -> None:
         self._complaints = Complaints(self.config.display_endpoint)
         self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
         self._left_out = self._tallies["left_out"].add  # asked for most events
         self._delivered: bool | None = None
-        self._live = None if self._make is None else self._make(self._complaints)
+        self._pid = os.getpid()
+        self._made: dict[str, LiveDelivery] = {}
+        self._live: LiveDelivery | None = None
+
+    def _fresh(self) -> LiveDelivery | None:
+        """Returns this process's live delivery, made if it has none yet. Of two threads that make one, the first is kept."""
+        if self._make is None:
+            return None
+        made = self._make(self._complaints)
+        kept = self._made.setdefault("live", made)  # one step of C, which no thread and no signal can divide
+        if kept is not made:
+            made.close(0.0)
+        self._live = kept
+        return kept
+
+    def after_fork(self) -> None:
+        """Begins anew in a forked child: a loop belongs to the process that saw it begin, and so do its files."""
+        if self._pid != os.getpid():
+            _inherited.append(self._live)
+            self._begin()
 
     # --- events ----------------------------------------------------------------------------------------------------------
 
@@ -104,37 +121,32 @@ class Hook:
             return None
 
     def _take(self, given: object, traceparent: str | None) -> AgentEvent | None:
-        live = self._live
+        live = self._live or self._fresh()
         if live is None:
             self._left_out()
             return None
         event = event_of(given)
-        if event.__class__ is Undecodable:
+        if isinstance(event, Undecodable):
             self._tallies["undecodable"].add()
             self._complaints.undecodable(event.reason)
             return None
         if self.closed:
             self._tallies["after_shutdown"].add()
-            if self.ending is not None:
-                self.ending()
             return None
-        self._append(live, fact_of(event, traceparent))
+        live = self._append(live, fact_of(event, traceparent))
         if event.__class__ in WAKING:
             live.wake()
         return event
 
-    def _append(self, live: LiveDelivery, fact: bytes) -> None:
+    def _append(self, live: LiveDelivery, fact: bytes) -> LiveDelivery:
+        """Appends, and returns where to: in a process that was forked without Python's knowledge to a journal of its own."""
         try:
-            live.append(fact)
+            live.journal.append(fact)
         except Forked:
-            self._after_fork()
-            assert self._live is not None
-            self._live.append(fact)
-
-    def _after_fork(self) -> None:
-        """Begins anew in a child: a loop belongs to the process that saw it begin, and so do its files."""
-        _inherited.append(self._live)
-        self._begin()
+            self.after_fork()
+            live = self._live or self._fresh() or live
+            live.journal.append(fact)
+        return live
 
     @overload
     def tap(self, events: Iterable[T]) -> Iterator[T]: ...
@@ -161,7 +173,10 @@ class Hook:
     def flush(self, timeout_s: float = 10.0) -> bool:
         """Waits until every span completed so far is settled; False if it is not within `timeout_s`. Never raises."""
         try:
-            return self._live is None or (self._delivered if self.closed else self._live.flush(timeout_s)) is True
+            live = self._live
+            if live is None or self._pid != os.getpid():
+                return True
+            return self._delivered is True if self.closed else live.flush(timeout_s)
         except Exception as error:
             if not _is_ours(error):
                 raise
@@ -189,13 +204,12 @@ class Hook:
 
     def _shut_down(self, until: float) -> bool:
         live = self._live
-        if live is None:
+        if live is None or self._pid != os.getpid():
             self.closed = True
             return True
         if not self.closed:
             self.closed = True
-            self._append(live, encode_fact(End("shutdown")))
-            live = self._live or live  # another one in a forked child
+            live.journal.append(encode_fact(End(reason="shutdown")))
         if self._delivered is None:
             left_s = max(until - monotonic(), 0.0)
             done = live.flush(left_s * (1 - CLOSING))

@@ -22,8 +22,6 @@ from otel_phi.delivery.journal.outbox import MAX_AGE_S, MAX_BYTES, Found, Outbox
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.journal_export import JournalExport
-from otel_phi.mapping.options import MappingOptions
-from otel_phi.mapping.span import Attributes
 from otel_phi.version import __version__
 
 if TYPE_CHECKING:
@@ -65,7 +63,13 @@ class Housekeeping:
     """
 
     def __init__(
-        self, config: Config, resource: Resource, complaints: Complaints, limits: Limits, *, any_credentials: bool = False
+        self,
+        config: Config,
+        resource: Resource,
+        complaints: Complaints,
+        limits: Limits,
+        *,
+        any_credentials: bool = False,
     ) -> None:
         self._config, self._complaints, self._limits = config, complaints, limits
         self._any_credentials = any_credentials
@@ -165,7 +169,9 @@ class Housekeeping:
             return Journal.adopt(found)
         except OSError as error:
             found.lock.release()
-            self._complaints.add("adoption", f"{found.folder} cannot be adopted: {error.strerror or type(error).__name__}")
+            self._complaints.add(
+                "adoption", f"{found.folder} cannot be adopted: {error.strerror or type(error).__name__}"
+            )
             return None
 
     def _bound(self, outbox: Outbox, own: JournalExport, adopt: Callable[[Journal, str], None]) -> None:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from otel_phi.config import Config, Options, resolve
 from otel_phi.config.values import check_types
 from otel_phi.delivery.exporters.open import resource_of
-from otel_phi.delivery.live import LiveDelivery
 from otel_phi.errors import ConfigError
 from otel_phi.hook import leaving
+from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.hook import Hook
+from otel_phi.hook.live import LiveDelivery
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from 3.11 on
@@ -79,12 +80,12 @@ def _reject_others(given: dict[str, Any]) -> None:
 
 def _made(config: Config) -> Hook:
     if config.disabled:
-        return Hook(config, config.mapping, None, off="sdk_disabled")
+        return Hook(config, None, off="sdk_disabled")
     try:
         resource = resource_of(config)
-        return Hook(config, config.mapping_for(resource.get("service.name")), LiveDelivery(config, resource))
+        return Hook(config, lambda complaints: LiveDelivery(config, resource, complaints))
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  # a resource detector can fail, a disk be odd: the agent runs all the same
         logger.warning("otel-phi records nothing: it could not start (%s)", type(error).__name__)
-        return Hook(config, config.mapping, None, off="not_started")
+        return Hook(config, None, off="not_started")

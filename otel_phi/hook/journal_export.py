@@ -13,12 +13,26 @@ Rule 4: what is dropped for the bound of the folder is read and counted span by 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from otel_phi.delivery.journal.facts import End, LookedUp, Purge, Recorded, RootClaimed, Unreadable
-from otel_phi.delivery.journal.journal import Entry, Journal, Position
+from otel_phi.delivery.journal.facts import (
+    START,
+    Called,
+    Carried,
+    End,
+    Entry,
+    Head,
+    LookedUp,
+    Position,
+    Purge,
+    Purged,
+    RootClaimed,
+    Snapshot,
+    Unreadable,
+)
+from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.known import Known
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.otlp.resource import Resource
@@ -41,7 +55,7 @@ MAX_BATCH_BYTES = 1 << 20
 AHEAD_BYTES = 8 << 20
 READ_BYTES = 1 << 18  # of the journal at once
 MAPPING_FAILED, SAMPLED_OUT, PURGED = "mapping_failed", "sampled_out", "purged"
-_START = Position(0, 0)
+_Value = str | bool | int | float | tuple[str, ...]  # of a resource's attribute
 _Made = tuple[str, Span]  # a span and the session it is of
 
 
@@ -91,14 +105,16 @@ class JournalExport:
         self._pipeline = Pipeline(options, sample=head.sample)
         if journal.restored is not None:
             self._pipeline.core = RecorderCore.restore(journal.restored)
-        self._encoder = Encoder(Resource(head.resource.attributes, head.resource.schema_url))
+        attributes = msgspec.json.decode(head.resource, type=tuple[tuple[str, _Value], ...])
+        self._encoder = Encoder(Resource(attributes, head.resource_schema_url))
         self._read: deque[Entry] = deque()
         self._gathered: list[tuple[bytes, bytes]] = []  # key and encoded span
         self._gathered_bytes = 0
         self._sessions: dict[bytes, str] = {}  # of the spans that are not settled
         self._next_key = 0
-        self._drop_until, self._drop_reason = _START, ""
-        self.position = _START
+        self._drop_until, self._drop_reason = START, ""
+        self._marked = [queue.mark for queue in queues]
+        self.position = START
         self.unwanted: frozenset[bytes] = frozenset()
         self.caught_up = self.ended = False
 
@@ -142,12 +158,20 @@ class JournalExport:
         return True
 
     def push(self) -> None:
-        """Hands on what was gathered, and moves the marks; to be called when there is nothing to read for now, and when a batch is full."""
+        """Hands on what was gathered: where there is nothing to read for now, or a batch is full."""
         self._cut(self.position)
-        for number, queue in enumerate(self._queues):
+        for queue in self._queues:
             queue.push()
-            queue.settled_to(self.position)
-            self.journal.acknowledge(queue.mark, number)
+        self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Moves the marks in the journal behind what is settled."""
+        for number, queue in enumerate(self._queues):
+            if not self._gathered:
+                queue.settled_to(self.position)
+            if queue.mark > self._marked[number]:
+                self.journal.acknowledge(queue.mark, number)
+                self._marked[number] = queue.mark
 
     def settle(self, exporter: int, settled: Settled) -> bool:
         """Takes what became of a batch with one exporter; False if it is none of this journal's."""
@@ -195,17 +219,22 @@ class JournalExport:
         return True
 
     def _take(self, entry: Entry) -> list[_Made]:
-        match entry.fact:
-            case Recorded(event=event, caller=caller):
+        fact = entry.fact
+        match fact:
+            case Called(event=event, caller=caller):
                 return self._record(entry.position, event, caller)
             case End():
                 return self._mapped(entry.position, self._pipeline.core.flush())
             case Purge(session=session):
                 self._purge(session)
+            case Snapshot(state=state):  # the journal has a hole before it: what was open there is not known any more
+                self._pipeline.core = RecorderCore.restore(state)
             case Unreadable():
                 self._accounts.unreadable += 1
+            case Head() | Carried() | LookedUp() | RootClaimed() | Purged():
+                pass  # what the live thread wrote itself was taken in when it wrote it
             case _:
-                pass  # what this thread wrote itself was taken in when it wrote it
+                return self._record(entry.position, fact, None)
         return []
 
     def _record(self, position: Position, event: AgentEvent, caller: str | None) -> list[_Made]:

@@ -11,6 +11,7 @@ Rule 3: it goes on whatever happens: a fault of one step is counted and said, an
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
@@ -21,22 +22,23 @@ from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
 from otel_phi.delivery.exporters.open import open_exporters
-from otel_phi.delivery.journal.journal import Journal, Position
-from otel_phi.delivery.journal.known import Known
+from otel_phi.delivery.journal.facts import Position
+from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Settled
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook.accounts import Accounts
-from otel_phi.hook.adoption import Adoption
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
-from otel_phi.hook.housekeeping import Limits
-from otel_phi.hook.journal_export import MAX_BATCH_BYTES, JournalExport
+from otel_phi.hook.housekeeping import Housekeeping, Limits
+from otel_phi.hook.journal_export import AHEAD_BYTES, MAX_BATCH_BYTES, JournalExport
 from otel_phi.hook.live_sender import LiveSender
 from otel_phi.mapping.span import Span
 
 BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
 BREATHE_EVERY_S = 150e-6  # about one turn's mapping
+ADOPTED_AHEAD_BYTES = 1 << 20  # of each journal of a dead process that is held; at most eight are
+_EVERYTHING = Position(1 << 62, 0)
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
 
 
@@ -75,7 +77,7 @@ class LiveDelivery:
         on_span: called by the thread with each span that is to be sent.
 
     Attributes:
-        append: takes a fact from any thread; true if it is in the file now.
+        journal: this process's own.
     """
 
     def __init__(
@@ -101,15 +103,15 @@ class LiveDelivery:
         self._thread: threading.Thread | None = None
         self._breathed = 0.0
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
+        self._numbers = 0
+        self._housekeeping = Housekeeping(
+            config, resource, complaints, limits or Limits(), any_credentials=any_credentials
+        )
         writes = own and not all(isinstance(exporter, Nowhere) for exporter in self._exporters)
-        self._adoption = Adoption(config, self._exporters, resource, complaints, limits or Limits(), any_credentials=any_credentials)
-        self._known = Known(self._adoption.outbox)
-        self.journal: Journal = self._adoption.journal(files=writes)
+        self.journal: Journal = self._housekeeping.own_journal(files=writes)
         self._own = self._export(self.journal)
         self._exports = [self._own]
-        self.append = self.journal.append
-        if own:
-            self.start()
+        self.start()
 
     def start(self) -> None:
         """Starts the thread, where there may be one; else whoever adopts the journal sends it."""
@@ -117,7 +119,9 @@ class LiveDelivery:
         try:
             thread.start()
         except RuntimeError:  # an isolated interpreter has no threads
-            self._complaints.add("no_thread", "no thread can be started here: another process of this destination sends what is recorded")
+            self._complaints.add(
+                "no_thread", "no thread can be started here: another process of this destination sends what is recorded"
+            )
         else:
             self._thread = thread
 
@@ -166,7 +170,15 @@ class LiveDelivery:
 
     def stats(self) -> LiveStats:
         """Returns the counts as they stand; they balance at any moment."""
-        return self._accounts.with_progress([sender.progress() for sender in self._senders], self.journal.in_memory_reason)
+        return self._accounts.with_progress(
+            [sender.progress() for sender in self._senders], self.journal.stats().in_memory
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many facts of this process were appended and not read yet."""
+        found = self.journal.stats()
+        return found.lines - found.read
 
     @property
     def open_loops(self) -> int:
@@ -205,18 +217,16 @@ class LiveDelivery:
             for sender in self._senders:
                 sender.rest()
         self._let_go()
-        self._adoption.look(self._own, self._adopt)
+        self._housekeeping.look(self._own, len(self._exports) - 1, self._adopt)
         self._answer()
         return settled or any(busy)
 
     def _sleep(self) -> None:
         self._asleep = True
         if not self._own.step():  # what was appended before the flag stood
-            wait_s = self._adoption.next_look_s()
-            try:
+            wait_s = self._housekeeping.next_look_s()
+            with contextlib.suppress(queue.Empty):
                 self._bell.get(timeout=min(wait_s, IDLE_S))
-            except queue.Empty:
-                pass
         self._asleep = False
 
     def _breathe(self) -> None:
@@ -243,22 +253,22 @@ class LiveDelivery:
             export.acknowledge()
             export.journal.close(delete=True)
 
-    def _adopt(self, journal: Journal, reason: str = "") -> None:
+    def _adopt(self, journal: Journal, reason: str) -> None:
         export = self._export(journal, adopted=True)
         if reason:
-            export.drop_until(Position(2**62, 0), reason)
+            export.drop_until(_EVERYTHING, reason)
         self._exports.append(export)
 
     def _answer(self) -> None:
         """Answers those who wait for a flush."""
         while not self._flushes.empty():
             self._waiting_for.append(self._flushes.get())
-            self._adoption.hurry()
+            self._housekeeping.hurry()
         for asked in list(self._waiting_for):
             if asked.target is None and self._own.caught_up:
                 asked.target = self._own.position
             there = asked.target is not None and self._own.settled_position >= asked.target
-            if there and len(self._exports) == 1 and self._adoption.done:
+            if there and len(self._exports) == 1 and self._housekeeping.done:
                 asked.done.set()
             if asked.abandoned or asked.done.is_set():
                 self._waiting_for.remove(asked)
@@ -270,7 +280,7 @@ class LiveDelivery:
             export.acknowledge()
             whole = export.ended if export is not self._own else export.caught_up
             export.journal.close(delete=whole and export.settled)
-        self._known.close()
+        self._housekeeping.known.close()
         self._complaints.speak()
 
     # --- making ----------------------------------------------------------------------------------------------------------
@@ -280,7 +290,7 @@ class LiveDelivery:
         queues = [ExporterQueue(sender, mark) for sender, mark in zip(self._senders, marks, strict=True)]
         self._numbers += 1
         return JournalExport(
-            journal, queues, self._known, self._accounts,
+            journal, queues, self._housekeeping.known, self._accounts,
             number=self._numbers, adopted=adopted, ahead_bytes=ADOPTED_AHEAD_BYTES if adopted else AHEAD_BYTES,
             max_batch_bytes=min(self._config.max_request_bytes, MAX_BATCH_BYTES), on_span=self._on_span, breathe=self._breathe,
         )  # fmt: skip

@@ -16,7 +16,7 @@ import msgspec
 from otel_phi.delivery.journal.facts import encode_event
 from otel_phi.hook.caller import caller_of
 from otel_phi.policy import decode_said, said
-from otel_phi.wire.decode import Undecodable, decode_event
+from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.decode import encode_event as encode_wire
 from otel_phi.wire.events import (
     AgentEnd,
@@ -47,12 +47,12 @@ def shown_nowhere(given: Any) -> bool:
     """Says, in a fraction of a microsecond, whether a span shows an event of that kind: most of a streamed turn is not."""
     kind = given.__class__
     if kind is bytes:
-        return given[:23] == _DELTA or given.startswith(_PREFIX_BYTES)
+        return bool(given[:23] == _DELTA or given.startswith(_PREFIX_BYTES))
     if kind is dict:
         name = given.get("type")
         return name.__class__ is str and name in _NAMES
     if kind is str:
-        return given[:23] == _DELTA_TEXT or given.startswith(_PREFIXES)
+        return bool(given[:23] == _DELTA_TEXT or given.startswith(_PREFIXES))
     return kind in NOWHERE
 
 
