@@ -10,7 +10,7 @@ from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, group_place, loop_links, loop_parent, loop_place, root_place
 from otel_phi.mapping.providers import finish_reason, provider_name
 from otel_phi.mapping.span import Span
-from otel_phi.mapping.status import limit, loop_error
+from otel_phi.mapping.status import PROCESS_LOST, limit, loop_error
 from otel_phi.recorder.notices import GroupClosed, GroupOpened, LoopClosed, LoopStart, SessionOpened
 from otel_phi.wire.messages import NO_USAGE, Usage
 
@@ -116,11 +116,13 @@ def group_span(group: GroupClosed, options: MappingOptions) -> Span:
         group_frame(group, options),
         [
             *group_pairs(group),
-            (s.PARALLEL_SELECTED, group.selected.loop_id),
+            (s.PARALLEL_SELECTED, group.selected.loop_id if group.selected else None),
             (s.PARALLEL_INDEX, group.selected_index),
             *_judge(group.evaluation_usage),
+            (s.TIME_INFERRED, True if group.lost else None),
         ],
         options,
+        error=PROCESS_LOST if group.lost else None,
         links=tuple(branch_link(branch, options) for branch in group.branches),
     )
 

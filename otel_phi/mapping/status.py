@@ -36,6 +36,8 @@ _LIMIT = re.compile(r"\[Agent stopped: Max (turns|tokens|duration|cost) reached"
 _HTTP_STATUS = re.compile(r"Invalid status code: (\d{3})")
 _BY_HTTP_STATUS = {"401": "auth_error", "403": "auth_error", "429": "rate_limited"}
 
+PROCESS_LOST = "process_lost"
+
 # Each word in words: the status message, and what `otel-phi show` prints.
 WORDS = {
     "aborted": "it never ended: the stream stops before its end",
@@ -48,7 +50,7 @@ WORDS = {
     "interrupted": "the model asked for tools and no turn followed: cancelled, or stopped by a hook",
     "invalid_arguments": "the tool refused its arguments",
     "network_error": "the provider could not be reached",
-    "process_lost": "its process was lost before it ended",
+    PROCESS_LOST: "its process was lost before it ended",
     "rate_limited": "the provider's rate limit was hit",
     "schema_mismatch": "the answer did not fit the schema asked for",
     "skipped": "the tool was skipped because the user spoke",
@@ -62,6 +64,11 @@ WORDS = {
 def status(error: str | None) -> tuple[StatusCode, str]:
     """Returns the status code and message for an error word, UNSET for None."""
     return (StatusCode.UNSET, "") if error is None else (StatusCode.ERROR, WORDS.get(error, error))
+
+
+def unfinished(*, lost: bool) -> str:
+    """Returns the error word of what never ended."""
+    return PROCESS_LOST if lost else "aborted"
 
 
 def answer_error(answer: Answer) -> str | None:
@@ -79,15 +86,15 @@ def answer_error(answer: Answer) -> str | None:
     return next((word for start, word in _PROVIDER_ERRORS if text.startswith(start)), "_OTHER")
 
 
-def chat_error(chat: Chat) -> str | None:
-    """Returns the error word of a model call; one without an answer is aborted."""
-    return "aborted" if chat.answer is None else answer_error(chat.answer)
+def chat_error(chat: Chat, *, lost: bool = False) -> str | None:
+    """Returns the error word of a model call; one without an answer is aborted, or lost with its turn."""
+    return unfinished(lost=lost) if chat.answer is None else answer_error(chat.answer)
 
 
-def tool_error(tool: Tool) -> str | None:
-    """Returns the error word of a tool execution."""
+def tool_error(tool: Tool, *, lost: bool = False) -> str | None:
+    """Returns the error word of a tool execution; one that never ended is aborted, or lost with its turn."""
     if tool.outcome == "aborted":
-        return "aborted"
+        return unfinished(lost=lost)
     if tool.outcome != "error":
         return None
     text = tool.error_text
@@ -98,7 +105,7 @@ def tool_error(tool: Tool) -> str | None:
 def turn_error(turn: TurnClosed) -> str | None:
     """Returns the error word of a turn: aborted, or that of its model call."""
     if turn.aborted:
-        return "aborted"
+        return unfinished(lost=turn.lost)
     return chat_error(turn.chat) if turn.chat else None
 
 
@@ -107,7 +114,7 @@ def loop_error(loop: LoopClosed) -> str | None:
     if loop.rejected:
         return "input_rejected"
     if loop.aborted:
-        return "aborted"
+        return unfinished(lost=loop.lost)
     last = turn_error(loop.last_turn) if loop.last_turn else None
     if last is not None:
         return last

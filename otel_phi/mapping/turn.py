@@ -72,7 +72,7 @@ def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple
     turn, options = context.turn, context.options
     answer = turn.chat.answer if turn.chat else None
     events = happenings.events(turn.happened, options) if turn.happened else []
-    events += [_tool_event(tool, *within, options) for tool, within in executed]
+    events += [_tool_event(tool, *within, options, lost=turn.lost) for tool, within in executed]
     if len(events) > 1:
         events.sort(key=lambda event: event.time_ns)
     links: tuple[SpanLink, ...] = ()
@@ -115,7 +115,7 @@ def _chat_span(context: _Context, chat: Chat) -> Span:
         () if answer is None else _used(answer),
         options,
         kind=_CLIENT,
-        error=chat_error(chat),
+        error=chat_error(chat, lost=context.turn.lost),
     )
 
 
@@ -196,12 +196,12 @@ def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
             *_child(tool),
         ),
         context.options,
-        error=tool_error(tool),
+        error=tool_error(tool, lost=context.turn.lost),
         links=_spawned(tool, context.options),
     )
 
 
-def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions) -> SpanEvent:
+def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions, *, lost: bool) -> SpanEvent:
     executed = tool.outcome != "not_executed"
     pairs: list[Pair] = [
         (s.TOOL_NAME, tool.name),
@@ -209,7 +209,7 @@ def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions) -> Sp
         (s.TOOL_OUTCOME, tool.outcome),
         (s.TOOL_DURATION_MS, happenings.milliseconds(end - start) if executed else None),
         *_child(tool),
-        (s.ERROR_TYPE, tool_error(tool)),
+        (s.ERROR_TYPE, tool_error(tool, lost=lost)),
     ]
     return SpanEvent(s.EVENT_TOOL, end, table(options.max_attribute_bytes, pairs))
 

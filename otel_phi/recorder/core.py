@@ -12,15 +12,17 @@ Rule 5: each event costs the same whatever came before.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from otel_phi.recorder import snapshot
 from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.loops import OpenLoop
 from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened
 from otel_phi.recorder.references import Ahead, References, session_key
+from otel_phi.recorder.snapshot import Contents, OpenWork
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
 
@@ -55,6 +57,10 @@ class RecorderCore:
     def open_loops(self) -> int:
         """How many loops are open."""
         return len(self._open)
+
+    def open_work(self) -> OpenWork:
+        """Returns how many loops, turns and groups are open."""
+        return self._contents().work()
 
     @property
     def open_groups(self) -> int:
@@ -158,20 +164,99 @@ class RecorderCore:
             self._sessions.popitem(last=False)
         return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp))]
 
-    def _close(self, loop: OpenLoop, event: e.AgentEnd | None) -> list[Notice]:
+    def _close(self, loop: OpenLoop, event: e.AgentEnd | None, *, lost: bool = False) -> list[Notice]:
         identity = loop.start.identity
         del self._open[identity.loop_id]
-        notices: list[Notice] = list(loop.close(event))
-        closed = notices[-1]
-        group = self._groups.ended(identity, closed.ended_ns) if hasattr(closed, "ended_ns") else None
-        return notices if group is None else [*notices, group]
+        ended = loop.close(event, lost=lost)
+        ended_ns = ended[-1].ended_ns
+        parent = self._open_parent(loop)
+        if parent is not None:
+            parent.child_ended(ended_ns)
+        group = self._groups.ended(identity, ended_ns, lost=lost)
+        return [*ended] if group is None else [*ended, group]
 
-    def flush(self) -> list[Notice]:
-        """Closes everything: open loops as aborted, in order of their start, then the groups whose end is known."""
+    def _open_parent(self, loop: OpenLoop) -> OpenLoop | None:
+        """Returns a loop's parent if that is open."""
+        parent = loop.start.parent
+        found = None if parent is None else self._open.get(parent.loop_id)
+        return found if found is not None and parent is not None and _same(found.start.identity, parent) else None
+
+    def flush(self, *, lost: bool = False) -> list[Notice]:
+        """Closes everything: open loops as aborted, in order of their start, then the groups whose end is known.
+
+        Args:
+            lost: whether the process that worked on it was lost. Then it all says so, nothing that is open ends before a loop
+                below it, and a group leaves without a winner.
+        """
+        if lost:
+            self._reach_children()
         notices: list[Notice] = []
         for loop in sorted(self._open.values(), key=lambda loop: _order(loop.start)):
-            notices += self._close(loop, None)
-        return [*notices, *self._groups.flush()]
+            notices += self._close(loop, None, lost=lost)
+        return [*notices, *self._groups.flush(lost=lost)]
+
+    def _reach_children(self) -> None:
+        """Takes the ends of child loops into the last known time of open loops: they were still open then."""
+        for loop in reversed(self._open.values()):  # a child begins after its parent
+            loop.seen(loop.children_end_ns)
+            parent = self._open_parent(loop)
+            if parent is not None:
+                parent.child_ended(loop.would_end_ns)
+
+    def forget_session(self, session_id: str) -> int:
+        """Drops what is open of a session, and says nothing: a purge. That it was seen stays remembered, so that it opens once.
+
+        Returns:
+            How many loops were open.
+        """
+        key = session_key(session_id)
+        loops = [loop_id for loop_id, loop in self._open.items() if session_key(loop.start.identity.session_id) == key]
+        for loop_id in loops:
+            del self._open[loop_id]
+        self._groups.forget_session(key)
+        return len(loops)
+
+    # --- as bytes ------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Returns the core's state: what `restore` goes on from. Equal states are equal bytes."""
+        return b"".join(self.snapshot_parts())
+
+    def snapshot_parts(self) -> Iterator[bytes]:
+        """Yields `snapshot` in parts of about a millisecond; the core must not be fed before the last."""
+        return snapshot.parts(self._contents())
+
+    @classmethod
+    def restore(cls, state: bytes, ahead: Ahead | None = None) -> RecorderCore:
+        """Returns the core that a `snapshot` was taken of.
+
+        Args:
+            state: what `snapshot` returned.
+            ahead: what the source knows, if it reads ahead: it is not in the state.
+
+        Raises:
+            ValueError: the state is of another format, of a source of the other kind, or damaged.
+        """
+        core = cls(ahead)
+        for _ in snapshot.fill(core._contents(), state):
+            pass
+        return core
+
+    @classmethod
+    def restore_parts(cls, state: bytes, ahead: Ahead | None = None) -> Iterator[RecorderCore]:
+        """Restores in slices of about a millisecond: yields the same core after each, whole when the iterator ends.
+
+        Raises:
+            ValueError: as `restore`.
+        """
+        core = cls(ahead)
+        for _ in snapshot.fill(core._contents(), state):
+            yield core
+
+    def _contents(self) -> Contents:
+        return Contents(
+            self._ahead is not None, self.counts, self._sessions, self._references, self._open, self._groups
+        )
 
 
 def _same(one: LoopIdentity, other: LoopIdentity) -> bool:

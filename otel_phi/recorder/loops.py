@@ -52,7 +52,7 @@ class OpenLoop:
     """
 
     __slots__ = (
-        "_closed", "_references", "happenings", "input_refused", "last_ns", "last_turn", "start",
+        "_closed", "_references", "children_end_ns", "happenings", "input_refused", "last_ns", "last_turn", "start",
         "stop_text", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
     )  # fmt: skip
 
@@ -71,6 +71,23 @@ class OpenLoop:
         self.last_turn: TurnClosed | None = None
         self.input_refused = False
         self.stop_text: str | None = None
+        self.children_end_ns: int | None = None  # the latest end of its child loops; told if the process is lost
+
+    @property
+    def closed(self) -> ClosedIndexes:
+        """The indexes of its turns that have ended."""
+        return self._closed
+
+    def child_ended(self, ended_ns: int) -> None:
+        """Takes the end of a child loop."""
+        known_ns = self.children_end_ns
+        self.children_end_ns = ended_ns if known_ns is None else max(known_ns, ended_ns)
+
+    @property
+    def would_end_ns(self) -> int:
+        """When it would end if it were closed now."""
+        started = self.start.identity.started_ns if self.turn is None else self.turn.started_ns
+        return max(self.last_ns, self.turns_end_ns, started + 1)
 
     def seen(self, time_ns: int | None) -> int:
         """Takes an event's time into the last known time; returns the event's time, the last known where it has none."""
@@ -147,11 +164,11 @@ class OpenLoop:
                 turn.answered(self._answer(AssistantMessage(usage=event.usage), event.usage), None)
         return [*cut, self._close_turn(turn, time_ns, event)]
 
-    def abort_turn(self) -> list[TurnClosed]:
+    def abort_turn(self, *, lost: bool = False) -> list[TurnClosed]:
         """Closes the open turn, if any, as aborted at the last known time."""
-        return [] if self.turn is None else [self._close_turn(self.turn, self.last_ns, None)]
+        return [] if self.turn is None else [self._close_turn(self.turn, self.last_ns, None, lost=lost)]
 
-    def _close_turn(self, turn: OpenTurn, time_ns: int, event: TurnEnd | None) -> TurnClosed:
+    def _close_turn(self, turn: OpenTurn, time_ns: int, event: TurnEnd | None, *, lost: bool = False) -> TurnClosed:
         ended_ns = max(time_ns, turn.started_ns + 1)
         turn.happenings.settle()
         listed = bytes(event.tool_results) if event is not None else None
@@ -170,6 +187,7 @@ class OpenLoop:
             happened=tuple(turn.happenings.items),
             dropped=turn.happenings.dropped + turn.dropped_tools,
             message_count=turn.message_count,
+            lost=lost,
         )
         self._take_totals(closed)
         self._closed.close(turn.index)
@@ -244,11 +262,11 @@ class OpenLoop:
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    def close(self, event: AgentEnd | None) -> list[TurnClosed | LoopClosed]:
-        """Closes the loop: with its AgentEnd, or without one as aborted. A turn still open is aborted first."""
+    def close(self, event: AgentEnd | None, *, lost: bool = False) -> list[TurnClosed | LoopClosed]:
+        """Closes the loop: with its AgentEnd, or without one as aborted or lost. A turn still open is closed so first."""
         if event is not None:
             self.seen(event.timestamp)
-        turns = self.abort_turn()
+        turns = self.abort_turn(lost=lost)
         self.happenings.settle()
         time_ns = self.last_ns if event is None or event.timestamp is None else event.timestamp
         closed = LoopClosed(
@@ -266,6 +284,7 @@ class OpenLoop:
             last_turn=self.last_turn,
             happened=tuple(self.happenings.items),
             dropped=self.happenings.dropped,
+            lost=lost,
         )
         return [*turns, closed]
 

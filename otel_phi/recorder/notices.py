@@ -189,6 +189,7 @@ class TurnClosed(msgspec.Struct, frozen=True, gc=False):
         happened: what else happened, in order.
         dropped: how many of `happened` a bound left out.
         message_count: MessageEnd events in the turn.
+        lost: whether it is aborted because its process was lost.
     """
 
     loop: LoopStart
@@ -204,6 +205,7 @@ class TurnClosed(msgspec.Struct, frozen=True, gc=False):
     happened: tuple[Timed, ...]
     dropped: int
     message_count: int
+    lost: bool = False
 
 
 class LoopClosed(msgspec.Struct, frozen=True, gc=False):
@@ -224,6 +226,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         last_turn: the last turn that says how the loop went, None for a loop without turns.
         happened: what happened in the loop outside its turns.
         dropped: how many of `happened` a bound left out.
+        lost: whether it is aborted because its process was lost.
     """
 
     loop: LoopStart
@@ -240,6 +243,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     last_turn: TurnClosed | None
     happened: tuple[Timed, ...]
     dropped: int
+    lost: bool = False
 
 
 class GroupOpened(msgspec.Struct, frozen=True, gc=False):
@@ -271,9 +275,10 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
         branches: the branches that started, in that order.
         started_ns: start of the first branch.
         ended_ns: end of the last branch.
-        selected: the branch that won.
-        selected_index: `ParallelLoopEnd.selected_config_index`.
+        selected: the branch that won; None where the process was lost before that was known.
+        selected_index: `ParallelLoopEnd.selected_config_index`, None as `selected`.
         evaluation_usage: the judge's usage; its loop has a span of its own.
+        lost: whether its process was lost before it ended.
     """
 
     session_id: str
@@ -281,9 +286,10 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
     branches: tuple[LoopIdentity, ...]
     started_ns: int
     ended_ns: int
-    selected: LoopIdentity
-    selected_index: int
+    selected: LoopIdentity | None
+    selected_index: int | None
     evaluation_usage: Usage
+    lost: bool = False
 
 
 class GroupGivenUp(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -56,6 +57,15 @@ class References:
 
     def __len__(self) -> int:
         return len(self._seen)
+
+    @property
+    def occurrences(self) -> int:
+        """How many occurrences of loops are remembered."""
+        return sum(map(len, self._seen.values()))
+
+    def all(self) -> Iterator[LoopIdentity]:
+        """Yields the loops remembered, the id seen longest ago first: given to `remember` in that order they are the same table."""
+        return chain.from_iterable(self._seen.values())
 
     def remember(self, loop: LoopIdentity) -> None:
         """Adds a loop that has started."""

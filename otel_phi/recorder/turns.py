@@ -178,6 +178,13 @@ class OpenTurn:
         self.tools.append(tool)
         return tool
 
+    def take_tools(self, tools: list[OpenTool]) -> None:
+        """Takes the tools of a turn that goes on; those that have not ended wait for their end in that order."""
+        self.tools = tools
+        for tool in tools:
+            if not tool.ended:
+                self._pending.setdefault(tool.call_id, deque()).append(tool)
+
     def chat(self, ended_ns: int, *, aborted: bool) -> Chat | None:
         """Returns the turn's model call, None for a turn without one."""
         if self.answer is None and (self.request is None or not aborted):
