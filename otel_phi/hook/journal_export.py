@@ -53,10 +53,25 @@ from otel_phi.wire.events import AgentEvent, AgentStart, ToolExecutionEnd
 MAX_BATCH_BYTES = 1 << 20
 # Mapped and not yet settled, a journal: eight batches. Past it the journal itself is the buffer.
 AHEAD_BYTES = 8 << 20
+ADOPTED_AHEAD_BYTES = 1 << 20  # of each journal of a dead process that is held; at most eight are
 READ_BYTES = 1 << 18  # of the journal at once
 MAPPING_FAILED, SAMPLED_OUT, PURGED = "mapping_failed", "sampled_out", "purged"
 _Value = str | bool | int | float | tuple[str, ...]  # of a resource's attribute
 _Made = tuple[str, Span]  # a span and the session it is of
+
+
+class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Export options are what all journals of a process have in common.
+
+    Attributes:
+        max_batch_bytes: bound of a batch before compression.
+        on_span: called with each span that is mapped to be sent, None for nobody.
+        breathe: called in long work without a span, so that other threads get the interpreter.
+    """
+
+    max_batch_bytes: int = MAX_BATCH_BYTES
+    on_span: Callable[[Span], None] | None = None
+    breathe: Callable[[], None] = lambda: None
 
 
 class JournalExport:
@@ -69,10 +84,7 @@ class JournalExport:
         accounts: where spans are counted.
         number: tells this journal's spans from those of others that go through the same senders.
         adopted: whether the journal is a dead process's: at its end what is open leaves as lost.
-        ahead_bytes: how much may be mapped and not settled.
-        max_batch_bytes: bound of a batch before compression.
-        on_span: called with each span that is mapped to be sent.
-        breathe: called in long work without a span, so that other threads get the interpreter.
+        options: what all journals of the process have in common.
 
     Attributes:
         journal: as given.
@@ -91,18 +103,15 @@ class JournalExport:
         *,
         number: int,
         adopted: bool = False,
-        ahead_bytes: int = AHEAD_BYTES,
-        max_batch_bytes: int = MAX_BATCH_BYTES,
-        on_span: Callable[[Span], None] | None = None,
-        breathe: Callable[[], None] = lambda: None,
+        options: ExportOptions,
     ) -> None:
         head = journal.head
         self.journal, self._queues, self._known, self._accounts = journal, queues, known, accounts
-        self._adopted, self._on_span, self._breathe = adopted, on_span, breathe
-        self._max_batch_bytes, self._ahead_bytes = max_batch_bytes, ahead_bytes
+        self._adopted, self._options, self._breathe = adopted, options, options.breathe
+        self._ahead_bytes = ADOPTED_AHEAD_BYTES if adopted else AHEAD_BYTES
         self._prefix = number.to_bytes(4, "big")
-        options = msgspec.json.decode(head.mapping, type=MappingOptions)
-        self._pipeline = Pipeline(options, sample=head.sample)
+        mapping = msgspec.json.decode(head.mapping, type=MappingOptions)
+        self._pipeline = Pipeline(mapping, sample=head.sample)
         if journal.restored is not None:
             self._pipeline.core = RecorderCore.restore(journal.restored)
         attributes = msgspec.json.decode(head.resource, type=tuple[tuple[str, _Value], ...])
@@ -305,10 +314,10 @@ class JournalExport:
             self.position = position
             return
         for session, span in made:
-            if self._on_span is not None:
-                self._on_span(span)
+            if self._options.on_span is not None:
+                self._options.on_span(span)
             entry = self._encoder.span(span)
-            if self._gathered_bytes + len(entry) > self._max_batch_bytes:
+            if self._gathered_bytes + len(entry) > self._options.max_batch_bytes:
                 self._cut(self.position)
             key = self._prefix + self._next_key.to_bytes(8, "big")
             self._next_key += 1
@@ -317,7 +326,7 @@ class JournalExport:
             self._gathered_bytes += len(entry)
         self._accounts.made(len(made), adopted=self._adopted)
         self.position = position
-        if self._gathered_bytes >= self._max_batch_bytes // 2:
+        if self._gathered_bytes >= self._options.max_batch_bytes // 2:
             self.push()
 
     def _cut(self, position: Position) -> None:

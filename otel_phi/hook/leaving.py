@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any
 
 from otel_phi.delivery.otlp.imports import importing
-from otel_phi.hook.hook import Hook
+from otel_phi.hook.recording import Recording
 
 AT_EXIT_S = 2.0  # DESIGN 7
 AT_SIGTERM_S = 2.0  # Kubernetes grants 30, Docker 10, a shell's user less
@@ -33,7 +33,7 @@ class _Watch:
     """Remembers what is registered; none of it can or need be taken back."""
 
     def __init__(self) -> None:
-        self.find: Callable[[], Hook | None] = lambda: None
+        self.find: Callable[[], Recording | None] = lambda: None
         self.registered = False
         self.multiprocessing = False
 
@@ -41,7 +41,7 @@ class _Watch:
 _watch = _Watch()
 
 
-def watch(find: Callable[[], Hook | None], *, flush_on_sigterm: bool) -> None:
+def watch(find: Callable[[], Recording | None], *, flush_on_sigterm: bool) -> None:
     """Registers for every end of this process; `find` returns the hook there is then."""
     _watch.find = find
     if not _watch.registered:

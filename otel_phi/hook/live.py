@@ -31,13 +31,12 @@ from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.housekeeping import Housekeeping, Limits
-from otel_phi.hook.journal_export import AHEAD_BYTES, MAX_BATCH_BYTES, JournalExport
+from otel_phi.hook.journal_export import MAX_BATCH_BYTES, ExportOptions, JournalExport
 from otel_phi.hook.live_sender import LiveSender
 from otel_phi.mapping.span import Span
 
 BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
 BREATHE_EVERY_S = 150e-6  # about one turn's mapping
-ADOPTED_AHEAD_BYTES = 1 << 20  # of each journal of a dead process that is held; at most eight are
 _EVERYTHING = Position(1 << 62, 0)
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
 
@@ -92,7 +91,7 @@ class LiveDelivery:
         limits: Limits | None = None,
         on_span: Callable[[Span], None] | None = None,
     ) -> None:
-        self._config, self._complaints, self._on_span = config, complaints, on_span
+        self._config, self._complaints = config, complaints
         self._exporters = tuple(open_exporters(config) if exporters is None else exporters)
         self._accounts = Accounts(complaints)
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -104,6 +103,9 @@ class LiveDelivery:
         self._breathed = 0.0
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
         self._numbers = 0
+        self._options = ExportOptions(
+            max_batch_bytes=min(config.max_request_bytes, MAX_BATCH_BYTES), on_span=on_span, breathe=self._breathe
+        )
         self._housekeeping = Housekeeping(
             config, resource, complaints, limits or Limits(), any_credentials=any_credentials
         )
@@ -289,11 +291,10 @@ class LiveDelivery:
         marks = journal.acknowledged
         queues = [ExporterQueue(sender, mark) for sender, mark in zip(self._senders, marks, strict=True)]
         self._numbers += 1
+        known = self._housekeeping.known
         return JournalExport(
-            journal, queues, self._housekeeping.known, self._accounts,
-            number=self._numbers, adopted=adopted, ahead_bytes=ADOPTED_AHEAD_BYTES if adopted else AHEAD_BYTES,
-            max_batch_bytes=min(self._config.max_request_bytes, MAX_BATCH_BYTES), on_span=self._on_span, breathe=self._breathe,
-        )  # fmt: skip
+            journal, queues, known, self._accounts, number=self._numbers, adopted=adopted, options=self._options
+        )
 
     def _sender(self, number: int, exporter: Exporter) -> LiveSender:
         def settled(what: Settled) -> None:

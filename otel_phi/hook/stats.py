@@ -22,6 +22,11 @@ class Tally:
         self._looks = 0
         self.add: Callable[[], object] = self._count.__next__  # counts one more; asked for every event
 
+    def reset(self) -> None:
+        """Begins at nothing again, as a forked child does."""
+        counted = self.read()
+        self._looks += counted
+
     def read(self) -> int:
         """Returns how many were counted; one reader at a time."""
         found = next(self._count) - self._looks

@@ -36,8 +36,9 @@ NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressM
 # What opens or closes something that is to be seen at once; all else waits for the next of these, or a second.
 WAKING = frozenset({AgentStart, AgentEnd, TurnEnd, ParallelLoopEnd})
 _NAMES = frozenset(kind.__name__ for kind in NOWHERE)
-_DELTA = b'{"type":"MessageUpdate"'  # nearly all of those, as phi-core writes it
-_DELTA_TEXT = _DELTA.decode()
+DELTA = b'{"type":"MessageUpdate"'  # nearly all of those, as phi-core writes it
+_DELTA_TEXT = DELTA.decode()
+TEXTS = frozenset({bytes, str, dict})
 _PREFIXES = tuple(f'{{"type":{space}"{name}"' for name in sorted(_NAMES) for space in ("", " "))
 _PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
 _EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
@@ -47,7 +48,7 @@ def shown_nowhere(given: Any) -> bool:
     """Says, in a fraction of a microsecond, whether a span shows an event of that kind: most of a streamed turn is not."""
     kind = given.__class__
     if kind is bytes:
-        return bool(given[:23] == _DELTA or given.startswith(_PREFIX_BYTES))
+        return bool(given[:23] == DELTA or given.startswith(_PREFIX_BYTES))
     if kind is dict:
         name = given.get("type")
         return name.__class__ is str and name in _NAMES

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from otel_phi.hook.taking import shown_nowhere
 from otel_phi.wire.events import AgentEnd, AgentStart
 
 if TYPE_CHECKING:
-    from otel_phi.hook.hook import Hook
+    from otel_phi.hook.recording import Recording
 
 T = TypeVar("T")
 
@@ -21,14 +22,17 @@ T = TypeVar("T")
 class _Begun:
     """The loops that began in a tap and have not ended."""
 
-    __slots__ = ("_hook", "_loops")
+    __slots__ = ("_loops", "_recording")
 
-    def __init__(self, hook: Hook) -> None:
-        self._hook = hook
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
         self._loops: dict[str, None] = {}
 
     def record(self, event: object) -> None:
-        recorded = self._hook.pass_on(event)
+        if shown_nowhere(event):
+            self._recording.left_out()
+            return
+        recorded = self._recording.take(event)
         if isinstance(recorded, AgentStart):
             self._loops[recorded.loop_id] = None
         elif isinstance(recorded, AgentEnd):
@@ -36,12 +40,12 @@ class _Begun:
 
     def left(self, error: BaseException) -> None:
         if not isinstance(error, Exception):  # GeneratorExit, CancelledError, KeyboardInterrupt
-            self._hook.cancel(reversed(self._loops))
+            self._recording.cancel(reversed(self._loops))
 
 
-def tapped(events: Iterable[T], hook: Hook) -> Iterator[T]:
+def tapped(events: Iterable[T], recording: Recording) -> Iterator[T]:
     """Yields every event, recorded before it is passed on."""
-    begun = _Begun(hook)
+    begun = _Begun(recording)
     try:
         for event in events:
             begun.record(event)
@@ -51,9 +55,9 @@ def tapped(events: Iterable[T], hook: Hook) -> Iterator[T]:
         raise
 
 
-async def tapped_async(events: AsyncIterable[T], hook: Hook) -> AsyncIterator[T]:
+async def tapped_async(events: AsyncIterable[T], recording: Recording) -> AsyncIterator[T]:
     """Yields every event, recorded before it is passed on."""
-    begun = _Begun(hook)
+    begun = _Begun(recording)
     try:
         async for event in events:
             begun.record(event)

@@ -1,0 +1,220 @@
+"""The recording: what the hook does with an event, and how it ends.
+
+event ─ policy ─▶ event that may be said ─ encoded ─▶ one append to the journal ─ bell, where it opens or closes something
+
+Rule 1: what was given is in the file when the call returns. No lock, no table, no mapping: the live thread does the rest.
+Rule 2: an Exception of ours ends here, counted and said once a kind. One that is not ours, such as that of a signal's handler, and
+        every BaseException passes; wherever it comes, the hook works on.
+Rule 3: a process that comes to be by a fork has a journal of its own from its first event on; nothing of the parent's is touched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+from otel_phi.clock import monotonic
+from otel_phi.config import Config
+from otel_phi.delivery.journal.facts import End, encode_fact
+from otel_phi.delivery.journal.journal import Forked
+from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.hook.complaints import Complaints
+from otel_phi.hook.live import LiveDelivery
+from otel_phi.hook.stats import STATS_FAILED, HookStats, Tally
+from otel_phi.hook.taking import WAKING, event_of, fact_of
+from otel_phi.wire.decode import Undecodable
+from otel_phi.wire.events import AgentEnd, AgentEvent
+
+CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
+# Whose frames an exception of ours can have: what the hook calls. Anybody else's came in by a signal's handler.
+_OURS = frozenset({"otel_phi", "opentelemetry", "msgspec", *sys.stdlib_module_names})
+# Of an object that a child inherited by a fork: its files and sockets are the parent's, and closing them here would close them there.
+_inherited: list[object] = []
+
+
+class Recording:
+    """A recording belongs to one hook, and follows it over forks.
+
+    Args:
+        config: how to map, sample and send.
+        make: makes the live delivery, again in a forked child; None where nothing is to be recorded.
+        off: why nothing is, "" otherwise.
+
+    Attributes:
+        config: as given.
+        off: as given.
+        closed: whether it was shut down; events are then counted as lost.
+        left_out: counts an event that no span shows.
+    """
+
+    def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None, off: str = "") -> None:
+        self.config = config
+        self.off = off
+        self.closed = False
+        self._make = make
+        self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
+        self.left_out = self._tallies["left_out"].add
+        self._begin()
+        self._fresh()
+
+    def _begin(self) -> None:
+        self._complaints = Complaints(self.config.display_endpoint)
+        for tally in self._tallies.values():
+            tally.reset()
+        self._delivered: bool | None = None
+        self._pid = os.getpid()
+        self._made: dict[str, LiveDelivery] = {}
+        self._live: LiveDelivery | None = None
+
+    def _fresh(self) -> LiveDelivery | None:
+        """Returns this process's live delivery, made if it has none yet. Of two threads that make one, the first is kept."""
+        if self._make is None:
+            return None
+        made = self._make(self._complaints)
+        kept = self._made.setdefault("live", made)  # one step of C, which no thread and no signal can divide
+        if kept is not made:
+            made.close(0.0)
+        self._live = kept
+        return kept
+
+    def after_fork(self) -> None:
+        """Begins anew in a forked child: a loop belongs to the process that saw it begin, and so do its files."""
+        if self._pid != os.getpid():
+            _inherited.append(self._live)
+            self._begin()
+
+    # --- events ----------------------------------------------------------------------------------------------------------
+
+    def take(self, given: object, traceparent: str | None = None) -> AgentEvent | None:
+        """Records one event; returns it as it was recorded, None where it was not."""
+        try:
+            return self._take(given, traceparent)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._tallies["failed"].add()
+            self._complaints.failed("taking an event", error)
+            return None
+
+    def _take(self, given: object, traceparent: str | None) -> AgentEvent | None:
+        live = self._live or self._fresh()
+        if live is None:
+            self.left_out()
+            return None
+        event = event_of(given)
+        if isinstance(event, Undecodable):
+            self._tallies["undecodable"].add()
+            self._complaints.undecodable(event.reason)
+            return None
+        if self.closed:
+            self._tallies["after_shutdown"].add()
+            return None
+        live = self._append(live, fact_of(event, traceparent))
+        if event.__class__ in WAKING:
+            live.wake()
+        return event
+
+    def _append(self, live: LiveDelivery, fact: bytes) -> LiveDelivery:
+        """Appends, and returns where to: in a process that was forked without Python's knowledge to a journal of its own."""
+        try:
+            live.journal.append(fact)
+        except Forked:
+            self.after_fork()
+            live = self._live or self._fresh() or live
+            live.journal.append(fact)
+        return live
+
+    def cancel(self, loop_ids: Iterable[str]) -> None:
+        """Closes loops as cancelled, at the last time known of each."""
+        for loop_id in loop_ids:
+            self.take(AgentEnd(loop_id=loop_id, outcome="cancelled"))
+
+    # --- the end ---------------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Waits until every span completed so far is settled; False if it is not within `timeout_s`. Never raises."""
+        try:
+            live = self._live
+            if live is None or self._pid != os.getpid():
+                return True
+            return self._delivered is True if self.closed else live.flush(timeout_s)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._complaints.failed("flush", error)
+            return False
+
+    def shutdown(self, timeout_s: float = 2.0) -> bool:
+        """Ends the recording: what is open leaves as aborted, all is delivered; repeatable, never raises.
+
+        What is not delivered in time stays in the journal, for the next process to send.
+
+        Args:
+            timeout_s: seconds it may take.
+
+        Returns:
+            Whether all was delivered.
+        """
+        try:
+            return self._shut_down(monotonic() + timeout_s)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._complaints.failed("shutdown", error)
+            return False
+
+    def _shut_down(self, until: float) -> bool:
+        live = self._live
+        if live is None or self._pid != os.getpid():
+            self.closed = True
+            return True
+        if not self.closed:
+            self.closed = True
+            live.journal.append(encode_fact(End(reason="shutdown")))
+        if self._delivered is None:
+            left_s = max(until - monotonic(), 0.0)
+            done = live.flush(left_s * (1 - CLOSING))
+            live.close(max(until - monotonic(), 0.0))
+            self._delivered = done
+        return self._delivered
+
+    def stats(self) -> HookStats:
+        """Returns what became of every event and span so far. Never raises."""
+        try:
+            return self._stats()
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._complaints.failed("stats", error)
+            return HookStats(off=STATS_FAILED)
+
+    def _stats(self) -> HookStats:
+        counts = {name: tally.read() for name, tally in self._tallies.items()}
+        live = self._live
+        journal = live.journal.stats() if live is not None else None
+        lost = {"after_shutdown": counts.pop("after_shutdown"), **(dict(journal.lost) if journal is not None else {})}
+        return HookStats(
+            recorded=journal.lines if journal is not None else 0,
+            **counts,
+            lost={reason: count for reason, count in lost.items() if count},
+            waiting=live.waiting if live is not None else 0,
+            ignored=live.ignored if live is not None else {},
+            open_loops=live.open_loops if live is not None else 0,
+            troubles=dict(self._complaints.counts),
+            off=self.off,
+            delivery=live.stats() if live is not None else LiveStats(),
+        )
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Says whether an exception is a fault of ours: not memory or the stack running out, nor raised in somebody's signal handler."""
+    if isinstance(error, MemoryError | RecursionError):
+        return False
+    trace = error.__traceback__
+    while trace is not None:
+        name = trace.tb_frame.f_globals.get("__name__", "")
+        if str(name).partition(".")[0] not in _OURS:
+            return False
+        trace = trace.tb_next
+    return True
