@@ -8,6 +8,18 @@ if TYPE_CHECKING:
     from otel_phi.config import Config
 
 
+def configured_with_state(flags: dict[str, Any]) -> Config:
+    """Returns the configuration for a command that is nothing without a state folder.
+
+    Raises:
+        ConfigError: there is none, or a flag has a value that cannot be; the message holds the fix.
+    """
+    from otel_phi.config import state_dir
+
+    state_dir(flags.get("state_dir"))
+    return configured(flags)
+
+
 def configured(flags: dict[str, Any]) -> Config:
     """Returns the configuration that flags and environment make.
 

@@ -24,7 +24,7 @@ from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
 from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
-from otel_phi.config.state_folder import chosen_state_dir, named
+from otel_phi.config.state_folder import chosen_state_dir, named, report_missing
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.config.values import Protocol, Sampler
 from otel_phi.delivery.options import GIVE_UP_AFTER_S, MAX_REQUEST_BYTES
@@ -198,6 +198,9 @@ def resolve(**options: Unpack[Options]) -> Config:
     headers = destination.headers(choices, authorization)
     destination.guard_plain_text(endpoint, headers, allowed=destination.insecure(choices))
     service_name = _service_name(choices)
+    folder = chosen_state_dir(choices)
+    if folder is None:
+        report_missing()
     profile, mapping = _mapping(choices, service_name)
     return Config(
         endpoint=endpoint,
@@ -215,7 +218,7 @@ def resolve(**options: Unpack[Options]) -> Config:
         sampler=_sampler(choices),
         trace_url=choose("trace_url", variable("OTEL_PHI_TRACE_URL"), values.trace_url, None),
         traceparent=choose("traceparent", variable("TRACEPARENT"), values.traceparent, None),
-        state_dir=chosen_state_dir(choices),
+        state_dir=folder,
         give_up_after_s=choose("give_up_after_s", None, values.give_up_after, GIVE_UP_AFTER_S),
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,
@@ -223,15 +226,13 @@ def resolve(**options: Unpack[Options]) -> Config:
     )
 
 
-def state_dir(given: Path | None = None) -> Path | None:
-    """Returns where state lives, for whoever needs nothing else: what is given, else the environment, else the platform's.
-
-    None, and a warning, where no folder can be named.
+def state_dir(given: Path | None = None) -> Path:
+    """Returns where state lives, for whoever needs that alone: what is given, else the environment, else the platform's.
 
     Raises:
-        ConfigError: what is given begins with the home of a user who does not exist.
+        ConfigError: no folder can be named, or what is given begins with the home of a user who does not exist.
     """
-    return chosen_state_dir(Choices({} if given is None else {"state_dir": given}, os.environ))
+    return named(chosen_state_dir(Choices({} if given is None else {"state_dir": given}, os.environ)))
 
 
 def _reject_unknown(given: Mapping[str, Any]) -> None:

@@ -8,16 +8,21 @@ from otel_phi.config.choices import Choices, report
 from otel_phi.errors import ConfigError
 
 VARIABLE = "OTEL_PHI_STATE_DIR"
-NO_FOLDER = f"no state folder can be named: there is no HOME, and this user has no entry in passwd; set {VARIABLE}"
+_NO_FOLDER = f"no state folder can be named: there is no HOME, and this user has no entry in passwd; set {VARIABLE}"
 
 
 def chosen_state_dir(choices: Choices) -> Path | None:
-    """Returns where state lives between runs; None, and a warning, where no folder can be named.
+    """Returns where state lives between runs; None where no folder can be named.
 
     Raises:
         ConfigError: the keyword begins with the home of a user who does not exist.
     """
     return choices.choose("state_dir", choices.variable(VARIABLE), _expanded, None) or _platforms()
+
+
+def report_missing() -> None:
+    """Warns, once a process, that there is no state folder."""
+    report("HOME", f"{_NO_FOLDER}. Spans are kept in memory")
 
 
 def named(state_dir: Path | None) -> Path:
@@ -27,7 +32,7 @@ def named(state_dir: Path | None) -> Path:
         ConfigError: it is.
     """
     if state_dir is None:
-        raise ConfigError(f"{NO_FOLDER}, or give --state-dir")
+        raise ConfigError(f"{_NO_FOLDER}, or give --state-dir")
     return state_dir
 
 
@@ -48,5 +53,4 @@ def _platforms() -> Path | None:
         path = Path("~")
     if path.is_absolute():  # where a home is not known, some versions give `~` back
         return path
-    report("HOME", f"{NO_FOLDER}. Spans are kept in memory")
     return None

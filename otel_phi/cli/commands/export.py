@@ -120,9 +120,9 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
             ledger.finish()
         return bridge
     except DeliveryError as error:
-        _gave_up(f"{error}{outcome.advice(str(error), config)}", ledger)
+        _gave_up(f"{error}{outcome.advice(str(error), config)}", config, ledger)
     except KeyboardInterrupt:
-        _gave_up("interrupted", ledger)
+        _gave_up("interrupted", config, ledger)
     finally:
         if ledger is not None:
             ledger.close()
@@ -144,8 +144,11 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
     )
 
 
-def _gave_up(reason: str, ledger: Ledger | None) -> NoReturn:
-    resume = "; nothing was written" if ledger is None else "; run the same command again to send the rest"
+def _gave_up(reason: str, config: Config, ledger: Ledger | None) -> NoReturn:
+    if config.file is not None:
+        resume = "; nothing was written"
+    else:
+        resume = f"; run the same command again to send {'the rest' if ledger is not None else 'all of it'}"
     screen.say(f"otel-phi: {reason}{resume}")
     sys.exit(outcome.GAVE_UP)
 

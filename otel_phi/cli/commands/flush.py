@@ -14,7 +14,7 @@ from otel_phi.cli import screen, words
 from otel_phi.cli.flags import sending_flags, state_flag
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import warnings_said
-from otel_phi.cli.settings import configured, destination, exporter_words, sends_nothing
+from otel_phi.cli.settings import configured_with_state, destination, exporter_words, sends_nothing
 from otel_phi.tree import clean
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def flush(state_dir: Path | None, **flags: Any) -> None:
     """
     from otel_phi.delivery.flush import flush_outbox
 
-    config = msgspec.structs.replace(configured({**flags, "state_dir": state_dir}), console_to_stderr=True)
+    config = msgspec.structs.replace(configured_with_state({**flags, "state_dir": state_dir}), console_to_stderr=True)
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")

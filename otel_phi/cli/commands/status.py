@@ -43,12 +43,11 @@ def status(as_json: bool, retry: bool, purge: str | None, yes: bool, state_dir: 
     Exit code: 0, also where something waits; 2 usage.
     """
     from otel_phi.config import state_dir as found_state_dir
-    from otel_phi.config.state_folder import named
     from otel_phi.delivery.folder import folder_status
 
     if retry and purge is not None:
         raise click.UsageError("--retry keeps what --purge deletes: use one of them")
-    folder = named(found_state_dir(state_dir))
+    folder = found_state_dir(state_dir)
     done: dict[str, Any] = {}
     if retry:
         done["retried"] = _retry(folder)

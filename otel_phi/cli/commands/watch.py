@@ -19,7 +19,7 @@ from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.table import table
 from otel_phi.cli.report.totals import Sessions
 from otel_phi.cli.report.troubles import Troubles
-from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.cli.settings import configured_with_state, destination, sends_nothing
 from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def watch(
     Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 2 usage, 3 some spans were rejected, 4 with --once, the
     collector could not be reached.
     """
-    config = configured(flags)
+    config = configured_with_state(flags)
     if config.file not in (None, "-"):
         raise click.UsageError(
             "watch has no end, so it cannot write a whole FILE: --file - writes to stdout; otel-phi export writes files"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,28 +14,14 @@ from opentelemetry import environment_variables as api_names
 from opentelemetry.sdk import environment_variables as sdk_names
 
 from otel_phi import config as config_module
-from otel_phi.config import Config, Options, choices, destination, resolve
+from otel_phi.config import Config, Options, destination, resolve
 from otel_phi.config.tls_files import TlsFiles
-from otel_phi.delivery.exporters.exporter import Nowhere
-from otel_phi.delivery.exporters.file import FileExporter
-from otel_phi.delivery.exporters.grpc import GrpcExporter
-from otel_phi.delivery.exporters.http import HttpExporter
-from otel_phi.delivery.exporters.open import open_exporter, resource_of
-from otel_phi.delivery.exporters.sdk import SdkExporter
+from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.options import MAX_REQUEST_BYTES
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.options import MappingOptions
 
 SECRET = "hunter2hunter2"
-
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Takes away what a developer's shell may set, and the memory of what was reported."""
-    for name in list(os.environ):
-        if name.startswith("OTEL_") or name.upper().endswith("_PROXY") or name in ("TRACEPARENT", "REQUEST_METHOD"):
-            monkeypatch.delenv(name)
-    monkeypatch.setattr(choices, "_reported", set())
 
 
 def with_env(monkeypatch: pytest.MonkeyPatch, env: Mapping[str, str], **keywords: Any) -> Config:
@@ -357,31 +342,6 @@ def test_profile_and_explicit_options_reach_the_mapping() -> None:
 )
 def test_proxies(monkeypatch: pytest.MonkeyPatch, env: Mapping[str, str], endpoint: str, proxy: str | None) -> None:
     assert with_env(monkeypatch, env, endpoint=endpoint).proxy == proxy
-
-
-def test_the_exporter_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for config, kind in (
-        (resolve(), HttpExporter),
-        (resolve(protocol="grpc"), GrpcExporter),
-        (resolve(exporter="otlp_proto_grpc"), GrpcExporter),
-        (resolve(exporter="otlp_proto_http"), HttpExporter),
-        (resolve(exporter="console"), SdkExporter),
-        (resolve(exporter="none"), Nowhere),
-        (resolve(file=str(tmp_path / "out")), FileExporter),
-    ):
-        exporter = open_exporter(config)
-        assert isinstance(exporter, kind)
-        exporter.close(whole=False)
-    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    assert isinstance(open_exporter(resolve()), Nowhere)
-
-
-def test_an_exporter_object_is_taken_and_anything_else_is_refused() -> None:
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    assert isinstance(open_exporter(resolve(exporter=InMemorySpanExporter())), SdkExporter)
-    with pytest.raises(ConfigError, match="neither a name nor a SpanExporter"):
-        open_exporter(resolve(exporter=7))
 
 
 def test_the_resource_carries_name_and_attributes() -> None:
