@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from otel_phi.hook import Hook, HookStats, install
     from otel_phi.mapping.options import MappingOptions
     from otel_phi.mapping.span import Span, SpanEvent, SpanKind, SpanLink, StatusCode
-    from otel_phi.road import spans
+    from otel_phi.pipeline import spans
     from otel_phi.session.files import load_session, save_session
     from otel_phi.session.model import LoopRecord, Session, Turn
     from otel_phi.session.parts import (
@@ -82,7 +82,7 @@ _LAZY = {
     "read_events": "otel_phi.sources.reader",
     "resolve": "otel_phi.config",
     "save_session": _FILES,
-    "spans": "otel_phi.road",
+    "spans": "otel_phi.pipeline",
 }
 
 __all__ = [

@@ -1,6 +1,6 @@
-"""The bridge: events in, OTLP out. Puts the road, the encoder and the senders together.
+"""The bridge: events in, OTLP out. Puts the pipeline, the encoder and the senders together.
 
-    events ─▶ Road ─▶ spans ─▶ what an earlier run has not delivered ─▶ FanOut ─▶ a Sender for each exporter
+    events ─▶ Pipeline ─▶ spans ─▶ what an earlier run has not delivered ─▶ FanOut ─▶ a Sender for each exporter
 
 with otel_phi.Bridge(endpoint="http://localhost:4318") as bridge:
     bridge.feed(otel_phi.read_events("run.jsonl"))
@@ -33,7 +33,7 @@ from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import Ahead
-from otel_phi.road import Event, Road, as_event
+from otel_phi.pipeline import Event, Pipeline, as_event
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
 
@@ -119,7 +119,7 @@ class Bridge:
         mapping = self.config.mapping_for(resource.get("service.name"))
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
-        self._road = Road(mapping, ahead, sample)
+        self._pipeline = Pipeline(mapping, ahead, sample)
         self._ledger = ledger
         self._resumes = ledger is not None and ledger.resumes
         self._on_span = on_span
@@ -166,7 +166,7 @@ class Bridge:
         """
         if self._live:
             for event in self._decoded(events):
-                self._deliver(self._road.feed(event))
+                self._deliver(self._pipeline.feed(event))
             return
         block: list[AgentEvent] = []
         try:
@@ -174,9 +174,9 @@ class Bridge:
                 block.append(event)
                 if len(block) >= BLOCK_EVENTS:
                     full, block = block, []
-                    self._deliver(self._road.feed_block(full))
+                    self._deliver(self._pipeline.feed_block(full))
         finally:  # also where the caller's iterator fails: what it gave before counts
-            self._deliver(self._road.feed_block(block))
+            self._deliver(self._pipeline.feed_block(block))
 
     def _decoded(self, events: Iterable[Event]) -> Iterator[AgentEvent]:
         for given in events:
@@ -209,7 +209,7 @@ class Bridge:
         """
         if not self._finished:
             self._finished = True
-            self._deliver(self._road.finish())
+            self._deliver(self._pipeline.finish())
         self.flush(timeout_s)
 
     def shutdown(self) -> None:
@@ -233,10 +233,10 @@ class Bridge:
     def stats(self) -> BridgeStats:
         """Returns what became of everything fed so far."""
         return BridgeStats(
-            events=self._road.events,
+            events=self._pipeline.events,
             undecodable=self._undecodable,
-            ignored=dict(self._road.counts),
-            open_loops=self._road.open_loops,
+            ignored=dict(self._pipeline.counts),
+            open_loops=self._pipeline.open_loops,
             delivery=self._progress(self._out.outputs[0]).stats,
         )
 
@@ -293,7 +293,7 @@ class Bridge:
             for number in without:
                 self._out.outputs[number].sender.drop(SENT_BEFORE, 1)
             self._out.put(span, without)
-        if count := self._road.sampled_out - self._sampled:
+        if count := self._pipeline.sampled_out - self._sampled:
             self._sampled += count
             self._accepted += count
             self._out.drop(SAMPLED_OUT, count)

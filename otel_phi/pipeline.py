@@ -19,6 +19,7 @@ from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.policy.content import without_content
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupClosed, GroupGivenUp, GroupOpened, Notice, SessionOpened
 from otel_phi.recorder.references import Ahead
@@ -84,7 +85,7 @@ class Pipeline:
     def notices(self, event: AgentEvent, caller: str | None = None) -> Sequence[Notice]:
         """Records an event and returns what has opened or closed with it."""
         self.events += 1
-        return self.core.on_event(said(event), caller)
+        return self.core.on_event(without_content(event), caller)
 
     def spans(self, notice: Notice) -> list[Span]:
         """Returns the spans of a notice, none where sampling leaves its session out."""

@@ -18,7 +18,7 @@ from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Attributes, Span
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from tests import golden
 from tests.laws import role
 from tests.streams import SMALL_CASES
@@ -84,8 +84,8 @@ def ours(path: Path) -> set[str]:
 
 
 def test_the_walk_sees_the_whole_house() -> None:
-    assert {room(path) for path in FILES} >= {"wire", "recorder", "mapping", "sources", "road", "events", "__init__"}
-    assert "otel_phi.wire.events.AgentEvent" in set(imports(PACKAGE / "road.py"))
+    assert {room(path) for path in FILES} >= {"wire", "recorder", "mapping", "sources", "pipeline", "events", "__init__"}
+    assert "otel_phi.wire.events.AgentEvent" in set(imports(PACKAGE / "pipeline.py"))
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if room(path) in ROOMS], ids=lambda path: path.stem)
@@ -198,7 +198,7 @@ def test_reading_a_file_into_spans_loads_neither_grpc_nor_the_sdk() -> None:
 def test_showing_a_trace_loads_neither_grpc_nor_the_sdk() -> None:
     statement = f"from otel_phi.cli import main; main(['show', {str(golden.DEMO)!r}], standalone_mode=False)"
     loaded = _loaded_by(statement)
-    assert "otel_phi.road" in loaded
+    assert "otel_phi.pipeline" in loaded
     assert loaded & {"grpc", "opentelemetry.sdk", "opentelemetry.exporter"} == set()
 
 

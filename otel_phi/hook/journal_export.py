@@ -54,7 +54,7 @@ MAX_BATCH_BYTES = 1 << 20
 # Mapped and not yet settled, a journal: eight batches. Past it the journal itself is the buffer.
 AHEAD_BYTES = 8 << 20
 ADOPTED_AHEAD_BYTES = 1 << 20  # of each journal of a dead process that is held; at most eight are
-READ_BYTES = 1 << 18  # of the journal at once
+READ_BYTES = 8 << 10  # of the journal at once: some five turns, a quarter of a millisecond of the interpreter
 MAPPING_FAILED, SAMPLED_OUT, PURGED = "mapping_failed", "sampled_out", "purged"
 _Value = str | bool | int | float | tuple[str, ...]  # of a resource's attribute
 _Made = tuple[str, Span]  # a span and the session it is of

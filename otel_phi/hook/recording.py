@@ -164,14 +164,21 @@ class Recording:
             self._complaints.failed("shutdown", error)
             return False
 
-    def _shut_down(self, until: float) -> bool:
+    def end(self) -> LiveDelivery | None:
+        """Says that no more events come: what is open leaves as aborted. Returns the delivery that goes on, None for none."""
         live = self._live
         if live is None or self._pid != os.getpid():
             self.closed = True
-            return True
+            return None
         if not self.closed:
             self.closed = True
             live.journal.append(encode_fact(End(reason="shutdown")))
+        return live
+
+    def _shut_down(self, until: float) -> bool:
+        live = self.end()
+        if live is None:
+            return True
         if self._delivered is None:
             left_s = max(until - monotonic(), 0.0)
             done = live.flush(left_s * (1 - CLOSING))

@@ -9,13 +9,13 @@ Rule 3: nothing that a person or a model wrote gets further than this, unless co
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from otel_phi.delivery.journal.facts import encode_event
 from otel_phi.hook.caller import caller_of
-from otel_phi.policy import decode_said, said
+from otel_phi.policy.content import admit, decode_without_content
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.decode import encode_event as encode_wire
 from otel_phi.wire.events import (
@@ -41,7 +41,7 @@ _DELTA_TEXT = DELTA.decode()
 TEXTS = frozenset({bytes, str, dict})
 _PREFIXES = tuple(f'{{"type":{space}"{name}"' for name in sorted(_NAMES) for space in ("", " "))
 _PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
-_EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
+EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
 
 
 def shown_nowhere(given: Any) -> bool:
@@ -60,26 +60,23 @@ def shown_nowhere(given: Any) -> bool:
 def event_of(given: object) -> AgentEvent | Undecodable:
     """Returns the event as it may be said, `Undecodable` where there is none."""
     kind = given.__class__
-    if kind in _EVENTS:
-        try:
-            return said(given)  # type: ignore[arg-type]  # its class is an event's
-        except (TypeError, ValueError, AttributeError):
-            return _by_way_of_json(given)
+    if kind in EVENTS:
+        return admit(cast("AgentEvent", given))
     if kind is bytes or kind is str:
-        return decode_said(given)  # type: ignore[arg-type]
+        return decode_without_content(cast("bytes | str", given))
     if isinstance(given, bytearray | memoryview):
-        return decode_said(bytes(given))
+        return decode_without_content(bytes(given))
     if isinstance(given, Mapping):
         return _by_way_of_json(given)
     return Undecodable(f"a {kind.__name__} is no event")
 
 
-def _by_way_of_json(given: Any) -> AgentEvent | Undecodable:
+def _by_way_of_json(given: Mapping[Any, Any]) -> AgentEvent | Undecodable:
     try:
-        text = msgspec.json.encode(dict(given)) if isinstance(given, Mapping) else encode_wire(given)
-    except (TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
+        text = msgspec.json.encode(given if given.__class__ is dict else dict(given))
+    except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, KeyError) as error:
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
-    return decode_said(text)
+    return decode_without_content(text)
 
 
 def fact_of(event: AgentEvent, traceparent: str | None) -> bytes:

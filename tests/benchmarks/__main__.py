@@ -23,7 +23,7 @@ from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import AttributeValue, Span, SpanEvent, SpanKind
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import TurnClosed
-from otel_phi.road import Road
+from otel_phi.pipeline import Pipeline
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 from tests.benchmarks.live import bench_live
@@ -38,7 +38,7 @@ RESOURCE = Resource((("service.name", "bench"),))
 
 def ours(data: bytes) -> int:
     """JSONL to OTLP bytes, as `Bridge.feed` does it."""
-    road, batcher, size = Road(MappingOptions(service_name="bench")), Batcher(Encoder(RESOURCE)), 0
+    road, batcher, size = Pipeline(MappingOptions(service_name="bench")), Batcher(Encoder(RESOURCE)), 0
     events = EventReader("bench", for_spans=True).read(read_lines(io.BytesIO(data)))
     while block := list(islice(events, BLOCK_EVENTS)):
         for span in road.feed_block(block):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.testing import Receiver
 from tests import golden
 from tests.cli.conftest import Run, Start

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.testing import Receiver
 from tests.cli.conftest import Run, Start
 from tests.cli.streams import Event, a_session, lines_of

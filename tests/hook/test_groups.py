@@ -11,7 +11,7 @@ from otel_phi.events import AgentEvent
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.testing import Receiver
 from tests.hook.conftest import Install
 from tests.hook.stories import OPTIONS, as_count, expected, loop_of, parallel_of, session

@@ -13,7 +13,7 @@ import pytest
 
 from otel_phi import events as e
 from otel_phi.mapping.span import StatusCode
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.testing import Receiver
 from tests import golden
 from tests.laws import role

@@ -11,7 +11,7 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import CUT_MARK, cut
 from otel_phi.mapping.options import PROFILES, TEMPO_ATTRIBUTE_BYTES, MappingOptions, options_for
 from otel_phi.mapping.span import Attributes, Span
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from tests import golden
 from tests.laws import Run
 from tests.streams import LOOP, SESSION, end, said, start, tool, tool_end, turn, turn_end, whole_loop

@@ -9,7 +9,7 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.build import MAX_TIME_NS, clamp_times, inside
 from otel_phi.mapping.providers import finish_reason, provider_name, server
 from otel_phi.mapping.span import Span, SpanKind
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from tests import golden
 from tests.laws import role
 from tests.streams import LOOP, SMALL_CASES, at, end, request, said, start, turn, turn_end

@@ -8,7 +8,7 @@ from otel_phi.events import AgentEvent, InputRejected, Usage
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Span, StatusCode
 from otel_phi.mapping.status import WORDS, limit
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from tests import golden
 from tests.laws import role
 from tests.streams import LOOP, answer, end, request, said, start, tool, tool_end, turn, turn_end, user

@@ -22,7 +22,7 @@ from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import GroupOpened, LoopClosed, SessionOpened, TurnClosed
-from otel_phi.road import Road, spans
+from otel_phi.pipeline import Pipeline, spans
 from tests.laws import Run, role
 from tests.streams import LOOP, SESSION, at, end, result, said, start, tool, tool_end, turn, turn_end, whole_loop
 
@@ -178,7 +178,7 @@ def test_texts_kept_to_tell_errors_apart_are_short() -> None:
 
 
 def test_after_flush_nothing_is_open_and_the_next_stream_starts_clean() -> None:
-    road = Road(MappingOptions())
+    road = Pipeline(MappingOptions())
     story: list[AgentEvent] = [start(0), turn(1), announced(2, LOOP)]
     for event in story:
         road.feed(event)

@@ -22,7 +22,7 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import ahead_of
-from otel_phi.road import Road, spans
+from otel_phi.pipeline import Pipeline, spans
 from otel_phi.tree import render_tree
 from tests.laws import Run, as_bytes, role
 from tests.streams import (
@@ -402,7 +402,7 @@ def test_branches_that_are_told_in_another_order_than_announced_change_no_byte_o
 
 
 def test_a_group_decided_while_a_branch_is_open_closes_with_that_branch() -> None:
-    road = Road(MappingOptions())
+    road = Pipeline(MappingOptions())
     story: list[AgentEvent] = [ANNOUNCED, *whole_loop(5, ONE_A), start(7, TWO_B), DECIDED]
     assert [span for event in story for span in road.feed(event) if role(span) == "group"] == []
     assert [role(span) for span in road.feed(end(30, TWO_B))] == ["loop", "group"]
