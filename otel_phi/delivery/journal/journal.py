@@ -1,48 +1,62 @@
-"""The journal of one process: its durable, append-only log of facts."""
+r"""The journal of one process: its durable, append-only log of facts.
+
+    outbox/{destination}/{pid}-{nonce}/
+      lock               held by the owner while it lives (POSIX record lock)
+      00000001.journal   Head, lines            sealed, wholly settled: deleted as soon as 2 has its snapshot
+      00000002.journal   Head, Snapshot, lines  sealed, being read
+      00000003.journal   Head, lines            current: agents' threads append here
+      00000004.reserve   Head                   made ahead, so that a roll on a full disk needs no space
+      dead               dead letters
+
+        agents' threads          │ append ─▶ current segment's file, or its memory where that refuses
+        ─────────────────────────┼──────────────────────────────────────────────────────────────────────
+        the sender's thread      │ read: 2's file, then `snapshot`, then what 2's memory held, then 3's file
+                                 │ acknowledge: a mark in 2's first 512 bytes
+                                 │ roll, sync: sealed files, the next reserve, what was removed made anew
+
+Invariants
+ 1. `append` returned True: the line is in the file, whatever happens to the process. False: it waits in memory, behind it
+    all that came later to the same segment; it comes before the next segment's own lines, in order.
+ 2. A segment is sealed when nobody can write to it any more: its appender is dead. Only then is its last line final, and
+    read on into the next.
+ 3. A segment is deleted when every exporter's mark is behind its last line, and the next one's snapshot is on the disk.
+    So the first segment that is left has its snapshot, or is number 1 and needs none.
+ 4. Recovery: restore the first segment's snapshot, replay up to the marks and send nothing of it, then go on. The order of
+    entries, and their positions, are the same as when they were read live.
+ 5. What a crash leaves half done is either ignored (an unfinished line, a reserve, a half-written snapshot, a torn mark: the
+    other one stands) or done again (a deletion).
+ 6. Damage costs the damaged lines. A segment that is missing costs its lines: the next one's snapshot goes on.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import msgspec
-
-from otel_phi.delivery.journal.facts import Entry, Fact, Head, LookedUp, Position, RootClaimed
+from otel_phi.delivery.journal import adoption
+from otel_phi.delivery.journal.append import Closed, Forked
+from otel_phi.delivery.journal.chain import MEMORY_BYTES, SEGMENT_BYTES, Chain
+from otel_phi.delivery.journal.counting import JournalStats, Losses, counts_as_event
+from otel_phi.delivery.journal.facts import (
+    START,
+    Entry,
+    Fact,
+    Head,
+    LookedUp,
+    Position,
+    Purged,
+    RootClaimed,
+    Snapshot,
+    decode_fact,
+    encode_fact,
+)
+from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.outbox import Found, Place
+from otel_phi.delivery.journal.process_folder import make_process_folder
+from otel_phi.delivery.journal.segment import INTERNAL, Segment, make_segment, segment_name
 
-SEGMENT_BYTES = 8 << 20
-MEMORY_BYTES = 16 << 20
 READ_BYTES = 1 << 20
-
-
-class JournalStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Says what a journal holds and what was lost of it.
-
-    Attributes:
-        lines: lines given to `append` that are in a file or in memory.
-        read: of these, how many `read` gave.
-        waiting_bytes: bytes of the files behind what `read` gave.
-        file_bytes: all bytes of the files.
-        refused: lines that wait in memory because a file did not take them.
-        lost: lines that were not kept, by reason.
-        damaged_lines: lines that could not be read any more, each counted once.
-        damaged_bytes: their bytes.
-        missing_segments: files that are gone from the middle.
-        messages: one a kind of damage, for a person.
-        in_memory: why there is no file, "" if there is one.
-    """
-
-    lines: int = 0
-    read: int = 0
-    waiting_bytes: int = 0
-    file_bytes: int = 0
-    refused: int = 0
-    lost: tuple[tuple[str, int], ...] = ()
-    damaged_lines: int = 0
-    damaged_bytes: int = 0
-    missing_segments: int = 0
-    messages: tuple[str, ...] = ()
-    in_memory: str = ""
 
 
 class Journal:
@@ -66,15 +80,23 @@ class Journal:
     """
 
     append: Callable[[bytes], bool]
-    head: Head
-    owner: str
-    folder: Path | None
-    position: Position
-    wants_snapshot: bool
-    acknowledged: list[Position]
-    restored: bytes | None
-    looked_up: Mapping[Position, LookedUp]
-    claimed: Mapping[Position, RootClaimed]
+    _chain: Chain
+
+    def __init__(self, head: Head, owner: str) -> None:
+        self.head = head
+        self.owner = owner
+        self.position = START
+        self.wants_snapshot = False
+        self.acknowledged = [START] * len(head.exporters)
+        self.restored: bytes | None = None
+        self.looked_up: Mapping[Position, LookedUp] = {}
+        self.claimed: Mapping[Position, RootClaimed] = {}
+        self._settled = list(self.acknowledged)
+        self._losses = Losses()
+        self._closed = Closed()
+        self._is_open = True
+        self._at = 0
+        self._pid = os.getpid()
 
     @classmethod
     def create(
@@ -82,69 +104,272 @@ class Journal:
     ) -> Journal:
         """Makes a journal of this process.
 
+        Args:
+            place: from `Outbox.place`.
+            head: what its segments begin with.
+            segment_bytes: a segment of this size is rolled.
+            memory_bytes: bound of what waits in memory because files refused it.
+
         Raises:
             OSError: no file can be made there.
         """
-        raise NotImplementedError
+        folder, lock = make_process_folder(place.folder)
+        try:
+            path = folder / segment_name(1)
+            make_segment(path, head)
+            first = Segment(path, 1)
+            first.begin_now()
+            first.entered = True
+            journal = cls(head, _owner(folder))
+            journal._start(
+                Chain(
+                    folder,
+                    lock,
+                    head,
+                    [first],
+                    journal._publish,
+                    segment_bytes=segment_bytes,
+                    memory_bytes=memory_bytes,
+                )
+            )
+        except BaseException:
+            adoption.remove_folder(folder, lock)
+            raise
+        return journal
 
     @classmethod
-    def adopt(cls, found: Found) -> Journal:
+    def adopt(cls, found: Found, *, segment_bytes: int = SEGMENT_BYTES, memory_bytes: int = MEMORY_BYTES) -> Journal:
         """Opens a dead process's journal, which is locked by us.
 
         Raises:
             OSError: it cannot be opened.
         """
-        raise NotImplementedError
+        segments = adoption.open_segments(found.folder)
+        survey = adoption.survey(segments)
+        journal = cls(found.head, _owner(found.folder))
+        journal.looked_up, journal.claimed = survey.looked_up, survey.claimed
+        journal.acknowledged = adoption.marks(segments, len(found.head.exporters))
+        journal._settled = list(journal.acknowledged)
+        journal.restored = segments[0].region.snapshot
+        journal._losses.adopted = survey.events
+        adoption.note_holes(segments, journal._losses)
+        segments[0].entered = True
+        journal._start(
+            Chain(
+                found.folder,
+                found.lock,
+                found.head,
+                segments,
+                journal._publish,
+                segment_bytes=segment_bytes,
+                memory_bytes=memory_bytes,
+            )
+        )
+        return journal
 
     @classmethod
     def in_memory(cls, head: Head, reason: str, *, memory_bytes: int = MEMORY_BYTES) -> Journal:
-        """Makes a journal without files, for where none can be."""
-        raise NotImplementedError
+        """Makes a journal without files, for where none can be.
+
+        Args:
+            head: as of any journal.
+            reason: why, for `stats`.
+            memory_bytes: bound of the lines that were not read yet.
+        """
+        from otel_phi.delivery.journal.memory import MemoryJournal
+
+        return MemoryJournal(head, reason, memory_bytes)
+
+    def _start(self, chain: Chain) -> None:
+        self._chain = chain
+        chain.open()
+
+    def _publish(self, append: Callable[[bytes], bool]) -> None:
+        self.append = append
+
+    @property
+    def folder(self) -> Path | None:
+        """Returns the folder it lies in, None in memory."""
+        return self._chain.folder
 
     @property
     def lines(self) -> int:
-        """Returns how many lines were given to `append` and kept."""
-        raise NotImplementedError
+        """Returns how many events were given to `append` and kept."""
+        return self.stats().lines
+
+    # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, max_bytes: int = READ_BYTES) -> list[Entry]:
         """Returns the next entries in order; none where there is nothing new, or `wants_snapshot`.
 
         A `Snapshot` among them says that the log has a hole before it: restore it and go on.
+
+        Args:
+            max_bytes: about so many bytes of lines at once.
         """
-        raise NotImplementedError
+        self._check_owner()
+        entries: list[Entry] = []
+        while self._is_open and not entries:
+            segment = self._chain.segments[self._at]
+            if not segment.entered and not self._enter(segment, entries):
+                break
+            if not entries and not self._read_carried(segment, entries, max_bytes):
+                last = segment is self._chain.current
+                closed = not last and self._chain.sealed(segment)
+                moved = self._read_file(segment, entries, max_bytes, closed=closed)
+                if closed and not moved:
+                    self._finish(segment)
+                elif not moved:
+                    break
+        return entries
+
+    def _enter(self, segment: Segment, entries: list[Entry]) -> bool:
+        """Begins a segment, if its state is on the disk; asks for it otherwise."""
+        state = segment.region.snapshot
+        if state is None:
+            self.wants_snapshot = True
+            return False
+        segment.entered = True
+        if segment.after_hole:
+            entries.append(Entry(Position(segment.number, -len(segment.carried)), Snapshot(state=state)))
+        return True
+
+    def _read_carried(self, segment: Segment, entries: list[Entry], max_bytes: int) -> bool:
+        """Gives the next lines that were carried over; tells whether there were any."""
+        first, size, total = segment.next_carried, 0, len(segment.carried)
+        while segment.next_carried < total and size < max_bytes:
+            body = segment.carried[segment.next_carried]
+            segment.next_carried += 1
+            size += len(body)
+            self._give(segment, segment.next_carried - total, body, entries)
+        return segment.next_carried > first
+
+    def _read_file(self, segment: Segment, entries: list[Entry], max_bytes: int, *, closed: bool) -> bool:
+        found = segment.reader.read(max_bytes, closed=closed)
+        for damage in found.damages:
+            if damage.kind == "cut":
+                segment.cuts.append(damage)
+            else:
+                self._losses.damage(segment.path.name, damage)
+        for _, end, body in found.lines:
+            if not body.startswith(INTERNAL):
+                self._give(segment, end, body, entries)
+        return found.moved
+
+    def _give(self, segment: Segment, offset: int, body: bytes, entries: list[Entry]) -> None:
+        fact = decode_fact(body)
+        segment.last = self.position = Position(segment.number, offset)
+        if counts_as_event(fact):
+            segment.events += 1
+            self._losses.read += 1
+        if not isinstance(fact, Purged):
+            entries.append(Entry(segment.last, fact))
+
+    def _finish(self, segment: Segment) -> None:
+        """Leaves a segment that is read to its end."""
+        segment.finished = True
+        self._losses.cuts(segment, self._chain.segments[self._at + 1])
+        self._at += 1
+
+    # --- writing -----------------------------------------------------------------------------------------------------
 
     def write(self, fact: Fact) -> bool:
         """Appends a fact of the sender's own; as `append`."""
-        raise NotImplementedError
+        appender = self._chain.current.appender() if self._is_open else None
+        return appender is not None and appender.append_fact(encode_fact(fact))
 
     def due(self) -> bool:
         """Tells whether the current segment is full, refuses lines, or is gone: time to `roll`."""
-        raise NotImplementedError
+        return self._is_open and self._chain.due()
 
     def roll(self) -> bool:
         """Publishes a new segment; False where that cannot be now: try again later."""
-        raise NotImplementedError
+        self._check_owner()
+        return self._is_open and self._chain.roll()
 
     def snapshot(self, state: bytes) -> None:
-        """Writes down the state at `position`, as `wants_snapshot` asks."""
-        raise NotImplementedError
+        """Writes down the state at `position`, as `wants_snapshot` asks.
+
+        Raises:
+            ValueError: nobody asked for it: the state would be of another place.
+        """
+        self._check_owner()
+        if not self.wants_snapshot:
+            raise ValueError("a snapshot is of the place where `wants_snapshot` asks for it")
+        segment = self._chain.segments[self._at]
+        self._chain.state_bytes = len(state)
+        segment.keep(encode_fact(Snapshot(state=state)))
+        segment.entered = True
+        self.wants_snapshot = False
+        self._tidy()
 
     def acknowledge(self, position: Position, exporter: int = 0) -> None:
-        """Marks all up to a position as settled for one exporter, and deletes segments nobody needs any more."""
-        raise NotImplementedError
+        """Marks all up to a position as settled for one exporter, and deletes segments nobody needs any more.
+
+        Args:
+            position: of an entry that `read` gave; one that lies before what is acknowledged already is ignored.
+            exporter: its number in `Head.exporters`.
+        """
+        self._check_owner()
+        if not self._is_open or position <= self._settled[exporter]:
+            return
+        self._settled[exporter] = position
+        for segment in self._chain.segments:
+            if segment.number == position.segment:
+                segment.owe_mark(exporter, position.offset)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        segments = self._chain.segments
+        for segment in segments:
+            if segment.unwritten and min(self._settled) >= Position(segment.number, 0):
+                segment.forget_carried()
+        while len(segments) > 1 and self._may_go(segments[0], segments[1]):
+            self._losses.leave(segments[0])
+            self._at -= 1
+            self._chain.drop_first()
+
+    def _may_go(self, first: Segment, second: Segment) -> bool:
+        """Invariant 3."""
+        settled = min(self._settled) >= first.last
+        return first.finished and settled and second.region.snapshot is not None and first.appender() is None
 
     def sync(self) -> None:
-        """Syncs to the disk, and mends what was removed. To be called about once a second."""
-        raise NotImplementedError
+        """Syncs to the disk, and mends what was removed. To be called about once a second. Never raises for the disk."""
+        self._check_owner()
+        if not self._is_open:
+            return
+        try:
+            if self._chain.mend(self._remade):
+                self._losses.say(f"{self._chain.folder}: something was removed there, and was made anew")
+        except OSError as error:
+            self._losses.say(f"{self._chain.folder} was removed and cannot be made anew: {error}")
+        self._chain.write_unwritten()
+        self._tidy()
+        self._chain.reserve()
+        self._chain.sync()
+
+    def _remade(self) -> tuple[Path, FileLock]:
+        return make_process_folder(self._chain.folder.parent)
 
     def close(self, *, delete: bool) -> None:
-        """Closes the files and frees the lock. Repeatable.
+        """Closes the files and frees the lock. Repeatable; in a forked child it does nothing.
 
         Args:
             delete: all is settled; the folder goes, unless dead letters are in it.
         """
-        raise NotImplementedError
+        if self._is_open and os.getpid() == self._pid:
+            self._is_open = False
+            self._chain.close(self._closed.append, delete=delete)
 
     def stats(self) -> JournalStats:
         """Returns what it holds now."""
-        raise NotImplementedError
+        return self._losses.stats(tuple(self._chain.segments), self._at, self._closed.lost.count)
+
+    def _check_owner(self) -> None:
+        if os.getpid() != self._pid:
+            raise Forked("a forked process begins a journal of its own")
+
+
+def _owner(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"

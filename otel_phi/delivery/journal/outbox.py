@@ -1,17 +1,43 @@
-"""The outbox: the folder of all journals of a machine's user, one folder a process, sorted by destination."""
+"""The outbox: the folder of all journals of a machine's user, one folder a process, sorted by destination.
+
+    STATE/outbox/localhost-4318-v1-traces-http-protobuf-1f6a09b2c3/
+      4711-8c21f0aa5b7d3e90/     a process's folder: see `journal`
+      4809-03be77d19a4412fe/
+
+Rule 1: who lives is told by the lock alone. A lock of this very process is never opened: closing it would free it.
+Rule 2: a living process makes a removed lock again within a second; so a folder without one is dead after five.
+Rule 3: a folder whose format is not ours, or whose head says nothing, is left alone, and named.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from otel_phi.delivery.journal.facts import Destination, Head
+from otel_phi.clock import monotonic, wall_ns
+from otel_phi.delivery.journal import filelock
+from otel_phi.delivery.journal.facts import FORMAT, Destination, Head
 from otel_phi.delivery.journal.filelock import FileLock
+from otel_phi.delivery.journal.private import make_folder
+from otel_phi.delivery.journal.process_folder import LOCK, ProcessName, parse_name
+from otel_phi.delivery.journal.segment import (
+    RESERVE_SUFFIX,
+    SUFFIX,
+    read_head,
+    segment_name,
+    segment_numbers,
+)
 
+FOLDER = "outbox"
+DEAD_LETTERS = "dead"
 MAX_BYTES = 256 << 20
 MAX_AGE_S = 7 * 86_400.0
+_LOCK_MISSING_S = 5.0
+_NS = 1_000_000_000
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -50,10 +76,11 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
         pid: the process's id.
         alive: its owner lives.
         own: its owner is this process.
-        bytes: size of its files.
+        bytes: size of its files, dead letters left out.
         dead_letters: bytes of dead letters in it.
-        segments: how many.
+        segments: numbers and sizes of its segments, oldest first.
         since_ns: when its oldest segment was begun, 0 where there is none.
+        until_ns: when its newest segment was written to last, 0 where there is none.
         problem: why it is left alone: another format's number, a head that cannot be read; "" where all is well.
     """
 
@@ -65,8 +92,9 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
     own: bool = False
     bytes: int = 0
     dead_letters: int = 0
-    segments: int = 0
+    segments: tuple[tuple[int, int], ...] = ()
     since_ns: int = 0
+    until_ns: int = 0
     problem: str = ""
 
 
@@ -94,7 +122,8 @@ class Outbox:
     """
 
     def __init__(self, state_dir: Path) -> None:
-        self.folder = state_dir / "outbox"
+        self.folder = state_dir / FOLDER
+        self._missing_since: dict[Path, float] = {}
 
     def place(self, destination: Destination) -> Place:
         """Returns where a process's journal for a destination belongs.
@@ -102,21 +131,137 @@ class Outbox:
         Raises:
             OSError: the folder cannot be made, or is not private.
         """
-        raise NotImplementedError
+        make_folder(self.folder)
+        folder = self.folder / destination.name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return Place(folder, destination)
 
     def folders(self) -> list[Folder]:
-        """Returns every process's folder, oldest first."""
-        raise NotImplementedError
+        """Returns every process's folder, the oldest first."""
+        found = [_look(path, name) for path, name in self._paths()]
+        return sorted(found, key=lambda one: (one.since_ns, one.path))
+
+    def _paths(self, destination: str | None = None) -> Iterator[tuple[Path, ProcessName]]:
+        for parent in [self.folder / destination] if destination is not None else _entries(self.folder):
+            for path in _entries(parent):
+                name = parse_name(path.name)
+                if name is not None and path.is_dir() and not path.is_symlink():
+                    yield path, name
 
     def adoptable(self, destination: Destination | None, credentials_match: Callable[[Head], bool]) -> Iterator[Found]:
         """Yields journals of dead processes, each locked, oldest first.
 
         Args:
             destination: whose; None for any.
-            credentials_match: tells whether its credentials are ours; see `destination.credentials_match`.
+            credentials_match: tells whether a head's credentials are ours; see `destination.credentials_match`.
         """
-        raise NotImplementedError
+        found = [_look(path, name) for path, name in self._paths(destination.name if destination else None)]
+        for one in sorted(found, key=lambda one: (one.since_ns, one.path)):
+            if one.own or one.alive or one.problem or one.head is None or not one.segments:
+                continue
+            if not self._has_been_dead(one.path) or not credentials_match(one.head):
+                continue
+            lock = _lock(one.path)
+            if lock is None:
+                continue
+            if segment_numbers(one.path):
+                yield Found(one.path, one.head, lock)
+            else:  # another process adopted it meanwhile, and is done
+                _remove_empty(one.path, lock)
+
+    def _has_been_dead(self, path: Path) -> bool:
+        if (path / LOCK).exists():
+            self._missing_since.pop(path, None)
+            return True
+        now = monotonic()
+        return now - self._missing_since.setdefault(path, now) >= _LOCK_MISSING_S
 
     def keep_within(self, max_bytes: int = MAX_BYTES, max_age_s: float = MAX_AGE_S) -> list[Excess]:
-        """Returns what must go: dead processes' folders first, then this process's own segments, oldest first."""
-        raise NotImplementedError
+        """Returns what must go: dead processes' folders first, then this process's own segments, oldest first.
+
+        Args:
+            max_bytes: bound of all folders' journals together.
+            max_age_s: bound of the age of what was written last in a folder, or in a segment of one's own.
+        """
+        folders = self.folders()
+        over = sum(one.bytes for one in folders) - max_bytes
+        oldest_ns = wall_ns() - int(max_age_s * _NS)
+        going: list[Excess] = []
+        for one in folders:
+            if one.own or one.alive or not one.segments:
+                continue
+            if one.until_ns < oldest_ns or over > 0:
+                over -= one.bytes
+                going.append(Excess(one.path, None, one.bytes, "age" if one.until_ns < oldest_ns else "size"))
+        for one in (one for one in folders if one.own):
+            for number, size in one.segments[:-1]:  # the last one is being written to
+                old = _written_ns(one.path / segment_name(number)) < oldest_ns
+                if old or over > 0:
+                    over -= size
+                    going.append(Excess(one.path, number, size, "age" if old else "size"))
+        return going
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _lock(folder: Path) -> FileLock | None:
+    with contextlib.suppress(OSError):
+        return filelock.acquire(folder / LOCK)
+    return None
+
+
+def _remove_empty(folder: Path, lock: FileLock) -> None:
+    for path in folder.glob(f"*{RESERVE_SUFFIX}"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+    lock.release(remove=True)
+    with contextlib.suppress(OSError):  # dead letters are in it
+        folder.rmdir()
+
+
+def _look(path: Path, name: ProcessName) -> Folder:
+    own = name.is_own or filelock.is_ours(path / LOCK)
+    numbers = segment_numbers(path)
+    sizes = [(number, _size(path / segment_name(number))) for number in numbers]
+    head, format_, since_ns = read_head(path)
+    problem = ""
+    if numbers and head is None:
+        problem = f"format {format_} is not ours ({FORMAT})" if format_ not in (None, FORMAT) else "its head is damaged"
+    return Folder(
+        path=path,
+        destination=head.destination if head is not None else Destination(path.parent.name),
+        head=head,
+        pid=name.pid,
+        alive=own or not _is_free(path / LOCK),
+        own=own,
+        bytes=sum(_size(one) for one in _entries(path) if one.suffix in (SUFFIX, RESERVE_SUFFIX)),
+        dead_letters=_size(path / DEAD_LETTERS),
+        segments=tuple(sizes),
+        since_ns=since_ns,
+        until_ns=_written_ns(path / segment_name(numbers[-1])) if numbers else 0,
+        problem=problem,
+    )
+
+
+def _is_free(lock: Path) -> bool:
+    try:
+        return filelock.is_free(lock)
+    except OSError:
+        return False  # what cannot be locked cannot be adopted
+
+
+def _size(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return path.stat().st_size
+    return 0
+
+
+def _written_ns(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return os.stat(path).st_mtime_ns  # noqa: PTH116  # one call
+    return 0

@@ -1,0 +1,128 @@
+"""Counting: what a journal holds, and what of it was lost, each once and with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from otel_phi.delivery.journal.facts import End, Fact, LookedUp, Purge, RootClaimed, Snapshot
+from otel_phi.delivery.journal.lines import Damage
+from otel_phi.delivery.journal.segment import Segment
+
+MEMORY_FULL, CLOSED = "memory full", "journal closed"
+_MESSAGES = 20  # for a person; the counts go on
+
+
+class JournalStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Says what a journal holds and what was lost of it.
+
+    Attributes:
+        lines: events given to `append` that were kept, in a file or in memory. Facts of the sender's own do not count.
+        read: of these, how many `read` gave.
+        waiting_bytes: bytes of the files behind what `read` gave.
+        file_bytes: all bytes of the files.
+        refused: lines that wait in memory, and nowhere else, because a file did not take them.
+        lost: lines that were not kept, by reason.
+        damaged_lines: lines that could not be read any more, each counted once.
+        damaged_bytes: their bytes.
+        missing_segments: files that are gone from the middle.
+        messages: one a kind of damage, for a person.
+        in_memory: why there is no file, "" if there is one.
+    """
+
+    lines: int = 0
+    read: int = 0
+    waiting_bytes: int = 0
+    file_bytes: int = 0
+    refused: int = 0
+    lost: tuple[tuple[str, int], ...] = ()
+    damaged_lines: int = 0
+    damaged_bytes: int = 0
+    missing_segments: int = 0
+    messages: tuple[str, ...] = ()
+    in_memory: str = ""
+
+    @property
+    def waiting(self) -> int:
+        """Returns how many events were not read yet."""
+        return self.lines - self.read
+
+
+class Losses:
+    """Keeps the counts of one journal that outlive its segments.
+
+    Attributes:
+        adopted: events found at adoption.
+        read: events that were read.
+        missing: segments gone from the middle.
+    """
+
+    def __init__(self) -> None:
+        self.adopted = 0
+        self.read = 0
+        self.missing = 0
+        self._left = 0
+        self._lost = 0
+        self._lines = 0
+        self._bytes = 0
+        self._messages: list[str] = []
+
+    def say(self, message: str) -> None:
+        """Keeps a message for a person, each once."""
+        if message not in self._messages and len(self._messages) < _MESSAGES:
+            self._messages.append(message)
+
+    def damage(self, where: str, damage: Damage) -> None:
+        """Counts lines that could not be read."""
+        self._lines += damage.lines
+        self._bytes += damage.bytes
+        words = {"cut": "a line without its end", "checksum": "a line that was changed"}
+        self.say(f"{where}: {words.get(damage.kind, 'bytes that are no line')}")
+
+    def lose(self, where: str, what: str) -> None:
+        """Counts a line of a head region."""
+        self._lines += 1
+        self.say(f"{where}: {what}")
+
+    def cuts(self, segment: Segment, following: Segment | None) -> None:
+        """Counts the cut lines of a segment that is read to its end, but those whose whole line waits elsewhere."""
+        end = segment.reader.offset
+        cuts = [damage for damage in segment.cuts if damage.start + damage.bytes < end]
+        harmless = segment.cut + segment.fragments.count
+        if following is not None and following.region.carried:
+            harmless = len(cuts)
+        for damage in cuts[harmless:]:
+            self.damage(segment.path.name, damage)
+
+    def leave(self, segment: Segment) -> None:
+        """Takes over the counts of a segment that is deleted."""
+        self._left += _kept(segment)
+        self._lost += segment.lost.count
+
+    def stats(self, segments: Sequence[Segment], at: int, closed: int) -> JournalStats:
+        """Returns the counts; `at` is the segment being read."""
+        lost = self._lost + sum(one.lost.count for one in segments)
+        reasons = ((MEMORY_FULL, lost), (CLOSED, closed))
+        refused = sum(len(one.memory) + one.unwritten_carried for one in segments)
+        return JournalStats(
+            lines=max(self.adopted + self._left + sum(map(_kept, segments)), self.read),
+            read=self.read,
+            waiting_bytes=sum(max(one.size - one.reader.offset, 0) for one in segments[max(at, 0) :]),
+            file_bytes=sum(one.size for one in segments),
+            refused=refused,
+            lost=tuple(reason for reason in reasons if reason[1]),
+            damaged_lines=self._lines,
+            damaged_bytes=self._bytes,
+            missing_segments=self.missing,
+            messages=tuple(self._messages),
+        )
+
+
+def _kept(segment: Segment) -> int:
+    return max(segment.given.count - segment.facts.count, 0)
+
+
+def counts_as_event(fact: Fact) -> bool:
+    """Tells whether a fact was given by an agent, and not by a sender."""
+    return not isinstance(fact, LookedUp | RootClaimed | End | Purge | Snapshot)
