@@ -210,7 +210,7 @@ class Bridge:
         """Returns what became of everything fed so far."""
         return BridgeStats(
             events=self._road.events,
-            undecodable=self._undecodable,
+            undecodable=self._undecodable + self._road.undecodable,
             ignored=dict(self._road.counts),
             open_loops=self._road.open_loops,
             delivery=self._delivery_stats(),

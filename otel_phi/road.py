@@ -1,6 +1,6 @@
-"""The road without its ends: events in, finished spans out. Assembly of recorder and mapping, nothing else.
+"""The road without its ends: events in, finished spans out. Assembly of policy, recorder and mapping, nothing else.
 
-event ─ RecorderCore ─▶ notices ─ spans_of ─▶ spans
+event ─ admit ─▶ event that may be said ─ RecorderCore ─▶ notices ─ spans_of ─▶ spans
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.policy.content import admit, decode_without_content
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened
 from otel_phi.recorder.references import Ahead
-from otel_phi.wire.decode import Undecodable, decode_event
+from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ class Road:
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
 
     Attributes:
-        counts: events by what became of them: `events`, and the recorder's reasons for those that said nothing.
+        counts: the recorder's reasons for events that said nothing.
+        events: events taken.
+        undecodable: events made by hand that hold what no event can; they are left out.
         sampled_out: spans of sessions that sampling left out.
     """
 
@@ -46,7 +49,7 @@ class Road:
         self._options = options
         self._core = RecorderCore(ahead)
         self._sample = sample
-        self.events = 0
+        self.events = self.undecodable = 0
         self.sampled_out = 0
 
     @property
@@ -62,22 +65,32 @@ class Road:
     def feed(self, event: AgentEvent) -> list[Span]:
         """Returns the spans that are complete with this event; mostly none."""
         self.events += 1
-        notices = self._core.on_event(event)
+        said = self._admitted(event)
+        notices = () if said is None else self._core.on_event(said)
         return self._spans(notices) if notices else []
 
     def feed_block(self, events: Sequence[AgentEvent]) -> list[Span]:
         """Returns the spans that are complete with these events.
 
-        First all are recorded, then all are mapped: a quarter faster than one by one, since each step stays in the
+        First all are admitted and recorded, then all are mapped: a quarter faster than one by one, since each step stays in the
         processor's cache. For streams that are not live.
         """
         self.events += len(events)
-        notices = [notice for event in events for notice in self._core.on_event(event)]
+        admitted = [said for event in events if (said := self._admitted(event)) is not None]
+        notices = [notice for event in admitted for notice in self._core.on_event(event)]
         return self._spans(notices) if notices else []
 
     def finish(self) -> list[Span]:
         """Returns the spans of what is still open, as aborted."""
         return self._spans(self._core.flush())
+
+    def _admitted(self, event: AgentEvent) -> AgentEvent | None:
+        """Returns an event as it may be said, None for one that is none: the one place of this road where that is decided."""
+        said = admit(event)
+        if isinstance(said, Undecodable):
+            self.undecodable += 1
+            return None
+        return said
 
     def _spans(self, notices: Iterable[Notice]) -> list[Span]:
         return [span for notice in notices for span in self._kept(notice)]
@@ -102,9 +115,9 @@ def as_event(given: Event) -> AgentEvent | Undecodable:
     if isinstance(given, msgspec.Struct):
         return given
     if isinstance(given, (str, bytes)):
-        return decode_event(given)
+        return decode_without_content(given)
     try:
-        return decode_event(msgspec.json.encode(given))
+        return decode_without_content(msgspec.json.encode(given))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
 
@@ -134,4 +147,8 @@ def spans(
         if isinstance(event, Undecodable):
             raise DecodeError(f"{type(given).__name__}: no AgentEvent: {event.reason}")
         yield from road.feed(event)
+        if road.undecodable:
+            raise DecodeError(
+                f"{type(given).__name__}: no AgentEvent: its values are not of the classes they should be"
+            )
     yield from road.finish()

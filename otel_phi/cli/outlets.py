@@ -22,6 +22,8 @@ from otel_phi.errors import DeliveryError
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.recording import Recording
 from otel_phi.mapping.span import Span
+from otel_phi.policy.content import admit
+from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
 
 if TYPE_CHECKING:
@@ -95,7 +97,9 @@ class Kept:
         """Takes events as they come; what they complete is on disk before the next is looked at."""
         for event in events:
             self.events += 1
-            self._recording.take(event, None)
+            said = admit(event)
+            if not isinstance(said, Undecodable):  # none that a line holds is: it was decoded
+                self._recording.take(said, None)
             if self._faults.unsaid:
                 self._faults.speak()
 
