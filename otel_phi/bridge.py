@@ -32,8 +32,8 @@ from otel_phi.delivery.sending.span_queue import SpanQueue
 from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
-from otel_phi.recorder.references import Ahead
 from otel_phi.pipeline import Event, Pipeline, as_event
+from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
 
@@ -234,7 +234,7 @@ class Bridge:
         """Returns what became of everything fed so far."""
         return BridgeStats(
             events=self._pipeline.events,
-            undecodable=self._undecodable,
+            undecodable=self._undecodable + self._pipeline.undecodable,
             ignored=dict(self._pipeline.counts),
             open_loops=self._pipeline.open_loops,
             delivery=self._progress(self._out.outputs[0]).stats,

@@ -1,8 +1,8 @@
 """The pipeline without its ends: events in, finished spans out. What every door runs.
 
-event ─ policy ─▶ event that may be said ─ RecorderCore ─▶ notices ─ spans_of ─▶ spans
+event ─ admit ─▶ event that may be said ─ RecorderCore ─▶ notices ─ spans_of ─▶ spans
 
-Offline doors feed it and get spans. A live door takes the two steps apart (`notices`, then `spans` of each), since what it
+Offline doors feed it and get spans. A live door takes the steps apart (`core`, then `spans` of each notice), since what it
 looks up elsewhere, a session's root say, has to be written down between them.
 """
 
@@ -19,11 +19,11 @@ from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
-from otel_phi.policy.content import without_content
+from otel_phi.policy.content import admit, decode_without_content
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupClosed, GroupGivenUp, GroupOpened, Notice, SessionOpened
 from otel_phi.recorder.references import Ahead
-from otel_phi.wire.decode import Undecodable, decode_event
+from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Pipeline:
     Attributes:
         core: the recorder core; its snapshot is the pipeline's, since nothing else here outlives a call but counts.
         events: how many events were taken.
+        undecodable: events made by hand that hold what no event can; they are left out.
         sampled_out: spans of sessions that sampling left out.
     """
 
@@ -51,7 +52,7 @@ class Pipeline:
         self._options = options
         self._sample = sample
         self.core = RecorderCore(ahead)
-        self.events = 0
+        self.events = self.undecodable = 0
         self.sampled_out = 0
 
     @property
@@ -66,26 +67,30 @@ class Pipeline:
 
     def feed(self, event: AgentEvent) -> list[Span]:
         """Returns the spans that are complete with this event; mostly none."""
-        notices = self.notices(event)
+        notices = self._notices(event)
         return [span for notice in notices for span in self.spans(notice)] if notices else []
 
     def feed_block(self, events: Sequence[AgentEvent]) -> list[Span]:
         """Returns the spans that are complete with these events.
 
-        First all are recorded, then all are mapped: a quarter faster than one by one, since each step stays in the
+        First all are admitted and recorded, then all are mapped: a quarter faster than one by one, since each step stays in the
         processor's cache. For streams that are not live.
         """
-        notices = [notice for event in events for notice in self.notices(event)]
+        notices = [notice for event in events for notice in self._notices(event)]
         return [span for notice in notices for span in self.spans(notice)]
 
     def finish(self, *, lost: bool = False) -> list[Span]:
         """Returns the spans of what is still open: as aborted, or as lost with its process."""
         return [span for notice in self.core.flush(lost=lost) for span in self.spans(notice)]
 
-    def notices(self, event: AgentEvent, caller: str | None = None) -> Sequence[Notice]:
-        """Records an event and returns what has opened or closed with it."""
+    def _notices(self, event: AgentEvent) -> Sequence[Notice]:
+        """Records an event as it may be said, none for what is no event: the one place of this road where that is decided."""
         self.events += 1
-        return self.core.on_event(without_content(event), caller)
+        said = admit(event)
+        if isinstance(said, Undecodable):
+            self.undecodable += 1
+            return ()
+        return self.core.on_event(said)
 
     def spans(self, notice: Notice) -> list[Span]:
         """Returns the spans of a notice, none where sampling leaves its session out."""
@@ -108,9 +113,9 @@ def as_event(given: Event) -> AgentEvent | Undecodable:
     if isinstance(given, msgspec.Struct):
         return given
     if isinstance(given, (str, bytes)):
-        return decode_event(given)
+        return decode_without_content(given)
     try:
-        return decode_event(msgspec.json.encode(given))
+        return decode_without_content(msgspec.json.encode(given))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
 
@@ -140,4 +145,8 @@ def spans(
         if isinstance(event, Undecodable):
             raise DecodeError(f"{type(given).__name__}: no AgentEvent: {event.reason}")
         yield from pipeline.feed(event)
+        if pipeline.undecodable:
+            raise DecodeError(
+                f"{type(given).__name__}: no AgentEvent: its values are not of the classes they should be"
+            )
     yield from pipeline.finish()

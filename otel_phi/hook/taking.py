@@ -17,7 +17,6 @@ from otel_phi.delivery.journal.facts import encode_event
 from otel_phi.hook.caller import caller_of
 from otel_phi.policy.content import admit, decode_without_content
 from otel_phi.wire.decode import Undecodable
-from otel_phi.wire.decode import encode_event as encode_wire
 from otel_phi.wire.events import (
     AgentEnd,
     AgentEvent,

@@ -44,7 +44,7 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
         [
             *start_pairs(start),
             (s.LOOP_STATUS, "rejected" if loop.rejected else "aborted" if loop.aborted else "completed"),
-            (s.LOOP_LIMIT, limit(loop.stop_text)),
+            (s.LOOP_LIMIT, limit(loop.stop_limit)),
             (s.LOOP_TURNS, loop.turn_count),
             (s.LOOP_TOOLS, loop.tool_count),
             (s.FINISH_REASONS, (finish_reason(answer.stop_reason),) if answer else None),

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from otel_phi.recorder import snapshot
-from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.loops import OpenLoop
@@ -25,6 +24,7 @@ from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.snapshot import Contents, OpenWork
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
+from otel_phi.wire.callers import traceparent_of
 
 # Ten thousand agents at once in one process: 10 to 20 MB of open state. Precedent: RELIABILITY 5.10.
 MAX_OPEN_LOOPS = 10_000

@@ -24,7 +24,7 @@ from otel_phi.recorder.notices import (
     TurnOpened,
 )
 from otel_phi.recorder.references import References
-from otel_phi.recorder.turns import MAX_TEXT, Happenings, OpenTurn
+from otel_phi.recorder.turns import Happenings, OpenTurn
 from otel_phi.wire.events import AgentEnd, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
     NO_USAGE,
@@ -34,13 +34,11 @@ from otel_phi.wire.messages import (
     ToolResultMessage,
     Usage,
     UserMessage,
-    first_text,
 )
 from otel_phi.wire.parts import RequestPayload
 from otel_phi.wire.usage import TokenCount, count_tokens
 
 TurnNotice = TurnOpened | TurnClosed
-STOP_PREFIX = "[Agent stopped:"
 
 
 class OpenLoop:
@@ -53,7 +51,7 @@ class OpenLoop:
 
     __slots__ = (
         "_closed", "_references", "children_end_ns", "happenings", "input_refused", "last_ns", "last_turn", "start",
-        "stop_text", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
+        "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
     )  # fmt: skip
 
     def __init__(self, start: LoopStart, references: References) -> None:
@@ -70,7 +68,7 @@ class OpenLoop:
         self.tokens = TokenCount()
         self.last_turn: TurnClosed | None = None
         self.input_refused = False
-        self.stop_text: str | None = None
+        self.stop_limit: str | None = None
         self.children_end_ns: int | None = None  # the latest end of its child loops; told if the process is lost
 
     @property
@@ -223,18 +221,13 @@ class OpenLoop:
             case ToolResultMessage() if self.turn is not None:
                 self.turn.result(message)
             case UserMessage() if self.turn is None:
-                self._take_stop_text(message)
+                self.stop_limit = message.stop_limit or self.stop_limit
         return self._counted()
 
     def _counted(self) -> list[TurnNotice]:
         if self.turn is not None:
             self.turn.message_count += 1
         return []
-
-    def _take_stop_text(self, message: UserMessage) -> None:
-        text = first_text(message.content, MAX_TEXT)
-        if text.startswith(STOP_PREFIX):
-            self.stop_text = text
 
     def happened(self, time_ns: int, what: Occurrence) -> None:
         """Takes something that happened: onto the open turn, else onto the loop."""
@@ -250,14 +243,13 @@ class OpenLoop:
         config = self.start.config
         api = config.api if config else None
         provider = (config.provider if config else None) or message.provider
-        error = message.error_message
         return Answer(
             model=message.model,
             provider=message.provider,
             stop_reason=message.stop_reason,
             usage=used,
             tokens=count_tokens(used, api, provider),
-            error_message=None if error is None else error[:MAX_TEXT],
+            error_type=message.error_type or None,
         )
 
     # --- the end ---------------------------------------------------------------------------------------------------
@@ -276,7 +268,9 @@ class OpenLoop:
             inferred=event is None or event.timestamp is None,
             rejected=event is not None and event.rejection is not None,
             input_refused=self.input_refused,
-            stop_text=self.stop_text,
+            stop_limit=self.stop_limit,
+            outcome=None if event is None else event.outcome or None,
+            error_type=None if event is None else event.error_type or None,
             usage=self.usage if event is None or event.usage == NO_USAGE else event.usage,
             tokens=self.tokens,
             turn_count=self.turn_count,

@@ -93,7 +93,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         stop_reason: `message.stopReason`, as phi-core writes it.
         usage: as phi-core wrote it.
         tokens: the same in one meaning for all providers.
-        error_message: the provider's error, cut to 256 characters; None where the call went well.
+        error_type: what went wrong, in one word, as policy or the source says it; None where neither does.
     """
 
     model: str
@@ -101,7 +101,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     stop_reason: str
     usage: Usage
     tokens: TokenCount
-    error_message: str | None
+    error_type: str | None
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):
@@ -137,7 +137,7 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
         started_ns: the latest of the request, the assistant's message and the tool results seen before the start.
         ended_ns: the time of its toolResult message, else the turn's end.
         outcome: how it went.
-        error_text: the first 256 characters of a failed tool's answer, "" otherwise.
+        error_type: how a failed tool failed, in one word, as policy or the source says it; None where neither does.
         child_loop_id: loop it ran as a sub-agent, None for none.
         child: that loop, if it is of another session.
         inferred: whether a time is not the source's own.
@@ -149,7 +149,7 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
     started_ns: int
     ended_ns: int
     outcome: Outcome
-    error_text: str
+    error_type: str | None
     child_loop_id: str | None
     child: Foreign | None
     inferred: bool
@@ -218,7 +218,9 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         inferred: whether `ended_ns` is not the source's own.
         rejected: whether an input filter refused the prompt (`AgentEnd.rejection`).
         input_refused: whether one refused a message while the loop ran (`InputRejected`).
-        stop_text: phi-core's `[Agent stopped: ...]` message, cut to 256 characters, None for none.
+        stop_limit: which limit stopped the loop, as a user message outside its turns says it, None for none.
+        outcome: `AgentEnd.outcome`, None where the source does not say.
+        error_type: `AgentEnd.error_type`, None where the source does not say.
         usage: `AgentEnd.usage`; the turns' sum for an aborted loop.
         tokens: the chats' sum, in one meaning for all providers.
         turn_count: turns closed.
@@ -235,7 +237,9 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     inferred: bool
     rejected: bool
     input_refused: bool
-    stop_text: str | None
+    stop_limit: str | None
+    outcome: str | None
+    error_type: str | None
     usage: Usage
     tokens: TokenCount
     turn_count: int

@@ -16,8 +16,8 @@ from itertools import chain
 
 import msgspec
 
-from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.identities import Foreign, LoopIdentity
+from otel_phi.wire.callers import traceparent_of
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.uuids import is_uuid
 

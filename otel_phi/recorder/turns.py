@@ -16,14 +16,12 @@ from otel_phi.recorder.identities import Foreign
 from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, Timed, Tool
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import CompactionEnded, CompactionStarted, ToolExecutionEnd, ToolExecutionStart
-from otel_phi.wire.messages import ToolResultMessage, decode_tool_results, first_text
+from otel_phi.wire.messages import ToolResultMessage, decode_tool_results
 
 # Far above any real turn; past it tools are counted as dropped, so that a wild stream cannot fill the memory.
 MAX_TOOLS = 65_536
 # OpenTelemetry's own default number of events on a span.
 MAX_HAPPENED = 128
-# Enough to tell a kind of error by its first words.
-MAX_TEXT = 256
 
 
 class Happenings:
@@ -65,7 +63,7 @@ class Happenings:
 class OpenTool:
     """An open tool is a tool execution whose turn is still open."""
 
-    __slots__ = ("call_id", "child_loop_id", "ended", "error_text", "inferred", "is_error", "name", "started_ns")
+    __slots__ = ("call_id", "child_loop_id", "ended", "error_type", "inferred", "is_error", "name", "started_ns")
 
     def __init__(self, call_id: str, name: str, started_ns: int, *, inferred: bool) -> None:
         self.call_id = call_id
@@ -74,7 +72,7 @@ class OpenTool:
         self.inferred = inferred
         self.ended = False
         self.is_error = False
-        self.error_text = ""
+        self.error_type: str | None = None
         self.child_loop_id: str | None = None
 
 
@@ -164,8 +162,7 @@ class OpenTurn:
         tool.ended = True
         tool.is_error = event.is_error
         tool.child_loop_id = event.child_loop_id or (event.result.child_loop_id if event.result else None)
-        if event.is_error and event.result is not None:
-            tool.error_text = first_text(event.result.content, MAX_TEXT)
+        tool.error_type = event.error_type or None
 
     def _new_tool(self, call_id: str, name: str, *, seen: bool = True) -> OpenTool | None:
         if len(self.tools) >= MAX_TOOLS:
@@ -257,7 +254,7 @@ def _closed(
         started_ns=tool.started_ns,
         ended_ns=message.timestamp_ns if message is not None and timed else turn_end_ns,
         outcome=outcome,
-        error_text=tool.error_text,
+        error_type=tool.error_type,
         child_loop_id=tool.child_loop_id,
         child=child,
         inferred=tool.inferred or not timed,
@@ -266,7 +263,6 @@ def _closed(
 
 def _unexecuted(message: ToolResultMessage, turn_end_ns: int, repeat: int) -> Tool:
     at = message.timestamp_ns or turn_end_ns
-    text = first_text(message.content, MAX_TEXT) if message.is_error else ""
     return Tool(
         message.tool_call_id,
         message.tool_name,
@@ -274,7 +270,7 @@ def _unexecuted(message: ToolResultMessage, turn_end_ns: int, repeat: int) -> To
         at,
         at,
         "not_executed",
-        text,
+        message.error_type or None,
         None,
         None,
         message.timestamp == 0,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.references import Ahead, session_key
 from otel_phi.watch.cursor_rows import LoopRow
 from otel_phi.watch.cursors import Cursors
+from otel_phi.wire.callers import traceparent_of
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.times import Instant
 

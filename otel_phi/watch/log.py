@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.policy.content import admit
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import (
@@ -30,6 +31,7 @@ from otel_phi.sources.tail import Added
 from otel_phi.watch.cursor_rows import FileCursor, LoopRow
 from otel_phi.watch.index import Index
 from otel_phi.watch.outgoing import Outgoing, Token
+from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent, AgentStart, ParallelLoopStart
 
 _MARKS = (b"AgentStart", b"ParallelLoopStart")
@@ -117,8 +119,11 @@ class Log:
                     yield from self.abort()
                 yield from self.take_event(part, event, place or (added.offset, added.line))
 
-    def take_event(self, part: Part, event: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
-        """Records an event that stands at a place (offset, line); yields what it completes."""
+    def take_event(self, part: Part, given: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
+        """Records an event that stands at a place (offset, line), as it may be said; yields what it completes."""
+        event = admit(given)
+        if isinstance(event, Undecodable):
+            return  # none that a file holds: it was decoded
         token = Token(part.cursor, *place)
         if part.replaced:
             part.replaced = False

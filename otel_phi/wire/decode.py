@@ -8,6 +8,7 @@ Rule 4: what cannot be kept comes back as `Undecodable`, whose reason never quot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -56,6 +57,8 @@ def _to_wire(value: Any) -> Any:
 
 
 _events: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent, dec_hook=from_wire)
+# Raises where a line is not as phi-core writes it; for who asks `decode_event` then.
+decode_strictly: Callable[[bytes | str], KnownEvent] = _events.decode
 _log_lines = msgspec.json.Decoder(LogLine, dec_hook=from_wire)
 _any_log_lines = msgspec.json.Decoder(_AnyLogLine)
 _anything = msgspec.json.Decoder()

@@ -22,8 +22,8 @@ from otel_phi.cli.tree.outline import Session, outline
 from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
-from otel_phi.recorder.references import ahead_of
 from otel_phi.pipeline import spans
+from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
 from otel_phi.tree import session_of
 

@@ -1,0 +1,128 @@
+"""What may be said of the parts of events: configuration, request, kind of continuation, tool result, usage."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from otel_phi.policy.words import (
+    FLAGS,
+    FRACTIONS,
+    IDENTIFIERS,
+    LEVELS,
+    NUMBERS,
+    address,
+    checked,
+    display_name,
+    name,
+    one_of,
+    word,
+)
+from otel_phi.wire.messages import NULL, Usage
+from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, ResponseFormat, Tag, ToolResult
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def old_if_equal(new: S, old: S) -> S:
+    """Returns the very object that was given where nothing had to be taken out of it."""
+    return old if new == old else new
+
+
+def usage(given: Usage) -> Usage:
+    """Returns token counts as they are.
+
+    Raises:
+        TypeError: they are none, or hold something else than integers.
+    """
+    if (
+        given.__class__ is Usage
+        and given.input.__class__
+        is given.output.__class__
+        is given.reasoning.__class__
+        is given.cache_read.__class__
+        is given.cache_write.__class__
+        is given.total_tokens.__class__
+        is int
+    ):
+        return given
+    raise TypeError("counts of tokens that are no integers")
+
+
+def config(given: ConfigSnapshot | None) -> ConfigSnapshot | None:
+    """Returns a configuration of which only words, numbers and the server's address are left."""
+    if given is None:
+        return None
+    checked({ConfigSnapshot}, given)
+    checked(IDENTIFIERS, given.config_id, given.name, given.base_url)
+    checked(FLAGS, given.reasoning)
+    checked(NUMBERS, given.context_window, given.max_tokens)
+    checked(FRACTIONS, given.temperature)
+    model = name(given.model)
+    new = ConfigSnapshot(
+        model=model,
+        provider=word(given.provider),
+        config_id=given.config_id,
+        name=None if given.name is None else display_name(given.name, model),
+        api=None if given.api is None else word(given.api),
+        base_url=None if given.base_url is None else address(given.base_url),
+        reasoning=given.reasoning,
+        context_window=given.context_window,
+        max_tokens=given.max_tokens,
+        thinking_level=one_of(LEVELS, given.thinking_level),
+        temperature=given.temperature,
+    )
+    return old_if_equal(new, given)
+
+
+def kind(given: ContinuationKind) -> ContinuationKind:
+    """Returns a kind of continuation: its name, and the tag of a rerun or branch, if they are words."""
+    if given is None:
+        return None
+    if given.__class__ is not dict:
+        return word(given)  # type: ignore[arg-type]  # a TypeError says so
+    first = next(iter(given.items()), None)
+    if first is None:
+        return given
+    checked({Tag}, first[1])
+    new = {word(first[0]): Tag(word(first[1].tag))}
+    return given if new == given else new
+
+
+def request(given: RequestPayload | None) -> RequestPayload | None:
+    """Returns a request's settings without what is asked: prompt, messages, tools."""
+    if given is None:
+        return None
+    checked({RequestPayload}, given)
+    checked(NUMBERS, given.max_tokens)
+    checked(FRACTIONS, given.temperature)
+    new = RequestPayload(
+        model_id=name(given.model_id),
+        thinking_level=one_of(LEVELS, given.thinking_level),
+        max_tokens=given.max_tokens,
+        temperature=given.temperature,
+        response_format=form(given.response_format),
+    )
+    return old_if_equal(new, given)
+
+
+def form(given: ResponseFormat | None) -> ResponseFormat | None:
+    """Returns the form of an answer by its kind alone: a class of its own can hold a whole schema."""
+    if given is None:
+        return None
+    if not isinstance(given, ResponseFormat):
+        raise TypeError(f"a {given.__class__.__name__} where a form of answer is expected")
+    new = ResponseFormat(word(given.kind))
+    return given if given.__class__ is ResponseFormat and new == given else new
+
+
+def result(given: ToolResult | None) -> ToolResult | None:
+    """Returns of a tool's result the loop that it ran, None where it ran none."""
+    if given is None:
+        return None
+    checked({ToolResult}, given)
+    if given.child_loop_id is None:
+        return None
+    checked({str}, given.child_loop_id)
+    return given if given.content is NULL and given.details is NULL else ToolResult(child_loop_id=given.child_loop_id)
