@@ -7,7 +7,7 @@ import msgspec
 UNKNOWN = "unknown"  # no trace context is written like that
 
 
-class LoopIdentity(msgspec.Struct, frozen=True, gc=False):
+class LoopIdentity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Tells a loop from all others. phi-core repeats loop ids; the start time tells the occurrences apart.
 
     Attributes:

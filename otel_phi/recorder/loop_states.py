@@ -5,7 +5,7 @@ Fields of the same name and meaning are copied by name: a state's fields are the
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,9 @@ from otel_phi.recorder.loops import OpenLoop
 from otel_phi.recorder.notices import Compaction, LoopStart, Timed, TurnClosed
 from otel_phi.recorder.references import References
 from otel_phi.recorder.states import (
+    NO_TOKENS,
+    NONE_CLOSED,
+    NOTHING_HAPPENED,
     Branch,
     GroupState,
     Happened,
@@ -28,6 +31,9 @@ from otel_phi.recorder.states import (
 )
 from otel_phi.recorder.turns import Happenings, OpenTool, OpenTurn
 from otel_phi.wire.events import GenericEvent
+from otel_phi.wire.messages import NO_USAGE
+
+T = TypeVar("T")
 
 
 def _plain_fields(state: type[msgspec.Struct], *own: str) -> tuple[str, ...]:
@@ -35,7 +41,7 @@ def _plain_fields(state: type[msgspec.Struct], *own: str) -> tuple[str, ...]:
     return tuple(name for name in state.__struct_fields__ if name not in own)
 
 
-_LOOP = _plain_fields(LoopState, "start", "closed", "turn", "last_turn", "happenings")
+_LOOP = _plain_fields(LoopState, "start", "closed", "turn", "last_turn", "happenings", "usage", "tokens")
 _TURN = _plain_fields(TurnState, "happenings", "tools", "results")
 _TURN_MADE = ("index", "repeat", "started_ns", "triggered_by", "source_ns")  # what a turn begins with
 _TURN_LATER = tuple(name for name in _TURN if name not in _TURN_MADE)
@@ -53,6 +59,11 @@ def _copy(source: object, target: object, names: tuple[str, ...]) -> None:
         setattr(target, name, getattr(source, name))
 
 
+def _or(default: T, value: T) -> T:
+    """Returns the default itself for a value that equals it: that is not written."""
+    return default if value == default else value
+
+
 # --- loops -------------------------------------------------------------------------------------------------------------
 
 
@@ -61,7 +72,9 @@ def loop_state(loop: OpenLoop) -> LoopState:
     last = loop.last_turn
     return LoopState(
         start=loop.start,
-        closed=Indexes(**loop.closed.dump()),
+        closed=_or(NONE_CLOSED, Indexes(**loop.closed.dump())),
+        usage=_or(NO_USAGE, loop.usage),
+        tokens=_or(NO_TOKENS, loop.tokens),
         turn=None if loop.turn is None else _turn_state(loop.turn),
         last_turn=None if last is None else _last_turn_state(last),
         happenings=_happenings_state(loop.happenings),
@@ -72,7 +85,7 @@ def loop_state(loop: OpenLoop) -> LoopState:
 def open_loop(state: LoopState, references: References) -> OpenLoop:
     """Returns the open loop that `loop_state` was given."""
     loop = OpenLoop(state.start, references)
-    _copy(state, loop, _LOOP)
+    _copy(state, loop, (*_LOOP, "usage", "tokens"))
     loop.closed.load(state.closed.floor, state.closed.repeats, state.closed.sparse)
     loop.turn = None if state.turn is None else _open_turn(state.turn)
     loop.last_turn = None if state.last_turn is None else _last_turn(state.last_turn, state.start)
@@ -121,9 +134,9 @@ def _open_tool(state: ToolState) -> OpenTool:
 
 def _happenings_state(happenings: Happenings) -> HappeningsState:
     begun_ns, begun = happenings.compaction or (None, None)
-    return HappeningsState(
-        items=_happened_states(happenings.items), dropped=happenings.dropped, compaction_ns=begun_ns, compaction=begun
-    )
+    items = _happened_states(happenings.items)
+    state = HappeningsState(items=items, dropped=happenings.dropped, compaction_ns=begun_ns, compaction=begun)
+    return _or(NOTHING_HAPPENED, state)
 
 
 def _fill(happenings: Happenings, state: HappeningsState) -> None:
@@ -160,7 +173,8 @@ def _timed(state: Happened) -> Timed:
 def group_state(group: OpenGroup, held: tuple[str, ...] | None) -> GroupState:
     """Returns an open group as a value; `held` is what `OpenGroups.held` says of it."""
     branches = tuple([Branch(loop, group.ended.get(loop)) for loop in group.started.values()])
-    return GroupState(announced=group.announced, verdict=group.verdict, branches=branches, held=held)
+    verdict = None if group.verdict is None else sealed(group.verdict)
+    return GroupState(announced=sealed(group.announced), verdict=verdict, branches=branches, held=held)
 
 
 def open_group(state: GroupState) -> OpenGroup:

@@ -74,14 +74,14 @@ class TurnOpened(msgspec.Struct, frozen=True, gc=False):
     triggered_by: str | None
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
+class Request(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Holds the settings of a model request, from `TurnRequest.payload`; None where not given."""
 
     model: str
-    thinking_level: str | None
-    max_tokens: int | None
-    temperature: float | None
-    response_format: str | None
+    thinking_level: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    response_format: str | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):

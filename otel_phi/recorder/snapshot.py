@@ -32,6 +32,8 @@ from otel_phi.recorder.states import FORMAT, Head, Line, Remembered, decode_head
 # A line is never divided: a loop in the midst of thousands of tools costs what its turn's end costs.
 PART_BYTES = 16_384
 _CHUNK = 128  # remembered sessions and loops a line: at most half a part
+# What reading bytes that are no state leads to; a UnicodeDecodeError is a ValueError.
+_DAMAGE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 T = TypeVar("T")
 
@@ -149,7 +151,10 @@ def fill(core: Contents, state: bytes) -> Iterator[None]:
     spellings: list[str] = []
     size = 0
     for number, line in enumerate(_lines_of(state), 2):
-        _take(_decoded(line, number), core, spellings, read)
+        try:
+            _take(decode_line(line), core, spellings, read)
+        except _DAMAGE as error:
+            raise ValueError(f"the recorder's state is damaged in line {number}: {error}") from None
         size += len(line)
         if size >= PART_BYTES:
             yield
@@ -171,7 +176,7 @@ def head_of(state: bytes) -> Head:
         found = msgspec.json.decode(line, type=_Format).format
         if found == FORMAT:
             return decode_head(line)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"no state of a recorder: {error}") from None
     raise ValueError(
         f"the recorder's state has format {found} and this version of otel-phi reads {FORMAT}:"
@@ -189,13 +194,6 @@ def _lines_of(state: bytes) -> Iterator[bytes]:
     while (end := state.find(b"\n", at)) >= 0:
         yield state[at:end]
         at = end + 1
-
-
-def _decoded(line: bytes, number: int) -> Line:
-    try:
-        return decode_line(line)
-    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ValueError(f"the recorder's state is damaged in line {number}: {error}") from None
 
 
 def _take(line: Line, core: Contents, spellings: list[str], read: Counter[str]) -> None:
@@ -218,7 +216,7 @@ def _identity(loop: Remembered, spellings: Sequence[str]) -> LoopIdentity:
     session = loop.session
     if isinstance(session, int):
         if not 0 <= session < len(spellings):
-            raise ValueError(f"the recorder's state is damaged: it names session {session} of {len(spellings)}")
+            raise ValueError(f"it names session {session} of {len(spellings)}")
         session = spellings[session]
     tail = loop.loop_id[1:]
     loop_id = session + tail if loop.loop_id.startswith("~") else tail
@@ -260,7 +258,7 @@ def sessions_of(state: bytes) -> dict[str, str]:
         if line.startswith(b'{"loop":'):
             try:
                 identity = _briefs.decode(line).loop.start.identity
-            except (msgspec.DecodeError, UnicodeError) as error:
+            except _DAMAGE as error:
                 raise ValueError(f"the recorder's state is damaged: {error}") from None
             found[identity.loop_id] = identity.session_id
     return found

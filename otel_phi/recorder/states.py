@@ -32,11 +32,13 @@ from otel_phi.wire.usage import TokenCount
 FORMAT = 1
 
 
-class _State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+# What is as its default is not written. msgspec knows a default by its identity: values that are merely equal are made the
+# default itself where a state is built (`loop_states`), else equal states would not be equal bytes.
+class _State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     pass
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
+class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Is the first line: what follows it, in numbers.
 
     Attributes:
@@ -60,7 +62,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     groups: int
 
 
-class Remembered(msgspec.Struct, frozen=True, array_like=True):
+class Remembered(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Is one occurrence of a loop that references can mean.
 
     Attributes:
@@ -76,7 +78,7 @@ class Remembered(msgspec.Struct, frozen=True, array_like=True):
     caller: str | None = None
 
 
-class Happened(_State, frozen=True):
+class Happened(_State, frozen=True, gc=False):
     """Is a `Timed`: one of prun, revert or refusal, a compaction, or an event of an unknown type."""
 
     time_ns: int
@@ -86,7 +88,7 @@ class Happened(_State, frozen=True):
     unknown: GenericEvent | None = None
 
 
-class HappeningsState(_State, frozen=True):
+class HappeningsState(_State, frozen=True, gc=False):
     """Is a `Happenings`; `compaction_ns` and `compaction` are of one that has begun."""
 
     items: tuple[Happened, ...] = ()
@@ -98,7 +100,7 @@ class HappeningsState(_State, frozen=True):
 NOTHING_HAPPENED = HappeningsState()
 
 
-class ToolState(_State, frozen=True):
+class ToolState(_State, frozen=True, gc=False):
     """Is an `OpenTool`."""
 
     call_id: str
@@ -111,7 +113,7 @@ class ToolState(_State, frozen=True):
     child_loop_id: str | None = None
 
 
-class TurnState(_State, frozen=True):
+class TurnState(_State, frozen=True, gc=False):
     """Is an `OpenTurn`."""
 
     index: int
@@ -134,7 +136,7 @@ class TurnState(_State, frozen=True):
     results: tuple[ToolResultMessage, ...] = ()
 
 
-class LastTurn(_State, frozen=True):
+class LastTurn(_State, frozen=True, gc=False):
     """Is the `TurnClosed` that says how an open loop went so far, without its loop."""
 
     index: int
@@ -151,7 +153,7 @@ class LastTurn(_State, frozen=True):
     message_count: int = 0
 
 
-class Indexes(_State, frozen=True):
+class Indexes(_State, frozen=True, gc=False):
     """Is a `ClosedIndexes`; `sparse` is in order."""
 
     floor: int = 0
@@ -159,33 +161,37 @@ class Indexes(_State, frozen=True):
     sparse: tuple[int, ...] = ()
 
 
-class LoopState(_State, frozen=True):
+NONE_CLOSED = Indexes()
+NO_TOKENS = TokenCount()
+
+
+class LoopState(_State, frozen=True, gc=False):
     """Is an `OpenLoop`."""
 
     start: LoopStart
     last_ns: int
     turns_end_ns: int
     children_end_ns: int | None = None
-    closed: Indexes = Indexes()
+    closed: Indexes = NONE_CLOSED
     turn: TurnState | None = None
     last_turn: LastTurn | None = None
     happenings: HappeningsState = NOTHING_HAPPENED
     turn_count: int = 0
     tool_count: int = 0
     usage: Usage = NO_USAGE
-    tokens: TokenCount = TokenCount()
+    tokens: TokenCount = NO_TOKENS
     input_refused: bool = False
     stop_text: str | None = None
 
 
-class Branch(msgspec.Struct, frozen=True, array_like=True):
+class Branch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Is a branch that has started; `ended_ns` is None for one that is open."""
 
     loop: LoopIdentity
     ended_ns: int | None
 
 
-class GroupState(_State, frozen=True):
+class GroupState(_State, frozen=True, gc=False):
     """Is an `OpenGroup`.
 
     Attributes:
@@ -201,7 +207,7 @@ class GroupState(_State, frozen=True):
     held: tuple[str, ...] | None = None
 
 
-class Line(_State, frozen=True):
+class Line(_State, frozen=True, gc=False):
     """Is any line but the first; one field of it is given."""
 
     sessions: tuple[str, ...] = ()
@@ -257,14 +263,20 @@ def decode_line(line: bytes) -> Line:
 
 
 def _mended(value: Any) -> Any:
+    """Returns a value without lone surrogates; what has none stays the same object, and a default a default."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, (tuple, list)):
-        return [_mended(item) for item in value]
+        mended = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value if mended == value else mended
+    if isinstance(value, (tuple, list)) and value:
+        return tuple([_mended(item) for item in value])
     if isinstance(value, dict):
         return {_mended(key): _mended(item) for key, item in value.items()}
     if isinstance(value, msgspec.Struct):
-        return msgspec.structs.replace(value, **{key: _mended(getattr(value, key)) for key in value.__struct_fields__})
+        items = {
+            key: (old, _mended(old)) for key in value.__struct_fields__ if (old := getattr(value, key)) is not None
+        }
+        changes = {key: new for key, (old, new) in items.items() if new is not old}
+        return msgspec.structs.replace(value, **changes) if changes else value
     return value
 
 
@@ -272,8 +284,15 @@ Sealed = TypeVar("Sealed", bound=msgspec.Struct)
 
 
 def sealed(value: Sealed) -> Sealed:
-    """Returns a value of the wire whose `Raw` fields hold their JSON as a text: an agent's own need not be JSON at all."""
-    return _with_raws(value, _seal)
+    """Returns a value of the wire as it is written.
+
+    Its `Raw` fields hold their JSON as a text: an agent's own need not be JSON at all. What equals a default is that default.
+    """
+    kind = type(value)
+    optional = kind.__struct_fields__[len(kind.__struct_fields__) - len(kind.__struct_defaults__) :]
+    defaults = dict(zip(optional, kind.__struct_defaults__, strict=True))
+    same = {key: default for key, default in defaults.items() if getattr(value, key) == default}
+    return _with_raws(msgspec.structs.replace(value, **same), _seal)
 
 
 def unsealed(value: Sealed) -> Sealed:

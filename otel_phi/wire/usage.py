@@ -20,7 +20,7 @@ _EXCLUSIVE_APIS = frozenset({"anthropic_messages", "bedrock_converse_stream"})
 _EXCLUSIVE_PROVIDERS = ("anthropic", "bedrock", "aws.bedrock", "amazon-bedrock")
 
 
-class TokenCount(msgspec.Struct, frozen=True, gc=False):
+class TokenCount(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A token count is a usage in one meaning for all providers.
 
     Attributes:
