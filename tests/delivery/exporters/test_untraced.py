@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.grpc import GrpcInstrumentorClient
 from opentelemetry.instrumentation.requests import RequestsInstrumentor
@@ -26,10 +27,11 @@ TOKEN = "hunter2-hunter2"
 
 
 @pytest.fixture
-def traced() -> Iterator[InMemorySpanExporter]:
+def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """Instruments what our exporters call, and gives the spans that come of it."""
     found, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(found))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)  # gRPC's takes no other
     instrumentors = (URLLib3Instrumentor(), RequestsInstrumentor(), GrpcInstrumentorClient())
     for instrumentor in instrumentors:
         instrumentor.instrument(tracer_provider=provider)
