@@ -24,6 +24,7 @@ from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
 from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
+from otel_phi.config.proxies import proxy
 from otel_phi.config.state_folder import chosen_state_dir, named, report_missing
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.config.values import Protocol, Sampler
@@ -209,7 +210,7 @@ def resolve(**options: Unpack[Options]) -> Config:
         timeout_s=destination.timeout_s(choices),
         gzip=choose("compression", choices.otlp("COMPRESSION"), values.compression, True),
         tls=destination.tls_files(choices),
-        proxy=destination.proxy(choices, endpoint),
+        proxy=proxy(choices, endpoint),
         exporters=exporters,
         file=given.get("file"),
         disabled=(choices.value("OTEL_SDK_DISABLED") or "").lower() == "true",

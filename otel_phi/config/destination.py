@@ -1,10 +1,9 @@
-"""The destination's options: endpoint, headers, TLS files and proxy, with OpenTelemetry's precedence and path rules."""
+"""The destination's options: endpoint, headers and TLS files, with OpenTelemetry's precedence and path rules."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
@@ -123,32 +122,3 @@ def tls_files(choices: Choices) -> TlsFiles:
             raise ConfigError("client_key: a key without its certificate is of no use: give client_certificate too")
         report("OTEL_EXPORTER_OTLP_CLIENT_KEY", "there is no OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE; it is ignored")
     return files
-
-
-def proxy(choices: Choices, url: str) -> str | None:
-    """Reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY, lower case first, as curl does; this machine needs no proxy."""
-    parts = urlsplit(url)
-    # A web server puts the request header `Proxy:` into HTTP_PROXY (httpoxy), hence only the lower-case one under CGI.
-    upper = f"{parts.scheme.upper()}_PROXY"
-    names = [f"{parts.scheme}_proxy", *([] if choices.value("REQUEST_METHOD") else [upper])]
-    found = choices.variable(*names)
-    if not found or urls.is_loopback(url) or _bypassed(choices, parts.hostname or "", parts.port):
-        return None
-    given = found[1] if "://" in found[1] else f"http://{found[1]}"
-    try:
-        return urls.checked_endpoint(given)
-    except ConfigError as error:
-        report(found[0], f"{error}; it is ignored")
-        return None
-
-
-def _bypassed(choices: Choices, host: str, port: int | None) -> bool:
-    """Tells whether NO_PROXY names the host, a domain above it, or everything."""
-    found = choices.variable("no_proxy", "NO_PROXY")
-    for entry in (found[1] if found else "").lower().split(","):
-        name = entry.strip().removeprefix("*").removeprefix(".")
-        if entry.strip() == "*" or (name and f"{host}:{port}".startswith(f"{name}:")) or name == f"{host}:{port}":
-            return True
-        if name and host.endswith(f".{name}"):
-            return True
-    return False

@@ -321,29 +321,6 @@ def test_profile_and_explicit_options_reach_the_mapping() -> None:
     assert resolve(profile="tempo", service_name="svc").mapping.service_name == "svc"
 
 
-@pytest.mark.parametrize(
-    ("env", "endpoint", "proxy"),
-    [
-        ({"https_proxy": "http://p:3128"}, "https://collector", "http://p:3128"),
-        ({"HTTPS_PROXY": "p:3128"}, "https://collector", "http://p:3128"),
-        ({"https_proxy": "http://low:1", "HTTPS_PROXY": "http://up:1"}, "https://collector", "http://low:1"),
-        ({"http_proxy": "http://p:3128"}, "https://collector", None),
-        ({"http_proxy": "http://p:3128"}, "http://collector", "http://p:3128"),
-        ({"HTTP_PROXY": "http://p:3128", "REQUEST_METHOD": "GET"}, "http://collector", None),
-        ({"http_proxy": "http://p:3128"}, "http://localhost:4318", None),
-        ({"http_proxy": "http://p:3128", "no_proxy": "collector"}, "http://collector", None),
-        ({"http_proxy": "http://p:3128", "NO_PROXY": "a, .example.org"}, "http://x.example.org", None),
-        ({"http_proxy": "http://p:3128", "NO_PROXY": "example.org"}, "http://x.example.org", None),
-        ({"http_proxy": "http://p:3128", "NO_PROXY": "example.org"}, "http://badexample.org", "http://p:3128"),
-        ({"http_proxy": "http://p:3128", "NO_PROXY": "*"}, "http://collector", None),
-        ({"http_proxy": "http://p:3128", "NO_PROXY": "collector:4318"}, "http://collector:4318", None),
-        ({"http_proxy": "http://p:3128", "NO_PROXY": "collector:4318"}, "http://collector:9", "http://p:3128"),
-    ],
-)
-def test_proxies(monkeypatch: pytest.MonkeyPatch, env: Mapping[str, str], endpoint: str, proxy: str | None) -> None:
-    assert with_env(monkeypatch, env, endpoint=endpoint).proxy == proxy
-
-
 def test_the_resource_carries_name_and_attributes() -> None:
     resource = resource_of(resolve(service_name="svc", resource_attributes={"team": "phi"}))
     assert (resource.get("service.name"), resource.get("team")) == ("svc", "phi")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # 1: the machine failed, such as a full disk; 2: usage, as click has it.
 DELIVERED, BROKEN, USAGE, REJECTED, GAVE_UP = 0, 1, 2, 3, 4
 _LETTERS_SHOWN = 5
+_SAYS_THE_FIX = ("--protocol ", "append /v1/traces", "stands there twice")  # an exporter that saw what was wrong
 _REASONS = {
     "buffer_full": "dropped, because more waited for the collector than may wait",
     "sampled_out": "left out by sampling",
@@ -39,14 +40,15 @@ def exit_code(stats: Stats | LiveStats) -> int:
 
 def advice(trouble: str, config: Config) -> str:
     """Returns where the trouble is and what to do about it; "" where its own words say so."""
-    if config.file is not None:
+    if config.file is not None or any(words in trouble for words in _SAYS_THE_FIX):
         return ""
     where = config.display_endpoint
     root = urlunsplit(urlsplit(where)._replace(path="", query="", fragment=""))
     if "refused" in trouble or "getaddrinfo" in trouble or ("name" in trouble.lower() and "resol" in trouble):
         return f"; is a collector running at {root}? name another with --endpoint"
     if "404" in trouble or "UNIMPLEMENTED" in trouble:
-        return f"; {where} does not take traces: collectors usually do at http://HOST:4318, give that as --endpoint"
+        port = 4317 if config.protocol == "grpc" else 4318
+        return f"; {where} does not take traces: collectors usually do at http://HOST:{port}, give that as --endpoint"
     if "401" in trouble or "403" in trouble or "UNAUTHENTICATED" in trouble:
         return f"; {where} wants credentials: give them as --header KEY=VALUE"
     return f"; the endpoint is {where}"

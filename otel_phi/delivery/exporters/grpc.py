@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from urllib.parse import urlsplit
 
 import grpc
@@ -10,21 +9,18 @@ import grpc
 from otel_phi.config import headers as request_headers
 from otel_phi.config.headers import Headers
 from otel_phi.config.tls_files import TlsFiles
-from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Refused, Retry, TooLarge
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Retry
+from otel_phi.delivery.exporters.hints import IS_HTTP, other_port, speaks_http1
 from otel_phi.delivery.exporters.http import MAX_IN_FLIGHT, partial_success
+from otel_phi.delivery.exporters.retry_table import CUT_SHORT, grpc_result
 from otel_phi.delivery.exporters.rpc_status import read_status
 from otel_phi.delivery.exporters.tls import pem
+from otel_phi.delivery.exporters.untraced import untraced
 from otel_phi.errors import ConfigError
 from otel_phi.version import __version__
 
 # opentelemetry-proto's TraceService/Export; a test compares it with the descriptor.
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-
-_RETRIED = frozenset(("CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"))
-_MISCONFIGURED = frozenset(("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED"))
-
-# rotel and other tonic servers: "message length too large: found 4195038 bytes, the limit is: 4194304 bytes".
-_NAMES_A_LENGTH = re.compile(r"\blength\b|too large|larger than", re.IGNORECASE)
 
 
 class GrpcExporter:
@@ -52,6 +48,7 @@ class GrpcExporter:
         tls: TlsFiles | None = None,
         proxy: str | None = None,
     ) -> None:
+        self._url = url
         self._headers: Headers = {} if headers is None else headers
         if not callable(self._headers):
             self._headers = _metadata_checked(request_headers.checked(self._headers))
@@ -72,13 +69,29 @@ class GrpcExporter:
         except ConfigError as error:
             return Misconfigured(str(error))
         try:
-            answer = self._export(body, timeout=timeout_s, metadata=tuple(sent.items()))
+            with untraced():
+                answer = self._export(body, timeout=timeout_s, metadata=tuple(sent.items()))
         except grpc.RpcError as error:
-            return _classified(error, sent, timeout_s)
+            return self._classified(error, sent, timeout_s)
         except ValueError as error:  # the channel was closed by another thread
             return Retry(request_headers.scrub(str(error), sent))
-        rejected, message = partial_success(answer)
+        if answer is None:  # the status is OK, but the message it belongs to is missing or not whole
+            return Retry(CUT_SHORT)
+        rejected, message = partial_success(answer) or (0, "")
         return Accepted(max(rejected, 0), request_headers.scrub(message, sent))
+
+    def _classified(self, error: grpc.RpcError, sent: dict[str, str], timeout_s: float) -> ExportResult:
+        """Says what a status means, in the words of the retry table."""
+        status, details = error.code().name, error.details() or ""
+        if speaks_http1(details):
+            return Misconfigured(IS_HTTP)
+        if status == "DEADLINE_EXCEEDED":
+            return Retry(f"no answer within {timeout_s:g} s")
+        words = request_headers.scrub(details, sent)
+        reason = f"gRPC {status}: {words}" if words else f"gRPC {status}"
+        if status == "UNAVAILABLE" and "refused" not in words.lower():
+            reason += other_port(self._url, grpc=True)
+        return grpc_result(status, details, reason, _retry_after_s(error))
 
     def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of a call is left half done
         """Closes the channel."""
@@ -117,25 +130,6 @@ def _metadata_checked(headers: dict[str, str]) -> dict[str, str]:
         if name.endswith("-bin") or name.startswith("grpc-"):
             raise ConfigError(f"header {name!r} is reserved by gRPC: rename it")
     return headers
-
-
-def _classified(error: grpc.RpcError, sent: dict[str, str], timeout_s: float) -> ExportResult:
-    """Says what a gRPC status means: the retry table."""
-    status = error.code().name
-    words = request_headers.scrub(error.details() or "", sent)
-    reason = f"gRPC {status}: {words}" if words else f"gRPC {status}"
-    if status == "DEADLINE_EXCEEDED":
-        return Retry(f"no answer within {timeout_s:g} s")
-    if status == "RESOURCE_EXHAUSTED":
-        after_s = _retry_after_s(error)
-        return TooLarge(reason) if after_s is None else Retry(reason, after_s)
-    if status == "OUT_OF_RANGE" and _NAMES_A_LENGTH.search(words):
-        return TooLarge(reason)
-    if status in _RETRIED:
-        return Retry(reason, _retry_after_s(error))
-    if status in _MISCONFIGURED:
-        return Misconfigured(reason)
-    return Refused(reason)
 
 
 def _retry_after_s(error: grpc.RpcError) -> float | None:

@@ -10,7 +10,7 @@ class RpcStatus(msgspec.Struct, frozen=True):
 
     Attributes:
         message: the server's words, "" if none.
-        retry_after_s: the wait its RetryInfo asks for, None if there is none.
+        retry_after_s: the wait its RetryInfo asks for, None if there is none that makes sense.
     """
 
     message: str = ""
@@ -26,8 +26,11 @@ def read_status(content: bytes) -> RpcStatus:
     info = RetryInfo()
     try:
         status = Status.FromString(content)
-        asked = any(detail.Unpack(info) for detail in status.details)
     except DecodeError:
         return RpcStatus()
+    try:
+        asked = any(detail.Unpack(info) for detail in status.details)
+    except DecodeError:
+        asked = False
     delay_s = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
-    return RpcStatus(str(status.message), max(delay_s, 0.0) if asked else None)
+    return RpcStatus(str(status.message), delay_s if asked and delay_s >= 0 else None)

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from typing import IO, TYPE_CHECKING
 
 from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Refused, Retry
+from otel_phi.delivery.exporters.untraced import untraced
 from otel_phi.delivery.otlp.decode import decode_request
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.span import Attributes, Span
@@ -42,7 +43,8 @@ class SdkExporter:
         except ValueError as error:
             return Refused(str(error))
         try:
-            result = self._exporter.export(spans)
+            with untraced():
+                result = self._exporter.export(spans)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # some exporters exit; that must not end a thread of ours
             return Retry(f"{name} raised {type(error).__name__}")
         return Accepted() if result is SpanExportResult.SUCCESS else Retry(f"{name} reported a failure")

@@ -87,8 +87,8 @@ class Backoff:
             # The last attempt comes when the time to give up has come, not after.
             until = now + min(self._own_wait(), max(self._since + self._limit - now, 0.0))
         else:
-            until = now + retry_after_s
-            self._since += max(until - max(self.not_before, now), 0.0)
+            until = now + max(retry_after_s, FIRST_WAIT_S)  # one that asks for no wait would be asked without end
+            self._since += max(now + retry_after_s - max(self.not_before, now), 0.0)
         self.not_before = max(self.not_before, until)
 
     def exhausted(self, now: float) -> bool:

@@ -55,14 +55,17 @@ def test_a_passed_deadline_is_retried(receiver: Receiver, exporter: GrpcExporter
     assert time.monotonic() - started < 0.9
 
 
-def test_resource_exhausted_with_retry_info_is_retried_as_told(receiver: Receiver, exporter: GrpcExporter) -> None:
+def test_resource_exhausted_with_retry_info_is_retried_as_asked(receiver: Receiver, exporter: GrpcExporter) -> None:
     receiver.answer(grpc_status="RESOURCE_EXHAUSTED", message="slow down", retry_after_s=1.5)
     assert send(exporter) == Retry("gRPC RESOURCE_EXHAUSTED: slow down", 1.5)
 
 
-def test_unavailable_with_retry_info_waits_as_told(receiver: Receiver, exporter: GrpcExporter) -> None:
-    receiver.answer(grpc_status="UNAVAILABLE", retry_after_s=7200.0)
-    assert send(exporter) == Retry("gRPC UNAVAILABLE", 7200.0)
+@pytest.mark.parametrize(("asked_s", "meant"), [(0.0, 0.0), (2.5, 2.5), (7200.0, 900.0), (-5.0, None)])
+def test_unavailable_with_retry_info_waits_as_asked_up_to_15_minutes(
+    receiver: Receiver, exporter: GrpcExporter, asked_s: float, meant: float | None
+) -> None:
+    receiver.answer(grpc_status="UNAVAILABLE", retry_after_s=asked_s)
+    assert send(exporter) == Retry("gRPC UNAVAILABLE", meant)
 
 
 def test_resource_exhausted_without_retry_info_is_too_large(receiver: Receiver, exporter: GrpcExporter) -> None:

@@ -132,17 +132,20 @@ def in_seconds(seconds: float) -> str:
 
 @pytest.mark.parametrize(
     ("written", "meant"),
-    [("2", 2.0), ("0", 0.0), ("86400", 86400.0), ("9" * 400, 999999999999.0), ("-3", None), ("soon", None), ("", None)],
-)
-def test_retry_after_in_seconds_of_any_length(
+    [
+        ("2", 2.0), ("0", 0.0), ("900", 900.0), ("901", 900.0), ("86400", 900.0), ("9" * 400, 900.0), ("-3", None),
+        ("1.5", None), ("2, 3", None), ("0x10", None), ("soon", None), ("", None),
+    ],
+)  # fmt: skip
+def test_retry_after_in_seconds_up_to_15_minutes_and_nothing_else(
     receiver: Receiver, exporter: HttpExporter, written: str, meant: float | None
 ) -> None:
     receiver.answer(status=503, headers={"Retry-After": written})
     assert send(exporter) == Retry("HTTP 503", meant)
 
 
-@pytest.mark.parametrize(("ahead_s", "meant"), [(30, 30.0), (-30, 0.0), (200_000, 200_000.0)])
-def test_retry_after_as_a_date(receiver: Receiver, exporter: HttpExporter, ahead_s: float, meant: float) -> None:
+@pytest.mark.parametrize(("ahead_s", "meant"), [(30, 30.0), (-30, None), (200_000, 900.0)])
+def test_retry_after_as_a_date(receiver: Receiver, exporter: HttpExporter, ahead_s: float, meant: float | None) -> None:
     receiver.answer(status=429, headers={"Retry-After": in_seconds(ahead_s)})
     result = send(exporter)
     assert isinstance(result, Retry)
