@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     insecure: bool | None
     exporter: object | None
     file: str | None
+    destination_name: str | None
     service_name: str | None
     resource_attributes: Mapping[str, AttributeValue] | None
     sampler: Sampler | None
@@ -85,6 +86,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         exporters: where spans go, each on its own: `otlp`, the name of an entry point, or an OpenTelemetry SpanExporter;
             `otlp` stands first. `none` alone for nowhere.
         console_to_stderr: the `console` exporter leaves stdout to data; for a door that writes some there.
+        destination_name: what tells the destination of a headers callable or an exporter object from others in the outbox; None
+            for its service's name.
         file: write OTLP-JSON lines there instead of sending, `-` for stdout; None to send.
         disabled: OTEL_SDK_DISABLED: nothing leaves.
         service_name: from the keywords, OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES; None leaves it to detection.
@@ -120,6 +123,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     profile: str | None
     mapping: MappingOptions
     console_to_stderr: bool = False
+    destination_name: str | None = None
 
     @property
     def display_endpoint(self) -> str:
@@ -213,6 +217,7 @@ def resolve(**options: Unpack[Options]) -> Config:
         proxy=proxy(choices, endpoint),
         exporters=exporters,
         file=given.get("file"),
+        destination_name=given.get("destination_name"),
         disabled=(choices.value("OTEL_SDK_DISABLED") or "").lower() == "true",
         service_name=service_name,
         resource_attributes=given.get("resource_attributes", {}),

@@ -56,6 +56,10 @@ class Accounts:
         """Counts a fault of ours."""
         self._complaints.failed(where, error)
 
+    def trouble(self, kind: str, text: str) -> None:
+        """Counts what is to be said, once a kind."""
+        self._complaints.add(kind, text)
+
     def with_progress(self, progress: Sequence[Progress], in_memory: str) -> LiveStats:
         """Returns the counts with what the senders say of themselves; of several, the first that is in trouble."""
         worst = next((one for one in progress if one.trouble), progress[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable
 
-from otel_phi.delivery.journal.journal import Position
+from otel_phi.delivery.journal.facts import Position
 from otel_phi.delivery.sending.batch import Batch, Settled
 from otel_phi.delivery.sending.sender import Sender
 

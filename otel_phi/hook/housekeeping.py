@@ -7,20 +7,20 @@ Rule 2: over the bounds, dead processes' folders go first, then our own oldest s
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from otel_phi.clock import monotonic
-from otel_phi.delivery.journal.destination import credentials_match, credentials_of, destination_of
+from otel_phi.delivery.journal.destination import credentials, credentials_match, new_salt
 from otel_phi.delivery.journal.facts import Destination, Head, Position
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.known import Known
 from otel_phi.delivery.journal.outbox import MAX_AGE_S, MAX_BYTES, Found, Outbox
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.hook.complaints import Complaints
+from otel_phi.hook.destinations import destination_of, secrets_of
 from otel_phi.hook.journal_export import JournalExport
 from otel_phi.version import __version__
 
@@ -73,8 +73,8 @@ class Housekeeping:
     ) -> None:
         self._config, self._complaints, self._limits = config, complaints, limits
         self._any_credentials = any_credentials
-        self._secrets = credentials_of(config)
-        self.destination: Destination = destination_of(config)
+        self._headers, self._certificate = secrets_of(config)
+        self.destination = destination_of(config)
         self._head = self._head_of(resource)
         self.outbox = None if config.state_dir is None else Outbox(config.state_dir)
         self.known = Known(config.state_dir)
@@ -82,7 +82,7 @@ class Housekeeping:
         self.done = False
 
     def _head_of(self, resource: Resource) -> Head:
-        salt = secrets.token_bytes(16)
+        salt = new_salt()
         mapping = self._config.mapping_for(resource.get("service.name"))
         return Head(
             destination=self.destination,
@@ -93,7 +93,7 @@ class Housekeeping:
             sample=self._config.sample_ratio,
             exporters=self._config.exporter_names,
             salt=salt,
-            credentials=self._secrets.sealed(salt),
+            credentials=credentials(salt, self._headers, self._certificate),
         )
 
     def own_journal(self, *, files: bool) -> Journal:
@@ -160,9 +160,10 @@ class Housekeeping:
         self.done = True
 
     def _adoptable(self, outbox: Outbox) -> Iterator[Found]:
-        return outbox.adoptable(
-            self.destination, lambda head: self._any_credentials or credentials_match(head, self._secrets)
-        )
+        def ours(head: Head) -> bool:
+            return self._any_credentials or credentials_match(head, self._headers, self._certificate)
+
+        return outbox.adoptable(self.destination, ours)
 
     def _opened(self, found: Found) -> Journal | None:
         try:

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from otel_phi.clock import wall_ns
+from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
 from otel_phi.delivery.journal.facts import (
     START,
     Called,
@@ -36,7 +38,7 @@ from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.known import Known
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.otlp.resource import Resource
-from otel_phi.delivery.sending.batch import Batch, Settled
+from otel_phi.delivery.sending.batch import Batch, Settled, dead_letter
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.mapping.options import MappingOptions
@@ -186,6 +188,7 @@ class JournalExport:
         """Takes what became of a batch with one exporter; False if it is none of this journal's."""
         if not self._queues[exporter].settle(settled):
             return False
+        session = self._sessions.get(settled.batch.keys[0], "")
         if exporter == 0:
             self._accounts.settled(settled)
         if len(self._queues) == 1:
@@ -194,8 +197,28 @@ class JournalExport:
         elif self.settled:
             self._sessions.clear()
         if settled.dead is not None:
-            self.journal.bury(settled.batch, settled.dead, self._sessions.get(settled.batch.keys[0], ""))
+            self._keep_dead(settled.batch, settled.dead, session)
         return True
+
+    def _keep_dead(self, batch: Batch, reason: str, session: str) -> None:
+        """Keeps a span that its destination will not take beside the journal, for whoever asks."""
+        if self.journal.folder is None:
+            return
+        letter = dead_letter(batch, reason)
+        kept = DeadLetters(self.journal.folder).append(
+            DeadLetter(
+                entry=batch.entries[0],
+                envelope=batch.envelope.parts,
+                trace_id=letter.trace_id.to_bytes(16, "big"),
+                span_id=letter.span_id.to_bytes(8, "big"),
+                name=letter.name,
+                session_id=session,
+                reason=reason,
+                at_ns=wall_ns(),
+            )
+        )
+        if not kept:
+            self._accounts.trouble("dead_letters", "a span was refused for good, and there is no room to keep it")
 
     def drop_until(self, position: Position, reason: str) -> None:
         """Gives up what lies before a position, counted by `reason`: what waits goes now, what was not read yet as it is read."""
@@ -265,7 +288,8 @@ class JournalExport:
         found = self.journal.looked_up.get(position)
         if found is None:
             known = self._known.loop(loop_id)
-            found = LookedUp(position, loop_id, *(known or (None, 0)))
+            session_id, started_ns = known or (None, 0)
+            found = LookedUp(at=position, loop_id=loop_id, session_id=session_id, started_ns=started_ns)
             self.journal.write(found)
         if found.session_id is not None and (before_ns is None or found.started_ns < before_ns):
             core.remember(LoopIdentity(found.session_id, loop_id, found.started_ns, UNKNOWN))
@@ -301,8 +325,9 @@ class JournalExport:
         written = self.journal.claimed.get(position)
         if written is not None:
             return written.won
-        won = self._known.claim_root(self.journal.destination, session_key(session_id), self.journal.owner)
-        self.journal.write(RootClaimed(position, session_id, won))
+        name = self.journal.head.destination.name
+        won = self._known.claim_root(name, session_key(session_id), self.journal.owner)
+        self.journal.write(RootClaimed(at=position, session=session_id, won=won))
         return won
 
     # --- batches ---------------------------------------------------------------------------------------------------------

@@ -216,6 +216,14 @@ class RecorderCore:
         self._groups.forget_session(key)
         return len(loops)
 
+    def forget_all(self) -> int:
+        """Drops what is open of every session, as `forget_session` does.
+
+        Returns:
+            How many loops were open.
+        """
+        return sum(self.forget_session(one) for one in {loop.start.identity.session_id for loop in self._open.values()})
+
     # --- as bytes ------------------------------------------------------------------------------------------------------
 
     def snapshot(self) -> bytes:

@@ -109,7 +109,7 @@ class ToolState(_State, frozen=True, gc=False):
     inferred: bool = False
     ended: bool = False
     is_error: bool = False
-    error_text: str = ""
+    error_type: str | None = None
     child_loop_id: str | None = None
 
 
@@ -181,7 +181,7 @@ class LoopState(_State, frozen=True, gc=False):
     usage: Usage = NO_USAGE
     tokens: TokenCount = NO_TOKENS
     input_refused: bool = False
-    stop_text: str | None = None
+    stop_limit: str | None = None
 
 
 class Branch(msgspec.Struct, frozen=True, array_like=True, gc=False):
