@@ -14,7 +14,7 @@ import msgspec
 
 from otel_phi.clock import monotonic
 from otel_phi.delivery.journal.destination import credentials, credentials_match, new_salt
-from otel_phi.delivery.journal.facts import Destination, Head, Position
+from otel_phi.delivery.journal.facts import Head, Position
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.known import Known
 from otel_phi.delivery.journal.outbox import MAX_AGE_S, MAX_BYTES, Found, Outbox

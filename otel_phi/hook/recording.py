@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
-from otel_phi.delivery.journal.facts import End, encode_fact
 from otel_phi.delivery.journal.append import Forked
+from otel_phi.delivery.journal.facts import End, encode_fact
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
