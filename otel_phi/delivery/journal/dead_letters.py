@@ -21,7 +21,7 @@ from otel_phi.delivery.journal.segment import FLAGS
 # A span is 1 to 500 kB. What is refused is mostly refused for one reason, and some thousands show it.
 MAX_BYTES = 16 << 20
 _READ_BYTES = 1 << 20
-_REMOVED = b'{"removed":true}'
+_REMOVED = b"null"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,9 +36,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         session_id: its session.
         reason: what the destination said.
         at_ns: when.
-        removed: it stands for one that was removed.
     """
 
+    at_ns: int
     entry: bytes = b""
     envelope: tuple[bytes, ...] = ()
     trace_id: bytes = b""
@@ -46,11 +46,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     session_id: str = ""
     reason: str = ""
-    at_ns: int = 0
-    removed: bool = False
 
 
-_decoder = msgspec.json.Decoder(DeadLetter)
+_decoder = msgspec.json.Decoder(DeadLetter | None)
 
 
 class DeadLetters:
@@ -106,7 +104,7 @@ class DeadLetters:
             for start, _, body in found.lines:
                 with contextlib.suppress(msgspec.MsgspecError):
                     letter = _decoder.decode(body)
-                    if not letter.removed:
+                    if letter is not None:
                         yield file.number, start, body, letter
 
 

@@ -82,11 +82,10 @@ def scan(data: bytes, base: int = 0, *, whole: bool = True, closed: bool = True)
     found = Scan([], [], base, base)
     at = 0
     while at < len(data):
-        end = _line_end(data, at)
-        if end is not None:
-            begin = _body_start(data, at)
-            found.lines.append((base + at, base + end, data[begin:end]))
-            at = end
+        body = _body(data, at)
+        if body is not None:
+            found.lines.append((base + at, base + body[0], body[1]))
+            at = body[0]
         elif (blanks := _BLANKS.match(data, at)) is not None:
             at = blanks.end()
         else:
@@ -98,21 +97,17 @@ def scan(data: bytes, base: int = 0, *, whole: bool = True, closed: bool = True)
     return found._replace(end=base + at)
 
 
-def _body_start(data: bytes, at: int) -> int:
-    found = _HEADER.match(data, at)
-    return at if found is None else found.end()
-
-
-def _line_end(data: bytes, at: int) -> int | None:
-    """Returns the end of the line that begins there, None where no sound line does."""
+def _body(data: bytes, at: int) -> tuple[int, bytes] | None:
+    """Returns end and body of the line that begins there, None where no sound one does."""
     found = _HEADER.match(data, at)
     if found is None:
         return None
     start = found.end()
     end = start + int(found[2])
-    if end > len(data) or crc32(memoryview(data)[start:end]) != int(found[1], 16):
+    if end > len(data):
         return None
-    return end
+    body = data[start:end]
+    return (end, body) if crc32(body) == int(found[1], 16) else None
 
 
 def _behind_damage(data: bytes, at: int, *, whole: bool, closed: bool) -> int | None:
@@ -121,7 +116,7 @@ def _behind_damage(data: bytes, at: int, *, whole: bool, closed: bool) -> int | 
     if header is not None and header.end() + int(header[2]) > len(data) and not whole:
         return None
     for found in _HEADER.finditer(data, at + 1):
-        if _line_end(data, found.start()) is not None:
+        if _body(data, found.start()) is not None:
             return found.start()
     return len(data) if whole and closed else None
 
