@@ -20,7 +20,9 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("endpoint", "service_name", "agent_name", "trace_namespace", "file", "destination_name"), ((str,), "a text")),
+    **dict.fromkeys(
+        ("endpoint", "service_name", "agent_name", "trace_namespace", "file", "destination_name"), ((str,), "a text")
+    ),
     **dict.fromkeys(("insecure", "join", "tool_spans", "flush_on_sigterm"), ((bool,), "True or False")),
     "state_dir": ((str, os.PathLike), "a path"),
     "resource_attributes": ((Mapping,), "a mapping"),

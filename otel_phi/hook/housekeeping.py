@@ -8,6 +8,7 @@ Rule 2: over the bounds, dead processes' folders go first, then our own oldest s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +19,7 @@ from otel_phi.delivery.journal.facts import Head, Position
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.known import Known
 from otel_phi.delivery.journal.outbox import MAX_AGE_S, MAX_BYTES, Found, Outbox
+from otel_phi.delivery.journal.private import state_folder
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.destinations import destination_of, secrets_of
@@ -73,13 +75,29 @@ class Housekeeping:
     ) -> None:
         self._config, self._complaints, self._limits = config, complaints, limits
         self._any_credentials = any_credentials
+        self._no_folder = ""
         self._headers, self._certificate = secrets_of(config)
         self.destination = destination_of(config)
         self._head = self._head_of(resource)
-        self.outbox = None if config.state_dir is None else Outbox(config.state_dir)
-        self.known = Known(config.state_dir)
+        state = self._state_folder(config.state_dir)
+        self.outbox = None if state is None else Outbox(state)
+        self.known = Known(state) if state is not None else Known.in_memory()
         self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep"), 0.0)
         self.done = False
+
+    def _state_folder(self, asked: Path | None) -> Path | None:
+        """Returns where state is kept: the folder asked for, a private one inside it, or none, which is said."""
+        if asked is None:
+            self._no_folder = "no state folder can be named: there is no home folder; set OTEL_PHI_STATE_DIR"
+            return None
+        try:
+            folder, warning = state_folder(asked)
+        except OSError as error:
+            self._no_folder = f"{asked}: {error.strerror or error}"
+            return None
+        if warning:
+            self._complaints.add("state_folder", warning)
+        return folder
 
     def _head_of(self, resource: Resource) -> Head:
         salt = new_salt()
@@ -101,12 +119,12 @@ class Housekeeping:
         if not files:
             return Journal.in_memory(self._head, "")
         if self.outbox is None:
-            reason = "no state folder can be named: there is no home folder; set OTEL_PHI_STATE_DIR"
+            reason = self._no_folder
         else:
             try:
                 return Journal.create(self.outbox.place(self.destination), self._head)
             except OSError as error:
-                reason = f"{self.outbox.folder}: {error.strerror or type(error).__name__}"
+                reason = f"{self.outbox.folder}: {error.strerror or error}"
         self._complaints.add("in_memory", f"spans wait in memory, and are lost with the process: {reason}")
         return Journal.in_memory(self._head, reason)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from otel_phi.clock import wall_ns
-from otel_phi.delivery.journal.private import check_file, make_file, make_folder
+from otel_phi.delivery.journal.private import check_file, make_file
 
 logger = logging.getLogger("otel_phi")
 _K = TypeVar("_K")
@@ -70,6 +70,13 @@ class Known:
         self._said = self._forking = False
         self._roots: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._loops: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    @classmethod
+    def in_memory(cls) -> Known:
+        """Makes one that remembers in this process's memory alone, for where no state folder can be."""
+        known = cls(Path(os.devnull))  # no folder: every use falls back to memory, and it was said already why
+        known._said = True  # a constructor
+        return known
 
     def claim_root(self, destination: str, session_key: str, owner: str) -> bool:
         """Claims a session's root; True for the first owner, and for the same owner again.
@@ -167,7 +174,7 @@ class Known:
         if self._connection is not None and self._path.exists():
             return self._connection
         self._close()
-        make_folder(self._path.parent)
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             make_file(self._path)
         check_file(self._path)

@@ -169,6 +169,15 @@ class Outbox:
             else:  # another process adopted it meanwhile, and is done
                 _remove_empty(one.path, lock)
 
+    def take(self, folder: Path) -> Found | None:
+        """Locks a dead process's folder, whoever its spans are for, to be dropped; None where it cannot be had."""
+        name = parse_name(folder.name)
+        found = None if name is None else _look(folder, name)
+        if found is None or found.own or found.alive or found.head is None or not self._has_been_dead(folder):
+            return None
+        lock = _lock(folder)
+        return None if lock is None else Found(folder, found.head, lock)
+
     def _has_been_dead(self, path: Path) -> bool:
         if (path / LOCK).exists():
             self._missing_since.pop(path, None)
