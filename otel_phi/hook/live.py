@@ -211,6 +211,7 @@ class LiveDelivery:
 
     def _round(self) -> bool:
         """Does what there is to do; false if that is nothing for now."""
+        self._take_flushes()  # before the step: what was appended before a flush is read by it, or it is not caught up
         settled = self._take_outcomes()
         busy = [export.step() for export in self._exports]
         if not any(busy):
@@ -261,11 +262,13 @@ class LiveDelivery:
             export.drop_until(_EVERYTHING, reason)
         self._exports.append(export)
 
-    def _answer(self) -> None:
-        """Answers those who wait for a flush."""
+    def _take_flushes(self) -> None:
         while not self._flushes.empty():
             self._waiting_for.append(self._flushes.get())
             self._housekeeping.hurry()
+
+    def _answer(self) -> None:
+        """Answers those who wait for a flush."""
         for asked in list(self._waiting_for):
             if asked.target is None and self._own.caught_up:
                 asked.target = self._own.position
