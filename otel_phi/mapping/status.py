@@ -36,8 +36,6 @@ _LIMIT = re.compile(r"\[Agent stopped: Max (turns|tokens|duration|cost) reached"
 _HTTP_STATUS = re.compile(r"Invalid status code: (\d{3})")
 _BY_HTTP_STATUS = {"401": "auth_error", "403": "auth_error", "429": "rate_limited"}
 
-PROCESS_LOST = "process_lost"
-
 # Each word in words: the status message, and what `otel-phi show` prints.
 WORDS = {
     "aborted": "it never ended: the stream stops before its end",
@@ -50,7 +48,7 @@ WORDS = {
     "interrupted": "the model asked for tools and no turn followed: cancelled, or stopped by a hook",
     "invalid_arguments": "the tool refused its arguments",
     "network_error": "the provider could not be reached",
-    PROCESS_LOST: "its process was lost before it ended",
+    "process_lost": "its process was lost before it ended",
     "rate_limited": "the provider's rate limit was hit",
     "schema_mismatch": "the answer did not fit the schema asked for",
     "skipped": "the tool was skipped because the user spoke",
@@ -59,6 +57,7 @@ WORDS = {
     "tool_not_found": "the model called a tool that does not exist",
     "_OTHER": "it failed",
 }
+PROCESS_LOST = "process_lost"
 
 
 def status(error: str | None) -> tuple[StatusCode, str]:
