@@ -184,7 +184,7 @@ def test_what_json_cannot_carry_is_mended_and_never_raised() -> None:
         start(2, type("Own", (str,), {})("mine"), session=type("Own", (str,), {})("own")),
     ]
     fed(core, story)
-    after = restored(core)
+    after = RecorderCore.restore(core.snapshot())
     assert after.open_work() == core.open_work() == OpenWork(2, 1, 0)
     (loop, _) = [notice for notice in after.flush() if isinstance(notice, LoopClosed)]
     assert loop.loop.identity.loop_id == "\ufffd"
@@ -298,7 +298,7 @@ def test_the_slices_are_small_and_joined_they_are_the_snapshot() -> None:
         fed(core, [start(2_000 + number, loop, session=session(number)), *whole_turn(3_000, 0, loop)])
     parts = list(core.snapshot_parts())
     assert b"".join(parts) == core.snapshot()
-    assert len(parts) > 10
+    assert len(parts) > 5
     longest = max(len(line) for line in core.snapshot().splitlines())
     assert max(map(len, parts)) < PART_BYTES + longest + 1
     assert [len(list(RecorderCore().snapshot_parts()))] == [1]
