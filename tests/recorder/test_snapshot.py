@@ -183,7 +183,8 @@ def test_what_json_cannot_carry_is_mended_and_never_raised() -> None:
         GenericEvent(type="New", loop_id="\ud800", raw=msgspec.Raw(b"\xff")),
         start(2, type("Own", (str,), {})("mine"), session=type("Own", (str,), {})("own")),
     ]
-    fed(core, story)
+    for event in story:
+        core.on_event(event)
     after = RecorderCore.restore(core.snapshot())
     assert after.open_work() == core.open_work() == OpenWork(2, 1, 0)
     (loop, _) = [notice for notice in after.flush() if isinstance(notice, LoopClosed)]
@@ -195,8 +196,10 @@ def test_what_json_cannot_carry_is_mended_and_never_raised() -> None:
 @pytest.mark.parametrize("raw", [b"null", b"", b" [1]", b'"x"', b'{"text":[', "\u2028\n\U0001f916".encode()])
 def test_json_that_an_agent_wrote_by_hand_comes_back_as_it_was(raw: bytes) -> None:
     core = RecorderCore()
-    fed(core, [start(0), turn(1), GenericEvent(type="New", loop_id=LOOP, raw=msgspec.Raw(raw))])
-    fed(core, [tool(), msgspec.structs.replace(result(3, "c2"), message=_failed(raw))])
+    unknown = GenericEvent(type="New", loop_id=LOOP, raw=msgspec.Raw(raw))
+    story: list[AgentEvent] = [start(0), turn(1), unknown, tool()]
+    for event in [*story, msgspec.structs.replace(result(3, "c2"), message=_failed(raw))]:
+        core.on_event(event)
     assert restored(core).flush() == core.flush()
 
 
