@@ -10,8 +10,6 @@ from __future__ import annotations
 from otel_phi.mapping.span import StatusCode
 from otel_phi.recorder.notices import Answer, Chat, LoopClosed, Tool, TurnClosed
 
-PROCESS_LOST = "process_lost"
-
 # Each word in words: the status message, and what `otel-phi show` prints.
 WORDS = {
     "aborted": "it never ended: the stream stops before its end",
@@ -24,7 +22,7 @@ WORDS = {
     "interrupted": "the model asked for tools and no turn followed: cancelled, or stopped by a hook",
     "invalid_arguments": "the tool refused its arguments",
     "network_error": "the provider could not be reached",
-    PROCESS_LOST: "its process was lost before it ended",
+    "process_lost": "its process was lost before it ended",
     "rate_limited": "the provider's rate limit was hit",
     "schema_mismatch": "the answer did not fit the schema asked for",
     "skipped": "the tool was skipped because the user spoke",
@@ -33,6 +31,7 @@ WORDS = {
     "tool_not_found": "the model called a tool that does not exist",
     "_OTHER": "it failed",
 }
+PROCESS_LOST = "process_lost"
 
 
 def status(error: str | None) -> tuple[StatusCode, str]:

@@ -15,13 +15,12 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from otel_phi.recorder import snapshot
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.loops import OpenLoop
 from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened
 from otel_phi.recorder.references import Ahead, References, session_key
-from otel_phi.recorder.snapshot import Contents, OpenWork
+from otel_phi.recorder.snapshot import Contents, OpenWork, fill, parts
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_of
@@ -232,7 +231,7 @@ class RecorderCore:
 
     def snapshot_parts(self) -> Iterator[bytes]:
         """Yields `snapshot` in parts of about a millisecond; the core must not be fed before the last."""
-        return snapshot.parts(self._contents())
+        return parts(self._contents())
 
     @classmethod
     def restore(cls, state: bytes, ahead: Ahead | None = None) -> RecorderCore:
@@ -246,7 +245,7 @@ class RecorderCore:
             ValueError: the state is of another format, of a source of the other kind, or damaged.
         """
         core = cls(ahead)
-        for _ in snapshot.fill(core._contents(), state):
+        for _ in fill(core._contents(), state):
             pass
         return core
 
@@ -258,7 +257,7 @@ class RecorderCore:
             ValueError: as `restore`.
         """
         core = cls(ahead)
-        for _ in snapshot.fill(core._contents(), state):
+        for _ in fill(core._contents(), state):
             yield core
 
     def _contents(self) -> Contents:

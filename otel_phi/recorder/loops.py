@@ -60,6 +60,7 @@ class OpenLoop:
         self._closed = ClosedIndexes()
         self.last_ns = start.identity.started_ns
         self.turns_end_ns = self.last_ns
+        self.children_end_ns: int | None = None  # the latest end of its child loops; told if the process is lost
         self.turn: OpenTurn | None = None
         self.happenings = Happenings()
         self.turn_count = 0
@@ -69,23 +70,6 @@ class OpenLoop:
         self.last_turn: TurnClosed | None = None
         self.input_refused = False
         self.stop_limit: str | None = None
-        self.children_end_ns: int | None = None  # the latest end of its child loops; told if the process is lost
-
-    @property
-    def closed(self) -> ClosedIndexes:
-        """The indexes of its turns that have ended."""
-        return self._closed
-
-    def child_ended(self, ended_ns: int) -> None:
-        """Takes the end of a child loop."""
-        known_ns = self.children_end_ns
-        self.children_end_ns = ended_ns if known_ns is None else max(known_ns, ended_ns)
-
-    @property
-    def would_end_ns(self) -> int:
-        """When it would end if it were closed now."""
-        started = self.start.identity.started_ns if self.turn is None else self.turn.started_ns
-        return max(self.last_ns, self.turns_end_ns, started + 1)
 
     def seen(self, time_ns: int | None) -> int:
         """Takes an event's time into the last known time; returns the event's time, the last known where it has none."""
@@ -253,6 +237,22 @@ class OpenLoop:
         )
 
     # --- the end ---------------------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> ClosedIndexes:
+        """The indexes of its turns that have ended."""
+        return self._closed
+
+    def child_ended(self, ended_ns: int) -> None:
+        """Takes the end of a child loop."""
+        known_ns = self.children_end_ns
+        self.children_end_ns = ended_ns if known_ns is None else max(known_ns, ended_ns)
+
+    @property
+    def would_end_ns(self) -> int:
+        """When it would end if it were closed now."""
+        started = self.start.identity.started_ns if self.turn is None else self.turn.started_ns
+        return max(self.last_ns, self.turns_end_ns, started + 1)
 
     def close(self, event: AgentEnd | None, *, lost: bool = False) -> list[TurnClosed | LoopClosed]:
         """Closes the loop: with its AgentEnd, or without one as aborted or lost. A turn still open is closed so first."""

@@ -24,6 +24,7 @@ from otel_phi.events import (
 )
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.policy.content import without_content
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import Notice
 from otel_phi.recorder.references import Ahead
@@ -129,7 +130,7 @@ _notices = msgspec.json.Encoder(enc_hook=_plain)
 
 def fed(core: RecorderCore, events: Iterable[AgentEvent]) -> list[Notice]:
     """Returns the notices of some events."""
-    return [notice for event in events for notice in core.on_event(event)]
+    return [notice for event in events for notice in core.on_event(without_content(event))]
 
 
 def as_bytes(notices: Sequence[Notice]) -> list[bytes]:

@@ -17,12 +17,12 @@ from otel_phi.events import (
 )
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.pipeline import Pipeline, spans
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import GroupOpened, LoopClosed, SessionOpened, TurnClosed
-from otel_phi.pipeline import Pipeline, spans
 from tests.laws import Run, role
 from tests.streams import LOOP, SESSION, at, end, result, said, start, tool, tool_end, turn, turn_end, whole_loop
 

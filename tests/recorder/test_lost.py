@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from otel_phi.road import spans
 
 from otel_phi.events import AgentEvent, ParallelLoopEnd, ParallelLoopStart, Usage
 from otel_phi.mapping import semconv as s
@@ -15,7 +16,6 @@ from otel_phi.mapping.span import Span, StatusCode
 from otel_phi.mapping.status import WORDS
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupClosed, LoopOpened, TurnOpened
-from otel_phi.road import spans
 from tests import golden, laws
 from tests.laws import role
 from tests.recorder.cuts import FULL, GROUP, OPTIONS, REST, fed

@@ -21,8 +21,8 @@ from otel_phi.events import (
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
-from otel_phi.recorder.references import ahead_of
 from otel_phi.pipeline import Pipeline, spans
+from otel_phi.recorder.references import ahead_of
 from otel_phi.tree import render_tree
 from tests.laws import Run, as_bytes, role
 from tests.streams import (

@@ -8,9 +8,9 @@ from otel_phi.events import AgentEvent
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.references import References, ahead_of
-from otel_phi.pipeline import spans
 from otel_phi.wire.uuids import is_uuid
 from tests import golden
 from tests.laws import role

@@ -183,8 +183,9 @@ def test_what_json_cannot_carry_is_mended_and_never_raised() -> None:
         GenericEvent(type="New", loop_id="\ud800", raw=msgspec.Raw(b"\xff")),
         start(2, type("Own", (str,), {})("mine"), session=type("Own", (str,), {})("own")),
     ]
-    fed(core, story)
-    after = restored(core)
+    for event in story:
+        core.on_event(event)
+    after = RecorderCore.restore(core.snapshot())
     assert after.open_work() == core.open_work() == OpenWork(2, 1, 0)
     (loop, _) = [notice for notice in after.flush() if isinstance(notice, LoopClosed)]
     assert loop.loop.identity.loop_id == "\ufffd"
@@ -195,8 +196,10 @@ def test_what_json_cannot_carry_is_mended_and_never_raised() -> None:
 @pytest.mark.parametrize("raw", [b"null", b"", b" [1]", b'"x"', b'{"text":[', "\u2028\n\U0001f916".encode()])
 def test_json_that_an_agent_wrote_by_hand_comes_back_as_it_was(raw: bytes) -> None:
     core = RecorderCore()
-    fed(core, [start(0), turn(1), GenericEvent(type="New", loop_id=LOOP, raw=msgspec.Raw(raw))])
-    fed(core, [tool(), msgspec.structs.replace(result(3, "c2"), message=_failed(raw))])
+    unknown = GenericEvent(type="New", loop_id=LOOP, raw=msgspec.Raw(raw))
+    story: list[AgentEvent] = [start(0), turn(1), unknown, tool()]
+    for event in [*story, msgspec.structs.replace(result(3, "c2"), message=_failed(raw))]:
+        core.on_event(event)
     assert restored(core).flush() == core.flush()
 
 
@@ -298,7 +301,7 @@ def test_the_slices_are_small_and_joined_they_are_the_snapshot() -> None:
         fed(core, [start(2_000 + number, loop, session=session(number)), *whole_turn(3_000, 0, loop)])
     parts = list(core.snapshot_parts())
     assert b"".join(parts) == core.snapshot()
-    assert len(parts) > 10
+    assert len(parts) > 5
     longest = max(len(line) for line in core.snapshot().splitlines())
     assert max(map(len, parts)) < PART_BYTES + longest + 1
     assert [len(list(RecorderCore().snapshot_parts()))] == [1]
