@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 
 from otel_phi.events import AgentEvent, ParallelLoopEnd, ParallelLoopStart, Usage
 from otel_phi.mapping import semconv as s
