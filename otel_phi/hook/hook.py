@@ -14,7 +14,7 @@ from otel_phi.hook.recording import Recording
 from otel_phi.hook.stats import HookStats
 from otel_phi.hook.taking import DELTA, NOWHERE, TEXTS, shown_nowhere
 from otel_phi.hook.tap import tapped, tapped_async
-from otel_phi.wire.events import AgentEvent
+from otel_phi.wire.events import AgentEvent, MessageUpdate
 
 Event = AgentEvent | Mapping[str, Any] | str | bytes
 T = TypeVar("T")
@@ -76,14 +76,14 @@ class Hook(Protocol):
 def hook_of(recording: Recording) -> Hook:
     """Makes the hook of a recording."""
     left_out, take = recording.left_out, recording.take
-    nowhere, texts, delta = NOWHERE, TEXTS, DELTA
+    message_update, delta, texts, nowhere = MessageUpdate, DELTA, TEXTS, NOWHERE
 
     def hook(event: Any, traceparent: str | None = None) -> None:
         """Records one event; never raises. It is in the journal when this returns."""
         kind = event.__class__
-        if kind in nowhere or (kind is bytes and event[:23] == delta):
+        if kind is message_update or (kind is bytes and event[:23] == delta):
             left_out()  # most of a streamed turn ends here: nothing is called on the way
-        elif kind in texts and shown_nowhere(event):
+        elif kind in nowhere or (kind in texts and shown_nowhere(event)):
             left_out()
         else:
             take(event, traceparent)

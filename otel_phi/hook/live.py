@@ -77,6 +77,7 @@ class LiveDelivery:
 
     Attributes:
         journal: this process's own.
+        asleep: whether the thread waits for the bell.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class LiveDelivery:
         self._flushes: queue.SimpleQueue[Flush] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
         self._waiting_for: list[Flush] = []
-        self._asleep = self._stopping = self._closed = False
+        self.asleep = self._stopping = self._closed = False
         self._thread: threading.Thread | None = None
         self._breathed = 0.0
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
@@ -129,8 +130,8 @@ class LiveDelivery:
 
     def wake(self) -> None:
         """Rings the bell, from any thread: something opened or closed."""
-        if self._asleep:
-            self._asleep = False
+        if self.asleep:
+            self.asleep = False
             self._bell.put(None)
 
     # --- for the agent's threads -----------------------------------------------------------------------------------------
@@ -149,7 +150,7 @@ class LiveDelivery:
         """Asks for a flush, and does not wait."""
         asked = Flush()
         self._flushes.put(asked)
-        self._asleep = False
+        self.asleep = False
         self._bell.put(None)
         return asked
 
@@ -225,12 +226,12 @@ class LiveDelivery:
         return settled or any(busy)
 
     def _sleep(self) -> None:
-        self._asleep = True
+        self.asleep = True
         if not self._own.step():  # what was appended before the flag stood
             wait_s = self._housekeeping.next_look_s()
             with contextlib.suppress(queue.Empty):
                 self._bell.get(timeout=min(wait_s, IDLE_S))
-        self._asleep = False
+        self.asleep = False
 
     def _breathe(self) -> None:
         """Lets other threads have the interpreter, at most after each turn's worth of work."""
@@ -302,7 +303,7 @@ class LiveDelivery:
     def _sender(self, number: int, exporter: Exporter) -> LiveSender:
         def settled(what: Settled) -> None:
             self._outcomes.put((number, what))
-            self._asleep = False
+            self.asleep = False
             self._bell.put(None)
 
         return LiveSender(

@@ -16,19 +16,21 @@ from collections.abc import Callable, Iterable
 
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
-from otel_phi.delivery.journal.append import Forked
+from otel_phi.delivery.journal.append import Forked, Tally
 from otel_phi.delivery.journal.facts import End, encode_fact
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
-from otel_phi.hook.stats import STATS_FAILED, HookStats, Tally
-from otel_phi.hook.taking import WAKING, event_of, fact_of
+from otel_phi.hook.stats import STATS_FAILED, HookStats
+from otel_phi.hook.taking import PLAIN, RULES, WAKING, encode, event_of, fact_of
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
 
 CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
 # Whose frames an exception of ours can have: what the hook calls. Anybody else's came in by a signal's handler.
 _OURS = frozenset({"otel_phi", "opentelemetry", "msgspec", *sys.stdlib_module_names})
+# What says that an event made by hand is not what it seems: it goes through JSON.
+_MISFITS = (TypeError, ValueError, AttributeError, OverflowError)
 # Of an object that a child inherited by a fork: its files and sockets are the parent's, and closing them here would close them there.
 _inherited: list[object] = []
 
@@ -87,17 +89,37 @@ class Recording:
     # --- events ----------------------------------------------------------------------------------------------------------
 
     def take(self, given: object, traceparent: str | None = None) -> AgentEvent | None:
-        """Records one event; returns it as it was recorded, None where it was not."""
+        """Records one event; returns it as it was recorded, None where it was not.
+
+        What needs no second look is encoded and appended here, with nothing called that need not be: an agent's thread waits.
+        """
         try:
-            return self._take(given, traceparent)
+            rule, live = RULES.get(given.__class__), self._live
+            if rule is None or live is None or self.closed:
+                return self._take(given, traceparent)
+            try:
+                event: AgentEvent = rule(given)
+                if event.__class__ not in PLAIN:
+                    return self._take(event, traceparent)
+                fact = encode(event)
+            except _MISFITS:
+                return self._take(given, traceparent)
+            try:
+                live.journal.append(fact)
+            except Forked:
+                return self._take(given, traceparent)
+            if event.__class__ in WAKING and live.asleep:
+                live.wake()
         except Exception as error:
             if not _is_ours(error):
                 raise
             self._tallies["failed"].add()
             self._complaints.failed("taking an event", error)
             return None
+        return event
 
     def _take(self, given: object, traceparent: str | None) -> AgentEvent | None:
+        """Records an event in whatever form and state."""
         live = self._live or self._fresh()
         if live is None:
             self.left_out()
@@ -197,7 +219,7 @@ class Recording:
             return HookStats(off=STATS_FAILED)
 
     def _stats(self) -> HookStats:
-        counts = {name: tally.read() for name, tally in self._tallies.items()}
+        counts = {name: tally.count for name, tally in self._tallies.items()}
         live = self._live
         journal = live.journal.stats() if live is not None else None
         lost = {"after_shutdown": counts.pop("after_shutdown"), **(dict(journal.lost) if journal is not None else {})}

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from otel_phi.delivery.sending.stats import LiveStats
 
 STATS_FAILED = "stats_failed"
-
-
-class Tally:
-    """A tally counts without a lock: `next` on a count is one step of C, which no thread and no signal can divide."""
-
-    __slots__ = ("_count", "_looks", "add")
-
-    def __init__(self) -> None:
-        self._count = itertools.count()
-        self._looks = 0
-        self.add: Callable[[], object] = self._count.__next__  # counts one more; asked for every event
-
-    def reset(self) -> None:
-        """Begins at nothing again, as a forked child does."""
-        counted = self.read()
-        self._looks += counted
-
-    def read(self) -> int:
-        """Returns how many were counted; one reader at a time."""
-        found = next(self._count) - self._looks
-        self._looks += 1
-        return found
 
 
 class HookStats(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,14 +8,14 @@ Rule 3: nothing that a person or a model wrote gets further than this, unless co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import msgspec
 
-from otel_phi.delivery.journal.facts import encode_event
+from otel_phi.delivery.journal.facts import encode_event, plain_encoder
 from otel_phi.hook.caller import caller_of
-from otel_phi.policy.content import admit, decode_without_content
+from otel_phi.policy.content import BY_KIND, admit, decode_without_content
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import (
     AgentEnd,
@@ -43,6 +43,16 @@ _PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
 EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
 
 
+# Events whose fact is the event itself and nothing more.
+PLAIN = EVENTS - NOWHERE - {AgentStart, GenericEvent}
+# What is said of what is given, by its class, where no second look is needed.
+RULES: Mapping[type, Callable[[Any], Any]] = {
+    **{kind: rule for kind, rule in BY_KIND.items() if kind in PLAIN},
+    bytes: decode_without_content,
+}
+encode = plain_encoder.encode
+
+
 def shown_nowhere(given: Any) -> bool:
     """Says, in a fraction of a microsecond, whether a span shows an event of that kind: most of a streamed turn is not."""
     kind = given.__class__
@@ -61,6 +71,8 @@ def event_of(given: object) -> AgentEvent | Undecodable:
     kind = given.__class__
     if kind in EVENTS:
         return admit(cast("AgentEvent", given))
+    if kind is Undecodable:
+        return cast("Undecodable", given)
     if kind is bytes or kind is str:
         return decode_without_content(cast("bytes | str", given))
     if isinstance(given, bytearray | memoryview):

@@ -34,7 +34,7 @@ def without_content(event: E) -> E:
     Raises:
         TypeError: it is no event, or a value in it that may be said is not of its declared class.
     """
-    taken = _BY_KIND.get(event.__class__)
+    taken = BY_KIND.get(event.__class__)
     if taken is None:
         raise TypeError(f"a {event.__class__.__name__} is no event")
     return taken(event)  # type: ignore[no-any-return]  # each gives back what it takes
@@ -77,7 +77,7 @@ def _by_way_of_json(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
 
 
 # A table, not a `match`: it is asked for every event, and the tenth arm of a `match` costs ten times the first.
-_BY_KIND: dict[type, Callable[[Any], Any]] = {
+BY_KIND: dict[type, Callable[[Any], Any]] = {
     e.AgentStart: loops.agent_start,
     e.AgentEnd: loops.agent_end,
     e.TurnStart: turns.turn_start,

@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
+from otel_phi.delivery.journal.process_mark import process_mark
 from otel_phi.errors import OtelPhiError
 
 Write = Callable[[int, bytes, int], int]
@@ -63,16 +64,21 @@ class Descriptor:
 class Tally:
     """Counts, from any thread, without a lock: one C call adds, another reads."""
 
-    __slots__ = ("_left", "add")
+    __slots__ = ("_from", "_left", "add")
 
     def __init__(self) -> None:
+        self._from = _ALL
         self._left: Iterator[int] = iter(range(_ALL))
         self.add: Callable[[], int] = self._left.__next__
 
     @property
     def count(self) -> int:
-        """Returns how often `add` was called."""
-        return _ALL - operator.length_hint(self._left)
+        """Returns how often `add` was called since the last `reset`."""
+        return self._from - operator.length_hint(self._left)
+
+    def reset(self) -> None:
+        """Begins at nothing again, as a forked child does; `add` stays the same."""
+        self._from = operator.length_hint(self._left)
 
 
 class Appender:
@@ -94,8 +100,8 @@ class Appender:
     """
 
     __slots__ = (
-        "__weakref__", "_descriptor", "_limit", "_number", "_pid", "_write", "facts", "fragments", "given", "lost", "memory",
-        "taken", "used",
+        "__weakref__", "_count", "_descriptor", "_limit", "_mark", "_number", "_write", "facts", "fragments", "given", "lost",
+        "memory", "taken", "used",
     )  # fmt: skip
 
     def __init__(self, descriptor: Descriptor | None, write: Write, limit_bytes: int) -> None:
@@ -107,7 +113,8 @@ class Appender:
         self._number = -1 if descriptor is None else descriptor.number
         self._write = write if descriptor is not None else _no_file
         self._limit = limit_bytes
-        self._pid = os.getpid()
+        self._mark = process_mark()
+        self._count = self.given.add
 
     def append(self, body: bytes) -> bool:
         """Appends a line; True if it is in the file, False if it waits in memory or is lost and counted.
@@ -116,14 +123,14 @@ class Appender:
             Forked: this is a forked child; nothing was written.
         """
         try:
-            if os.getpid() != self._pid:
+            if not self._mark[0]:
                 raise Forked("a forked process begins a journal of its own")
             if not self.memory:
                 line = b"\n%08x %d %b" % (crc32(body), len(body), body)
                 length = len(line)
                 done = self._write(self._number, line, length)
                 if done == length:
-                    self.given.add()
+                    self._count()
                     return True
                 if done > 0:
                     self.fragments.add()
@@ -132,7 +139,7 @@ class Appender:
                 return False
             self.memory.append(body)
             self.used += len(body)
-            self.given.add()
+            self._count()
             return False
         finally:
             del self  # rule 3
@@ -188,8 +195,8 @@ def _c_write() -> Write | None:
         found = ctypes.PyDLL(None).write
     except (OSError, AttributeError, TypeError):  # Windows has no such library
         return None
-    found.restype = ctypes.c_ssize_t
-    found.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+    # No `argtypes`: to check them costs a fifth of the call. Unasked, ctypes passes a bytes as its pointer and an int as a C int,
+    # which the calling conventions widen; a line is shorter than 2 GiB.
     return found
 
 

@@ -189,7 +189,9 @@ def _from_line(kind: type[Any], value: Any) -> Any:
     return Instant(value)
 
 
-_encoder = msgspec.json.Encoder(enc_hook=int)
+# Writes an event, or any other fact, whose values JSON carries as they are; `encode_event` also those that it does not.
+plain_encoder = msgspec.json.Encoder(enc_hook=int)
+_encoder = plain_encoder
 _decoder: msgspec.json.Decoder[_Stored] = msgspec.json.Decoder(_Stored, dec_hook=_from_line)
 
 
