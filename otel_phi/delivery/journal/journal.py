@@ -245,6 +245,10 @@ class Journal:
         return segment.next_carried > first
 
     def _read_file(self, segment: Segment, entries: list[Entry], max_bytes: int, *, closed: bool) -> bool:
+        shrunk = segment.shrunk()
+        if shrunk is not None:
+            self._losses.damage(segment.path.name, shrunk)
+            self._chain.gone = self._chain.gone or segment is self._chain.current
         found = segment.reader.read(max_bytes, closed=closed)
         for damage in found.damages:
             if damage.kind == "cut":

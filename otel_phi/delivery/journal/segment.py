@@ -261,6 +261,14 @@ class Segment:
         except OSError:
             return False
 
+    def shrunk(self) -> Damage | None:
+        """Returns what was cut off behind our back, of what was read already: reading goes on at the end that is left."""
+        size, offset = self.size, self.reader.offset
+        if size >= offset:
+            return None
+        self.reader.offset = size
+        return Damage(size, offset - size, 1, "no line")
+
     def keep(self, body: bytes) -> None:
         """Writes a line of the head region: now if the disk takes it, else later."""
         self.unwritten.append(body)
