@@ -38,10 +38,7 @@ def open_segments(folder: Path) -> list[Segment]:
 
 
 def survey(segments: Sequence[Segment]) -> Survey:
-    """Looks through all lines; a Snapshot or Carried that stands outside its head region is found too.
-
-    The end of the last segment is cut to whole lines: whoever wrote there is dead.
-    """
+    """Looks through all lines; a Snapshot or Carried that stands outside its head region is found too."""
     found = Survey({}, {}, 0)
     events = 0
     for segment in segments:
@@ -54,7 +51,6 @@ def survey(segments: Sequence[Segment]) -> Survey:
                 events += 1
         segment.carried = list(segment.region.carried or ())
         events += len(segment.carried)
-    _cut(segments[-1])
     return found._replace(events=events)
 
 
@@ -68,11 +64,14 @@ def _take(fact: object, found: Survey) -> None:
             return
 
 
-def _cut(segment: Segment) -> None:
-    end = segment.whole_end()
-    if end < segment.size:
+def cut_unfinished(segment: Segment) -> bool:
+    """Cuts off a last line that its writer, who is dead, did not finish; tells whether what stands there is whole lines now."""
+    behind = segment.damaged_end()
+    if behind is not None and behind.kind == "cut":
         with contextlib.suppress(OSError):
-            os.ftruncate(segment.descriptor.number, end)
+            os.ftruncate(segment.descriptor.number, behind.start)
+        return True
+    return behind is None
 
 
 def marks(segments: Sequence[Segment], exporters: int) -> list[Position]:

@@ -11,6 +11,7 @@ from otel_phi.delivery.journal.lines import Damage
 from otel_phi.delivery.journal.segment import Segment
 
 MEMORY_FULL, CLOSED = "memory full", "journal closed"
+_KINDS = {"cut": "a line without its end", "checksum": "a line that was changed"}
 _MESSAGES = 20  # for a person; the counts go on
 
 
@@ -77,23 +78,18 @@ class Losses:
         """Counts lines that could not be read."""
         self._lines += damage.lines
         self._bytes += damage.bytes
-        words = {"cut": "a line without its end", "checksum": "a line that was changed"}
-        self.say(f"{where}: {words.get(damage.kind, 'bytes that are no line')}")
+        self.say(_words(where, damage))
 
     def lose(self, where: str, what: str) -> None:
         """Counts a line of a head region."""
         self._lines += 1
         self.say(f"{where}: {what}")
 
-    def cuts(self, segment: Segment, following: Segment | None) -> None:
-        """Counts the cut lines of a segment that is read to its end, but those whose whole line waits elsewhere."""
-        end = segment.reader.offset
-        cuts = [damage for damage in segment.cuts if damage.start + damage.bytes < end]
-        harmless = segment.cut + segment.fragments.count
-        if following is not None and following.region.carried:
-            harmless = len(cuts)
-        for damage in cuts[harmless:]:
+    def finish(self, segment: Segment, following: Segment) -> None:
+        """Counts what can be told only of a segment that is read to its end."""
+        for damage in _cuts(segment, following):
             self.damage(segment.path.name, damage)
+        segment.cuts.clear()
 
     def leave(self, segment: Segment) -> None:
         """Takes over the counts of a segment that is deleted."""
@@ -102,6 +98,7 @@ class Losses:
 
     def stats(self, segments: Sequence[Segment], at: int, closed: int) -> JournalStats:
         """Returns the counts; `at` is the segment being read."""
+        cuts = [(one, damage) for one in segments for damage in _cuts(one)]
         lost = self._lost + sum(one.lost.count for one in segments)
         reasons = ((MEMORY_FULL, lost), (CLOSED, closed))
         refused = sum(len(one.memory) + one.unwritten_carried for one in segments)
@@ -112,11 +109,26 @@ class Losses:
             file_bytes=sum(one.size for one in segments),
             refused=refused,
             lost=tuple(reason for reason in reasons if reason[1]),
-            damaged_lines=self._lines,
-            damaged_bytes=self._bytes,
+            damaged_lines=self._lines + len(cuts),
+            damaged_bytes=self._bytes + sum(damage.bytes for _, damage in cuts),
             missing_segments=self.missing,
-            messages=tuple(self._messages),
+            messages=(*self._messages, *dict.fromkeys(_words(one.path.name, damage) for one, damage in cuts)),
         )
+
+
+def _words(where: str, damage: Damage) -> str:
+    return f"{where}: {_KINDS.get(damage.kind, 'bytes that are no line')}"
+
+
+def _cuts(segment: Segment, following: Segment | None = None) -> list[Damage]:
+    """Returns the cut lines that are a loss.
+
+    The last line of a file may be unfinished; what a full disk cut short waits in memory, or was carried over.
+    """
+    if following is not None and following.region.carried:
+        return []
+    inside = [damage for damage in segment.cuts if damage.start + damage.bytes < segment.reader.offset]
+    return inside[segment.cut + segment.fragments.count :]
 
 
 def _kept(segment: Segment) -> int:

@@ -1,7 +1,7 @@
 """Facts: what a journal's lines say, and how they become JSON and come back.
 
 Rule 1: an event of wire is a fact as it is, content already taken out by policy, times as integers, defaults left out.
-Rule 2: encoding never raises for what a text or a number holds: what JSON cannot carry is mended, on exception alone.
+Rule 2: encoding never raises for what a value holds: what JSON cannot carry is mended, on exception alone.
 Rule 3: a line that is whole but no fact comes back as `Unreadable`; its reason never quotes the line.
 """
 
@@ -192,6 +192,7 @@ def _from_line(kind: type[Any], value: Any) -> Any:
 # Writes an event, or any other fact, whose values JSON carries as they are; `encode_event` also those that it does not.
 plain_encoder = msgspec.json.Encoder(enc_hook=int)
 _encoder = plain_encoder
+_checker = msgspec.json.Decoder(Raw)
 _decoder: msgspec.json.Decoder[_Stored] = msgspec.json.Decoder(_Stored, dec_hook=_from_line)
 
 
@@ -203,16 +204,11 @@ def encode_event(event: AgentEvent, caller: str | None = None) -> bytes:
         caller: the traceparent it was given in.
 
     Returns:
-        JSON without the frame; a lone surrogate in it is U+FFFD, a NaN or an infinity null.
+        JSON without the frame; a lone surrogate in it is U+FFFD, a NaN, an infinity and a Raw that is no JSON are null.
     """
     if caller is not None and not isinstance(event, GenericEvent):
         return encode_fact(Called(event=event, caller=caller))
-    try:
-        if type(event) is GenericEvent:
-            return _encoder.encode(_generic(event))
-        return _encoder.encode(event)
-    except Exception:  # noqa: BLE001  # UnicodeEncodeError, ValueError, TypeError: whatever a wild value is refused with
-        return _encoder.encode(_mended(_generic(event) if isinstance(event, GenericEvent) else event))
+    return _encoded(_generic(event) if type(event) is GenericEvent else event)
 
 
 def encode_fact(fact: Fact) -> bytes:
@@ -223,11 +219,16 @@ def encode_fact(fact: Fact) -> bytes:
     """
     if isinstance(fact, Unreadable):
         raise TypeError("an Unreadable is not written")
-    stored = _generic(fact) if isinstance(fact, GenericEvent) else fact
+    return _encoded(_generic(fact) if isinstance(fact, GenericEvent) else fact)
+
+
+def _encoded(stored: msgspec.Struct) -> bytes:
     try:
-        return _encoder.encode(stored)
-    except Exception:  # noqa: BLE001  # see encode_event
+        body = _encoder.encode(stored)
+        _checker.decode(body)  # a Raw that was made by hand may be anything: 0.2 us
+    except Exception:  # noqa: BLE001  # UnicodeEncodeError, ValueError, DecodeError: whatever a wild value is refused with
         return _encoder.encode(_mended(stored))
+    return body
 
 
 def decode_fact(body: bytes | memoryview) -> Fact:
@@ -260,8 +261,10 @@ def _reason(error: Exception) -> str:
 def _mended(value: Any) -> Any:
     """Returns plain values that JSON carries: a struct as its object, what cannot be carried replaced."""
     match value:
-        case None | bool() | Raw() | bytes():
+        case None | bool() | bytes():
             return value
+        case Raw():
+            return value if _is_json(value) else NULL
         case str():
             return _SURROGATES.sub("\ufffd", str.__str__(value))
         case int():
@@ -276,6 +279,14 @@ def _mended(value: Any) -> Any:
             return [_mended(inner) for inner in value]
         case _:
             return None
+
+
+def _is_json(raw: Raw) -> bool:
+    try:
+        _checker.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 def _object(value: msgspec.Struct) -> dict[str, Any]:

@@ -165,6 +165,9 @@ class Journal:
                 memory_bytes=memory_bytes,
             )
         )
+        if not adoption.cut_unfinished(segments[-1]):
+            journal._chain.gone = True  # nothing is to be written behind damage, or it looks unfinished for ever
+            journal._chain.roll()
         return journal
 
     @classmethod
@@ -245,6 +248,10 @@ class Journal:
         return segment.next_carried > first
 
     def _read_file(self, segment: Segment, entries: list[Entry], max_bytes: int, *, closed: bool) -> bool:
+        shrunk = segment.shrunk()
+        if shrunk is not None:
+            self._losses.damage(segment.path.name, shrunk)
+            self._chain.gone = self._chain.gone or segment is self._chain.current
         found = segment.reader.read(max_bytes, closed=closed)
         for damage in found.damages:
             if damage.kind == "cut":
@@ -268,7 +275,7 @@ class Journal:
     def _finish(self, segment: Segment) -> None:
         """Leaves a segment that is read to its end."""
         segment.finished = True
-        self._losses.cuts(segment, self._chain.segments[self._at + 1])
+        self._losses.finish(segment, self._chain.segments[self._at + 1])
         self._at += 1
 
     # --- writing -----------------------------------------------------------------------------------------------------

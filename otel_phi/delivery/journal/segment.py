@@ -159,8 +159,8 @@ def read_region(descriptor: int, preamble: Preamble) -> HeadRegion:
     data = read_bytes(descriptor, (preamble.head_end - PREAMBLE_BYTES) or HEAD_BYTES, PREAMBLE_BYTES)
     found = HeadRegion()
     for _, end, body in scan(data, PREAMBLE_BYTES).lines:
-        found.take(body)
-        found.free = end
+        if found.take(body):
+            found.free = end
     return found
 
 
@@ -204,7 +204,7 @@ class Segment:
         self.region = read_region(self.descriptor.number, self.preamble)
         self.marks = self.preamble.marks
         self.made_ns = self.preamble.made_ns
-        self.reader = LineReader(self.descriptor.number, self.preamble.head_end)
+        self.reader = LineReader(self.descriptor.number, self._first_line())
         self.carried: list[bytes] = list(self.region.carried or ())
         self.next_carried = 0
         self.memory: deque[bytes] = deque()
@@ -219,6 +219,11 @@ class Segment:
         self.cuts: list[Damage] = []
         self.after_hole = False
         self._owed: dict[int, int] = {}
+
+    def _first_line(self) -> int:
+        """Returns where its own lines begin: at the head region's end, unless bytes are missing before it."""
+        at = self.preamble.head_end
+        return at if read_bytes(self.descriptor.number, 1, at) in (b"\n", b"") else self.region.free
 
     def begin_now(self) -> None:
         """Writes down when it begins: now."""
@@ -261,6 +266,14 @@ class Segment:
         except OSError:
             return False
 
+    def shrunk(self) -> Damage | None:
+        """Returns what was cut off behind our back, of what was read already: reading goes on at the end that is left."""
+        size, offset = self.size, self.reader.offset
+        if size >= offset:
+            return None
+        self.reader.offset = size
+        return Damage(size, offset - size, 1, "no line")
+
     def keep(self, body: bytes) -> None:
         """Writes a line of the head region: now if the disk takes it, else later."""
         self.unwritten.append(body)
@@ -274,7 +287,8 @@ class Segment:
 
     def _write(self, body: bytes) -> bool:
         line = frame(body)
-        room = self.preamble.head_end - self.region.free
+        sound = self._first_line() == self.preamble.head_end  # else lines of others may stand there
+        room = self.preamble.head_end - self.region.free if sound else -1
         try:
             if len(line) <= room:
                 # Blanks to the region's end: a line that a crash left half written there is gone.
@@ -327,14 +341,12 @@ class Segment:
         while (found := reader.read(_SURVEY_BYTES, closed=True)).moved:
             yield from ((end, body) for _, end, body in found.lines)
 
-    def whole_end(self) -> int:
-        """Returns where the last line ends that is not cut short; the file's end where damage stands there."""
-        reader = LineReader(self.descriptor.number, self.preamble.head_end)
+    def damaged_end(self) -> Damage | None:
+        """Returns what stands behind the last sound line, None where nothing does."""
+        reader, last = LineReader(self.descriptor.number, self.reader.offset), None
         while (found := reader.read(_SURVEY_BYTES, closed=True)).moved:
-            last = found
-            if last.damages and last.damages[-1].kind == "cut" and sum(last.damages[-1][:2]) == self.size:
-                return last.damages[-1].start
-        return self.size
+            last = next((one for one in found.damages if one.start + one.bytes == self.size), None)
+        return last
 
     def copy_to(self, path: Path) -> None:
         """Makes the file anew at a path from what is still open, and goes on with it.
