@@ -143,7 +143,8 @@ def test_the_limit_that_stopped_a_loop_is_named(text: str, word: str | None) -> 
 
 # --- what the source says itself ----------------------------------------------------------------------------------------
 
-FAILED, WELL = failed_call("API error: x")[:-1], [start(0), turn(1), said(2), turn_end(5)]
+FAILED: list[AgentEvent] = failed_call("API error: x")[:-1]
+WELL: list[AgentEvent] = [start(0), turn(1), said(2), turn_end(5)]
 
 
 @pytest.mark.parametrize(
@@ -174,14 +175,13 @@ def test_what_a_source_says_of_a_loop_comes_before_what_its_events_show(
 
 
 def test_a_failed_call_that_the_agent_survived_is_red_alone() -> None:
-    story = [*FAILED, end(6, outcome="ok")]
+    story: list[AgentEvent] = [*FAILED, end(6, outcome="ok")]
     assert [of(kind, story).get(s.ERROR_TYPE) for kind in ("chat", "turn", "loop")] == ["api_error", "api_error", None]
 
 
 def test_a_word_of_the_sources_own_marks_a_call_and_a_tool_and_has_a_sentence() -> None:
-    story = [start(0), turn(1), said(2, error_type="quota"), tool(), tool_end(error="x"), turn_end(5), end(6)]
     ended = msgspec.structs.replace(tool_end(error="Cancelled"), error_type="out_of_money")
-    story[4] = ended
+    story: list[AgentEvent] = [start(0), turn(1), said(2, error_type="quota"), tool(), ended, turn_end(5), end(6)]
     assert (of("chat", story).get(s.ERROR_TYPE), of("tool", story).get(s.ERROR_TYPE)) == ("quota", "out_of_money")
     assert of("tool", story).status_message == "out_of_money"
 
