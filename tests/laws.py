@@ -9,8 +9,8 @@ from otel_phi.events import AgentEvent, ToolExecutionEnd
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import AttributeValue, Span, SpanKind, StatusCode
-from otel_phi.recorder.references import Ahead
 from otel_phi.pipeline import Pipeline
+from otel_phi.recorder.references import Ahead
 
 Place = tuple[int, int]
 # operation -> what its parent may be; None: no parent.

@@ -16,9 +16,9 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Attributes, Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
-from otel_phi.pipeline import spans
 from tests import golden
 from tests.laws import role
 from tests.streams import SMALL_CASES
@@ -84,7 +84,15 @@ def ours(path: Path) -> set[str]:
 
 
 def test_the_walk_sees_the_whole_house() -> None:
-    assert {room(path) for path in FILES} >= {"wire", "recorder", "mapping", "sources", "pipeline", "events", "__init__"}
+    assert {room(path) for path in FILES} >= {
+        "wire",
+        "recorder",
+        "mapping",
+        "sources",
+        "pipeline",
+        "events",
+        "__init__",
+    }
     assert "otel_phi.wire.events.AgentEvent" in set(imports(PACKAGE / "pipeline.py"))
 
 

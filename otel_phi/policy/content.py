@@ -41,7 +41,7 @@ def without_content(event: E) -> E:
 
 
 def decode_without_content(line: bytes | str) -> e.AgentEvent | Undecodable:
-    """Decodes one AgentEvent as it may be said, its content never held: `without_content(decode_event(line))`, at less cost.
+    """Decodes one AgentEvent as it may be said, keeping nothing of its content: `without_content(decode_event(line))`, at less cost.
 
     Args:
         line: a JSON object, with or without white space around it.

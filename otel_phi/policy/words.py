@@ -72,6 +72,8 @@ def one_of(closed: Collection[str | None], text: str | None) -> str | None:
 def _judged(text: str, pattern: re.Pattern[str], known: set[object]) -> str:
     if text.__class__ is not str:
         raise TypeError(f"a {text.__class__.__name__} where a word is expected")
+    if not text:
+        return text  # another thread may just have begun to remember anew
     if pattern.fullmatch(text) is None:
         return OTHER
     if len(known) >= MAX_KNOWN:

@@ -21,9 +21,9 @@ from otel_phi.delivery.sending.batch import Batcher, batches
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import AttributeValue, Span, SpanEvent, SpanKind
+from otel_phi.pipeline import Pipeline
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import TurnClosed
-from otel_phi.pipeline import Pipeline
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 from tests.benchmarks.live import bench_live

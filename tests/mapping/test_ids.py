@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from otel_phi.mapping import ids
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.pipeline import Pipeline, spans
+from otel_phi.recorder.identities import LoopIdentity
 from tests.laws import role
 from tests.streams import SESSION, whole_loop
 

@@ -7,9 +7,9 @@ import pytest
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import PROFILES, options_for
+from otel_phi.pipeline import spans
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import LoopOpened
-from otel_phi.pipeline import spans
 from tests import golden
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from otel_phi.pipeline import spans
 
 from otel_phi.events import AgentEvent, ParallelLoopEnd, ParallelLoopStart, Usage
 from otel_phi.mapping import semconv as s
@@ -14,6 +13,7 @@ from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span, StatusCode
 from otel_phi.mapping.status import WORDS
+from otel_phi.pipeline import spans
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupClosed, LoopOpened, TurnOpened
 from tests import golden, laws
