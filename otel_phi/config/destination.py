@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
-from otel_phi.config.headers import Headers, checked, credential_names, from_text, joined
+from otel_phi.config.headers import Headers, credential_names, from_text, joined
+from otel_phi.config.headers import checked as checked_headers
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.config.values import Protocol, seconds
 from otel_phi.errors import ConfigError
@@ -28,18 +29,19 @@ def endpoint(choices: Choices, protocol: Protocol) -> str:
         ConfigError: the keyword is no endpoint.
     """
     is_http = protocol == "http/protobuf"
+    checked = urls.checked_endpoint if is_http else urls.checked_grpc_endpoint
     if "endpoint" in choices.given:
-        given = urls.checked_endpoint(choices.given["endpoint"])
+        given = checked(choices.given["endpoint"])
         return urls.completed(given) if is_http else given
     for name, is_base in (("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", False), ("OTEL_EXPORTER_OTLP_ENDPOINT", True)):
         url = choices.value(name)
         if url is None:
             continue
-        if not is_http and "://" not in url:
+        if not is_http and "://" not in url and not urls.is_socket(url):
             # The specification lets gRPC go without a scheme; INSECURE then says which.
             url = ("http://" if insecure(choices) else "https://") + url
         try:
-            url = urls.checked_endpoint(url)
+            url = checked(url)
         except ConfigError as error:
             report(name, f"{error}; it is ignored")
             continue
@@ -71,7 +73,7 @@ def headers(choices: Choices, authorization: str | None) -> Headers:
         return joined(base, own) if base else own
     if not isinstance(own, Mapping):
         raise ConfigError(f"headers: {type(own).__name__} is neither a mapping nor a callable that returns one")
-    return {**base, **checked(own)}
+    return {**base, **checked_headers(own)}
 
 
 def guard_plain_text(url: str, sent: Headers, *, allowed: bool) -> None:

@@ -10,12 +10,13 @@ from typing import Literal
 
 import msgspec
 
+from otel_phi.sources.converted import Converted
 from otel_phi.sources.lines import chunks, open_lines
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
 
-Kind = Literal["events", "session", "json", "empty", "other"]
+Kind = Literal["events", "converted", "session", "json", "empty", "other"]
 
 # Enough for the first lines of any log; a longer first line is told from how it begins.
 _HEAD_BYTES = 1 << 16
@@ -30,8 +31,8 @@ def kind_of(path: Path) -> Kind:
     """Tells what a file is.
 
     Returns:
-        `events` for lines of AgentEvents (JSONL, event log, server-sent), `session` for a saved session, `json` for other
-        JSON, `empty`, or `other`.
+        `events` for lines of AgentEvents (JSONL, event log, server-sent), `converted` for events that are read only whole
+        (UTF-16, a JSON array), `session` for a saved session, `json` for other JSON, `empty`, or `other`.
 
     Raises:
         OSError: it cannot be read.
@@ -40,11 +41,16 @@ def kind_of(path: Path) -> Kind:
     if not head.strip():
         return "empty" if head or _is_whole(path) else "other"  # a damaged gzip file gives nothing
     if any(is_event(line) for line in head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]):
-        return "events"
+        return "converted" if _is_converted(path) else "events"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if _SESSION_BEGINS.match(start) and b'"agent_id"' in head:
         return "session"
     return _json_kind(path) if start[:1] in b"{[" else "other"
+
+
+def _is_converted(path: Path) -> bool:
+    with open_lines(path) as stream:
+        return isinstance(stream, Converted)
 
 
 def _read(path: Path, at_least: int) -> bytes:

@@ -15,6 +15,8 @@ from typing import Protocol
 
 import msgspec
 
+from otel_phi.sources.converted import Converted, converted
+
 CHUNK_BYTES = 1 << 20
 # A TurnRequest holds the whole context, images included; phi-core itself has no limit. Past this a line is passed over.
 MAX_LINE_BYTES = 256 << 20
@@ -46,15 +48,22 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     too_long: bool = False
 
 
-def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile:
-    """Opens a file for reading, gunzipping it if its first bytes say that it is gzipped.
+def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | Converted:
+    """Opens a file for reading its lines, gunzipping or converting it if its first bytes say that it needs that.
 
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
-        zipped = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    return gzip.GzipFile(path, "rb") if zipped else path.open("rb")
+    stream = path.open("rb")
+    try:
+        if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
+            stream.close()
+            return gzip.GzipFile(path, "rb")
+        stream.seek(0)
+        return converted(stream) or stream
+    except OSError:
+        stream.close()
+        raise
 
 
 def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Block]:

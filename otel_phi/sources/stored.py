@@ -73,7 +73,7 @@ class Stored:
         given = [Path(path) for path in paths]
         kinds = {path: kind for root in given for path, kind in self._found(root)}
         self._reading.chunk_bytes = FileChunks.size_for(len(kinds))
-        logs = [first_pass(path) for path, kind in sorted(kinds.items()) if kind == "events"]
+        logs = [first_pass(path) for path, kind in sorted(kinds.items()) if kind in ("events", "converted")]
         saved = self._sessions([path for path, kind in sorted(kinds.items()) if kind == "session"], given)
         if not logs and not saved:
             raise NothingHere(f"{', '.join(map(str, given))}: nothing of it can be read")
@@ -110,8 +110,8 @@ class Stored:
         if path.is_dir():
             candidates = sorted(inner for inner in path.rglob("*") if inner.is_file() and may_be_ours(inner))
             kinds = [(inner, kind) for inner in candidates if (kind := self._kind_within(inner)) is not None]
-            found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in ("events", "session")]
-            self.ignored += [inner for inner, kind in kinds if kind not in ("events", "session")]
+            found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in _OURS]
+            self.ignored += [inner for inner, kind in kinds if kind not in _OURS]
             if not found:
                 raise NothingHere(_empty_folder(path, len(candidates)))
             return found
@@ -120,7 +120,7 @@ class Stored:
         if not path.is_file():
             raise NothingHere(f"{path}: not a file that can be read twice; pass a stream to otel-phi pipe instead")
         kind = _kind(path)
-        if kind not in ("events", "session"):
+        if kind not in _OURS:
             raise NothingHere(f"{path}: {_WRONG[kind]}")
         return [(path, kind)]
 
@@ -216,6 +216,7 @@ def _kind(path: Path) -> Kind:
         raise NothingHere(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+_OURS: tuple[Kind, ...] = ("events", "converted", "session")
 _WRONG: dict[Kind, str] = {
     "empty": "the file is empty; an agent's event log has one JSON object a line",
     "json": "this is JSON, but no AgentEvents and no saved session of phi-core",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
+from otel_phi.delivery.exporters.gevent import prepare_grpc_for_gevent
 from otel_phi.delivery.otlp.resource import Resource, detect_resource, with_ip
 from otel_phi.errors import ConfigError
 
@@ -75,6 +76,7 @@ def resource_of(config: Config) -> Resource:
 
 def _otlp(config: Config) -> Exporter:
     if config.protocol == "grpc":
+        prepare_grpc_for_gevent()
         from otel_phi.delivery.exporters.grpc import GrpcExporter
 
         return GrpcExporter(
