@@ -10,6 +10,7 @@ Rule 4: a forked child leaves alone what its ancestors held: SQLite's memory of 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -19,6 +20,8 @@ if sys.platform != "win32":
     import fcntl
 
 _O_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+_READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 guard = threading.Lock()  # held across a fork, so that the child finds the sets whole
 _held: set[str] = set()
@@ -130,14 +133,38 @@ def is_ours(path: Path) -> bool:
 
 
 def is_free(path: Path) -> bool:
-    """Tells whether no process that lives holds the lock; a file that does not exist is free."""
+    """Tells whether no process that lives holds the lock; a file that does not exist is free.
+
+    Raises:
+        OSError: it cannot be told.
+    """
     if not path.exists():
         return True
-    lock = acquire(path)
+    try:
+        lock = acquire(path)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        return _is_free_to_read(path)
     if lock is None:
         return False
     lock.release()
     return True
+
+
+def _is_free_to_read(path: Path) -> bool:
+    """Tells the same of a file that this process may only read: a shared lock is had where nobody has the exclusive one."""
+    with guard:
+        if _name(path) in _held or _name(path) in _inherited:
+            return False
+        descriptor = os.open(path, _READ_FLAGS)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
 
 
 def after_fork_in_child() -> None:

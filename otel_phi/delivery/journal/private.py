@@ -26,6 +26,19 @@ class FolderError(OSError):
     """Says why a folder is not private."""
 
 
+def where_state_is(state_dir: Path) -> Path:
+    """Returns the folder that `state_folder` would return, for whoever only reads: nothing is made or changed."""
+    try:
+        found = state_dir.stat()
+    except OSError:
+        return state_dir
+    return state_dir if _is_own(found) else state_dir / str(os.geteuid())
+
+
+def _is_own(found: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & stat.S_IWOTH)
+
+
 def state_folder(state_dir: Path) -> tuple[Path, str]:
     """Returns the folder that state is kept in: the one asked for, or a private one inside it.
 
@@ -44,7 +57,7 @@ def state_folder(state_dir: Path) -> tuple[Path, str]:
     """
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = state_dir.stat()
-    if not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & stat.S_IWOTH):
+    if _is_own(found):
         return state_dir, ""
     inner = state_dir / str(os.geteuid())
     inner.mkdir(mode=0o700, exist_ok=True)
