@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
@@ -98,8 +99,9 @@ class Recording:
             if rule is None or live is None or self.closed:
                 return self._take(given, traceparent)
             try:
-                event: AgentEvent = rule(given)
-                if event.__class__ not in PLAIN:
+                event = rule(given)
+                kind = event.__class__
+                if kind not in PLAIN:
                     return self._take(event, traceparent)
                 fact = encode(event)
             except _MISFITS:
@@ -108,7 +110,7 @@ class Recording:
                 live.journal.append(fact)
             except Forked:
                 return self._take(given, traceparent)
-            if event.__class__ in WAKING and live.asleep:
+            if kind in WAKING and live.asleep:
                 live.wake()
         except Exception as error:
             if not _is_ours(error):
@@ -116,7 +118,7 @@ class Recording:
             self._tallies["failed"].add()
             self._complaints.failed("taking an event", error)
             return None
-        return event
+        return cast("AgentEvent", event)
 
     def _take(self, given: object, traceparent: str | None) -> AgentEvent | None:
         """Records an event in whatever form and state."""
@@ -133,7 +135,7 @@ class Recording:
             self._tallies["after_shutdown"].add()
             return None
         live = self._append(live, fact_of(event, traceparent))
-        if event.__class__ in WAKING:
+        if type(event) in WAKING:
             live.wake()
         return event
 

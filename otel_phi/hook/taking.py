@@ -33,7 +33,7 @@ from otel_phi.wire.events import (
 
 NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressMessage})
 # What opens or closes something that is to be seen at once; all else waits for the next of these, or a second.
-WAKING = frozenset({AgentStart, AgentEnd, TurnEnd, ParallelLoopEnd})
+WAKING: frozenset[type] = frozenset({AgentStart, AgentEnd, TurnEnd, ParallelLoopEnd})
 _NAMES = frozenset(kind.__name__ for kind in NOWHERE)
 DELTA = b'{"type":"MessageUpdate"'  # nearly all of those, as phi-core writes it
 _DELTA_TEXT = DELTA.decode()
