@@ -83,6 +83,7 @@ class Housekeeping:
         self.outbox = None if state is None else Outbox(state)
         self.known = Known(state) if state is not None else Known.in_memory()
         self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep"), 0.0)
+        self._left: set[Path] = set()
         self.done = False
 
     def _state_folder(self, asked: Path | None) -> Path | None:
@@ -137,6 +138,11 @@ class Housekeeping:
         """Returns the seconds until something is due."""
         return max(min(self._due.values()) - monotonic(), 0.0)
 
+    def leave(self, journal: Journal) -> None:
+        """Takes note of a journal that cannot be read here: it is not adopted again by this process."""
+        if journal.folder is not None:
+            self._left.add(journal.folder)
+
     def look(self, own: JournalExport, held: int, adopt: Callable[[Journal, str], None]) -> None:
         """Does what is due.
 
@@ -168,6 +174,9 @@ class Housekeeping:
 
     def _scan(self, outbox: Outbox, room: int, adopt: Callable[[Journal, str], None]) -> None:
         for found in self._adoptable(outbox):
+            if found.folder in self._left:
+                found.lock.release()
+                continue
             adopted = self._opened(found)
             if adopted is not None:
                 adopt(adopted, "")

@@ -91,7 +91,7 @@ class JournalExport:
     Attributes:
         journal: as given.
         position: the end of the last fact taken.
-        unwanted: keys of spans that were purged while they were under way.
+        unwanted: keys of spans that were given up while they were under way, and why.
         caught_up: whether the last step found nothing to read.
         ended: whether an adopted journal was read to its end.
     """
@@ -115,7 +115,7 @@ class JournalExport:
         mapping = msgspec.json.decode(head.mapping, type=MappingOptions)
         self._pipeline = Pipeline(mapping, sample=head.sample)
         if journal.restored is not None:
-            self._pipeline.core = RecorderCore.restore(journal.restored)
+            self._restore(journal.restored)
         attributes = msgspec.json.decode(head.resource, type=tuple[tuple[str, _Value], ...])
         self._encoder = Encoder(Resource(attributes, head.resource_schema_url))
         self._read: deque[Entry] = deque()
@@ -126,7 +126,7 @@ class JournalExport:
         self._drop_until, self._drop_reason = START, ""
         self._marked = [queue.mark for queue in queues]
         self.position = START
-        self.unwanted: frozenset[bytes] = frozenset()
+        self.unwanted: dict[bytes, str] = {}
         self.caught_up = self.ended = False
 
     # --- what the live thread asks ---------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ class JournalExport:
             return not self.caught_up
         while self._read:
             entry = self._read.popleft()
-            made = self._take(entry)
+            made = self._taken(entry)
             if made:
                 self._put(made, entry.position)
                 break
@@ -189,6 +189,9 @@ class JournalExport:
         if not self._queues[exporter].settle(settled):
             return False
         session = self._sessions.get(settled.batch.keys[0], "")
+        if self.unwanted:
+            for key in settled.batch.keys:
+                self.unwanted.pop(key, None)
         if exporter == 0:
             self._accounts.settled(settled)
         if len(self._queues) == 1:
@@ -234,6 +237,11 @@ class JournalExport:
         self._read.extend(self.journal.read(READ_BYTES))
         return bool(self._read)
 
+    def _restore(self, state: bytes) -> None:
+        for core in RecorderCore.restore_parts(state):
+            self._pipeline.core = core
+            self._breathe()
+
     def _write_snapshot(self) -> None:
         parts = []
         for part in self._pipeline.core.snapshot_parts():
@@ -250,6 +258,13 @@ class JournalExport:
         self._put(self._mapped(self.position, self._pipeline.core.flush(lost=True), silent=False), self.position)
         return True
 
+    def _taken(self, entry: Entry) -> list[_Made]:
+        try:
+            return self._take(entry)
+        except Exception as error:  # noqa: BLE001  # one fact's fault must not cost the others
+            self._accounts.fault("recording", error)
+            return []
+
     def _take(self, entry: Entry) -> list[_Made]:
         fact = entry.fact
         match fact:
@@ -260,7 +275,7 @@ class JournalExport:
             case Purge(session=session):
                 self._purge(session)
             case Snapshot(state=state):  # the journal has a hole before it: what was open there is not known any more
-                self._pipeline.core = RecorderCore.restore(state)
+                self._restore(state)
             case Unreadable():
                 self._accounts.unreadable += 1
             case Head() | Carried() | LookedUp() | RootClaimed() | Purged():
@@ -379,7 +394,7 @@ class JournalExport:
     def _take_back(self, keys: Sequence[bytes], reason: str) -> None:
         self._cut(self.position)
         gone = frozenset(keys)
-        self.unwanted |= gone
+        self.unwanted.update(dict.fromkeys(gone, reason))
         for number, queue in enumerate(self._queues):
             for batch in queue.take_back(gone):
                 self.settle(number, Settled(batch, discarded=reason))

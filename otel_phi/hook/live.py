@@ -214,16 +214,34 @@ class LiveDelivery:
         """Does what there is to do; false if that is nothing for now."""
         self._take_flushes()  # before the step: what was appended before a flush is read by it, or it is not caught up
         settled = self._take_outcomes()
-        busy = [export.step() for export in self._exports]
-        if not any(busy):
+        steps = [self._step(export) for export in list(self._exports)]  # each of them, in turn
+        busy = any(steps)
+        if not busy or self._senders[0].has_room():  # a steady stream must not make a batch wait until it is full
             for export in self._exports:
                 export.push()
+        if not busy:
             for sender in self._senders:
                 sender.rest()
         self._let_go()
         self._housekeeping.look(self._own, len(self._exports) - 1, self._adopt)
         self._answer()
-        return settled or any(busy)
+        return settled or busy
+
+    def _step(self, export: JournalExport) -> bool:
+        try:
+            return export.step()
+        except Exception as error:
+            if export is self._own:
+                raise
+            self._abandon(export.journal, error)
+            self._exports.remove(export)
+            return True
+
+    def _abandon(self, journal: Journal, error: Exception) -> None:
+        """Leaves a dead process's journal to others: what is wrong with it must not keep this one from its own."""
+        self._complaints.failed("adoption", error)
+        self._housekeeping.leave(journal)
+        journal.close(delete=False)
 
     def _sleep(self) -> None:
         self.asleep = True
@@ -258,7 +276,11 @@ class LiveDelivery:
             export.journal.close(delete=True)
 
     def _adopt(self, journal: Journal, reason: str) -> None:
-        export = self._export(journal, adopted=True)
+        try:
+            export = self._export(journal, adopted=True)
+        except Exception as error:  # noqa: BLE001  # a state that another version wrote, say
+            self._abandon(journal, error)
+            return
         if reason:
             export.drop_until(_EVERYTHING, reason)
         self._exports.append(export)
@@ -316,5 +338,5 @@ class LiveDelivery:
             on_progress=self._complaints.trouble,
         )
 
-    def _unwanted(self, keys: Sequence[bytes]) -> frozenset[bytes]:
-        return frozenset(key for key in keys if any(key in export.unwanted for export in list(self._exports)))
+    def _unwanted(self, key: bytes) -> str | None:
+        return next((found for export in list(self._exports) if (found := export.unwanted.get(key))), None)

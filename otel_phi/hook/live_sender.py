@@ -1,18 +1,18 @@
 """The live sender: before it sends again what has waited, it looks whether that is still wanted.
 
-Rule 1: what a person purged while the destination was away does not leave. A request under way is not called back.
+Rule 1: what a person purged while the destination was away does not leave, nor what had to go for the bounds of the folder. A
+        request under way is not called back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from otel_phi.delivery.exporters.exporter import Exporter
 from otel_phi.delivery.sending.batch import Batch, Settled
 from otel_phi.delivery.sending.callbacks import call
 from otel_phi.delivery.sending.sender import Sender
-from otel_phi.hook.journal_export import PURGED
 
 
 class LiveSender(Sender):
@@ -20,13 +20,11 @@ class LiveSender(Sender):
 
     Args:
         exporter: the destination.
-        unwanted: returns those of some keys whose spans are not to be sent.
+        unwanted: says of a key why its span is not to be sent, None where it is.
         **options: of `Sender`.
     """
 
-    def __init__(
-        self, exporter: Exporter, *, unwanted: Callable[[Sequence[bytes]], frozenset[bytes]], **options: Any
-    ) -> None:
+    def __init__(self, exporter: Exporter, *, unwanted: Callable[[bytes], str | None], **options: Any) -> None:
         super().__init__(OneAtATime(exporter), **options)
         self._unwanted = unwanted
 
@@ -38,14 +36,16 @@ class LiveSender(Sender):
         return None
 
     def _wanted(self, batch: Batch) -> Batch | None:
-        wanted, gone = batch.without(self._unwanted(batch.keys))
+        reasons = {key: reason for key in batch.keys if (reason := self._unwanted(key)) is not None}
+        wanted, gone = batch.without(reasons)
         if gone is not None:
+            reason = reasons[gone.keys[0]]
             with self._changed:
-                self._counts.drop(PURGED, gone.count, queued=-gone.count)
+                self._counts.drop(reason, gone.count, queued=-gone.count)
                 if wanted is None:  # nothing is sent
                     self._in_flight -= 1
                     self._counts.add(posts=-1)
-                call(self._on_settled, Settled(gone, discarded=PURGED))
+                call(self._on_settled, Settled(gone, discarded=reason))
                 self._changed.notify_all()
         return wanted
 
