@@ -52,8 +52,8 @@ from otel_phi.wire.events import AgentEvent, AgentStart, ToolExecutionEnd
 
 # A batch is gathered in slices and held in memory: a small one takes a moment to compress, and little is under way when
 # bounds bite.
-MAX_BATCH_BYTES = 1 << 20
-# Mapped and not yet settled, a journal: eight batches. Past it the journal itself is the buffer.
+MAX_BATCH_BYTES = 256 << 10
+# Mapped and not yet settled, a journal. Past it the journal itself is the buffer.
 AHEAD_BYTES = 8 << 20
 ADOPTED_AHEAD_BYTES = 1 << 20  # of each journal of a dead process that is held; at most eight are
 READ_BYTES = 8 << 10  # of the journal at once: some five turns, a quarter of a millisecond of the interpreter
