@@ -294,7 +294,7 @@ def test_lines_of_many_threads_are_whole_and_each_thread_s_are_in_order(tmp_path
         thread.join()
     found = [tuple(map(int, text.split()[:2])) for text in texts(read_all(journal))]
     assert len(found) == len(set(found)) == 3000
-    for thread in range(6):
-        assert [number for which, number in found if which == thread] == list(range(500))
+    for one in range(6):
+        assert [number for which, number in found if which == one] == list(range(500))
     assert journal.stats().damaged_lines == 0
     journal.close(delete=True)
