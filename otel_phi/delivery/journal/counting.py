@@ -96,11 +96,10 @@ class Losses:
         self._left += _kept(segment)
         self._lost += segment.lost.count
 
-    def stats(self, segments: Sequence[Segment], at: int, closed: int) -> JournalStats:
+    def stats(self, segments: Sequence[Segment], at: int) -> JournalStats:
         """Returns the counts; `at` is the segment being read."""
         cuts = [(one, damage) for one in segments for damage in _cuts(one)]
         lost = self._lost + sum(one.lost.count for one in segments)
-        reasons = ((MEMORY_FULL, lost), (CLOSED, closed))
         refused = sum(len(one.memory) + one.unwritten_carried for one in segments)
         return JournalStats(
             lines=max(self.adopted + self._left + sum(map(_kept, segments)), self.read),
@@ -108,7 +107,7 @@ class Losses:
             waiting_bytes=sum(max(one.size - one.reader.offset, 0) for one in segments[max(at, 0) :]),
             file_bytes=sum(one.size for one in segments),
             refused=refused,
-            lost=tuple(reason for reason in reasons if reason[1]),
+            lost=((MEMORY_FULL, lost),) if lost else (),
             damaged_lines=self._lines + len(cuts),
             damaged_bytes=self._bytes + sum(damage.bytes for _, damage in cuts),
             missing_segments=self.missing,

@@ -34,10 +34,12 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import msgspec
+
 from otel_phi.delivery.journal import adoption
 from otel_phi.delivery.journal.append import Closed, Forked
 from otel_phi.delivery.journal.chain import MEMORY_BYTES, SEGMENT_BYTES, Chain
-from otel_phi.delivery.journal.counting import JournalStats, Losses, counts_as_event
+from otel_phi.delivery.journal.counting import CLOSED, JournalStats, Losses, counts_as_event
 from otel_phi.delivery.journal.facts import (
     START,
     Entry,
@@ -95,6 +97,7 @@ class Journal:
         self._losses = Losses()
         self._closed = Closed()
         self._is_open = True
+        self._last_stats: JournalStats | None = None
         self._at = 0
         self._pid = os.getpid()
 
@@ -368,10 +371,14 @@ class Journal:
         if self._is_open and os.getpid() == self._pid:
             self._is_open = False
             self._chain.close(self._closed.append, delete=delete)
+            self._last_stats = self._losses.stats(self._chain.segments, self._at)
+            self._chain.segments.clear()  # and with them the files
 
     def stats(self) -> JournalStats:
         """Returns what it holds now."""
-        return self._losses.stats(tuple(self._chain.segments), self._at, self._closed.lost.count)
+        found = self._last_stats or self._losses.stats(tuple(self._chain.segments), self._at)
+        late = self._closed.lost.count
+        return msgspec.structs.replace(found, lost=(*found.lost, (CLOSED, late))) if late else found
 
     def _check_owner(self) -> None:
         if os.getpid() != self._pid:
