@@ -12,7 +12,7 @@ Rule 4: what is dropped for the bound of the folder is read and counted span by 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -58,6 +58,7 @@ AHEAD_BYTES = 8 << 20
 ADOPTED_AHEAD_BYTES = 1 << 20  # of each journal of a dead process that is held; at most eight are
 READ_BYTES = 8 << 10  # of the journal at once: some five turns, a quarter of a millisecond of the interpreter
 MAPPING_FAILED, SAMPLED_OUT, PURGED = "mapping_failed", "sampled_out", "purged"
+RECORDING_FAILED, UNREADABLE = "recording_failed", "unreadable"
 _Value = str | bool | int | float | tuple[str, ...]  # of a resource's attribute
 _Made = tuple[str, Span]  # a span and the session it is of
 
@@ -123,6 +124,7 @@ class JournalExport:
         self._gathered_bytes = 0
         self._sessions: dict[bytes, str] = {}  # of the spans that are not settled
         self._next_key = 0
+        self._failed: Counter[str] = Counter()
         self._drop_until, self._drop_reason = START, ""
         self._marked = [queue.mark for queue in queues]
         self.position = START
@@ -139,7 +141,7 @@ class JournalExport:
     @property
     def ignored(self) -> dict[str, int]:
         """Facts that said nothing a span could show, by reason."""
-        return dict(self._pipeline.counts)
+        return dict(self._pipeline.counts + self._failed)
 
     @property
     def settled(self) -> bool:
@@ -259,10 +261,12 @@ class JournalExport:
         return True
 
     def _taken(self, entry: Entry) -> list[_Made]:
+        """Takes a fact; a fault of ours costs it alone."""
         try:
             return self._take(entry)
         except Exception as error:  # noqa: BLE001  # one fact's fault must not cost the others
             self._accounts.fault("recording", error)
+            self._failed[RECORDING_FAILED] += 1
             return []
 
     def _take(self, entry: Entry) -> list[_Made]:
@@ -278,6 +282,7 @@ class JournalExport:
                 self._restore(state)
             case Unreadable():
                 self._accounts.unreadable += 1
+                self._failed[UNREADABLE] += 1
             case Head() | Carried() | LookedUp() | RootClaimed() | Purged():
                 pass  # what the live thread wrote itself was taken in when it wrote it
             case _:

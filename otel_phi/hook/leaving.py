@@ -48,8 +48,7 @@ def watch(find: Callable[[], Recording | None], *, flush_on_sigterm: bool) -> No
         _watch.registered = True
         atexit.register(shut_down)
         if hasattr(os, "register_at_fork"):
-            # A child keeps a module that another thread was importing half imported for ever: the fork waits for those.
-            os.register_at_fork(before=importing.acquire, after_in_parent=importing.release, after_in_child=_in_child)
+            os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
     _watch_multiprocessing()
     if flush_on_sigterm and threading.current_thread() is threading.main_thread():
         _watch_sigterm()
@@ -60,6 +59,20 @@ def shut_down() -> None:
     hook = _watch.find()
     if hook is not None:
         hook.shutdown(AT_EXIT_S)
+
+
+def _before_fork() -> None:
+    importing.acquire()  # a child keeps a module that another thread was importing half imported for ever
+    hook = _watch.find()
+    if hook is not None:
+        hook.before_fork()
+
+
+def _in_parent() -> None:
+    importing.release()
+    hook = _watch.find()
+    if hook is not None:
+        hook.after_fork_in_parent()
 
 
 def _in_child() -> None:

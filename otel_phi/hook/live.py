@@ -193,6 +193,14 @@ class LiveDelivery:
         """Facts read so far that said nothing a span could show, by reason."""
         return self._own.ignored
 
+    def before_fork(self) -> None:
+        """Closes the table that processes share, and keeps the thread from it until the fork is done."""
+        self._housekeeping.known.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Lets the thread go on with it."""
+        self._housekeeping.known.after_fork()
+
     # --- the thread ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:

@@ -81,6 +81,16 @@ class Recording:
         self._live = kept
         return kept
 
+    def before_fork(self) -> None:
+        """Lets go of what a child must not find in use: SQLite remembers its own process's locks, and so would the child's."""
+        if self._live is not None:
+            self._live.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Goes on as before."""
+        if self._live is not None:
+            self._live.after_fork_in_parent()
+
     def after_fork(self) -> None:
         """Begins anew in a forked child: a loop belongs to the process that saw it begin, and so do its files."""
         if self._pid != os.getpid():

@@ -84,10 +84,27 @@ def event_of(given: object) -> AgentEvent | Undecodable:
 
 def _by_way_of_json(given: Mapping[Any, Any]) -> AgentEvent | Undecodable:
     try:
-        text = msgspec.json.encode(given if given.__class__ is dict else dict(given))
+        text = msgspec.json.encode(given if given.__class__ is dict else _plain(given))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, KeyError) as error:
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
     return decode_without_content(text)
+
+
+def _plain(given: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Returns a mapping of somebody's own class as a dict.
+
+    Raises:
+        TypeError: the mapping itself raised something while it was read; anything else that is raised here is an interrupt.
+    """
+    try:
+        return dict(given)
+    except Exception as error:
+        trace = error.__traceback__
+        while (trace := trace.tb_next if trace is not None else None) is not None:
+            code, names = trace.tb_frame.f_code, trace.tb_frame.f_locals
+            if code.co_argcount and names.get(code.co_varnames[0]) is given:  # a method of the mapping's
+                raise TypeError("it cannot be read") from None
+        raise
 
 
 def fact_of(event: AgentEvent, traceparent: str | None) -> bytes:
