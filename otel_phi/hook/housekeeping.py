@@ -78,7 +78,7 @@ class Housekeeping:
         self._no_folder = ""
         self._headers, self._certificate = secrets_of(config)
         self.destination = destination_of(config)
-        self._head = self._head_of(resource)
+        self.head = self._head_of(resource)
         state = self._state_folder(config.state_dir)
         self.outbox = None if state is None else Outbox(state)
         self.known = Known(state) if state is not None else Known.in_memory()
@@ -117,16 +117,16 @@ class Housekeeping:
     def own_journal(self, *, files: bool) -> Journal:
         """Makes this process's journal: in a folder of its own, or in memory where that cannot be, which is said."""
         if not files:
-            return Journal.in_memory(self._head, "")
+            return Journal.in_memory(self.head, "")
         if self.outbox is None:
             reason = self._no_folder
         else:
             try:
-                return Journal.create(self.outbox.place(self.destination), self._head)
+                return Journal.create(self.outbox.place(self.destination), self.head)
             except OSError as error:
                 reason = f"{self.outbox.folder}: {error.strerror or error}"
         self._complaints.add("in_memory", f"spans wait in memory, and are lost with the process: {reason}")
-        return Journal.in_memory(self._head, reason)
+        return Journal.in_memory(self.head, reason)
 
     def hurry(self) -> None:
         """Makes the next look go through the folder."""

@@ -140,31 +140,23 @@ class Letters:
 
 
 class _Rows:
-    """Rows of a table as ready spans."""
+    """Rows of a table as ready spans: a query of number, entry and envelope, that begins behind a number."""
 
-    def __init__(self, connection: sqlite3.Connection, lock: FileLock, letters: Letters) -> None:
-        self._connection, self._lock, self._letters = connection, lock, letters
+    def __init__(self, connection: sqlite3.Connection, query: str, *values: str) -> None:
+        self._connection, self._query, self._values = connection, query, values
         self._at = 0
-
-    def _select(self) -> tuple[str, tuple[object, ...]]:
-        raise NotImplementedError
-
-    def _key_of(self, number: int) -> tuple[bytes, bytes, int, ReadySpan] | None:
-        raise NotImplementedError
+        self.broken = False  # damaged in the middle: what was read is sent
 
     def read(self, max_bytes: int) -> list[ReadySpan]:  # noqa: ARG002  # a slice of rows is about as much
         """Returns the next rows."""
-        query, values = self._select()
         try:
-            rows = self._connection.execute(query, values).fetchmany(_SLICE)
-        except sqlite3.Error:  # damaged in the middle: what was read is sent, the file stays and is set aside
+            rows = self._connection.execute(self._query, (self._at, *self._values)).fetchmany(_SLICE)
+        except sqlite3.Error:
             self.broken = True
             return []
         found = [ReadySpan(number, bytes(entry), tuple(part or b"" for part in parts)) for number, entry, *parts in rows]
         self._at = found[-1].number if found else self._at
         return found
-
-    broken = False
 
 
 class OldOutbox(_Rows):
@@ -178,15 +170,12 @@ class OldOutbox(_Rows):
     """
 
     def __init__(self, path: Path, lock: FileLock, connection: sqlite3.Connection, letters: Letters) -> None:
-        super().__init__(connection, lock, letters)
-        self._path = path
+        super().__init__(connection, _SPANS)
+        self._path, self._lock, self._letters = path, lock, letters
         abort_open(connection)
         for key, session, added_ns, reason, entry, *parts in connection.execute(_DEAD).fetchall():
             letters.keep(key, session, (entry, tuple(parts)), reason, added_ns)
         connection.execute("DELETE FROM dead")
-
-    def _select(self) -> tuple[str, tuple[object, ...]]:
-        return _SPANS, (self._at,)
 
     def forget(self, numbers: Sequence[int]) -> None:
         """Deletes rows that are settled."""
@@ -226,11 +215,8 @@ class OldRoots(_Rows):
     """
 
     def __init__(self, lock: FileLock, connection: sqlite3.Connection, name: str, letters: Letters) -> None:
-        super().__init__(connection, lock, letters)
-        self._name = name
-
-    def _select(self) -> tuple[str, tuple[object, ...]]:
-        return _ROOTS, (self._at, self._name)
+        super().__init__(connection, _ROOTS, name)
+        self._lock, self._letters = lock, letters
 
     def forget(self, numbers: Sequence[int]) -> None:
         """Forgets the bytes of roots that are settled."""
@@ -291,6 +277,8 @@ def claim(path: Path, name: str, endpoint: str | None, letters: Letters, say: Ca
     except sqlite3.Error as error:
         if is_damage(error):
             say(f"{path} is set aside as {set_aside(path).name}: damaged: {error}")
+    except Exception as error:  # noqa: BLE001  # SQLite has no sums of its content: what is in a row may be anything
+        say(f"{path} is set aside as {set_aside(path).name}: damaged: {type(error).__name__}")
     lock.release()
     return None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from otel_phi.clock import monotonic, wall_ns
 from otel_phi.delivery.journal.facts import Destination
 from otel_phi.delivery.journal.known import Known, SoFar
@@ -25,15 +27,17 @@ class SharedCounts:
         self._written = LiveStats()
         self._due = 0.0
 
-    def write(self, stats: LiveStats, *, now: bool = False) -> None:
+    def write(self, counts: Callable[[], LiveStats], *, now: bool = False) -> None:
         """Writes what changed, if it is time to.
 
         Args:
-            stats: this process's counts.
+            counts: returns this process's.
             now: do not wait for the second to be over.
         """
         if monotonic() < self._due and not now:
             return
+        self._due = monotonic() + WRITE_S
+        stats = counts()
         before, dropped = self._written, _dropped(stats)
         more = SoFar(
             acknowledged=stats.acknowledged - before.acknowledged,
@@ -44,7 +48,6 @@ class SharedCounts:
         )
         if more == SoFar():
             return
-        self._due = monotonic() + WRITE_S
         if self._known.add_counts(self._destination, more):
             self._written = stats
 
