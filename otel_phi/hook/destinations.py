@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from otel_phi.config import Config
-from otel_phi.delivery.journal.destination import destination
+from otel_phi.delivery.journal.destination import Sealed, credentials_match, destination
 from otel_phi.delivery.journal.facts import Destination
+
+
+_ASKED = "asked for, by"
 
 
 def destination_of(config: Config) -> Destination:
@@ -30,9 +33,30 @@ def secrets_of(config: Config) -> tuple[Mapping[str, str], bytes]:
     """
     headers = dict(config.fixed_headers)
     if callable(config.headers) or not all(isinstance(one, str) for one in config.exporters):
-        headers["asked for, by"] = config.destination_name or config.service_name or ""
+        headers[_ASKED] = config.destination_name or config.service_name or ""
     certificate = b""
     if config.tls.client_certificate:
         with contextlib.suppress(OSError):
             certificate = Path(config.tls.client_certificate).read_bytes()
     return headers, certificate
+
+
+def whose(config: Config, *, any_credentials: bool = False) -> Callable[[Sealed], bool]:
+    """Returns what tells whether a journal, or a dead letter, is this configuration's to send.
+
+    Where a `destination_name` is given, so is that of an agent with the same name whose headers were asked for: nobody else can
+    give those.
+
+    Args:
+        config: where to, and with which credentials.
+        any_credentials: take what was meant for the same destination with others.
+    """
+    headers, certificate = secrets_of(config)
+
+    def ours(sealed: Sealed) -> bool:
+        if any_credentials or credentials_match(sealed, headers, certificate):
+            return True
+        name = config.destination_name
+        return name is not None and credentials_match(sealed, {_ASKED: name}, certificate)
+
+    return ours

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from otel_phi.clock import monotonic
-from otel_phi.delivery.journal.destination import credentials, credentials_match, new_salt
+from otel_phi.delivery.journal.destination import credentials, new_salt
 from otel_phi.delivery.journal.facts import Head, Position
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.known import Known
@@ -22,7 +22,7 @@ from otel_phi.delivery.journal.outbox import MAX_AGE_S, MAX_BYTES, Found, Outbox
 from otel_phi.delivery.journal.private import state_folder
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.hook.complaints import Complaints
-from otel_phi.hook.destinations import destination_of, secrets_of
+from otel_phi.hook.destinations import destination_of, secrets_of, whose
 from otel_phi.hook.journal_export import JournalExport
 from otel_phi.version import __version__
 
@@ -74,11 +74,11 @@ class Housekeeping:
         any_credentials: bool = False,
     ) -> None:
         self._config, self._complaints, self._limits = config, complaints, limits
-        self._any_credentials = any_credentials
+        self.ours = whose(config, any_credentials=any_credentials)
         self._no_folder = ""
         self._headers, self._certificate = secrets_of(config)
         self.destination = destination_of(config)
-        self._head = self._head_of(resource)
+        self.head = self._head_of(resource)
         state = self._state_folder(config.state_dir)
         self.outbox = None if state is None else Outbox(state)
         self.known = Known(state) if state is not None else Known.in_memory()
@@ -118,16 +118,16 @@ class Housekeeping:
     def own_journal(self, *, files: bool) -> Journal:
         """Makes this process's journal: in a folder of its own, or in memory where that cannot be, which is said."""
         if not files:
-            return Journal.in_memory(self._head, "")
+            return Journal.in_memory(self.head, "")
         if self.outbox is None:
             reason = self._no_folder
         else:
             try:
-                return Journal.create(self.outbox.place(self.destination), self._head)
+                return Journal.create(self.outbox.place(self.destination), self.head)
             except OSError as error:
                 reason = f"{self.outbox.folder}: {error.strerror or error}"
         self._complaints.add("in_memory", f"spans wait in memory, and are lost with the process: {reason}")
-        return Journal.in_memory(self._head, reason)
+        return Journal.in_memory(self.head, reason)
 
     def hurry(self) -> None:
         """Makes the next look go through the folder."""
@@ -187,10 +187,7 @@ class Housekeeping:
         self.done = True
 
     def _adoptable(self, outbox: Outbox) -> Iterator[Found]:
-        def ours(head: Head) -> bool:
-            return self._any_credentials or credentials_match(head, self._headers, self._certificate)
-
-        return outbox.adoptable(self.destination, ours)
+        return outbox.adoptable(self.destination, self.ours)
 
     def _opened(self, found: Found) -> Journal | None:
         try:

@@ -209,7 +209,7 @@ class JournalExport:
         """Keeps a span that its destination will not take beside the journal, for whoever asks."""
         if self.journal.folder is None:
             return
-        letter = dead_letter(batch, reason)
+        letter, head = dead_letter(batch, reason), self.journal.head
         kept = DeadLetters(self.journal.folder).append(
             DeadLetter(
                 entry=batch.entries[0],
@@ -220,10 +220,18 @@ class JournalExport:
                 session_id=session,
                 reason=reason,
                 at_ns=wall_ns(),
+                shown=head.destination.shown,
+                salt=head.salt,
+                credentials=head.credentials,
             )
         )
         if not kept:
             self._accounts.trouble("dead_letters", "a span was refused for good, and there is no room to keep it")
+
+    def close(self, *, delete: bool) -> None:
+        """Closes the journal; all of it is settled if it is to be deleted."""
+        self.acknowledge()
+        self.journal.close(delete=delete)
 
     def drop_until(self, position: Position, reason: str) -> None:
         """Gives up what lies before a position, counted by `reason`: what waits goes now, what was not read yet as it is read."""

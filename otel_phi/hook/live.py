@@ -22,7 +22,7 @@ from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
 from otel_phi.delivery.exporters.open import open_exporters
-from otel_phi.delivery.journal.facts import Position
+from otel_phi.delivery.journal.facts import START, Position
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Settled
@@ -32,7 +32,10 @@ from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.housekeeping import Housekeeping, Limits
 from otel_phi.hook.journal_export import MAX_BATCH_BYTES, ExportOptions, JournalExport
+from otel_phi.hook.leftovers import Leftovers
 from otel_phi.hook.live_sender import LiveSender
+from otel_phi.hook.ready_spans import ReadySource, ReadySpans
+from otel_phi.hook.shared_counts import SharedCounts
 from otel_phi.mapping.span import Span
 
 BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
@@ -110,10 +113,16 @@ class LiveDelivery:
         self._housekeeping = Housekeeping(
             config, resource, complaints, limits or Limits(), any_credentials=any_credentials
         )
+        self._leftovers = Leftovers(
+            self._housekeeping.outbox, self._housekeeping.head, self._housekeeping.ours, config, complaints,
+            any_credentials=any_credentials,
+        )  # fmt: skip
+        self._shared_counts = SharedCounts(self._housekeeping.known, self._housekeeping.destination)
+        self._damaged = 0
         writes = own and not all(isinstance(exporter, Nowhere) for exporter in self._exporters)
         self.journal: Journal = self._housekeeping.own_journal(files=writes)
         self._own = self._export(self.journal)
-        self._exports = [self._own]
+        self._exports: list[JournalExport | ReadySpans] = [self._own]
         self.start()
 
     def start(self) -> None:
@@ -178,6 +187,11 @@ class LiveDelivery:
         )
 
     @property
+    def damaged(self) -> int:
+        """How many lines of dead processes' journals could not be read any more, or were no facts; so far."""
+        return self._damaged + self._accounts.unreadable
+
+    @property
     def waiting(self) -> int:
         """How many facts of this process were appended and not read yet."""
         found = self.journal.stats()
@@ -232,17 +246,22 @@ class LiveDelivery:
                 sender.rest()
         self._let_go()
         self._housekeeping.look(self._own, len(self._exports) - 1, self._adopt)
+        self._leftovers.look(len(self._exports) - 1, self._send_again)
         self._answer()
+        self._shared_counts.write(self.stats)
         return settled or busy
 
-    def _step(self, export: JournalExport) -> bool:
+    def _step(self, export: JournalExport | ReadySpans) -> bool:
         try:
             return export.step()
         except Exception as error:
             if export is self._own:
                 raise
-            self._abandon(export.journal, error)
             self._exports.remove(export)
+            self._complaints.failed("adoption", error)
+            if isinstance(export, JournalExport):
+                self._housekeeping.leave(export.journal)
+            export.close(delete=False)
             return True
 
     def _abandon(self, journal: Journal, error: Exception) -> None:
@@ -280,8 +299,21 @@ class LiveDelivery:
         """Closes the journals of dead processes that are settled to their end."""
         for export in [export for export in self._exports if export.ended and export.settled]:
             self._exports.remove(export)
-            export.acknowledge()
-            export.journal.close(delete=True)
+            self._say_damage(export)
+            export.close(delete=True)
+
+    def _say_damage(self, export: JournalExport | ReadySpans) -> None:
+        """Says what could not be read of a dead process's journal, and counts it, at its end."""
+        if isinstance(export, JournalExport) and export is not self._own:
+            stats = export.journal.stats()
+            self._damaged += stats.damaged_lines + stats.missing_segments
+            for message in stats.messages:
+                self._complaints.add(f"damage: {message}", f"{export.journal.folder}: {message}")
+
+    def _send_again(self, source: ReadySource) -> None:
+        self._numbers += 1
+        queues = [ExporterQueue(sender, START) for sender in self._senders]
+        self._exports.append(ReadySpans(source, queues, self._accounts, number=self._numbers, options=self._options))
 
     def _adopt(self, journal: Journal, reason: str) -> None:
         try:
@@ -297,6 +329,7 @@ class LiveDelivery:
         while not self._flushes.empty():
             self._waiting_for.append(self._flushes.get())
             self._housekeeping.hurry()
+            self._leftovers.hurry()
 
     def _answer(self) -> None:
         """Answers those who wait for a flush."""
@@ -304,7 +337,7 @@ class LiveDelivery:
             if asked.target is None and self._own.caught_up:
                 asked.target = self._own.position
             there = asked.target is not None and self._own.settled_position >= asked.target
-            if there and len(self._exports) == 1 and self._housekeeping.done:
+            if there and len(self._exports) == 1 and self._housekeeping.done and self._leftovers.done:
                 asked.done.set()
             if asked.abandoned or asked.done.is_set():
                 self._waiting_for.remove(asked)
@@ -313,9 +346,10 @@ class LiveDelivery:
         """Closes the journals; own and adopted ones that are not settled stay for the next process."""
         self._take_outcomes()
         for export in self._exports:
-            export.acknowledge()
-            whole = export.ended if export is not self._own else export.caught_up
-            export.journal.close(delete=whole and export.settled)
+            self._say_damage(export)
+            whole = self._own.caught_up if export is self._own else export.ended
+            export.close(delete=whole and export.settled)
+        self._shared_counts.write(self.stats, now=True)
         self._housekeeping.known.close()
         self._complaints.speak()
 

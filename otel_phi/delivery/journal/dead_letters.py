@@ -36,6 +36,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         session_id: its session.
         reason: what the destination said.
         at_ns: when.
+        shown: the destination in words: its journal, which says so too, may be gone.
+        salt: as in the journal's head.
+        credentials: as in the journal's head: only who has them sends it again.
     """
 
     at_ns: int
@@ -46,6 +49,9 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     session_id: str = ""
     reason: str = ""
+    shown: str = ""
+    salt: bytes = b""
+    credentials: bytes = b""
 
 
 _decoder = msgspec.json.Decoder(DeadLetter | None)
@@ -56,10 +62,11 @@ class DeadLetters:
 
     Args:
         folder: the process's folder.
+        name: the file's name, another where letters are to be sent again.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / DEAD_LETTERS
+    def __init__(self, folder: Path, name: str = DEAD_LETTERS) -> None:
+        self.path = folder / name
 
     def append(self, letter: DeadLetter) -> bool:
         """Keeps a letter; False where the disk does not take it, or there are too many: the span is lost then."""

@@ -11,9 +11,10 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import urlsplit
 
-from otel_phi.delivery.journal.facts import Destination, Head
+from otel_phi.delivery.journal.facts import Destination
 
 _SLUG_BYTES = 60  # a file name holds 255 bytes; this much tells a reader where it is
 _SALT_BYTES = 16
@@ -71,6 +72,15 @@ def credentials(salt: bytes, headers: Mapping[str, str], client_certificate: byt
     return hashlib.scrypt(bytes(secret), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P, dklen=32)
 
 
-def credentials_match(head: Head, headers: Mapping[str, str], client_certificate: bytes = b"") -> bool:
+class Sealed(Protocol):
+    """What says whose it is without telling the secret: a journal's head, a dead letter."""
+
+    @property
+    def salt(self) -> bytes: ...
+    @property
+    def credentials(self) -> bytes: ...
+
+
+def credentials_match(sealed: Sealed, headers: Mapping[str, str], client_certificate: bytes = b"") -> bool:
     """Tells whether a journal's credentials are these, in a time that does not tell how far they agree."""
-    return hmac.compare_digest(head.credentials, credentials(head.salt, headers, client_certificate))
+    return hmac.compare_digest(sealed.credentials, credentials(sealed.salt, headers, client_certificate))

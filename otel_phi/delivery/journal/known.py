@@ -20,7 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from otel_phi.clock import wall_ns
+from otel_phi.delivery.journal.facts import Destination
 from otel_phi.delivery.journal.private import check_file, make_file
 
 logger = logging.getLogger("otel_phi")
@@ -36,17 +39,48 @@ _SHARE = 8  # so much of the rows goes where the table is full, the oldest
 _WAIT_S = 1.0  # others hold the table for less than a millisecond; nobody waits for this thread
 _MEMORY = 10_000  # sessions, and loops, that this process remembers itself: the recorder's bound
 _INT64 = (1 << 63) - 1
-_VERSION = 2  # 1 was in the outbox folder, and held the roots' bytes
+_VERSION = 3  # 1 was in the outbox folder, and held the roots' bytes; 2 had no destinations
 _TABLES = """
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS root (destination TEXT, session BLOB, owner TEXT, added_ns INTEGER,
                                  PRIMARY KEY (destination, session));
 CREATE TABLE IF NOT EXISTS loop (loop_id BLOB PRIMARY KEY, session BLOB, started_ns INTEGER, added_ns INTEGER);
+CREATE TABLE IF NOT EXISTS destination (name TEXT PRIMARY KEY, shown TEXT, acknowledged INTEGER DEFAULT 0,
+                                        rejected INTEGER DEFAULT 0, dropped INTEGER DEFAULT 0, last_error TEXT,
+                                        last_error_ns INTEGER, added_ns INTEGER);
 PRAGMA user_version=%d;
 COMMIT;
 """
+_ADD_COUNTS = """
+INSERT INTO destination (name, shown, acknowledged, rejected, dropped, last_error, last_error_ns, added_ns)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
+    shown = excluded.shown, acknowledged = acknowledged + excluded.acknowledged, rejected = rejected + excluded.rejected,
+    dropped = dropped + excluded.dropped, last_error = ifnull(excluded.last_error, last_error),
+    last_error_ns = ifnull(excluded.last_error_ns, last_error_ns), added_ns = excluded.added_ns
+"""
+_COUNTS = "SELECT name, shown, acknowledged, rejected, dropped, last_error, last_error_ns FROM destination"
 # Connections of a parent: finalising one here would touch what the parent still uses.
 _inherited: list[sqlite3.Connection] = []
+
+
+class SoFar(msgspec.Struct, frozen=True, kw_only=True):
+    """Says what became of one destination's spans so far, in all processes of this machine: for people, not for accounts.
+
+    Attributes:
+        shown: endpoint and protocol in words, without secrets.
+        acknowledged: spans the destination took.
+        rejected: spans it refused in partial successes.
+        dropped: spans that were left out, whatever the reason.
+        last_error: what last kept spans from getting through, None if nothing did.
+        last_error_ns: when.
+    """
+
+    shown: str = ""
+    acknowledged: int = 0
+    rejected: int = 0
+    dropped: int = 0
+    last_error: str | None = None
+    last_error_ns: int | None = None
 
 
 class Known:
@@ -106,11 +140,17 @@ class Known:
         values = (_blob(loop_id), _blob(session_id), max(min(started_ns, _INT64), -_INT64), wall_ns())
         self._run(functools.partial(_changed, "INSERT OR REPLACE INTO loop VALUES (?, ?, ?, ?)", values))
 
+    def add_counts(self, destination: Destination, more: SoFar) -> bool:
+        """Adds to what is known of a destination; False where the table cannot be used now."""
+        values = (destination.name, destination.shown, more.acknowledged, more.rejected, more.dropped,
+                  more.last_error, more.last_error_ns, wall_ns())  # fmt: skip
+        return self._run(functools.partial(_changed, _ADD_COUNTS, values)) is not None
+
     def sweep(self) -> None:
         """Forgets what is older than a month. To be called about once an hour."""
         oldest = (wall_ns() - KEPT_DAYS * 86_400 * 10**9,)
-        for statement in ("DELETE FROM root WHERE added_ns < ?", "DELETE FROM loop WHERE added_ns < ?"):
-            self._run(functools.partial(_changed, statement, oldest))
+        for name in ("root", "loop", "destination"):
+            self._run(functools.partial(_changed, f"DELETE FROM {name} WHERE added_ns < ?", oldest))  # noqa: S608  # our own names
 
     def before_fork(self) -> None:
         """Closes the file and keeps everybody from opening it, until `after_fork`."""
@@ -218,6 +258,21 @@ class Known:
         if not self._said:
             self._said = True
             logger.warning("%s", text)
+
+
+def counts_so_far(state_dir: Path) -> dict[str, SoFar]:
+    """Returns what became of each destination's spans so far, by its name; nothing where the table cannot be read.
+
+    Reads alone: no file is made, and on a read-only volume none can be.
+    """
+    uri = f"{(state_dir / FILE).absolute().as_uri()}?mode=ro"
+    try:
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S)) as connection:
+            rows = connection.execute(_COUNTS).fetchall()
+    except sqlite3.Error:
+        return {}
+    names = ("shown", "acknowledged", "rejected", "dropped", "last_error", "last_error_ns")
+    return {str(row[0]): SoFar(**dict(zip(names, row[1:], strict=True))) for row in rows}
 
 
 def _changed(statement: str, values: tuple[object, ...], table: sqlite3.Connection) -> int:
