@@ -66,8 +66,9 @@ def credentials(salt: bytes, headers: Mapping[str, str], client_certificate: byt
     if not headers and not client_certificate:
         return b""
     secret = bytearray()
-    texts = [text.encode("utf-8", "surrogatepass") for pair in sorted(headers.items()) for text in pair]
-    for part in (*texts, client_certificate):
+    pairs = sorted((name.lower(), value) for name, value in headers.items())
+    texts = [text.encode("utf-8", "surrogatepass") for pair in pairs for text in pair]
+    for part in (b"%d" % len(pairs), *texts, client_certificate):
         secret += len(part).to_bytes(8, "big") + part
     return hashlib.scrypt(bytes(secret), salt=salt, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P, dklen=32)
 

@@ -126,10 +126,10 @@ def _locked(path: Path) -> int | None:
 
 
 def is_ours(path: Path) -> bool:
-    """Tells whether this process holds the lock, or inherited it: such a file is never opened again."""
+    """Tells whether this process holds the lock."""
     _begin_anew_if_forked()
     with guard:
-        return _name(path) in _held or _name(path) in _inherited
+        return _name(path) in _held
 
 
 def is_free(path: Path) -> bool:
