@@ -25,7 +25,7 @@ from otel_phi.config.choices import Choices, report
 from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
 from otel_phi.config.proxies import proxy
-from otel_phi.config.state_folder import chosen_state_dir, named, report_missing
+from otel_phi.config.state_folder import chosen_state_dir, named, reported_state_dir
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.config.values import Protocol, Sampler
 from otel_phi.delivery.options import GIVE_UP_AFTER_S, MAX_REQUEST_BYTES
@@ -203,9 +203,6 @@ def resolve(**options: Unpack[Options]) -> Config:
     headers = destination.headers(choices, authorization)
     destination.guard_plain_text(endpoint, headers, allowed=destination.insecure(choices))
     service_name = _service_name(choices)
-    folder = chosen_state_dir(choices)
-    if folder is None:
-        report_missing()
     profile, mapping = _mapping(choices, service_name)
     return Config(
         endpoint=endpoint,
@@ -224,7 +221,7 @@ def resolve(**options: Unpack[Options]) -> Config:
         sampler=_sampler(choices),
         trace_url=choose("trace_url", variable("OTEL_PHI_TRACE_URL"), values.trace_url, None),
         traceparent=choose("traceparent", variable("TRACEPARENT"), values.traceparent, None),
-        state_dir=folder,
+        state_dir=reported_state_dir(choices),
         give_up_after_s=choose("give_up_after_s", None, values.give_up_after, GIVE_UP_AFTER_S),
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,

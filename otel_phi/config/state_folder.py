@@ -20,9 +20,16 @@ def chosen_state_dir(choices: Choices) -> Path | None:
     return choices.choose("state_dir", choices.variable(VARIABLE), _expanded, None) or _platforms()
 
 
-def report_missing() -> None:
-    """Warns, once a process, that there is no state folder."""
-    report("HOME", f"{_NO_FOLDER}. Spans are kept in memory")
+def reported_state_dir(choices: Choices) -> Path | None:
+    """Returns where state lives between runs; None, and a warning once a process, where no folder can be named.
+
+    Raises:
+        ConfigError: as `chosen_state_dir`.
+    """
+    found = chosen_state_dir(choices)
+    if found is None:
+        report("HOME", f"{_NO_FOLDER}. Spans are kept in memory")
+    return found
 
 
 def named(state_dir: Path | None) -> Path:

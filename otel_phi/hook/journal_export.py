@@ -92,7 +92,6 @@ class JournalExport:
     Attributes:
         journal: as given.
         position: the end of the last fact taken.
-        unwanted: keys of spans that were given up while they were under way, and why.
         caught_up: whether the last step found nothing to read.
         ended: whether an adopted journal was read to its end.
     """
@@ -128,7 +127,7 @@ class JournalExport:
         self._drop_until, self._drop_reason = START, ""
         self._marked = [queue.mark for queue in queues]
         self.position = START
-        self.unwanted: dict[bytes, str] = {}
+        self._unwanted: dict[bytes, str] = {}
         self.caught_up = self.ended = False
 
     # --- what the live thread asks ---------------------------------------------------------------------------------------
@@ -191,9 +190,9 @@ class JournalExport:
         if not self._queues[exporter].settle(settled):
             return False
         session = self._sessions.get(settled.batch.keys[0], "")
-        if self.unwanted:
+        if self._unwanted:
             for key in settled.batch.keys:
-                self.unwanted.pop(key, None)
+                self._unwanted.pop(key, None)
         if exporter == 0:
             self._accounts.settled(settled)
         if len(self._queues) == 1:
@@ -232,6 +231,10 @@ class JournalExport:
         """Closes the journal; all of it is settled if it is to be deleted."""
         self.acknowledge()
         self.journal.close(delete=delete)
+
+    def why_unwanted(self, key: bytes) -> str | None:
+        """Returns why a span under way is not to be sent any more, None where it is, or is none of these."""
+        return self._unwanted.get(key)
 
     def drop_until(self, position: Position, reason: str) -> None:
         """Gives up what lies before a position, counted by `reason`: what waits goes now, what was not read yet as it is read."""
@@ -407,7 +410,7 @@ class JournalExport:
     def _take_back(self, keys: Sequence[bytes], reason: str) -> None:
         self._cut(self.position)
         gone = frozenset(keys)
-        self.unwanted.update(dict.fromkeys(gone, reason))
+        self._unwanted.update(dict.fromkeys(gone, reason))
         for number, queue in enumerate(self._queues):
             for batch in queue.take_back(gone):
                 self.settle(number, Settled(batch, discarded=reason))

@@ -381,4 +381,4 @@ class LiveDelivery:
         )
 
     def _unwanted(self, key: bytes) -> str | None:
-        return next((found for export in list(self._exports) if (found := export.unwanted.get(key))), None)
+        return next((found for export in list(self._exports) if (found := export.why_unwanted(key))), None)

@@ -15,7 +15,7 @@ from otel_phi.delivery.otlp.encoder import Envelope
 from otel_phi.delivery.sending.batch import Batch, Settled
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.exporter_queue import ExporterQueue
-from otel_phi.hook.journal_export import ADOPTED_AHEAD_BYTES, ExportOptions
+from otel_phi.hook.journal_export import ADOPTED_AHEAD_BYTES, PURGED, ExportOptions
 
 READ_BYTES = 256 << 10
 _NUMBER_AT = 4  # of a key: what is before it says whose spans these are
@@ -54,16 +54,6 @@ class ReadySource(Protocol):
         """Lets it go; all of it is settled if it is to be deleted."""
 
 
-class _Purged:
-    """Tells which keys of a source's spans were purged, by looking at the source."""
-
-    def __init__(self, source: ReadySource, prefix: bytes) -> None:
-        self._source, self._prefix = source, prefix
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, bytes) and key.startswith(self._prefix) and self._source.is_gone(_number(key))
-
-
 class ReadySpans:
     """An export of ready spans reads a source, hands batches on, and has the source forget what is settled. For one thread.
 
@@ -76,7 +66,6 @@ class ReadySpans:
 
     Attributes:
         ended: whether the source was read to its end.
-        unwanted: tells the keys of spans that were purged meanwhile.
     """
 
     def __init__(
@@ -96,12 +85,16 @@ class ReadySpans:
         self._done: list[int] = []
         self._position = START
         self.ended = False
-        self.unwanted = _Purged(source, self._prefix)
 
     @property
     def settled(self) -> bool:
         """Whether everything taken so far is settled with every exporter."""
         return not self._gathered and all(queue.empty for queue in self._queues)
+
+    def why_unwanted(self, key: bytes) -> str | None:
+        """Returns why a span under way is not to be sent any more, None where it is, or is none of these."""
+        gone = key.startswith(self._prefix) and self._source.is_gone(_number(key))
+        return PURGED if gone else None
 
     def step(self) -> bool:
         """Takes some spans; False if there are none, or no room."""

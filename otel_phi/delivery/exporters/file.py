@@ -81,9 +81,9 @@ class FileExporter:
             raise DeliveryError(f"{part} cannot be renamed to {self._path.name}: {_reason(error)}") from None
 
     def _write(self, line: bytes) -> None:
-        left = memoryview(line)
-        while left:
-            left = left[self._file.write(left) :]
+        rest = memoryview(line)
+        while rest:
+            rest = rest[self._file.write(rest) :]
         self._file.flush()
 
     def _cut_back(self) -> None:

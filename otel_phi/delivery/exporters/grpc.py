@@ -96,7 +96,7 @@ class GrpcExporter:
             reason += other_port(self._url, grpc=True)
         return grpc_result(status, details, reason, _retry_after_s(error))
 
-    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of a call is left half done
+    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # no call is ever half done
         """Closes the channel."""
         self._channel.close()
 

@@ -95,7 +95,7 @@ class HttpExporter:
             return Retry(f"no answer within {timeout_s:g} s")
         return self._classified(answer, sent)
 
-    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of a post is left half done
+    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # no post is ever half done
         """Closes idle connections."""
         close_idle(self._pool)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from otel_phi.errors import ConfigError
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
+
+logger = logging.getLogger("otel_phi")
 
 
 def open_exporters(config: Config) -> tuple[Exporter, ...]:
@@ -43,11 +46,14 @@ def open_exporters(config: Config) -> tuple[Exporter, ...]:
 
 
 def open_exporter(config: Config) -> Exporter:
-    """Opens the first exporter the configuration asks for, for a door that has one sender.
+    """Opens the first exporter the configuration asks for, for a door that has one sender; says so where there are more.
 
     Raises:
         ConfigError: a file, header or exporter cannot be used.
     """
+    if len(config.exporters) > 1 and config.file is None:
+        first, *others = config.exporter_names
+        logger.warning("of several exporters %s alone is used here, not %s", first, ", ".join(others))
     return open_exporters(msgspec.structs.replace(config, exporters=config.exporters[:1]))[0]
 
 

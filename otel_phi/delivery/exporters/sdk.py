@@ -49,7 +49,7 @@ class SdkExporter:
             return Retry(f"{name} raised {type(error).__name__}")
         return Accepted() if result is SpanExportResult.SUCCESS else Retry(f"{name} reported a failure")
 
-    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of an export is left half done
+    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # no export is ever half done
         """Shuts the exporter down."""
         self._exporter.shutdown()
 

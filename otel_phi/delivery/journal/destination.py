@@ -77,9 +77,12 @@ class Sealed(Protocol):
     """What says whose it is without telling the secret: a journal's head, a dead letter."""
 
     @property
-    def salt(self) -> bytes: ...
+    def salt(self) -> bytes:
+        """Random, for `credentials`."""
+
     @property
-    def credentials(self) -> bytes: ...
+    def credentials(self) -> bytes:
+        """What `credentials` made of the salt and the secrets; empty where there are none."""
 
 
 def credentials_match(sealed: Sealed, headers: Mapping[str, str], client_certificate: bytes = b"") -> bool:

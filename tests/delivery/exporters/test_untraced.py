@@ -32,7 +32,8 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     found, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(found))
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)  # gRPC's takes no other
-    instrumentors = (URLLib3Instrumentor(), RequestsInstrumentor(), GrpcInstrumentorClient())
+    grpc_client = GrpcInstrumentorClient()  # type: ignore[no-untyped-call]  # theirs
+    instrumentors = (URLLib3Instrumentor(), RequestsInstrumentor(), grpc_client)
     for instrumentor in instrumentors:
         instrumentor.instrument(tracer_provider=provider)
     yield found
