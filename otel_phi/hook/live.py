@@ -31,7 +31,8 @@ from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.housekeeping import Housekeeping, Limits
-from otel_phi.hook.journal_export import MAX_BATCH_BYTES, ExportOptions, JournalExport
+from otel_phi.hook.journal_batches import MAX_BATCH_BYTES, ExportOptions
+from otel_phi.hook.journal_export import JournalExport
 from otel_phi.hook.leftovers import Leftovers
 from otel_phi.hook.live_sender import LiveSender
 from otel_phi.hook.ready_spans import ReadySource, ReadySpans

@@ -15,7 +15,8 @@ from otel_phi.delivery.otlp.encoder import Envelope
 from otel_phi.delivery.sending.batch import Batch, Settled
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.exporter_queue import ExporterQueue
-from otel_phi.hook.journal_export import ADOPTED_AHEAD_BYTES, PURGED, ExportOptions
+from otel_phi.hook.journal_batches import ExportOptions
+from otel_phi.hook.journal_export import ADOPTED_AHEAD_BYTES, PURGED
 
 READ_BYTES = 256 << 10
 _NUMBER_AT = 4  # of a key: what is before it says whose spans these are
