@@ -36,8 +36,8 @@ def status_lines(found: OutboxStatus, width: int) -> Iterator[Text]:
     yield Text.assemble(("outbox".ljust(_LABEL), "dim"), clean(str(found.folder)))  # whole, to be copied
     if found.bytes:
         yield from _row(("on disk", _size(found.bytes), ""), 0, width)
-    for one in found.left_alone[:_LINES_SHOWN]:
-        yield from _row(("left alone", f"{one.path}: {one.reason}", "yellow"), 0, width)
+    for left in found.left_alone[:_LINES_SHOWN]:
+        yield from _row(("left alone", f"{left.path}: {left.reason}", "yellow"), 0, width)
     if len(found.left_alone) > _LINES_SHOWN:
         yield from _row(("", f"and {len(found.left_alone) - _LINES_SHOWN:,} more; --json names them", ""), 0, width)
     for one in sorted(found.destinations, key=lambda one: one.silent):
@@ -67,7 +67,7 @@ def _facts(one: DestinationStatus, now_ns: int) -> Iterator[_Fact]:
     if one.retried:
         yield "to be retried", words.many(one.retried, "dead letter"), ""
     if any(one.open):
-        yield "open", _open(one.open), ""
+        yield "open", open_words(one.open), ""
     yield "processes", _processes(one), ""
     yield "so far", _so_far(one), ""
     error, at_ns = one.so_far.last_error, one.so_far.last_error_ns
@@ -80,7 +80,8 @@ def _facts(one: DestinationStatus, now_ns: int) -> Iterator[_Fact]:
         yield "dead letters", f"{len(one.letters):,}; `otel-phi status --retry` lets them be sent again", "red"
 
 
-def _open(work: OpenWork) -> str:
+def open_words(work: OpenWork) -> str:
+    """Returns what is open in words, "" for nothing."""
     counts = ((work.loops, "loop"), (work.turns, "turn"), (work.groups, "group"))
     return ", ".join(words.many(count, noun) for count, noun in counts if count)
 
