@@ -13,7 +13,7 @@ import msgspec
 
 from otel_phi.bridge import Bridge
 from otel_phi.cli import settling, words
-from otel_phi.cli.outbox_view import Letter, dead_letters
+from otel_phi.cli.outbox.letters import Letter, dead_letters
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.troubles import Troubles
 from otel_phi.cli.settings import destination

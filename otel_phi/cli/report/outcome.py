@@ -12,8 +12,8 @@ from otel_phi.cli.settings import destination
 
 if TYPE_CHECKING:
     from otel_phi.bridge import Delivery
+    from otel_phi.cli.outbox.letters import Letter
     from otel_phi.config import Config
-    from otel_phi.delivery.folder import Letter
     from otel_phi.delivery.sending.stats import DeadLetter, LiveStats, Stats
 
 # 1: the machine failed, such as a full disk; 2: usage, as click has it.
@@ -74,5 +74,5 @@ def sentences(
         yield f"{words.many(stats.dead, 'span')} refused for good:"
         for letter in islice(letters, _LETTERS_SHOWN):
             name = getattr(letter, "name", "")  # what is on disk is not decoded for it
-            head = f"{name}, " if name else ""
+            head = f"{letter.name}, " if letter.name else ""
             yield f"  {head}trace {letter.trace_id:032x}, span {letter.span_id:016x}: {letter.reason}"
