@@ -22,7 +22,7 @@ from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
 from otel_phi.delivery.exporters.open import open_exporters
-from otel_phi.delivery.journal.facts import START, Position
+from otel_phi.delivery.journal.facts import START, End, Position
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Settled
@@ -103,7 +103,7 @@ class LiveDelivery:
         self._flushes: queue.SimpleQueue[Flush] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
         self._waiting_for: list[Flush] = []
-        self.asleep = self._stopping = self._closed = False
+        self.asleep = self._stopping = self._closed = self._ending = False
         self._thread: threading.Thread | None = None
         self._breathed = 0.0
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
@@ -163,6 +163,12 @@ class LiveDelivery:
         self.asleep = False
         self._bell.put(None)
         return asked
+
+    def end(self) -> None:
+        """Has it written down that no more facts come: what is open leaves as aborted, here and wherever this is replayed."""
+        self._ending = True
+        self.asleep = False
+        self._bell.put(None)
 
     def close(self, timeout_s: float) -> None:
         """Ends the thread and closes everything; what is not settled stays in the folder. Repeatable."""
@@ -236,6 +242,7 @@ class LiveDelivery:
     def _round(self) -> bool:
         """Does what there is to do; false if that is nothing for now."""
         self._take_flushes()  # before the step: what was appended before a flush is read by it, or it is not caught up
+        self._write_end()  # after that: an end comes before the flush that waits for it
         settled = self._take_outcomes()
         steps = [self._step(export) for export in list(self._exports)]  # each of them, in turn
         busy = any(steps)
@@ -332,6 +339,11 @@ class LiveDelivery:
             self._housekeeping.hurry()
             self._leftovers.hurry()
 
+    def _write_end(self) -> None:
+        if self._ending:
+            self._ending = False
+            self.journal.write(End(reason="shutdown"))
+
     def _answer(self) -> None:
         """Answers those who wait for a flush."""
         for asked in list(self._waiting_for):
@@ -345,6 +357,7 @@ class LiveDelivery:
 
     def _finish(self) -> None:
         """Closes the journals; own and adopted ones that are not settled stay for the next process."""
+        self._write_end()
         self._take_outcomes()
         for export in self._exports:
             self._say_damage(export)

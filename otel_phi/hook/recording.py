@@ -18,7 +18,6 @@ from typing import cast
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.journal.append import Forked, Tally
-from otel_phi.delivery.journal.facts import End, encode_fact
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
@@ -206,7 +205,7 @@ class Recording:
             return None
         if not self.closed:
             self.closed = True
-            live.journal.append(encode_fact(End(reason="shutdown")))
+            live.end()
         return live
 
     def _shut_down(self, until: float) -> bool:
