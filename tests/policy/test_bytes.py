@@ -99,8 +99,11 @@ def differences(whole: Attributes, lean: Attributes) -> list[str]:
 
 
 def _title_fits(whole: Span, lean: Span) -> bool:
-    operation, _, subject = whole.name.partition(" ")
-    return whole.name == lean.name or (not _NAME.fullmatch(subject) and lean.name == f"{operation} {OTHER}")
+    if whole.name == lean.name:
+        return True
+    subject = whole.get(s.TOOL_NAME) or whole.get(s.REQUEST_MODEL)  # the name of the span has its first 128 characters
+    operation = whole.name.partition(" ")[0]
+    return lean.name == f"{operation} {OTHER}" and not _NAME.fullmatch(str(subject))
 
 
 def _rest(span: Span) -> tuple[object, ...]:
