@@ -37,7 +37,13 @@ from otel_phi.delivery.journal.preamble import (
 
 # What a journal says to itself: never given to a reader; and what its sender writes beside the events.
 INTERNAL = (b'{"type":"Head"', b'{"type":"Snapshot"', b'{"type":"Carried"')
-OWN = (b'{"type":"LookedUp"', b'{"type":"RootClaimed"', b'{"type":"End"', b'{"type":"Purge"')
+OWN = (
+    b'{"type":"LookedUp"',
+    b'{"type":"RootClaimed"',
+    b'{"type":"End"',
+    b'{"type":"Purge"',
+    b'{"type":"_Purged","own":true',
+)
 SUFFIX, RESERVE_SUFFIX = ".journal", ".reserve"
 # A snapshot has 1.7 kB in the middle and 10.5 kB at most in an agent's life; a hundred open loops have 124 kB.
 HEAD_BYTES = 64 << 10
