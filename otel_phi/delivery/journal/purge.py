@@ -127,11 +127,11 @@ class _Blanks:
         fact = decode_fact(body)
         if body.startswith(INTERNAL):
             return self._internal(fact, body)
-        if isinstance(fact, Purge | Purged) or len(body) < len(_BLANK):
+        blank = _OWN_BLANK if body.startswith(OWN) else _BLANK
+        if isinstance(fact, Purge | Purged) or len(body) < len(blank):
             return body, 0
         found = self._session_of(fact)
         if self._session is None or found == self._session:
-            blank = _OWN_BLANK if body.startswith(OWN) else _BLANK
             return blank.ljust(len(body)), 1
         return body, 0
 
