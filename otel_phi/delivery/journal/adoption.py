@@ -23,14 +23,17 @@ class Survey(NamedTuple):
 
 
 def open_segments(folder: Path) -> list[Segment]:
-    """Opens a folder's segments, oldest first.
+    """Opens a folder's segments, oldest first; one that cannot be opened counts as missing.
 
     Raises:
-        OSError: there is none, or one cannot be opened.
+        OSError: none can be opened.
     """
-    segments = [Segment(folder / segment_name(number), number) for number in segment_numbers(folder)]
+    segments: list[Segment] = []
+    for number in segment_numbers(folder):
+        with contextlib.suppress(OSError):
+            segments.append(Segment(folder / segment_name(number), number))
     if not segments:
-        raise FileNotFoundError(f"{folder} holds no journal")
+        raise FileNotFoundError(f"{folder} holds no journal that can be opened")
     for segment in segments[:-1]:
         segment.sealed = True
         segment.rolled_at = 0.0
@@ -65,7 +68,9 @@ def _take(fact: object, found: Survey) -> None:
 
 
 def cut_unfinished(segment: Segment) -> bool:
-    """Cuts off a last line that its writer, who is dead, did not finish; tells whether what stands there is whole lines now."""
+    """Cuts off a last line that its writer, who is dead, did not finish; tells whether one can be appended there now."""
+    if segment.size < segment.preamble.head_end:
+        return False  # a power failure left not even its head: a line would stand where nobody reads
     behind = segment.damaged_end()
     if behind is not None and behind.kind == "cut":
         with contextlib.suppress(OSError):

@@ -26,7 +26,8 @@ from otel_phi.delivery.journal.append import Write, write_for
 from otel_phi.delivery.journal.facts import Carried, Head, encode_fact
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.lines import frame
-from otel_phi.delivery.journal.segment import RESERVE_SUFFIX, Segment, make_segment, segment_name
+from otel_phi.delivery.journal.private import make_folders
+from otel_phi.delivery.journal.segment import INTERNAL, RESERVE_SUFFIX, Segment, is_segment, make_segment, segment_name
 
 SEGMENT_BYTES = 8 << 20
 MEMORY_BYTES = 16 << 20
@@ -104,9 +105,11 @@ class Chain:
     def reserve(self) -> bool:
         """Makes the next segment's file ahead, unless that is done; tells whether it is there."""
         number = self.current.number + 1
+        path = self._reserve_path(number)
         if self._reserve != number:
             try:
-                make_segment(self._reserve_path(number), self.head, self.state_bytes)
+                if not is_segment(path, self.head):
+                    make_segment(path, self.head, self.state_bytes)
             except OSError:
                 return False
             self._reserve = number
@@ -197,7 +200,7 @@ class Chain:
         if there and self.lock.is_there and all(segment.is_there for segment in self.segments):
             return False
         if not there:
-            self.folder.mkdir(mode=0o700, parents=True)
+            make_folders(self.folder)
             self._reserve = None
         if not self.lock.is_there and not self.lock.renew():
             self._move(*remake())
@@ -223,7 +226,8 @@ class Chain:
         first = self.segments.pop(0)
         late = [body for _, _, body in first.reader.read(self._segment_bytes, closed=True).lines] + _emptied(first)
         for body in late:
-            self._append_again(body)
+            if not body.startswith(INTERNAL):
+                self._append_again(body)
         if first.is_there:
             with contextlib.suppress(OSError):
                 first.path.unlink()

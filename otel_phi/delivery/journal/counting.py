@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from otel_phi.delivery.journal.facts import End, Fact, LookedUp, Purge, RootClaimed, Snapshot
+from otel_phi.delivery.journal.facts import End, Fact, LookedUp, Purge, Purged, RootClaimed, Snapshot
 from otel_phi.delivery.journal.lines import Damage
 from otel_phi.delivery.journal.segment import Segment
 
 MEMORY_FULL, CLOSED = "memory full", "journal closed"
+_OWN_BLANK = Purged(own=True)
 _KINDS = {"cut": "a line without its end", "checksum": "a line that was changed"}
 _MESSAGES = 20  # for a person; the counts go on
 
@@ -136,4 +137,4 @@ def _kept(segment: Segment) -> int:
 
 def counts_as_event(fact: Fact) -> bool:
     """Tells whether a fact was given by an agent, and not by a sender."""
-    return not isinstance(fact, LookedUp | RootClaimed | End | Purge | Snapshot)
+    return not (isinstance(fact, LookedUp | RootClaimed | End | Purge | Snapshot) or fact == _OWN_BLANK)

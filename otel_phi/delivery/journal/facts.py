@@ -148,7 +148,9 @@ class Purge(_Fact, frozen=True, tag=True):
 
 
 class Purged(_Fact, frozen=True, tag="_Purged"):
-    """Stands where a line was blanked."""
+    """Stands where a line was blanked; `own` where it was a sender's, and no event."""
+
+    own: bool = False
 
 
 class _Generic(_Fact, frozen=True, tag="_Generic"):

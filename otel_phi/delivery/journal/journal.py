@@ -55,6 +55,7 @@ from otel_phi.delivery.journal.facts import (
 )
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.outbox import Found, Place
+from otel_phi.delivery.journal.preamble import EXPORTERS
 from otel_phi.delivery.journal.process_folder import make_process_folder
 from otel_phi.delivery.journal.segment import INTERNAL, Segment, make_segment, segment_name
 
@@ -115,7 +116,10 @@ class Journal:
 
         Raises:
             OSError: no file can be made there.
+            ValueError: there are more exporters than marks.
         """
+        if len(head.exporters) > EXPORTERS:
+            raise ValueError(f"{len(head.exporters)} exporters: a journal has marks for {EXPORTERS}")
         folder, lock = make_process_folder(place.folder)
         try:
             path = folder / segment_name(1)

@@ -103,6 +103,17 @@ def make_folder(folder: Path) -> None:
         check_file(folder.parent / _KEY_FILE)
 
 
+def make_folders(folder: Path) -> None:
+    """Makes a folder and those it lies in, where they are missing, each for this user alone.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    if not folder.parent.exists():
+        make_folders(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def check_file(path: Path) -> None:
     """Checks that a file is this user's own, and nobody else's to write.
 

@@ -36,13 +36,13 @@ from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.lines import LineReader, frame
 from otel_phi.delivery.journal.preamble import PREAMBLE_BYTES
 from otel_phi.delivery.journal.process_folder import LOCK
-from otel_phi.delivery.journal.segment import FLAGS, INTERNAL, segment_name, segment_numbers
+from otel_phi.delivery.journal.segment import FLAGS, INTERNAL, OWN, segment_name, segment_numbers
 from otel_phi.wire.events import AgentStart, ParallelLoopEnd, ParallelLoopStart, ProgressMessage, ToolExecutionStart
 
 SessionsOf = Callable[[bytes], Mapping[str, str]]
 Without = Callable[[bytes, str | None], bytes]
 _READ_BYTES = 1 << 20
-_BLANK = encode_fact(Purged())
+_BLANK, _OWN_BLANK = encode_fact(Purged()), encode_fact(Purged(own=True))
 _TRIES = 10  # a living process rolls every 8 MiB
 
 
@@ -127,11 +127,12 @@ class _Blanks:
         fact = decode_fact(body)
         if body.startswith(INTERNAL):
             return self._internal(fact, body)
-        if isinstance(fact, Purge | Purged) or len(body) < len(_BLANK):
+        blank = _OWN_BLANK if body.startswith(OWN) else _BLANK
+        if isinstance(fact, Purge | Purged) or len(body) < len(blank):
             return body, 0
         found = self._session_of(fact)
         if self._session is None or found == self._session:
-            return _BLANK.ljust(len(body)), 1
+            return blank.ljust(len(body)), 1
         return body, 0
 
     def _internal(self, fact: Fact, body: bytes) -> tuple[bytes, int]:

@@ -37,10 +37,18 @@ from otel_phi.delivery.journal.preamble import (
 
 # What a journal says to itself: never given to a reader; and what its sender writes beside the events.
 INTERNAL = (b'{"type":"Head"', b'{"type":"Snapshot"', b'{"type":"Carried"')
-OWN = (b'{"type":"LookedUp"', b'{"type":"RootClaimed"', b'{"type":"End"', b'{"type":"Purge"')
+OWN = (
+    b'{"type":"LookedUp"',
+    b'{"type":"RootClaimed"',
+    b'{"type":"End"',
+    b'{"type":"Purge"',
+    b'{"type":"_Purged","own":true',
+)
 SUFFIX, RESERVE_SUFFIX = ".journal", ".reserve"
 # A snapshot has 1.7 kB in the middle and 10.5 kB at most in an agent's life; a hundred open loops have 124 kB.
 HEAD_BYTES = 64 << 10
+# Ten thousand open loops have 12 MB: such a snapshot is appended, and on a full disk it waits.
+_MOST_STATE_BYTES = 8 << 20
 _PAGE = 4096
 _SURVEY_BYTES = 1 << 20
 _CARRIED = b'{"type":"Carried"'
@@ -74,7 +82,7 @@ def make_segment(path: Path, head: Head, state_bytes: int = 0) -> None:
         OSError: it cannot be made; nothing is left of it.
     """
     line = frame(encode_fact(head))
-    size = max(HEAD_BYTES, len(line) + 4 * state_bytes)  # twice, and base64
+    size = max(HEAD_BYTES, len(line) + min(4 * state_bytes, _MOST_STATE_BYTES))  # twice, and base64
     head_end = -(-(PREAMBLE_BYTES + size) // _PAGE) * _PAGE
     content = (preamble_bytes(head_end) + line).ljust(head_end)
     with contextlib.suppress(FileNotFoundError):
@@ -88,6 +96,17 @@ def make_segment(path: Path, head: Head, state_bytes: int = 0) -> None:
         raise
     finally:
         os.close(descriptor)
+
+
+def is_segment(path: Path, head: Head) -> bool:
+    """Tells whether a file is a whole segment with this head: a dead process's reserve, say."""
+    try:
+        descriptor = Descriptor(os.open(path, os.O_RDONLY | FLAGS))
+        preamble = read_preamble(descriptor.number)
+        found = read_region(descriptor.number, preamble).head
+    except OSError:
+        return False
+    return preamble.head_end > PREAMBLE_BYTES and found is not None and encode_fact(found) == encode_fact(head)
 
 
 def read_head(folder: Path) -> tuple[Head | None, int | None, int]:
