@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
+import mmap
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import otel_phi
-from otel_phi.delivery.sending.stats import LiveStats
-from tests.delivery.live_agent import delivery_for, work
+from otel_phi.events import AgentEvent
+from tests.faults.loops import LOOP_SCOPE, give
 from tests.hook.stories import loop_of
 from tests.streams import LOOP, start
 
@@ -81,29 +85,67 @@ def big(endpoint: str, state: str, kind: str, size: str) -> None:
     hook.shutdown(5.0)
 
 
-def commits(endpoint: str, state: str, seconds: str, pause: str) -> None:
-    """Commits for so long, and tells now and then what that costs; for the soak."""
-    delivery = delivery_for(endpoint, state)
+THREADS = 2
+FACTS = len(loop_of("", turns=3))
+
+
+def story_of(name: str, thread: int, number: int) -> list[AgentEvent]:
+    """Returns the so-many-th loop of an endless thread."""
+    return loop_of(f"{name} {thread} {number}", turns=3)
+
+
+def endless(endpoint: str, state: str, protocol: str, name: str, count: str) -> None:
+    """Gives events from several threads, and notes after each call that it returned, in memory that outlives a kill."""
+    hook = otel_phi.install(endpoint=endpoint, state_dir=state, service_name="test", protocol=protocol)
+    with Path(count).open("r+b") as file:
+        noted = mmap.mmap(file.fileno(), 8 * THREADS)
+
+    def agent(thread: int) -> None:
+        facts = 0
+        for number in itertools.count():
+            for event in story_of(name, thread, number):
+                hook(event)
+                facts += 1
+                noted[8 * thread : 8 * thread + 8] = facts.to_bytes(8, "little")
+            time.sleep(0.004)  # some thousand facts a second and thread, a hundred times what an agent does
+
+    for thread in range(THREADS):
+        threading.Thread(target=agent, args=(thread,), daemon=True).start()
+    while not all(noted[8 * thread : 8 * thread + 8] != bytes(8) for thread in range(THREADS)):
+        time.sleep(0.001)
+    os.write(1, b"ready\n")
+    time.sleep(600)
+
+
+def adopts(endpoint: str, state: str, protocol: str) -> None:
+    """Sends what dead processes left."""
+    hook = otel_phi.install(endpoint=endpoint, state_dir=state, service_name="test", protocol=protocol)
+    assert hook.flush(500)
+    assert hook.stats().balanced()
+    assert hook.shutdown(10)
+
+
+def records(endpoint: str, state: str, seconds: str, pause: str) -> None:
+    """Gives a loop now and then for so long, and tells what that costs; for the soak."""
+    hook = otel_phi.install(endpoint=endpoint, state_dir=state, service_name="test", **LOOP_SCOPE)
     number, told, until = 0, 0.0, time.monotonic() + float(seconds)
     while time.monotonic() < until:
         number += 1
-        delivery.commit([work(number)])
+        give(hook, [number])
         time.sleep(float(pause))
         if time.monotonic() - told > 1.0:
             told = time.monotonic()
-            print(json.dumps(figures(number, delivery.stats())), flush=True)  # noqa: T201
-    done = delivery.flush(60.0)
-    print(json.dumps(figures(number, delivery.stats(), done=done)), flush=True)  # noqa: T201
-    delivery.shutdown(2.0)
+            print(json.dumps(figures(number, hook.stats())), flush=True)  # noqa: T201
+    done = hook.flush(100.0)
+    print(json.dumps(figures(number, hook.stats(), done=done)), flush=True)  # noqa: T201
+    hook.shutdown(2.0)
 
 
-def figures(committed: int, stats: LiveStats, *, done: bool = True) -> dict[str, Any]:
-    import threading
-
+def figures(recorded: int, stats: otel_phi.HookStats, *, done: bool = True) -> dict[str, Any]:
     files = len(list(Path("/proc/self/fd").iterdir()))
     return {
-        "committed": committed, "balanced": done and stats.balanced(), "queued": stats.queued, "mb": rss_mb("VmRSS"), "files": files,
-        "threads": threading.active_count(),
+        "recorded": recorded, "balanced": done and stats.balanced(), "queued": stats.delivery.queued + stats.waiting,
+        "mb": rss_mb("VmRSS"), "files": files, "threads": threading.active_count(),
     }  # fmt: skip
 
 
