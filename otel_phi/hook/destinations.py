@@ -10,7 +10,6 @@ from otel_phi.config import Config
 from otel_phi.delivery.journal.destination import Sealed, credentials_match, destination
 from otel_phi.delivery.journal.facts import Destination
 
-
 _ASKED = "asked for, by"
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
+from otel_phi.delivery.journal.destination import Sealed
 from otel_phi.delivery.journal.facts import Head
 from otel_phi.delivery.journal.outbox import Outbox
-from otel_phi.delivery.journal.destination import Sealed
 from otel_phi.hook import old_outbox, retry_file
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.ready_spans import ReadySource

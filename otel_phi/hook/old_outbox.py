@@ -36,7 +36,9 @@ SELECT s.id, s.entry, {_PARTS} FROM span s LEFT JOIN envelope e ON e.id = abs(s.
 WHERE s.id > ? ORDER BY s.id LIMIT {_SLICE}
 """  # noqa: S608  # our own names
 _DEAD = f"SELECT d.key, d.session, d.added_ns, d.reason, d.entry, {_PARTS} FROM dead d LEFT JOIN envelope e ON e.id = d.envelope"  # noqa: S608
-_ROOTS = f"SELECT rowid, entry, {_PARTS} FROM root WHERE entry IS NOT NULL AND rowid > ? AND destination = ? ORDER BY rowid"  # noqa: S608
+_ROOTS = (
+    f"SELECT rowid, entry, {_PARTS} FROM root WHERE entry IS NOT NULL AND rowid > ? AND destination = ? ORDER BY rowid"  # noqa: S608
+)
 _SETTLED = "UPDATE root SET entry = NULL, resource = NULL, scope = NULL, scope_tail = NULL, tail = NULL WHERE rowid = ?"
 
 
@@ -154,7 +156,9 @@ class _Rows:
         except sqlite3.Error:
             self.broken = True
             return []
-        found = [ReadySpan(number, bytes(entry), tuple(part or b"" for part in parts)) for number, entry, *parts in rows]
+        found = [
+            ReadySpan(number, bytes(entry), tuple(part or b"" for part in parts)) for number, entry, *parts in rows
+        ]
         self._at = found[-1].number if found else self._at
         return found
 
@@ -251,7 +255,9 @@ def _refused(connection: sqlite3.Connection, query: str, number: int, letters: L
     return False
 
 
-def claim(path: Path, name: str, endpoint: str | None, letters: Letters, say: Callable[[str], None]) -> OldOutbox | None:
+def claim(
+    path: Path, name: str, endpoint: str | None, letters: Letters, say: Callable[[str], None]
+) -> OldOutbox | None:
     """Claims a file; None where it is another destination's, a process that lives has it, or it cannot be used now.
 
     Args:

@@ -36,7 +36,9 @@ Examples:
 @sending_flags
 @destination_flag
 @click.option(
-    "--any-credentials", is_flag=True, help="Send also what was meant for this collector with other headers: a key was rotated."
+    "--any-credentials",
+    is_flag=True,
+    help="Send also what was meant for this collector with other headers: a key was rotated.",
 )
 @state_flag
 def flush(any_credentials: bool, state_dir: Path | None, **flags: Any) -> None:

@@ -28,7 +28,9 @@ Examples:
 
 
 @click.command(short_help="Show what waits in the outbox, and why.", epilog=_EXAMPLES)
-@click.option("--json", "as_json", is_flag=True, help="The same for machines, with up to 1,000 dead letters a destination.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="The same for machines, with up to 1,000 dead letters a destination."
+)
 @click.option("--retry", is_flag=True, help="Let dead letters be sent again.")
 @click.option(
     "--purge", is_flag=False, flag_value=_ALL, metavar="[SESSION]", help="Delete all that waits, or one session's part."

@@ -23,7 +23,7 @@ from otel_phi.cli.settling import GLANCE_S, Progress, Watched, close, settle
 from otel_phi.delivery.exporters.open import open_exporters, resource_of
 from otel_phi.delivery.journal.destination import Sealed
 from otel_phi.delivery.journal.facts import Position
-from otel_phi.delivery.journal.outbox import FOLDER, Folder, Outbox
+from otel_phi.delivery.journal.outbox import Folder, Outbox
 from otel_phi.delivery.journal.private import where_state_is
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook import old_outbox

@@ -190,7 +190,9 @@ class JournalReader:
 
     def _carried(self, segment: _Segment, found: Survey, mark: Position) -> None:
         first = 1 - len(segment.carried)
-        bodies = [(number, body) for number, body in enumerate(segment.carried, first) if not body.startswith(_NO_EVENTS)]
+        bodies = [
+            (number, body) for number, body in enumerate(segment.carried, first) if not body.startswith(_NO_EVENTS)
+        ]
         found.lines += len(bodies)
         if segment.carried:
             found.end = max(found.end, Position(segment.number, 0))

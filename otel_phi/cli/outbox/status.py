@@ -1,8 +1,8 @@
 """The outbox as a person sees it: what waits for each destination and why, read beside processes that live.
 
-    process folders ─▶ JournalView, dead letters ─┐
-    known.sqlite3: what became of spans so far ───┼▶ OutboxStatus ─▶ text, and JSON: the same numbers
-    old files, what nobody can read ──────────────┘
+process folders ─▶ JournalView, dead letters ─┐
+known.sqlite3: what became of spans so far ───┼▶ OutboxStatus ─▶ text, and JSON: the same numbers
+old files, what nobody can read ──────────────┘
 """
 
 from __future__ import annotations
@@ -219,7 +219,10 @@ def _old(folder: Path) -> list[LeftAlone]:
     """Names files of the format before the journal."""
     found = [LeftAlone(path.name, f"of an older otel-phi: {_said_of(path)}") for path in old_outbox.old_files(folder)]
     aside = old_outbox.set_aside_files(folder)
-    return [*found, *(LeftAlone(path.name, "of an older otel-phi, damaged or of another version: set aside") for path in aside)]
+    return [
+        *found,
+        *(LeftAlone(path.name, "of an older otel-phi, damaged or of another version: set aside") for path in aside),
+    ]
 
 
 def _said_of(path: Path) -> str:
@@ -228,7 +231,9 @@ def _said_of(path: Path) -> str:
     except sqlite3.Error:
         return "it cannot be read now"
     try:
-        query = "SELECT (SELECT count(*) FROM span) + (SELECT count(*) FROM open WHERE key NOT IN (SELECT key FROM span))"
+        query = (
+            "SELECT (SELECT count(*) FROM span) + (SELECT count(*) FROM open WHERE key NOT IN (SELECT key FROM span))"
+        )
         (count,) = connection.execute(query).fetchone()
         endpoint = old_outbox.endpoint_of(connection)
     except sqlite3.Error:

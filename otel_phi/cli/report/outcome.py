@@ -73,6 +73,5 @@ def sentences(
     if stats.dead:
         yield f"{words.many(stats.dead, 'span')} refused for good:"
         for letter in islice(letters, _LETTERS_SHOWN):
-            name = getattr(letter, "name", "")  # what is on disk is not decoded for it
             head = f"{letter.name}, " if letter.name else ""
             yield f"  {head}trace {letter.trace_id:032x}, span {letter.span_id:016x}: {letter.reason}"

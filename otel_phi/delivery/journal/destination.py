@@ -76,9 +76,12 @@ class Sealed(Protocol):
     """What says whose it is without telling the secret: a journal's head, a dead letter."""
 
     @property
-    def salt(self) -> bytes: ...
+    def salt(self) -> bytes:
+        """Random bytes, from `new_salt`."""
+
     @property
-    def credentials(self) -> bytes: ...
+    def credentials(self) -> bytes:
+        """What `credentials` makes of that salt."""
 
 
 def credentials_match(sealed: Sealed, headers: Mapping[str, str], client_certificate: bytes = b"") -> bool:
