@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from otel_phi.delivery.live import LiveDelivery
+
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import work
 from tests.faults.collectors import once

@@ -60,14 +60,19 @@ def purge(state_dir: Path, session: str | None = None) -> tuple[int, list[str]]:
     outbox = Outbox(where_state_is(state_dir))
     count, alone = 0, []
     for one in outbox.folders():
-        try:
-            count += _purged(one, session)
-        except OSError as error:
-            alone.append(f"{one.path}: {error.strerror or type(error).__name__}")
-        else:
-            if one.problem and not (session is None and not one.path.exists()):
-                alone.append(f"{one.path}: {one.problem}")
+        some, why = _tried(one, session)
+        count += some
+        alone += [f"{one.path}: {why}"] if why else []
     return count + _purge_old(outbox.folder, session), alone
+
+
+def _tried(one: Folder, session: str | None) -> tuple[int, str]:
+    """Returns how many were purged of a folder, and why it was left alone, "" if it was not."""
+    try:
+        count = _purged(one, session)
+    except OSError as error:
+        return 0, error.strerror or type(error).__name__
+    return count, one.problem if one.path.exists() else ""
 
 
 def _purged(one: Folder, session: str | None) -> int:
@@ -118,18 +123,23 @@ def _purge_old(folder: Path, session: str | None) -> int:
     count = 0
     for path in old_outbox.old_files(folder):
         with contextlib.suppress(sqlite3.Error, old_outbox.UnusableError):
-            with contextlib.closing(old_outbox.connected(path)) as connection:
-                connection.execute("PRAGMA secure_delete=ON")
-                connection.execute(CLOSED)  # their spans are counted
-                for table in ("span", "dead", "open"):
-                    count += connection.execute(f"DELETE FROM {table}{where}", values).rowcount  # noqa: S608  # our own names
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            count += _purge_old_spans(path, where, values)
     with contextlib.suppress(sqlite3.Error):
         count += _purge_old_roots(folder / old_outbox.KNOWN, where, values)
     if session is None:
         for path in (*old_outbox.old_files(folder), *old_outbox.set_aside_files(folder)):
             _remove_old(path)
     return count
+
+
+def _purge_old_spans(path: Path, where: str, values: tuple[bytes, ...]) -> int:
+    with contextlib.closing(old_outbox.connected(path)) as connection:
+        connection.execute("PRAGMA secure_delete=ON")
+        connection.execute(CLOSED)  # their spans are counted
+        deleted = (f"DELETE FROM {table}{where}" for table in ("span", "dead", "open"))  # noqa: S608  # our own names
+        count = sum(connection.execute(statement, values).rowcount for statement in deleted)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return count
 
 
 def _purge_old_roots(known: Path, where: str, values: tuple[bytes, ...]) -> int:

@@ -78,11 +78,11 @@ class Sealed(Protocol):
 
     @property
     def salt(self) -> bytes:
-        """Random, for `credentials`."""
+        """Random bytes, from `new_salt`."""
 
     @property
     def credentials(self) -> bytes:
-        """What `credentials` made of the salt and the secrets; empty where there are none."""
+        """What `credentials` makes of that salt."""
 
 
 def credentials_match(sealed: Sealed, headers: Mapping[str, str], client_certificate: bytes = b"") -> bool:
