@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from otel_phi.delivery.sending.batch import Settled
-from otel_phi.delivery.sending.counts import Counts
-from otel_phi.delivery.sending.stats import LiveStats, Progress
+from otel_phi.delivery.sending.stats import Counts, LiveStats, Progress
 from otel_phi.hook.complaints import Complaints
 
 

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from otel_phi.delivery.otlp.imports import importing
 from otel_phi.hook.recording import Recording
+from otel_phi.late_imports import importing
 
 AT_EXIT_S = 2.0  # DESIGN 7
 AT_SIGTERM_S = 2.0  # Kubernetes grants 30, Docker 10, a shell's user less

@@ -11,8 +11,7 @@ from typing import Any
 
 from otel_phi.delivery.exporters.exporter import Exporter
 from otel_phi.delivery.sending.batch import Batch, Settled
-from otel_phi.delivery.sending.callbacks import call
-from otel_phi.delivery.sending.sender import Sender
+from otel_phi.delivery.sending.sender import Sender, call
 
 
 class LiveSender(Sender):

@@ -24,9 +24,9 @@ from otel_phi.wire.messages import NO_USAGE
 MAX_OPEN_GROUPS = 1_024
 # Branches of one group; phi-core runs one a configuration.
 MAX_BRANCHES = 1_024
-# Of them, told while the group is open: each that starts or ends tells them again. OpenTelemetry's limit of links.
+# Of them, linked while the group is open: each that starts or ends gives them again. OpenTelemetry's limit of links.
 # A group announced with more than MAX_BRANCHES is not told of before it is over.
-MAX_TOLD = 128
+MAX_LINKED = 128
 
 
 class OpenGroup:
@@ -69,7 +69,7 @@ class OpenGroup:
         return GroupOpened(
             session_id=self._session_id(),
             loop_ids=self.announced.loop_ids,
-            branches=tuple(islice(self._branches(), MAX_TOLD)),
+            branches=tuple(islice(self._branches(), MAX_LINKED)),
             started_ns=started_ns,
             ended_ns=max(started_ns + 1, self.ended_ns),
             before_ns=before_ns,

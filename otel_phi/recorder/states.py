@@ -39,7 +39,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Is the first line: what follows it, in numbers.
+    """A head is the first line: what follows it, in numbers.
 
     Attributes:
         format: `FORMAT` of the version that wrote it.
@@ -63,7 +63,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Remembered(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Is one occurrence of a loop that references can mean.
+    """A remembered loop is one occurrence of a loop that references can mean.
 
     Attributes:
         loop_id: `~` and what follows the session id in it, for an id that begins with that; else `=` and the id.
@@ -79,7 +79,7 @@ class Remembered(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Happened(_State, frozen=True, gc=False):
-    """Is a `Timed`: one of prun, revert or refusal, a compaction, or an event of an unknown type."""
+    """A happening is a `Timed`: one of prun, revert or refusal, a compaction, or an event of an unknown type."""
 
     time_ns: int
     event: PrunApplied | RevertApplied | InputRejected | None = None
@@ -89,7 +89,7 @@ class Happened(_State, frozen=True, gc=False):
 
 
 class HappeningsState(_State, frozen=True, gc=False):
-    """Is a `Happenings`; `compaction_ns` and `compaction` are of one that has begun."""
+    """A state of happenings is a `Happenings`; `compaction_ns` and `compaction` are of one that has begun."""
 
     items: tuple[Happened, ...] = ()
     dropped: int = 0
@@ -101,7 +101,7 @@ NOTHING_HAPPENED = HappeningsState()
 
 
 class ToolState(_State, frozen=True, gc=False):
-    """Is an `OpenTool`."""
+    """A tool state is an `OpenTool`."""
 
     call_id: str
     name: str
@@ -114,7 +114,7 @@ class ToolState(_State, frozen=True, gc=False):
 
 
 class TurnState(_State, frozen=True, gc=False):
-    """Is an `OpenTurn`."""
+    """A turn state is an `OpenTurn`."""
 
     index: int
     started_ns: int
@@ -137,7 +137,7 @@ class TurnState(_State, frozen=True, gc=False):
 
 
 class LastTurn(_State, frozen=True, gc=False):
-    """Is the `TurnClosed` that says how an open loop went so far, without its loop."""
+    """A last turn is the `TurnClosed` that says how an open loop went so far, without its loop."""
 
     index: int
     started_ns: int
@@ -154,7 +154,7 @@ class LastTurn(_State, frozen=True, gc=False):
 
 
 class Indexes(_State, frozen=True, gc=False):
-    """Is a `ClosedIndexes`; `sparse` is in order."""
+    """A state of indexes is a `ClosedIndexes`; `sparse` is in order."""
 
     floor: int = 0
     repeats: int = 0
@@ -166,7 +166,7 @@ NO_TOKENS = TokenCount()
 
 
 class LoopState(_State, frozen=True, gc=False):
-    """Is an `OpenLoop`."""
+    """A loop state is an `OpenLoop`."""
 
     start: LoopStart
     last_ns: int
@@ -185,14 +185,14 @@ class LoopState(_State, frozen=True, gc=False):
 
 
 class Branch(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Is a branch that has started; `ended_ns` is None for one that is open."""
+    """A branch is a branch that has started; `ended_ns` is None for one that is open."""
 
     loop: LoopIdentity
     ended_ns: int | None
 
 
 class GroupState(_State, frozen=True, gc=False):
-    """Is an `OpenGroup`.
+    """A group state is an `OpenGroup`.
 
     Attributes:
         announced: its ParallelLoopStart.
@@ -208,7 +208,7 @@ class GroupState(_State, frozen=True, gc=False):
 
 
 class Line(_State, frozen=True, gc=False):
-    """Is any line but the first; one field of it is given."""
+    """A line is any line but the first; one field of it is given."""
 
     sessions: tuple[str, ...] = ()
     remembered: tuple[Remembered, ...] = ()

@@ -10,10 +10,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 import pytest
-
 from otel_phi.delivery.outbox import Outbox
-from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.delivery.shelves import Shelves
+
+from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.testing import Receiver
 
 

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from otel_phi.delivery.live import LiveDelivery, Opened
+
 import otel_phi
 from otel_phi.delivery.exporters.open import resource_of
-from otel_phi.delivery.live import LiveDelivery, Opened
 from otel_phi.mapping.span import Span, SpanKind, StatusCode
 from otel_phi.testing import Receiver
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from otel_phi.delivery.outbox import Outbox
+from otel_phi.delivery.outbox_recovery import with_end
 
 from otel_phi.delivery.otlp.decode import decode_spans
 from otel_phi.delivery.otlp.encoder import Encoder
-from otel_phi.delivery.outbox import Outbox
-from otel_phi.delivery.outbox_recovery import with_end
 from otel_phi.mapping.span import Span, SpanKind
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import START, TRACE, delivery_for, opened, work

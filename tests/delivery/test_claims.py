@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from otel_phi.delivery.known import Known
 from otel_phi.delivery.outbox import Outbox
+
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import delivery_for, say, work
 from tests.delivery.test_live import adopt, fork, ids, run

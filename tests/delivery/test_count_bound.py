@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from otel_phi.delivery.live import LiveDelivery
 from otel_phi.delivery.upkeep import Limits
+
 from tests.delivery.live_agent import delivery_for, gone, work
 from tests.delivery.test_known_bounds import wait
 from tests.delivery.test_live import fork

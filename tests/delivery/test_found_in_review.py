@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from otel_phi.delivery.folder import folder_status
+from otel_phi.delivery.live import LiveDelivery, place_of
+from otel_phi.delivery.upkeep import Limits
 
 import otel_phi
 from otel_phi.delivery.exporters.exporter import Accepted, ExportResult
 from otel_phi.delivery.exporters.open import resource_of
-from otel_phi.delivery.folder import folder_status
-from otel_phi.delivery.live import LiveDelivery, place_of
 from otel_phi.delivery.otlp.encoder import Encoder
-from otel_phi.delivery.upkeep import Limits
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import TRACE, delivery_for, gone, opened, work
 from tests.delivery.test_adoption import lost_agent

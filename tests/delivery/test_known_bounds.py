@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from otel_phi.delivery.folder import purge
 from otel_phi.delivery.known_bounds import SHARE
 from otel_phi.delivery.live import LiveDelivery
 from otel_phi.delivery.upkeep import Limits
+
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import SESSION, delivery_for, gone, work
 from tests.delivery.test_live import fork

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from otel_phi.delivery.live import LiveDelivery
+from otel_phi.delivery.upkeep import Limits
 
 from otel_phi.delivery import store as stores
 from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Refused
 from otel_phi.delivery.exporters.open import resource_of
-from otel_phi.delivery.live import LiveDelivery
 from otel_phi.delivery.sending.stats import LiveStats
-from otel_phi.delivery.upkeep import Limits
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import config_for, delivery_for, gone, opened, work
 

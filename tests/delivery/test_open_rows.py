@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from otel_phi.delivery.outbox import LOCK_SUFFIX, Outbox
+from otel_phi.delivery.outbox_recovery import abort_open
+from otel_phi.delivery.rows import Change, change_of, open_row_of, row_of, span_key_of
+from otel_phi.delivery.statements import SLICE_ROWS
 
 from otel_phi.delivery import outbox_schema
 from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.otlp.decode import decode_spans
 from otel_phi.delivery.otlp.encoder import Encoder
-from otel_phi.delivery.outbox import LOCK_SUFFIX, Outbox
-from otel_phi.delivery.outbox_recovery import abort_open
-from otel_phi.delivery.rows import Change, change_of, open_row_of, row_of, span_key_of
-from otel_phi.delivery.statements import SLICE_ROWS
 from tests.delivery.live_agent import START, TRACE, opened, work
 from tests.delivery.samples import RESOURCE
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from otel_phi.delivery.folder import folder_status, purge, retry_dead
 
 from otel_phi.delivery import outbox_schema
-from otel_phi.delivery.folder import folder_status, purge, retry_dead
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import SESSION, delivery_for, gone, opened, work
 from tests.delivery.test_adoption import lost_agent

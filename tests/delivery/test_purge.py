@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
-
 from otel_phi.delivery.folder import folder_status, purge
 from otel_phi.delivery.outbox import Outbox
+
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import SESSION, delivery_for, work

@@ -12,12 +12,12 @@ from types import FrameType
 from typing import Any
 
 import pytest
-
 from otel_phi.delivery.live import LiveDelivery
-from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.rows import Change, open_row_of, row_of
 from otel_phi.delivery.spill import Spill
 from otel_phi.delivery.store import Store
+
+from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import delivery_for, opened, work
 from tests.delivery.samples import RESOURCE

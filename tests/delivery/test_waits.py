@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.known import Known
 from otel_phi.delivery.live import LiveDelivery
 from otel_phi.delivery.store import WAIT_S
+
+from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.errors import ConfigError
 from otel_phi.testing import Receiver
 from tests.delivery.live_agent import config_for, delivery_for, gone, opened, work

@@ -116,7 +116,7 @@ def test_groups_leave_nothing_behind() -> None:
 
 
 def test_an_open_group_tells_of_its_first_branches_and_one_too_large_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otel_phi.recorder.groups.MAX_TOLD", 2)
+    monkeypatch.setattr("otel_phi.recorder.groups.MAX_LINKED", 2)
     story: list[AgentEvent] = [announced(0, "a", "b", "c"), start(1, "a"), start(2, "b"), start(3, "c"), end(4, "a")]
     told = [notice for notice in notices(RecorderCore(), *story) if isinstance(notice, GroupOpened)]
     assert [len(group.branches) for group in told] == [1, 2, 2, 2]

@@ -145,11 +145,11 @@ def _purge_old_spans(path: Path, where: str, values: tuple[bytes, ...]) -> int:
 def _purge_old_roots(known: Path, where: str, values: tuple[bytes, ...]) -> int:
     if not known.exists():
         return 0
-    owed = f"{where} AND entry IS NOT NULL" if where else " WHERE entry IS NOT NULL"
+    unsent = f"{where} AND entry IS NOT NULL" if where else " WHERE entry IS NOT NULL"
     columns = "entry = NULL, resource = NULL, scope = NULL, scope_tail = NULL, tail = NULL"
     with contextlib.closing(sqlite3.connect(known, timeout=2.0, isolation_level=None)) as connection:
         connection.execute("PRAGMA secure_delete=ON")
-        return connection.execute(f"UPDATE root SET {columns}{owed}", values).rowcount  # noqa: S608  # our own names
+        return connection.execute(f"UPDATE root SET {columns}{unsent}", values).rowcount  # noqa: S608  # our own names
 
 
 def _remove_old(path: Path) -> None:

@@ -21,13 +21,11 @@ from otel_phi.config.endpoint import without_credentials
 from otel_phi.config.headers import Headers
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.delivery.exporters.connection import Attempt, close_idle, connection_pool, words
-from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Retry
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Retry, untraced
 from otel_phi.delivery.exporters.hints import IS_GRPC, other_port, speaks_http2, wrong_path
-from otel_phi.delivery.exporters.retry_table import CUT_SHORT, http_result
-from otel_phi.delivery.exporters.rpc_status import read_status
-from otel_phi.delivery.exporters.untraced import untraced
-from otel_phi.delivery.otlp.imports import importing, load_host_codec
+from otel_phi.delivery.exporters.retry_table import CUT_SHORT, http_result, read_status
 from otel_phi.errors import ConfigError
+from otel_phi.late_imports import importing, load_host_codec
 from otel_phi.version import __version__
 
 MAX_ANSWER_BYTES = 65_536  # a partial success is under 1 KiB; what is longer is a page, not an answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 from typing import TYPE_CHECKING
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
-from otel_phi.delivery.exporters.gevent import prepare_grpc_for_gevent
 from otel_phi.delivery.otlp.resource import Resource, detect_resource, with_ip
 from otel_phi.errors import ConfigError
 
@@ -93,3 +93,30 @@ def _otlp(config: Config) -> Exporter:
     return HttpExporter(
         config.endpoint, headers=config.headers, gzip_body=config.gzip, tls=config.tls, proxy=config.proxy
     )
+
+
+logger = logging.getLogger("otel_phi")
+
+_warned = False
+
+
+def prepare_grpc_for_gevent() -> None:
+    """Makes gRPC wait gevent's way in a process that gevent has patched; warns once where that is too late."""
+    global _warned  # noqa: PLW0603  # once a process
+    if not _is_patched() or "grpc.experimental.gevent" in sys.modules:  # whoever imports that calls what is in it
+        return
+    if "grpc" in sys.modules:
+        if not _warned:
+            _warned = True
+            logger.warning(
+                "gevent has patched this process, and gRPC was imported before otel-phi: while a request is under way all "
+                "greenlets may stand still. Use protocol http/protobuf, or call grpc.experimental.gevent.init_gevent() "
+                "behind monkey.patch_all() and before anything of gRPC is made"
+            )
+        return
+    importlib.import_module("grpc.experimental.gevent").init_gevent()
+
+
+def _is_patched() -> bool:
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and bool(monkey.is_module_patched("socket"))

@@ -22,6 +22,8 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from otel_phi.delivery.exporters.exporter import ExportResult, Misconfigured, Refused, Retry, TooLarge
 
 # Longer waits are slips (milliseconds for seconds, a clock of last year) or hold data until it is too old: a try is made.
@@ -89,3 +91,34 @@ def grpc_result(status: str, details: str, reason: str, retry_after_s: float | N
     if status in _GRPC_RETRY:
         return Retry(reason, wait_s)
     return Misconfigured(reason) if status in _GRPC_MISCONFIGURED else Refused(reason)
+
+
+class RpcStatus(msgspec.Struct, frozen=True):
+    """A status is what a failed request's server says.
+
+    Attributes:
+        message: the server's words, "" if none.
+        retry_after_s: the wait its RetryInfo asks for, None if there is none that makes sense.
+    """
+
+    message: str = ""
+    retry_after_s: float | None = None
+
+
+def read_status(content: bytes) -> RpcStatus:
+    """Reads a serialised `google.rpc.Status`; bytes that are none read as an empty one."""
+    from google.protobuf.message import DecodeError
+    from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # it ships no stubs
+    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it ships no stubs
+
+    info = RetryInfo()
+    try:
+        status = Status.FromString(content)
+    except DecodeError:
+        return RpcStatus()
+    try:
+        asked = any(detail.Unpack(info) for detail in status.details)
+    except DecodeError:
+        asked = False
+    delay_s = info.retry_delay.seconds + info.retry_delay.nanos / 1e9
+    return RpcStatus(str(status.message), delay_s if asked and delay_s >= 0 else None)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import IO, TYPE_CHECKING
 
-from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Refused, Retry
-from otel_phi.delivery.exporters.untraced import untraced
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Refused, Retry, untraced
 from otel_phi.delivery.otlp.decode import decode_request
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.span import Attributes, Span

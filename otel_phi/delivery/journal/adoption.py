@@ -15,7 +15,7 @@ from otel_phi.delivery.journal.segment import INTERNAL, OWN, Segment, segment_na
 
 
 class Survey(NamedTuple):
-    """Is what stands in a journal's lines for whoever replays it."""
+    """A survey says what stands in a journal's lines for whoever replays it."""
 
     looked_up: dict[Position, LookedUp]
     claimed: dict[Position, RootClaimed]

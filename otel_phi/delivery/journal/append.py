@@ -16,21 +16,66 @@ Rule 5: an interrupt is the agent's: it passes. What it cut short may be in the 
 from __future__ import annotations
 
 import ctypes
+import mmap
 import operator
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 from zlib import crc32
 
-from otel_phi.delivery.journal.process_mark import process_mark
 from otel_phi.errors import OtelPhiError
 
 Write = Callable[[int, bytes, int], int]
 
 # What statfs(2) says of file systems behind a network or another program, where a write can take seconds: nfs, smb, cifs,
 # smb2, fuse, 9p, coda, afs, ceph, lustre, gpfs, vboxsf.
+_WIPE_ON_FORK = 18  # <asm-generic/mman-common.h>; Python has no name for it
+
+
+class ProcessMark(Protocol):
+    """A process mark has a first item that is true in the process that made it, and false in every other."""
+
+    def __getitem__(self, index: int, /) -> int:
+        """Returns 1 or 0."""
+
+
+class _NumberMark:
+    """A mark for where no page can be wiped: the process's number is asked for each time."""
+
+    __slots__ = ("_pid",)
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def __getitem__(self, _: int, /) -> int:
+        return int(os.getpid() == self._pid)
+
+
+_made: list[ProcessMark] = []
+
+
+def process_mark() -> ProcessMark:
+    """Returns this process's mark; a forked child that asks gets one of its own."""
+    if not _made or not _made[-1][0]:
+        _made[:] = [_new_mark()]
+    return _made[-1]
+
+
+def _new_mark() -> ProcessMark:
+    if not sys.platform.startswith("linux"):
+        return _NumberMark()
+    try:
+        page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        page.madvise(_WIPE_ON_FORK)
+    except (OSError, ValueError):
+        return _NumberMark()
+    page[0] = 1
+    return page
+
+
 _REMOTE = frozenset(
     {
         0x6969, 0x517B, 0xFF534D42, 0xFE534D42, 0x65735546, 0x01021997, 0x73757245, 0x5346414F, 0x00C36400, 0x0BD00BD0,
@@ -46,7 +91,7 @@ class Forked(OtelPhiError):  # noqa: N818  # it names what happened, not a fault
 
 
 class Descriptor:
-    """Is an open file's number, closed when nobody holds it any more: so nobody writes into a stranger's file.
+    """A descriptor is an open file's number, closed when nobody holds it any more: so nobody writes into a stranger's file.
 
     Args:
         number: from `os.open`.

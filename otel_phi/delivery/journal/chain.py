@@ -42,7 +42,7 @@ Publish = Callable[[Callable[[bytes], bool]], None]
 
 
 class Chain:
-    """Is the segments of one process's folder. For the sender's thread.
+    """A chain is the segments of one process's folder. For the sender's thread.
 
     Args:
         folder: the process's folder, there and private.

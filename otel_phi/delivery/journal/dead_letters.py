@@ -25,7 +25,7 @@ _REMOVED = b"null"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Is a span that will not be sent again by itself.
+    """A dead letter is a span that will not be sent again by itself.
 
     Attributes:
         entry: the span's bytes, as they stood in the request.
@@ -58,7 +58,7 @@ _decoder = msgspec.json.Decoder(DeadLetter | None)
 
 
 class DeadLetters:
-    """Is the dead letters of one process's folder.
+    """Dead letters are kept in one file of a process's folder.
 
     Args:
         folder: the process's folder.

@@ -23,7 +23,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Position(NamedTuple):
-    """Is a place in a journal: the end of a line. Positions are ordered as the lines are read.
+    """A position is a place in a journal: the end of a line. Positions are ordered as the lines are read.
 
     Attributes:
         segment: the segment's number, from 1.
@@ -100,7 +100,7 @@ class Carried(_Fact, frozen=True, tag=True):
 
 
 class Called(_Fact, frozen=True, tag="_Called"):
-    """Is an event with the trace context it was given in.
+    """A called event is one with the trace context it was given in.
 
     Attributes:
         event: the event, an AgentStart in practice.
@@ -154,7 +154,7 @@ class Purged(_Fact, frozen=True, tag="_Purged"):
 
 
 class _Generic(_Fact, frozen=True, tag="_Generic"):
-    """Is a GenericEvent on disk: a MessageEnd with an unknown role must not come back as a MessageEnd."""
+    """A generic fact is a GenericEvent on disk: a MessageEnd with an unknown role must not come back as a MessageEnd."""
 
     kind: str = ""
     loop_id: str | None = None
@@ -177,7 +177,7 @@ _Stored: TypeAlias = (
 
 
 class Entry(NamedTuple):
-    """Is a line read: the position of its end, and what it says."""
+    """An entry is a line read: the position of its end, and what it says."""
 
     position: Position
     fact: Fact

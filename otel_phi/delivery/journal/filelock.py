@@ -30,7 +30,7 @@ _pid = os.getpid()
 
 
 class FileLock:
-    """Is a lock this process holds; made by `acquire`.
+    """A file lock is a lock this process holds; made by `acquire`.
 
     Args:
         path: the lock file.

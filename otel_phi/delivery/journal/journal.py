@@ -63,7 +63,7 @@ READ_BYTES = 1 << 20
 
 
 class Journal:
-    """Is a process's own journal, or the adopted one of a dead process.
+    """A journal is a process's own journal, or the adopted one of a dead process.
 
     `append` is for any thread. All else is for the sender's thread alone, but `lines` and `stats`, which anybody may ask.
 

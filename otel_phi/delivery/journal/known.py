@@ -84,7 +84,7 @@ class SoFar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Known:
-    """Is the table, one SQLite file in the state folder. Used by the sender's thread, and by whoever forks.
+    """What is known is a table, one SQLite file in the state folder. Used by the sender's thread, and by whoever forks.
 
     Args:
         state_dir: the state folder.

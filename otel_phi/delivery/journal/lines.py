@@ -29,7 +29,7 @@ _BLOCK = 4096  # a disk that cannot read says so of blocks
 
 
 class Damage(NamedTuple):
-    """Is a stretch of a file that holds no line any more.
+    """Damage is a stretch of a file that holds no line any more.
 
     Attributes:
         start: its offset in the file.
@@ -45,7 +45,7 @@ class Damage(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """Is what a stretch of bytes holds.
+    """A scan says what a stretch of bytes holds.
 
     Attributes:
         lines: start, end and body of each line, in order.

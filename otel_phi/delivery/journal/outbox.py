@@ -41,7 +41,7 @@ _NS = 1_000_000_000
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Is where a process makes its journal.
+    """A place is where a process makes its journal.
 
     Attributes:
         folder: the destination's folder in the outbox.
@@ -53,7 +53,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """Is the journal of a dead process, locked by us: for `Journal.adopt`, or to be given back by `lock.release()`.
+    """A found journal is that of a dead process, locked by us: for `Journal.adopt`, or to be given back by `lock.release()`.
 
     Attributes:
         folder: the process's folder.
@@ -67,7 +67,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Folder(msgspec.Struct, frozen=True, kw_only=True):
-    """Is what can be said of a process's folder from outside.
+    """A folder says what can be seen of a process's folder from outside.
 
     Attributes:
         path: the folder.
@@ -99,7 +99,7 @@ class Folder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Excess(msgspec.Struct, frozen=True):
-    """Is what must go for the outbox to keep within its bounds.
+    """An excess is what must go for the outbox to keep within its bounds.
 
     Attributes:
         folder: a dead process's folder, whole, or this process's own.
@@ -115,7 +115,7 @@ class Excess(msgspec.Struct, frozen=True):
 
 
 class Outbox:
-    """Is the outbox of one state folder. Nothing is made before `place`.
+    """An outbox is the outbox of one state folder. Nothing is made before `place`.
 
     Args:
         state_dir: the state folder, private to this user.

@@ -30,14 +30,14 @@ _TIMES = re.compile(rb"(\d{20}) (\d{10})\n")
 
 
 class Mark(NamedTuple):
-    """Is how far an exporter's spans are settled in one segment: the end of a line, as in a `Position`."""
+    """A mark is how far an exporter's spans are settled in one segment: the end of a line, as in a `Position`."""
 
     sequence: int
     offset: int
 
 
 class Preamble(NamedTuple):
-    """Is what a preamble says.
+    """A preamble says what a segment is, when it was begun and how far it is settled.
 
     Attributes:
         format: the format's number, None where the first line is not ours.

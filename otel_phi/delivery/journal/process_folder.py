@@ -25,7 +25,7 @@ _TRIES = 10
 
 
 class ProcessName(NamedTuple):
-    """Is what a folder's name says."""
+    """A process name is what the name of a folder says of its process."""
 
     pid: int
     identity: str

@@ -143,7 +143,7 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 class HeadRegion(msgspec.Struct):
-    """Is what a segment's head region holds.
+    """A head region holds what a reader needs before a segment's lines.
 
     Attributes:
         head: None where it is damaged.
@@ -184,7 +184,7 @@ def read_region(descriptor: int, preamble: Preamble) -> HeadRegion:
 
 
 class Segment:
-    """Is one file of a journal. For the sender's thread.
+    """A segment is one file of a journal. For the sender's thread.
 
     Args:
         path: the file.
@@ -237,7 +237,7 @@ class Segment:
         self.events = self.cut = 0
         self.cuts: list[Damage] = []
         self.after_hole = False
-        self._owed: dict[int, int] = {}
+        self._unmarked: dict[int, int] = {}
 
     def _first_line(self) -> int:
         """Returns where its own lines begin: at the head region's end, unless bytes are missing before it."""
@@ -341,18 +341,18 @@ class Segment:
 
     def owe_mark(self, exporter: int, offset: int) -> None:
         """Writes how far an exporter has settled its lines; what the disk does not take is written later."""
-        self._owed[exporter] = offset
+        self._unmarked[exporter] = offset
         self.write_marks()
 
     def write_marks(self) -> None:
         """Writes the marks that are owed."""
         with contextlib.suppress(OSError):
-            for exporter, offset in list(self._owed.items()):
+            for exporter, offset in list(self._unmarked.items()):
                 before = self.marks[exporter]
                 mark = Mark(1 if before is None else before.sequence + 1, offset)
                 write_mark(self.descriptor.number, exporter, mark)
                 self.marks[exporter] = mark
-                del self._owed[exporter]
+                del self._unmarked[exporter]
 
     def bodies(self) -> Iterator[tuple[int, bytes]]:
         """Yields end and body of each sound line of the whole file, the head region's too."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from otel_phi.delivery.otlp.imports import importing
 from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.late_imports import importing
 from otel_phi.mapping.span import Attributes, AttributeValue, Span, SpanEvent, SpanKind, SpanLink, StatusCode
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import msgspec
 
 from otel_phi.delivery.options import MAX_REQUEST_BYTES
 from otel_phi.delivery.otlp.encoder import Encoder, Envelope
-from otel_phi.delivery.otlp.imports import importing
 from otel_phi.delivery.sending.stats import DeadLetter
+from otel_phi.late_imports import importing
 from otel_phi.mapping.span import Span
 
 _KEY = struct.Struct(">QQQ")

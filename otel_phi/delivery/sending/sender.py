@@ -17,11 +17,12 @@ Rules
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from otel_phi import clock
 from otel_phi.delivery.exporters.exporter import (
@@ -35,12 +36,9 @@ from otel_phi.delivery.exporters.exporter import (
     TooLarge,
 )
 from otel_phi.delivery.options import GIVE_UP_AFTER_S, MISCONFIGURED_GIVE_UP_AFTER_S
-from otel_phi.delivery.sending.backoff import Backoff
+from otel_phi.delivery.sending.backoff import Backoff, Refusals, wrong_settings
 from otel_phi.delivery.sending.batch import Batch, Settled, dead_letter
-from otel_phi.delivery.sending.callbacks import call
-from otel_phi.delivery.sending.counts import Counts
-from otel_phi.delivery.sending.refusals import Refusals, wrong_settings
-from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
+from otel_phi.delivery.sending.stats import Counts, DeadLetter, Progress, Stats
 from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -319,3 +317,17 @@ class Sender:
             self._counts.add(dead=1, queued=-1)
             call(self._on_dead, letter)
             call(self._on_settled, Settled(batch, dead=reason))
+
+
+_T = TypeVar("_T")
+logger = logging.getLogger("otel_phi")
+
+
+def call(callback: Callable[[_T], None] | None, value: _T) -> None:
+    """Calls a callback, if there is one; an exception of its is logged."""
+    if callback is None:
+        return
+    try:
+        callback(value)
+    except Exception:
+        logger.exception("a callback of the sender failed; delivery goes on")
