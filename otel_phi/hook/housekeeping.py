@@ -82,7 +82,8 @@ class Housekeeping:
         state = self._state_folder(config.state_dir)
         self.outbox = None if state is None else Outbox(state)
         self.known = Known(state) if state is not None else Known.in_memory()
-        self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep"), 0.0)
+        self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep") if self.outbox is not None else ("sync",), 0.0)
+        self._roll_at = 0.0
         self.done = False
 
     def _state_folder(self, asked: Path | None) -> Path | None:
@@ -129,9 +130,9 @@ class Housekeeping:
         return Journal.in_memory(self._head, reason)
 
     def hurry(self) -> None:
-        """Makes the next look go through the folder."""
+        """Makes the next look go through the folder, and roll where the journal refuses lines."""
         self.done = False
-        self._due["scan"] = 0.0
+        self._due["scan"] = self._roll_at = 0.0
 
     def next_look_s(self) -> float:
         """Returns the seconds until something is due."""
@@ -145,14 +146,15 @@ class Housekeeping:
             held: how many journals of dead processes are held now.
             adopt: takes such a journal; with a reason, to be read and dropped instead of sent.
         """
-        if own.journal.due() and self._is_due("roll", SYNC_S):
+        if own.journal.due() and monotonic() >= self._roll_at:
+            self._roll_at = monotonic() + SYNC_S
             own.journal.roll()
         if self._is_due("sync", SYNC_S):
             own.journal.sync()
         if self.outbox is None:
             self.done = True
             return
-        if held < MAX_ADOPTED and self._is_due("scan", SCAN_S):
+        if self._is_due("scan", SCAN_S) and held < MAX_ADOPTED:
             self._scan(self.outbox, MAX_ADOPTED - held, adopt)
         if self._is_due("bounds", BOUNDS_S):
             self._bound(self.outbox, own, adopt)
@@ -175,13 +177,26 @@ class Housekeeping:
             if not room:
                 self._due["scan"] = 0.0  # more may wait: looked for as soon as one of these is sent
                 return
-        self.done = True
+        if not self.done:  # somebody waits
+            self.done = not self._left(outbox)
+            self._due["scan"] = min(self._due["scan"], monotonic() + SYNC_S)
+
+    def _left(self, outbox: Outbox) -> bool:
+        """Says whether a dead process's journal lies there that is ours and was not adopted: its lock was removed just now, say."""
+        return any(
+            one.destination.name == self.destination.name
+            and not (one.alive or one.own or one.problem)
+            and one.head is not None
+            and bool(one.segments)
+            and self._ours(one.head)
+            for one in outbox.folders()
+        )
 
     def _adoptable(self, outbox: Outbox) -> Iterator[Found]:
-        def ours(head: Head) -> bool:
-            return self._any_credentials or credentials_match(head, self._headers, self._certificate)
+        return outbox.adoptable(self.destination, self._ours)
 
-        return outbox.adoptable(self.destination, ours)
+    def _ours(self, head: Head) -> bool:
+        return self._any_credentials or credentials_match(head, self._headers, self._certificate)
 
     def _opened(self, found: Found) -> Journal | None:
         try:
