@@ -82,8 +82,9 @@ class Housekeeping:
         state = self._state_folder(config.state_dir)
         self.outbox = None if state is None else Outbox(state)
         self.known = Known(state) if state is not None else Known.in_memory()
-        self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep"), 0.0)
-        self._left: set[Path] = set()
+        self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep") if self.outbox is not None else ("sync",), 0.0)
+        self._roll_at = 0.0
+        self._abandoned: set[Path] = set()
         self.done = False
 
     def _state_folder(self, asked: Path | None) -> Path | None:
@@ -130,9 +131,9 @@ class Housekeeping:
         return Journal.in_memory(self.head, reason)
 
     def hurry(self) -> None:
-        """Makes the next look go through the folder."""
+        """Makes the next look go through the folder, and roll where the journal refuses lines."""
         self.done = False
-        self._due["scan"] = 0.0
+        self._due["scan"] = self._roll_at = 0.0
 
     def next_look_s(self) -> float:
         """Returns the seconds until something is due."""
@@ -141,7 +142,7 @@ class Housekeeping:
     def leave(self, journal: Journal) -> None:
         """Takes note of a journal that cannot be read here: it is not adopted again by this process."""
         if journal.folder is not None:
-            self._left.add(journal.folder)
+            self._abandoned.add(journal.folder)
 
     def look(self, own: JournalExport, held: int, adopt: Callable[[Journal, str], None]) -> None:
         """Does what is due.
@@ -151,14 +152,15 @@ class Housekeeping:
             held: how many journals of dead processes are held now.
             adopt: takes such a journal; with a reason, to be read and dropped instead of sent.
         """
-        if own.journal.due() and self._is_due("roll", SYNC_S):
+        if own.journal.due() and monotonic() >= self._roll_at:
+            self._roll_at = monotonic() + SYNC_S
             own.journal.roll()
         if self._is_due("sync", SYNC_S):
             own.journal.sync()
         if self.outbox is None:
             self.done = True
             return
-        if held < MAX_ADOPTED and self._is_due("scan", SCAN_S):
+        if self._is_due("scan", SCAN_S) and held < MAX_ADOPTED:
             self._scan(self.outbox, MAX_ADOPTED - held, adopt)
         if self._is_due("bounds", BOUNDS_S):
             self._bound(self.outbox, own, adopt)
@@ -174,7 +176,7 @@ class Housekeeping:
 
     def _scan(self, outbox: Outbox, room: int, adopt: Callable[[Journal, str], None]) -> None:
         for found in self._adoptable(outbox):
-            if found.folder in self._left:
+            if found.folder in self._abandoned:
                 found.lock.release()
                 continue
             adopted = self._opened(found)
@@ -184,7 +186,21 @@ class Housekeeping:
             if not room:
                 self._due["scan"] = 0.0  # more may wait: looked for as soon as one of these is sent
                 return
-        self.done = True
+        if not self.done:  # somebody waits
+            self.done = not self._left(outbox)
+            self._due["scan"] = min(self._due["scan"], monotonic() + SYNC_S)
+
+    def _left(self, outbox: Outbox) -> bool:
+        """Says whether a dead process's journal lies there that is ours and was not adopted: its lock was removed just now, say."""
+        return any(
+            one.destination.name == self.destination.name
+            and not (one.alive or one.own or one.problem)
+            and one.head is not None
+            and bool(one.segments)
+            and self.ours(one.head)
+            and one.path not in self._abandoned
+            for one in outbox.folders()
+        )
 
     def _adoptable(self, outbox: Outbox) -> Iterator[Found]:
         return outbox.adoptable(self.destination, self.ours)

@@ -68,7 +68,7 @@ class JournalExport:
 
     Attributes:
         journal: as given.
-        caught_up: whether the last step found nothing to read.
+        caught_up: whether the last step found that all appended before it was read.
         ended: whether an adopted journal was read to its end.
     """
 
@@ -130,8 +130,10 @@ class JournalExport:
         if self._batches.size_bytes > self._ahead_bytes:
             return False
         if not self._read and not self._more():
-            self.caught_up = not self._at_end()
-            return not self.caught_up
+            if self._at_end():
+                return True
+            self.caught_up = not self.journal.lags
+            return False
         while self._read:
             entry = self._read.popleft()
             made = self._taken(entry)
@@ -171,9 +173,10 @@ class JournalExport:
     # --- reading ---------------------------------------------------------------------------------------------------------
 
     def _more(self) -> bool:
-        if self.journal.wants_snapshot:
-            self._write_snapshot()
         self._read.extend(self.journal.read(READ_BYTES))
+        if self.journal.wants_snapshot:  # nothing was read then
+            self._write_snapshot()
+            self._read.extend(self.journal.read(READ_BYTES))
         return bool(self._read)
 
     def _restore(self, state: bytes) -> None:

@@ -7,6 +7,7 @@ import itertools
 import json
 import mmap
 import os
+import signal
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ import otel_phi
 from otel_phi.events import AgentEvent
 from tests.faults.loops import LOOP_SCOPE, give
 from tests.hook.stories import loop_of
+from tests.hook.waiting import until
 from tests.streams import LOOP, start
 
 
@@ -123,6 +125,51 @@ def adopts(endpoint: str, state: str, protocol: str) -> None:
     assert hook.flush(500)
     assert hook.stats().balanced()
     assert hook.shutdown(10)
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fills(endpoint: str, state: str) -> None:
+    """Fills its disk, and is killed."""
+    give(
+        otel_phi.install(endpoint=endpoint, state_dir=state, service_name="test", **LOOP_SCOPE),
+        range(1, 801),
+        "x" * 5_000,
+    )
+    killed()
+
+
+def removed(endpoint: str, state: str, what: str) -> None:
+    """Sees parts of its state removed, goes on, and is killed with a loop open once all was made anew."""
+    from tests.faults.test_matrix_disk import remove, whole
+
+    hook = hooked(endpoint, state)
+    for event in loop_of("open")[:1]:
+        hook(event)
+    for number in range(100):
+        for event in loop_of(f"loop {number}"):
+            hook(event)
+    until(lambda: hook.stats().waiting == 0)
+    remove(Path(state), what)
+    for number in range(100, 200):
+        for event in loop_of(f"loop {number}"):
+            hook(event)
+    until(lambda: what == "head" or whole(Path(state)))
+    for number in range(200, 300):
+        for event in loop_of(f"loop {number}"):
+            hook(event)
+    time.sleep(1.5)  # the live thread looks once a second what is missing
+    killed()
+
+
+def ends_open(endpoint: str, state: str) -> None:
+    """Ends with a loop open, by `os._exit`."""
+    hook = hooked(endpoint, state)
+    for event in loop_of("open")[:1]:
+        hook(event)
+    os._exit(0)
 
 
 def records(endpoint: str, state: str, seconds: str, pause: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import otel_phi
 from otel_phi.events import AgentEnd, AgentStart
@@ -11,7 +12,7 @@ from otel_phi.mapping.span import Span
 from otel_phi.testing import Receiver
 from tests.streams import SESSION, at
 
-LOOP_SCOPE = {"trace_scope": "loop", "max_attribute_bytes": 8 << 20}
+LOOP_SCOPE: dict[str, Any] = {"trace_scope": "loop", "max_attribute_bytes": 8 << 20}
 
 
 def loop(number: int, text: str = "") -> tuple[AgentStart, AgentEnd]:

@@ -285,6 +285,12 @@ class Journal:
         self._losses.finish(segment, self._chain.segments[self._at + 1])
         self._at += 1
 
+    @property
+    def lags(self) -> bool:
+        """Tells whether there is something that `read` cannot give yet: a call that began before a roll, lines that a file refused."""
+        segments = self._chain.segments
+        return self._is_open and (self._at < len(segments) - 1 or self.wants_snapshot or bool(segments[-1].memory))
+
     # --- writing -----------------------------------------------------------------------------------------------------
 
     def write(self, fact: Fact) -> bool:

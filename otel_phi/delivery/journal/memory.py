@@ -46,6 +46,11 @@ class MemoryJournal(Journal):
                 entries.append(Entry(self.position, fact))
         return entries
 
+    @property
+    def lags(self) -> bool:
+        """Returns False: what is in memory is read."""
+        return False
+
     def write(self, fact: Fact) -> bool:
         """Appends a fact of the sender's own."""
         return self._is_open and self._appender.append_fact(encode_fact(fact))
