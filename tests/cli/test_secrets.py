@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from otel_phi.delivery.journal.dead_letters import DeadLetters
+from otel_phi.delivery.journal.facts import Snapshot, decode_fact
+from otel_phi.delivery.journal.outbox import DEAD_LETTERS
+from otel_phi.delivery.journal.segment import SUFFIX, Segment
 from otel_phi.events import (
     AgentEnd,
     AgentEvent,
@@ -94,12 +98,21 @@ def test_no_secret_is_in_what_waits_in_dead_letters_in_requests_or_in_what_is_sa
     assert len(receiver.spans) > 30
     looks.append(b"".join(request.body for request in receiver.requests))
     assert [SECRET.encode() in seen for seen in (*looks, *said)] == [False] * (len(looks) + len(said))
-    assert all(b"gen_ai.operation.name" in look for look in looks), (
-        "and the spans themselves were there to be looked at"
+    words = (b'"type":"TurnEnd"', b"gen_ai.operation.name", b"gen_ai.operation.name")
+    assert all(word in look for word, look in zip(words, looks, strict=True)), (
+        "facts and spans were there to be looked at"
     )
     assert SECRET in json.dumps(secrets())
 
 
 def on_disk(state: Path) -> bytes:
-    """Returns every byte of every file, as a stranger with the disk would read them."""
-    return b"".join(path.read_bytes() for path in sorted(state.rglob("*")) if path.is_file())
+    """Returns every byte of every file, as a stranger with the disk would read them; what is base64 there, as it was."""
+    files = [path for path in sorted(state.rglob("*")) if path.is_file()]
+    found = [path.read_bytes() for path in files]
+    for path in files:
+        if path.name == DEAD_LETTERS:
+            found += [entry for letter in DeadLetters(path.parent).read() for entry in (letter.entry, *letter.envelope)]
+        elif path.suffix == SUFFIX:
+            bodies = Segment(path, 1).bodies()
+            found += [fact.state for _, body in bodies if isinstance(fact := decode_fact(body), Snapshot)]
+    return b"\n".join(found)

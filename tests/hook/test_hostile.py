@@ -236,7 +236,7 @@ def hook_for_hypothesis(request: pytest.FixtureRequest, receiver: Receiver, tmp_
 SECRET = "hunter2 pa55w0rd"  # with a blank: what is one word in a place for words may be said
 # Names and ids are not content: they are on spans by design.
 NAMES = {
-    "type", "session_id", "loop_id", "parent_loop_id", "agent_id", "tool_name", "tool_call_id", "child_loop_id",
+    "type", "session_id", "loop_id", "loopId", "parent_loop_id", "agent_id", "tool_name", "tool_call_id", "child_loop_id",
     "toolName", "toolCallId", "id", "name", "model", "model_id", "provider", "stopReason", "api", "config_id", "base_url",
     "timestamp", "role", "tag", "triggered_by", "continuation_kind", "selected_loop_id", "loop_ids", "category",
     "thinking_level", "thinkingLevel", "turnId", "loopId", "session", "kind",

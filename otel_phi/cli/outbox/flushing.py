@@ -94,7 +94,8 @@ def flush_outbox(config: Config, *, any_credentials: bool = False) -> Flushed:
         run.wait_for_living(targets)
     after = outbox_status(state)
     damaged = run.damaged + sum(one.view.damaged_lines for one in mine if one.folder.alive)
-    found = _result(config, after, ours, waited=True, targets=targets)
+    waited = bool(run.stats.accepted or targets or any(_has_something(process) for process in mine))
+    found = _result(config, after, ours, waited=waited, targets=targets)
     return msgspec.structs.replace(
         found, stats=run.stats, rejection=run.rejection, trouble=run.trouble, damaged=damaged,
         letters=tuple(letter for letter in dead_letters(config) if letter not in run.letters),
@@ -111,6 +112,9 @@ def _result(
 ) -> Flushed:
     """Says what lies there."""
     here = found.of(destination_of(config).name)
+    names = {here.name}
+    if _old(found.folder):
+        names.add(old_outbox.old_name(config, found.folder.parent))
     mine = [process for process in here.processes if _is_ours(process, ours)]
     theirs = [process for process in here.processes if not _is_ours(process, ours)]
     return Flushed(
@@ -119,7 +123,7 @@ def _result(
         dead=sum(len(process.letters) for process in here.processes),
         last_error=here.so_far.last_error,
         foreign=sum(_amount(process) for process in theirs),
-        left_alone=tuple(one for one in found.left_alone if one.destination == here.name),
+        left_alone=tuple(one for one in found.left_alone if one.destination in names),
         others=tuple(one for one in found.destinations if one.name != here.name and (one.waiting or any(one.open))),
     )
 

@@ -7,12 +7,14 @@ old files, what nobody can read ──────────────┘
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from otel_phi.cli import words
 from otel_phi.cli.outbox.view import JournalView, view_of
 from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
 from otel_phi.delivery.journal.known import SoFar, counts_so_far
@@ -126,7 +128,7 @@ class LeftAlone(msgspec.Struct, frozen=True):
     Attributes:
         path: what, relative to the outbox folder.
         reason: why, and what to do.
-        destination: the name of the destination's folder it lies in, "" for none.
+        destination: the name of the destination: of the folder it lies in, or in an old file's name.
     """
 
     path: str
@@ -216,29 +218,28 @@ def _alone(folder: Folder, reason: str) -> LeftAlone:
 
 
 def _old(folder: Path) -> list[LeftAlone]:
-    """Names files of the format before the journal."""
-    found = [LeftAlone(path.name, f"of an older otel-phi: {_said_of(path)}") for path in old_outbox.old_files(folder)]
-    aside = old_outbox.set_aside_files(folder)
-    return [
-        *found,
-        *(LeftAlone(path.name, "of an older otel-phi, damaged or of another version: set aside") for path in aside),
-    ]
+    """Names files of the format before the journal, with the destination's name as that format had it."""
+    found = [_old_file(path, f"of an older otel-phi: {_said_of(path)}") for path in old_outbox.old_files(folder)]
+    reason = "of an older otel-phi, damaged or of another version: set aside"
+    return [*found, *(_old_file(path, reason) for path in old_outbox.set_aside_files(folder))]
+
+
+def _old_file(path: Path, reason: str) -> LeftAlone:
+    return LeftAlone(path.name, reason, path.name.partition("-")[0])
 
 
 def _said_of(path: Path) -> str:
+    queries = (
+        "SELECT (SELECT count(*) FROM span) + (SELECT count(*) FROM open WHERE key NOT IN (SELECT key FROM span))",
+        "SELECT count(*) FROM dead",
+    )
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1.0)) as connection:
+            spans, dead = (connection.execute(query).fetchone()[0] for query in queries)
+            endpoint = old_outbox.endpoint_of(connection)
     except sqlite3.Error:
         return "it cannot be read now"
-    try:
-        query = (
-            "SELECT (SELECT count(*) FROM span) + (SELECT count(*) FROM open WHERE key NOT IN (SELECT key FROM span))"
-        )
-        (count,) = connection.execute(query).fetchone()
-        endpoint = old_outbox.endpoint_of(connection)
-    except sqlite3.Error:
-        return "it cannot be read now"
-    finally:
-        connection.close()
     where = f" --endpoint {endpoint}" if endpoint else ""
-    return f"{count:,} spans; `otel-phi flush{where}`, with the agent's headers, sends them"
+    letters = f" and {words.many(dead, 'dead letter')}" if dead else ""
+    return f"{words.many(spans, 'span')}{letters}; `otel-phi flush{where}`, with the agent's headers, sends them"

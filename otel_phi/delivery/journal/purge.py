@@ -19,6 +19,7 @@ from msgspec import Raw
 from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal.adoption import remove_folder
 from otel_phi.delivery.journal.append import Descriptor
+from otel_phi.delivery.journal.counting import counts_as_event
 from otel_phi.delivery.journal.dead_letters import DeadLetters
 from otel_phi.delivery.journal.facts import (
     Called,
@@ -59,7 +60,7 @@ def purge(
             with their segment.
 
     Returns:
-        How many lines and letters were blanked, or were in the files where a dead process's folder went as a whole.
+        How many events and letters were blanked, or were in the files where a dead process's folder went as a whole.
 
     Raises:
         OSError: it cannot be read or written to.
@@ -113,7 +114,7 @@ class _Blanks:
         self._tools: dict[str, str] = {}
 
     def file(self, path: Path) -> int:
-        """Blanks a segment's lines and returns how many."""
+        """Blanks a segment's lines and returns how many events were in them."""
         file, count = Descriptor(os.open(path, os.O_RDWR | FLAGS)), 0
         for start, body in list(_lines(file)):
             blanked, lines = self._blanked(body)
@@ -123,7 +124,7 @@ class _Blanks:
         return count
 
     def _blanked(self, body: bytes) -> tuple[bytes, int]:
-        """Returns a line's body as it is to be, of the same length, and how many lines of the session were in it."""
+        """Returns a line's body as it is to be, of the same length, and how many events of the session were in it."""
         fact = decode_fact(body)
         if body.startswith(INTERNAL):
             return self._internal(fact, body)
@@ -132,7 +133,7 @@ class _Blanks:
             return body, 0
         found = self._session_of(fact)
         if self._session is None or found == self._session:
-            return blank.ljust(len(body)), 1
+            return blank.ljust(len(body)), int(counts_as_event(fact))
         return body, 0
 
     def _internal(self, fact: Fact, body: bytes) -> tuple[bytes, int]:
