@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from otel_phi.clock import monotonic
 from otel_phi.watch.cursor_rows import FileCursor, LoopRow, LostLoop
 from otel_phi.watch.cursor_store import CursorStore, Statement
 
@@ -205,9 +206,9 @@ class Cursors:
 
     def sweep(self) -> None:
         """Forgets what is older than 30 days, once a day: what ended, and what nothing on disk or in a backend needs."""
-        if self._swept and time.monotonic() - self._swept < _DAY_S:
+        if self._swept and monotonic() - self._swept < _DAY_S:
             return
-        self._swept = time.monotonic()
+        self._swept = monotonic()
         with self.transaction():
             before = [(self._now_s - KEPT_DAYS * _DAY_S,)]
             self._write(_ENDED, before)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from otel_phi.clock import monotonic
 from otel_phi.watch.folder import Folder
 
 logger = logging.getLogger("otel_phi")
@@ -55,8 +56,8 @@ def _notified(folder: Folder, stopping: Callable[[], bool]) -> Iterator[set[Path
         try:
             for paths, removed in _changes(there, stopping):
                 anew = folder.there != there or not removed.isdisjoint(there)
-                if anew or time.monotonic() - looked > LOOK_AT_ALL_S:
-                    looked = time.monotonic()
+                if anew or monotonic() - looked > LOOK_AT_ALL_S:
+                    looked = monotonic()
                     yield None
                     if anew:
                         break  # the system still listens to the folder that was there before
@@ -86,6 +87,6 @@ def _changes(there: Iterable[Path], stopping: Callable[[], bool]) -> Iterator[tu
 
 
 def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:
-    until = time.monotonic() + seconds
-    while not stopping() and (rest_s := until - time.monotonic()) > 0:
+    until = monotonic() + seconds
+    while not stopping() and (rest_s := until - monotonic()) > 0:
         time.sleep(min(rest_s, _TICK_MS / 1000))

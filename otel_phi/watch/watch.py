@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from typing_extensions import Self
 
+from otel_phi.clock import monotonic
 from otel_phi.delivery.exporters.exporter import Exporter
 from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.journal import filelock
@@ -125,7 +125,7 @@ class Watch:
             for changed in wakes(self.folder, self._stopping, poll_s):
                 if changed is None or changed or self._watcher.resting:
                     self._watcher.round(changed)
-                self._outflow.sender.rest()
+                self._outflow.rest()
                 self._watcher.breathe()
 
     def _drain(self) -> None:
@@ -136,7 +136,7 @@ class Watch:
 
     def close(self) -> None:
         """Sends what is gathered, within a second, and writes the cursors. Repeatable."""
-        until = time.monotonic() + LAST_SPANS_S
+        until = monotonic() + LAST_SPANS_S
         with contextlib.suppress(Stopped):
             self._outflow.last(until)
         self._outflow.close(CLOSING_S)
@@ -161,12 +161,12 @@ class Watch:
 
     def progress(self) -> Progress:
         """Returns the state of the delivery."""
-        return self._outflow.sender.progress()
+        return self._outflow.progress()
 
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """The spans that the destination would not take, the latest thousand."""
-        return tuple(self._outflow.sender.dead_letters)
+        return self._outflow.dead_letters
 
     def __enter__(self) -> Self:
         return self

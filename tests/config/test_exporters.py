@@ -13,7 +13,7 @@ from otel_phi.delivery.exporters.exporter import Accepted, Nowhere
 from otel_phi.delivery.exporters.file import FileExporter
 from otel_phi.delivery.exporters.grpc import GrpcExporter
 from otel_phi.delivery.exporters.http import HttpExporter
-from otel_phi.delivery.exporters.open import open_exporter, open_exporters
+from otel_phi.delivery.exporters.open import open_exporters
 from otel_phi.delivery.exporters.sdk import SdkExporter
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.errors import ConfigError
@@ -31,17 +31,17 @@ def test_the_exporter_is_the_one_asked_for(tmp_path: Path, monkeypatch: pytest.M
         (resolve(exporter="none"), Nowhere),
         (resolve(file=str(tmp_path / "out")), FileExporter),
     ):
-        exporter = open_exporter(config)
+        exporter = open_exporters(config)[0]
         assert isinstance(exporter, kind)
         exporter.close(whole=False)
     monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
-    assert isinstance(open_exporter(resolve()), Nowhere)
+    assert isinstance(open_exporters(resolve())[0], Nowhere)
 
 
 def test_an_exporter_object_is_taken_and_anything_else_is_refused() -> None:
-    assert isinstance(open_exporter(resolve(exporter=InMemorySpanExporter())), SdkExporter)
+    assert isinstance(open_exporters(resolve(exporter=InMemorySpanExporter()))[0], SdkExporter)
     with pytest.raises(ConfigError, match="neither a name nor a SpanExporter"):
-        open_exporter(resolve(exporter=7))
+        open_exporters(resolve(exporter=7))
 
 
 @pytest.mark.parametrize(

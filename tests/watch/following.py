@@ -98,7 +98,7 @@ class Following:
 
     def kill(self) -> None:
         """Ends the watch as SIGKILL does: nothing is written any more."""
-        self.watch._outflow.sender.close(grace_s=5.0)
+        self.watch._outflow.senders[0].close(grace_s=5.0)
         self.watch.cursors.close()
         for lock in self.watch._locks:
             lock.release()

@@ -7,8 +7,6 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
 from otel_phi.delivery.otlp.resource import Resource, detect_resource, with_ip
 from otel_phi.errors import ConfigError
@@ -43,18 +41,6 @@ def open_exporters(config: Config) -> tuple[Exporter, ...]:
             exporter.close(whole=False)
         raise
     return tuple(opened)
-
-
-def open_exporter(config: Config) -> Exporter:
-    """Opens the first exporter the configuration asks for, for a door that has one sender; says so where there are more.
-
-    Raises:
-        ConfigError: a file, header or exporter cannot be used.
-    """
-    if len(config.exporters) > 1 and config.file is None:
-        first, *others = config.exporter_names
-        logger.warning("of several exporters %s alone is used here, not %s", first, ", ".join(others))
-    return open_exporters(msgspec.structs.replace(config, exporters=config.exporters[:1]))[0]
 
 
 def _opened(exporter: object, config: Config) -> Exporter:

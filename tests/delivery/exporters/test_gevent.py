@@ -15,11 +15,11 @@ from gevent import monkey; monkey.patch_all()
 import logging, socket, threading, time
 import gevent
 from otel_phi.config import resolve
-from otel_phi.delivery.exporters.open import open_exporter
+from otel_phi.delivery.exporters.open import open_exporters
 
 logging.basicConfig(format="%(name)s %(message)s")
 silent = socket.create_server(("127.0.0.1", 0))
-exporters = [open_exporter(resolve(endpoint=f"http://127.0.0.1:{{silent.getsockname()[1]}}", protocol="grpc")) for _ in range(2)]
+exporters = [open_exporters(resolve(endpoint=f"http://127.0.0.1:{{silent.getsockname()[1]}}", protocol="grpc"))[0] for _ in range(2)]
 gaps = []
 
 def tick():
