@@ -260,8 +260,8 @@ def test_nothing_of_content_is_in_the_state_or_in_what_it_says(
 
 def test_nothing_is_remembered_for_ever(logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cursors, now = Cursors(tmp_path / "state", "name"), [1_800_000_000.0]
-    monkeypatch.setattr("otel_phi.watch.cursors.time.time", lambda: now[0])
-    monkeypatch.setattr("otel_phi.watch.cursors.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("otel_phi.watch.cursors.wall_ns", lambda: int(now[0] * 1e9))
+    monkeypatch.setattr("otel_phi.watch.cursors.monotonic", lambda: now[0])
     following = Following(logs, tmp_path / "state")
     following.with_(sample=0.0)
     append(logs / "a.jsonl", b"".join(story()))
@@ -286,8 +286,8 @@ def test_nothing_is_remembered_for_ever(logs: Path, tmp_path: Path, monkeypatch:
 
 def test_a_session_that_lives_on_keeps_its_root(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_800_000_000.0]
-    monkeypatch.setattr("otel_phi.watch.cursors.time.time", lambda: now[0])
-    monkeypatch.setattr("otel_phi.watch.cursors.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("otel_phi.watch.cursors.wall_ns", lambda: int(now[0] * 1e9))
+    monkeypatch.setattr("otel_phi.watch.cursors.monotonic", lambda: now[0])
     cursors = following.watch.cursors
     for day in range(0, 60, 20):
         now[0] = 1_800_000_000.0 + day * 86_400
