@@ -52,7 +52,7 @@ def survey(segments: Sequence[Segment]) -> Survey:
                 _take(decode_fact(body), found)
             else:
                 events += 1
-        segment.carried = list(segment.region.carried or ())
+        segment.carried = list(segment.region.carried)
         events += len(segment.carried)
     return found._replace(events=events)
 

@@ -165,8 +165,8 @@ class Chain:
         segment.sealed = True
         following = self.segments[self.segments.index(segment) + 1]
         following.carried = _emptied(segment)
-        if following.carried:
-            following.keep(encode_fact(Carried(lines=tuple(Raw(body) for body in following.carried))))
+        lines = tuple(Raw(body) for body in following.carried)
+        following.keep(encode_fact(Carried(lines=lines, end=segment.size)))
         return True
 
     # --- upkeep ------------------------------------------------------------------------------------------------------

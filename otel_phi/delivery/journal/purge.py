@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 from msgspec import Raw
 
 from otel_phi.delivery.journal import filelock
@@ -139,7 +140,8 @@ class _Blanks:
         match fact:
             case Carried(lines=lines):
                 some = [self._blanked(bytes(line)) for line in lines]
-                return encode_fact(Carried(lines=tuple(Raw(line) for line, _ in some))), sum(n for _, n in some)
+                shorn = msgspec.structs.replace(fact, lines=tuple(Raw(line) for line, _ in some))
+                return encode_fact(shorn), sum(count for _, count in some)
             case Snapshot(state=state):
                 self._loops.update(self._sessions_of(state))
                 if self._without is not None:

@@ -149,12 +149,14 @@ class HeadRegion(msgspec.Struct):
         head: None where it is damaged.
         snapshot: the state, None where there is none.
         carried: lines carried over.
+        before_bytes: size of the segment before, as it was sealed; 0 where that is not known.
         free: where the next line goes.
     """
 
     head: Head | None = None
     snapshot: bytes | None = None
-    carried: tuple[bytes, ...] | None = None
+    carried: tuple[bytes, ...] = ()
+    before_bytes: int = 0
     free: int = PREAMBLE_BYTES
 
     def take(self, body: bytes) -> bool:
@@ -166,8 +168,8 @@ class HeadRegion(msgspec.Struct):
                 self.head = self.head or head
             case Snapshot(state=state):
                 self.snapshot = state
-            case Carried(lines=lines):
-                self.carried = tuple(bytes(line) for line in lines)
+            case Carried(lines=lines, end=end):
+                self.carried, self.before_bytes = tuple(bytes(line) for line in lines), end
             case _:
                 return False
         return True
@@ -224,7 +226,7 @@ class Segment:
         self.marks = self.preamble.marks
         self.made_ns = self.preamble.made_ns
         self.reader = LineReader(self.descriptor.number, self._first_line())
-        self.carried: list[bytes] = list(self.region.carried or ())
+        self.carried: list[bytes] = list(self.region.carried)
         self.next_carried = 0
         self.memory: deque[bytes] = deque()
         self.appender: Callable[[], Appender | None] = _nobody

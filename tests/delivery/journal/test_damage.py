@@ -84,7 +84,7 @@ def test_a_corruption_costs_the_lines_it_touches(tmp_path: Path, seed: int) -> N
     assert set(WORDS) - set(kept) <= gone
     assert kept == [word for word in WORDS if word in set(kept)], "out of order, twice, or invented"
     stats = adopted.stats()
-    cut_at_the_end = not damaged or before.startswith(damaged)  # as a kill leaves it
+    cut_at_the_end = path.name == "00000003.journal" and before.startswith(damaged)  # as a kill leaves it
     assert stats.damaged_lines or stats.missing_segments or cut_at_the_end or set(kept) == set(WORDS)
     assert bool(stats.damaged_lines or stats.missing_segments) == bool(stats.messages)
     adopted.close(delete=True)
