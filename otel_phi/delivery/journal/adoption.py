@@ -11,7 +11,8 @@ from typing import NamedTuple
 from otel_phi.delivery.journal.counting import Losses
 from otel_phi.delivery.journal.facts import START, LookedUp, Position, RootClaimed, decode_fact
 from otel_phi.delivery.journal.filelock import FileLock
-from otel_phi.delivery.journal.segment import INTERNAL, OWN, Segment, segment_name, segment_numbers
+from otel_phi.delivery.journal.segment import Segment
+from otel_phi.delivery.journal.segment_file import INTERNAL, OWN, segment_name, segment_numbers
 
 
 class Survey(NamedTuple):
