@@ -11,7 +11,8 @@ from typing import NamedTuple
 from otel_phi.delivery.journal.counting import Losses
 from otel_phi.delivery.journal.facts import START, LookedUp, Position, RootClaimed, decode_fact
 from otel_phi.delivery.journal.filelock import FileLock
-from otel_phi.delivery.journal.segment import INTERNAL, OWN, Segment, segment_name, segment_numbers
+from otel_phi.delivery.journal.segment import Segment
+from otel_phi.delivery.journal.segment_file import INTERNAL, OWN, segment_name, segment_numbers
 
 
 class Survey(NamedTuple):
@@ -52,7 +53,7 @@ def survey(segments: Sequence[Segment]) -> Survey:
                 _take(decode_fact(body), found)
             else:
                 events += 1
-        segment.carried = list(segment.region.carried or ())
+        segment.carried = list(segment.region.carried)
         events += len(segment.carried)
     return found._replace(events=events)
 

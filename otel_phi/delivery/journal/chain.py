@@ -27,7 +27,8 @@ from otel_phi.delivery.journal.facts import Carried, Head, encode_fact
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.lines import frame
 from otel_phi.delivery.journal.private import make_folders
-from otel_phi.delivery.journal.segment import INTERNAL, RESERVE_SUFFIX, Segment, is_segment, make_segment, segment_name
+from otel_phi.delivery.journal.segment import Segment
+from otel_phi.delivery.journal.segment_file import INTERNAL, RESERVE_SUFFIX, is_segment, make_segment, segment_name
 
 SEGMENT_BYTES = 8 << 20
 MEMORY_BYTES = 16 << 20
@@ -165,8 +166,8 @@ class Chain:
         segment.sealed = True
         following = self.segments[self.segments.index(segment) + 1]
         following.carried = _emptied(segment)
-        if following.carried:
-            following.keep(encode_fact(Carried(lines=tuple(Raw(body) for body in following.carried))))
+        lines = tuple(Raw(body) for body in following.carried)
+        following.keep(encode_fact(Carried(lines=lines, end=segment.size)))
         return True
 
     # --- upkeep ------------------------------------------------------------------------------------------------------

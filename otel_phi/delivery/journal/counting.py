@@ -12,7 +12,7 @@ from otel_phi.delivery.journal.segment import Segment
 
 MEMORY_FULL, CLOSED = "memory full", "journal closed"
 _OWN_BLANK = Purged(own=True)
-_KINDS = {"cut": "a line without its end", "checksum": "a line that was changed"}
+_KINDS = {"cut": "a line without its end", "checksum": "a line that was changed", "end": "its end is missing"}
 _MESSAGES = 20  # for a person; the counts go on
 
 
@@ -88,6 +88,9 @@ class Losses:
 
     def finish(self, segment: Segment, following: Segment) -> None:
         """Counts what can be told only of a segment that is read to its end."""
+        missing = following.region.before_bytes - segment.size
+        if missing > 0:
+            self.damage(segment.path.name, Damage(segment.size, missing, 1, "end"))
         for damage in _cuts(segment, following):
             self.damage(segment.path.name, damage)
         segment.cuts.clear()

@@ -16,7 +16,7 @@ import msgspec
 from otel_phi.delivery.journal.append import Descriptor
 from otel_phi.delivery.journal.lines import LineReader, frame
 from otel_phi.delivery.journal.outbox import DEAD_LETTERS
-from otel_phi.delivery.journal.segment import FLAGS
+from otel_phi.delivery.journal.segment_file import FLAGS
 
 # A span is 1 to 500 kB. What is refused is mostly refused for one reason, and some thousands show it.
 MAX_BYTES = 16 << 20

@@ -94,9 +94,15 @@ class Snapshot(_Fact, frozen=True, tag=True):
 
 
 class Carried(_Fact, frozen=True, tag=True):
-    """Holds the lines that the segment before could not take into its file; they come before the segment's own."""
+    """Ends the segment before: says how long its file is, and holds the lines that it could not take.
+
+    Attributes:
+        lines: they come before the segment's own.
+        end: the file's size when nothing was written to it any more; one that is shorter now lost what is missing.
+    """
 
     lines: tuple[Raw, ...] = ()
+    end: int = 0
 
 
 class Called(_Fact, frozen=True, tag="_Called"):

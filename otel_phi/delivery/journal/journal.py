@@ -39,7 +39,8 @@ import msgspec
 from otel_phi.delivery.journal import adoption
 from otel_phi.delivery.journal.append import Closed, Forked
 from otel_phi.delivery.journal.chain import MEMORY_BYTES, SEGMENT_BYTES, Chain
-from otel_phi.delivery.journal.counting import CLOSED, JournalStats, Losses, counts_as_event
+from otel_phi.delivery.journal.counting import CLOSED, JournalStats, Losses
+from otel_phi.delivery.journal.cursor import Cursor
 from otel_phi.delivery.journal.facts import (
     START,
     Entry,
@@ -47,17 +48,15 @@ from otel_phi.delivery.journal.facts import (
     Head,
     LookedUp,
     Position,
-    Purged,
     RootClaimed,
-    Snapshot,
-    decode_fact,
     encode_fact,
 )
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.outbox import Found, Place
 from otel_phi.delivery.journal.preamble import EXPORTERS
 from otel_phi.delivery.journal.process_folder import make_process_folder
-from otel_phi.delivery.journal.segment import INTERNAL, Segment, make_segment, segment_name
+from otel_phi.delivery.journal.segment import Segment
+from otel_phi.delivery.journal.segment_file import make_segment, segment_name
 
 READ_BYTES = 1 << 20
 
@@ -84,6 +83,7 @@ class Journal:
 
     append: Callable[[bytes], bool]
     _chain: Chain
+    _cursor: Cursor
 
     def __init__(self, head: Head, owner: str) -> None:
         self.head = head
@@ -99,7 +99,6 @@ class Journal:
         self._closed = Closed()
         self._is_open = True
         self._last_stats: JournalStats | None = None
-        self._at = 0
         self._pid = os.getpid()
 
     @classmethod
@@ -191,7 +190,7 @@ class Journal:
         return MemoryJournal(head, reason, memory_bytes)
 
     def _start(self, chain: Chain) -> None:
-        self._chain = chain
+        self._chain, self._cursor = chain, Cursor(chain, self._losses)
         chain.open()
 
     def _publish(self, append: Callable[[bytes], bool]) -> None:
@@ -218,78 +217,19 @@ class Journal:
             max_bytes: about so many bytes of lines at once.
         """
         self._check_owner()
-        entries: list[Entry] = []
-        while self._is_open and not entries:
-            segment = self._chain.segments[self._at]
-            if not segment.entered and not self._enter(segment, entries):
-                break
-            if not entries and not self._read_carried(segment, entries, max_bytes):
-                last = segment is self._chain.current
-                closed = not last and self._chain.sealed(segment)
-                moved = self._read_file(segment, entries, max_bytes, closed=closed)
-                if closed and not moved:
-                    self._finish(segment)
-                elif not moved:
-                    break
+        if not self._is_open:
+            return []
+        entries = self._cursor.read(max_bytes)
+        self.position, self.wants_snapshot = self._cursor.position, self._cursor.wants_snapshot
         return entries
-
-    def _enter(self, segment: Segment, entries: list[Entry]) -> bool:
-        """Begins a segment, if its state is on the disk; asks for it otherwise."""
-        state = segment.region.snapshot
-        if state is None:
-            self.wants_snapshot = True
-            return False
-        segment.entered = True
-        if segment.after_hole:
-            entries.append(Entry(Position(segment.number, -len(segment.carried)), Snapshot(state=state)))
-        return True
-
-    def _read_carried(self, segment: Segment, entries: list[Entry], max_bytes: int) -> bool:
-        """Gives the next lines that were carried over; tells whether there were any."""
-        first, size, total = segment.next_carried, 0, len(segment.carried)
-        while segment.next_carried < total and size < max_bytes:
-            body = segment.carried[segment.next_carried]
-            segment.next_carried += 1
-            size += len(body)
-            self._give(segment, segment.next_carried - total, body, entries)
-        return segment.next_carried > first
-
-    def _read_file(self, segment: Segment, entries: list[Entry], max_bytes: int, *, closed: bool) -> bool:
-        shrunk = segment.shrunk()
-        if shrunk is not None:
-            self._losses.damage(segment.path.name, shrunk)
-            self._chain.gone = self._chain.gone or segment is self._chain.current
-        found = segment.reader.read(max_bytes, closed=closed)
-        for damage in found.damages:
-            if damage.kind == "cut":
-                segment.cuts.append(damage)
-            else:
-                self._losses.damage(segment.path.name, damage)
-        for _, end, body in found.lines:
-            if not body.startswith(INTERNAL):
-                self._give(segment, end, body, entries)
-        return found.moved
-
-    def _give(self, segment: Segment, offset: int, body: bytes, entries: list[Entry]) -> None:
-        fact = decode_fact(body)
-        segment.last = self.position = Position(segment.number, offset)
-        if counts_as_event(fact):
-            segment.events += 1
-            self._losses.read += 1
-        if not isinstance(fact, Purged):
-            entries.append(Entry(segment.last, fact))
-
-    def _finish(self, segment: Segment) -> None:
-        """Leaves a segment that is read to its end."""
-        segment.finished = True
-        self._losses.finish(segment, self._chain.segments[self._at + 1])
-        self._at += 1
 
     @property
     def lags(self) -> bool:
         """Tells whether there is something that `read` cannot give yet: a call that began before a roll, lines that a file refused."""
         segments = self._chain.segments
-        return self._is_open and (self._at < len(segments) - 1 or self.wants_snapshot or bool(segments[-1].memory))
+        return self._is_open and (
+            self._cursor.at < len(segments) - 1 or self.wants_snapshot or bool(segments[-1].memory)
+        )
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
@@ -316,10 +256,7 @@ class Journal:
         self._check_owner()
         if not self.wants_snapshot:
             raise ValueError("a snapshot is of the place where `wants_snapshot` asks for it")
-        segment = self._chain.segments[self._at]
-        self._chain.state_bytes = len(state)
-        segment.keep(encode_fact(Snapshot(state=state)))
-        segment.entered = True
+        self._cursor.snapshot(state)
         self.wants_snapshot = False
         self._tidy()
 
@@ -346,7 +283,7 @@ class Journal:
                 segment.forget_carried()
         while len(segments) > 1 and self._may_go(segments[0], segments[1]):
             self._losses.leave(segments[0])
-            self._at -= 1
+            self._cursor.at -= 1
             self._chain.drop_first()
 
     def _may_go(self, first: Segment, second: Segment) -> bool:
@@ -381,12 +318,12 @@ class Journal:
         if self._is_open and os.getpid() == self._pid:
             self._is_open = False
             self._chain.close(self._closed.append, delete=delete)
-            self._last_stats = self._losses.stats(self._chain.segments, self._at)
+            self._last_stats = self._losses.stats(self._chain.segments, self._cursor.at)
             self._chain.segments.clear()  # and with them the files
 
     def stats(self) -> JournalStats:
         """Returns what it holds now."""
-        found = self._last_stats or self._losses.stats(tuple(self._chain.segments), self._at)
+        found = self._last_stats or self._losses.stats(tuple(self._chain.segments), self._cursor.at)
         late = self._closed.lost.count
         return msgspec.structs.replace(found, lost=(*found.lost, (CLOSED, late))) if late else found
 

@@ -24,13 +24,7 @@ from otel_phi.delivery.journal.facts import FORMAT, Destination, Head
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.private import make_folder
 from otel_phi.delivery.journal.process_folder import LOCK, ProcessName, parse_name
-from otel_phi.delivery.journal.segment import (
-    RESERVE_SUFFIX,
-    SUFFIX,
-    read_head,
-    segment_name,
-    segment_numbers,
-)
+from otel_phi.delivery.journal.segment_file import RESERVE_SUFFIX, SUFFIX, read_head, segment_name, segment_numbers
 
 FOLDER = "outbox"
 DEAD_LETTERS = "dead"

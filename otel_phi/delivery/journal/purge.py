@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import msgspec
 from msgspec import Raw
 
 from otel_phi.delivery.journal import filelock
@@ -37,7 +38,7 @@ from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.lines import LineReader, frame
 from otel_phi.delivery.journal.preamble import PREAMBLE_BYTES
 from otel_phi.delivery.journal.process_folder import LOCK
-from otel_phi.delivery.journal.segment import FLAGS, INTERNAL, OWN, segment_name, segment_numbers
+from otel_phi.delivery.journal.segment_file import FLAGS, INTERNAL, OWN, segment_name, segment_numbers
 from otel_phi.wire.events import AgentStart, ParallelLoopEnd, ParallelLoopStart, ProgressMessage, ToolExecutionStart
 
 SessionsOf = Callable[[bytes], Mapping[str, str]]
@@ -140,7 +141,8 @@ class _Blanks:
         match fact:
             case Carried(lines=lines):
                 some = [self._blanked(bytes(line)) for line in lines]
-                return encode_fact(Carried(lines=tuple(Raw(line) for line, _ in some))), sum(n for _, n in some)
+                shorn = msgspec.structs.replace(fact, lines=tuple(Raw(line) for line, _ in some))
+                return encode_fact(shorn), sum(count for _, count in some)
             case Snapshot(state=state):
                 self._loops.update(self._sessions_of(state))
                 if self._without is not None:

@@ -12,7 +12,7 @@ from otel_phi.delivery.journal.facts import Entry, Head, encode_event
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.outbox import Found, Outbox
 from otel_phi.delivery.journal.process_folder import LOCK
-from otel_phi.delivery.journal.segment import read_head
+from otel_phi.delivery.journal.segment_file import read_head
 from otel_phi.wire.events import ProgressMessage
 
 PLACE = destination("http://localhost:4318/v1/traces", "http/protobuf")

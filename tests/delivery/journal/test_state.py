@@ -16,7 +16,8 @@ from otel_phi.delivery.journal.facts import LookedUp
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.preamble import EXPORTERS, Mark, read_preamble, write_mark
 from otel_phi.delivery.journal.private import FolderError, state_folder
-from otel_phi.delivery.journal.segment import Segment, make_segment
+from otel_phi.delivery.journal.segment import Segment
+from otel_phi.delivery.journal.segment_file import make_segment
 from tests.delivery.journal.journals import HEAD, abandon, adopt, create, read_all, said, texts
 from tests.golden import PROJECT
 
