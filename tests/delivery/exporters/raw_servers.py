@@ -76,6 +76,9 @@ def greeting(answer: bytes) -> contextlib.AbstractContextManager[str]:
     def serve(connection: socket.socket) -> None:
         connection.recv(1 << 16)
         connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 16):  # closed with something unread, the other side may lose the answer
+            continue
 
     return listening(serve)
 
