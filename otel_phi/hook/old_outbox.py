@@ -20,8 +20,8 @@ from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
 from otel_phi.delivery.journal.destination import Sealed
 from otel_phi.delivery.journal.filelock import FileLock
+from otel_phi.delivery.journal.outbox import make_process_folder
 from otel_phi.delivery.journal.private import FolderError, check_file, destination_name
-from otel_phi.delivery.journal.process_folder import make_process_folder
 from otel_phi.hook.old_open_rows import abort_open
 from otel_phi.hook.ready_spans import ReadySpan
 

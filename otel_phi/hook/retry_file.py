@@ -23,9 +23,8 @@ from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
 from otel_phi.delivery.journal.destination import Sealed
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.lines import LineReader, frame
-from otel_phi.delivery.journal.outbox import DEAD_LETTERS
-from otel_phi.delivery.journal.process_folder import LOCK
-from otel_phi.delivery.journal.segment import FLAGS, segment_numbers
+from otel_phi.delivery.journal.outbox import DEAD_LETTERS, LOCK
+from otel_phi.delivery.journal.segment_file import FLAGS, segment_numbers
 from otel_phi.hook.ready_spans import ReadySpan
 
 PREFIX, LOCK_SUFFIX = "retry-", ".lock"

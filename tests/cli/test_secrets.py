@@ -12,7 +12,8 @@ import pytest
 from otel_phi.delivery.journal.dead_letters import DeadLetters
 from otel_phi.delivery.journal.facts import Snapshot, decode_fact
 from otel_phi.delivery.journal.outbox import DEAD_LETTERS
-from otel_phi.delivery.journal.segment import SUFFIX, Segment
+from otel_phi.delivery.journal.segment import Segment
+from otel_phi.delivery.journal.segment_file import SUFFIX
 from otel_phi.events import (
     AgentEnd,
     AgentEvent,

@@ -239,7 +239,7 @@ NAMES = {
     "type", "session_id", "loop_id", "loopId", "parent_loop_id", "agent_id", "tool_name", "tool_call_id", "child_loop_id",
     "toolName", "toolCallId", "id", "name", "model", "model_id", "provider", "stopReason", "api", "config_id", "base_url",
     "timestamp", "role", "tag", "triggered_by", "continuation_kind", "selected_loop_id", "loop_ids", "category",
-    "thinking_level", "thinkingLevel", "turnId", "loopId", "session", "kind",
+    "thinking_level", "thinkingLevel", "turnId", "session", "kind",
 }  # fmt: skip
 
 

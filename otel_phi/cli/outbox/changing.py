@@ -13,9 +13,8 @@ from pathlib import Path
 from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal.adoption import remove_folder
 from otel_phi.delivery.journal.dead_letters import DeadLetters
-from otel_phi.delivery.journal.outbox import Folder, Outbox
+from otel_phi.delivery.journal.outbox import LOCK, Folder, Outbox
 from otel_phi.delivery.journal.private import where_state_is
-from otel_phi.delivery.journal.process_folder import LOCK
 from otel_phi.delivery.journal.purge import purge as purge_folder
 from otel_phi.hook import old_outbox
 from otel_phi.hook.old_open_rows import CLOSED

@@ -27,7 +27,7 @@ from otel_phi.delivery.journal.facts import (
 )
 from otel_phi.delivery.journal.lines import Damage, LineReader
 from otel_phi.delivery.journal.preamble import Preamble, read_preamble
-from otel_phi.delivery.journal.segment import (
+from otel_phi.delivery.journal.segment_file import (
     FLAGS,
     INTERNAL,
     OWN,

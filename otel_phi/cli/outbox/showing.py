@@ -12,8 +12,8 @@ from otel_phi.cli.outbox.reading import JournalReader
 from otel_phi.cli.outbox.replay import Replay
 from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal.facts import FORMAT, Head
-from otel_phi.delivery.journal.process_folder import LOCK
-from otel_phi.delivery.journal.segment import SUFFIX, segment_numbers
+from otel_phi.delivery.journal.outbox import LOCK
+from otel_phi.delivery.journal.segment_file import SUFFIX, segment_numbers
 from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span

@@ -52,9 +52,8 @@ from otel_phi.delivery.journal.facts import (
     encode_fact,
 )
 from otel_phi.delivery.journal.filelock import FileLock
-from otel_phi.delivery.journal.outbox import Found, Place
+from otel_phi.delivery.journal.outbox import Found, Place, make_process_folder
 from otel_phi.delivery.journal.preamble import EXPORTERS
-from otel_phi.delivery.journal.process_folder import make_process_folder
 from otel_phi.delivery.journal.segment import Segment
 from otel_phi.delivery.journal.segment_file import make_segment, segment_name
 

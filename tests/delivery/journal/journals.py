@@ -10,8 +10,7 @@ from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal.destination import destination
 from otel_phi.delivery.journal.facts import Entry, Head, encode_event
 from otel_phi.delivery.journal.journal import Journal
-from otel_phi.delivery.journal.outbox import Found, Outbox
-from otel_phi.delivery.journal.process_folder import LOCK
+from otel_phi.delivery.journal.outbox import LOCK, Found, Outbox
 from otel_phi.delivery.journal.segment_file import read_head
 from otel_phi.wire.events import ProgressMessage
 

@@ -17,8 +17,7 @@ from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
 from otel_phi.delivery.journal.destination import credentials, credentials_match, destination, new_salt
 from otel_phi.delivery.journal.facts import Head
 from otel_phi.delivery.journal.journal import Journal
-from otel_phi.delivery.journal.outbox import Outbox
-from otel_phi.delivery.journal.process_folder import identity, parse_name
+from otel_phi.delivery.journal.outbox import Outbox, identity, parse_name
 from tests.delivery.journal.journals import HEAD, PLACE, abandon, create, read_all, said, texts
 
 
