@@ -126,7 +126,10 @@ def promql() -> list[tuple[str, str]]:
     selector = re.fullmatch(r"label_values\((.+), (\w+)\)", variable)
     assert selector is not None
     found.append(("variable", f"sum by ({selector[2]}) ({selector[1]})"))
-    return [(title, expr.replace("$__rate_interval", "1m").replace("$__range", "1h")) for title, expr in found]
+    words = {"$__rate_interval": "1m", "$__interval": "15s", "$__range": "1h"}
+    for word, value in words.items():
+        found = [(title, expr.replace(word, value)) for title, expr in found]
+    return found
 
 
 def traceql() -> list[tuple[str, str]]:

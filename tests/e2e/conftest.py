@@ -121,7 +121,7 @@ def jaeger(backends: Programs, running: list[Backend], tmp_path: Path) -> Jaeger
 @pytest.fixture
 def kafka(say: Say, running: list[Backend], tmp_path: Path) -> MakeKafka:
     """Gives what makes a real Kafka."""
-    jars = _or_skip("Kafka", lambda: kafka_jars(say))
+    jars = or_skip("Kafka", lambda: kafka_jars(say))
 
     def make(**settings: object) -> Kafka:
         made = Kafka(jars, tmp_path / "kafka", **settings)
@@ -134,7 +134,7 @@ def kafka(say: Say, running: list[Backend], tmp_path: Path) -> MakeKafka:
 @pytest.fixture
 def rotel(say: Say, running: list[Backend], tmp_path: Path) -> StartRotel:
     """Gives what starts a real Rotel."""
-    program = _or_skip("rotel", lambda: program_of(python_of("rotel", say)))
+    program = or_skip("rotel", lambda: program_of(python_of("rotel", say)))
 
     def start(to: str, by: OutBy) -> Rotel:
         made = Rotel(program, to, by, tmp_path / "rotel")
@@ -148,18 +148,19 @@ def rotel(say: Say, running: list[Backend], tmp_path: Path) -> StartRotel:
 @pytest.fixture(scope="module")
 def phoenix(request: pytest.FixtureRequest, say: Say, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
     """Gives a real Phoenix, empty at first, that the tests of a module share: each has a project of its own there."""
-    python = _or_skip("phoenix", lambda: python_of("phoenix", say))
+    python = or_skip("phoenix", lambda: python_of("phoenix", say))
     yield from _shared(request, Phoenix(python, tmp_path_factory.mktemp("phoenix")))
 
 
 @pytest.fixture(scope="module")
 def mlflow(request: pytest.FixtureRequest, say: Say, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
     """Gives a real MLflow, empty at first, that the tests of a module share: each has an experiment of its own there."""
-    python = _or_skip("mlflow", lambda: python_of("mlflow", say))
+    python = or_skip("mlflow", lambda: python_of("mlflow", say))
     yield from _shared(request, Mlflow(python, tmp_path_factory.mktemp("mlflow")))
 
 
-def _or_skip(what: str, got: Callable[[], Path]) -> Path:
+def or_skip(what: str, got: Callable[[], Path]) -> Path:
+    """Returns what is got, or skips the test and says why."""
     try:
         return got()
     except CannotBuild as reason:
