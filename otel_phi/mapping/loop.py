@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from otel_phi.mapping import happenings
 from otel_phi.mapping import semconv as s
+from otel_phi.mapping.agents import of_loop
 from otel_phi.mapping.attributes import Pair, name, raw_usage
 from otel_phi.mapping.build import Frame, clamp_times, session_pairs, span
 from otel_phi.mapping.options import MappingOptions
@@ -25,7 +26,7 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
         Frame(
             name("invoke_workflow", title),
             "invoke_workflow",
-            session_pairs(session.session_id, options),
+            session_pairs(session.session_id, options, options.agent_name),
             root_place(session.session_id, options),
             0,
             clamp_times(session.opened_ns, session.opened_ns + 1),
@@ -61,10 +62,11 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
 
 def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Frame:
     """Returns what places a loop's span."""
+    agent = of_loop(start, options)
     return Frame(
-        name("invoke_agent", options.agent_name),
+        name("invoke_agent", agent),
         "invoke_agent",
-        session_pairs(start.identity.session_id, options),
+        session_pairs(start.identity.session_id, options, agent),
         loop_place(start.identity, options),
         loop_parent(start, options),
         clamp_times(start.identity.started_ns, ended_ns),
@@ -131,7 +133,7 @@ def group_frame(group: GroupOpened | GroupClosed, options: MappingOptions) -> Fr
     return Frame(
         name("invoke_workflow", GROUP_NAME),
         "invoke_workflow",
-        session_pairs(group.session_id, options),
+        session_pairs(group.session_id, options, options.agent_name),
         group_place(group.session_id, group.loop_ids, group.started_ns, options),
         parent,
         clamp_times(group.started_ns, group.ended_ns),

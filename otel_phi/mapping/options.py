@@ -29,7 +29,7 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
         loop_layout: `tree` puts a loop under its parent loop, `flat` all under the session's root.
         tool_spans: whether a tool execution is a span too; it is always an event on its turn.
         agent_name: low-cardinality name of the agent, None for none.
-        service_name: stands in for `agent_name` where only the attribute needs one.
+        service_name: stands in for `agent_name` where only the attribute needs one and nothing nearer has one (`agents.py`).
         attributes: pairs put on every span that has not got the key.
         caller: W3C `traceparent` of what started the agent, linked from loops that name none themselves.
         join: whether a loop becomes a child in its caller's trace, where that is sampled; for `trace_scope="loop"` alone.

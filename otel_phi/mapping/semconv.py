@@ -149,7 +149,11 @@ TABLE: tuple[Row, ...] = (
     Row(OPERATION, SPANS, "`invoke_workflow`, `invoke_agent`, `agent_step`, `chat`, `execute_tool`, `invoke_workflow`"),
     Row(CONVERSATION_ID, SPANS, "`AgentStart.session_id`"),
     Row(SESSION_ID, SPANS, "`AgentStart.session_id`"),
-    Row(AGENT_NAME, SPANS, "option `agent_name`, else `service.name`"),
+    Row(
+        AGENT_NAME,
+        SPANS,
+        "option `agent_name`, else the name its user gave the loop's configuration, else a configured `service.name`",
+    ),
     Row(OPENINFERENCE_KIND, SPANS, "CHAIN, AGENT, CHAIN, LLM, TOOL, CHAIN"),
     Row(ERROR_TYPE, (*_BELOW, GROUP, TOOL_EVENT), "derived, see [errors](#errors)"),
     Row(TIME_INFERRED, (*_BELOW, GROUP), "true where a time is not in the source"),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
+from otel_phi.mapping.agents import of_loop
 from otel_phi.mapping.attributes import Pair, name, raw_usage, table
 from otel_phi.mapping.build import Frame, clamp_times, inside, session_pairs, span
 from otel_phi.mapping.ids import SpanRef
@@ -59,7 +60,8 @@ def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOpt
     identity = turn.loop.identity
     loop = loop_place(identity, options)
     place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
-    common = (*session_pairs(identity.session_id, options, identity.loop_id), (s.TURN_INDEX, turn.index))
+    agent = of_loop(turn.loop, options)
+    common = (*session_pairs(identity.session_id, options, agent, identity.loop_id), (s.TURN_INDEX, turn.index))
     return Frame("turn", "agent_step", common, place, loop.span_id, clamp_times(turn.started_ns, ended_ns))
 
 

@@ -167,7 +167,7 @@ def test_the_root_is_a_marker_with_nothing_learnt_later() -> None:
     (root,) = [span for span in spans(SMALL_CASES["errors"]) if role(span) == "root"]
     assert (root.start_ns, root.end_ns, root.links, root.events) == (at(0), at(0) + 1, (), ())
     assert {key for key, _ in root.attributes} == {
-        s.OPERATION, s.CONVERSATION_ID, s.SESSION_ID, s.AGENT_NAME, s.OPENINFERENCE_KIND, s.WORKFLOW_NAME, s.PHI_AGENT_ID,
+        s.OPERATION, s.CONVERSATION_ID, s.SESSION_ID, s.OPENINFERENCE_KIND, s.WORKFLOW_NAME, s.PHI_AGENT_ID,
     }  # fmt: skip
 
 
