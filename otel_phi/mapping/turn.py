@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from otel_phi.mapping import happenings, ids
@@ -51,8 +52,23 @@ def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
     if turn.chat is not None:
         spans.append(_chat_span(context, turn.chat))
     if options.tool_spans:
-        spans += [_tool_span(context, tool, within) for tool, within in executed if tool.outcome != "not_executed"]
+        spans += [_tool_span(context, tool, times) for tool, times in _apart(executed, frame.times)]
     return spans
+
+
+def _apart(
+    executed: Iterable[tuple[Tool, tuple[int, int]]], within: tuple[int, int]
+) -> Iterator[tuple[Tool, tuple[int, int]]]:
+    """Yields the tools that have spans, those that start together a nanosecond apart, in the order they began, which is the answer's.
+
+    Jaeger's page sorts by start alone: it showed them in another order on each load.
+    """
+    together: dict[int, int] = {}
+    for tool, (start, end) in executed:
+        if tool.outcome != "not_executed":
+            before = together.get(start, 0)
+            together[start] = before + 1
+            yield tool, inside(start + before, end, *within) if before else (start, end)
 
 
 def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOptions) -> Frame:
