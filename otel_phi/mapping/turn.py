@@ -24,6 +24,9 @@ from otel_phi.wire.parts import ConfigSnapshot
 _TRIGGERS = {"User": "user", "SubAgent": "sub_agent", "Continuation": "continuation", "Branch": "branch"}
 _TRIGGERS["FollowUp"] = "continuation"  # its name in files before April 2026
 _CLIENT = SpanKind.CLIENT
+# Between the starts of tools that began together. Jaeger's page sorts by start alone, in microseconds, and showed them in another order on
+# each load (with a nanosecond still, up to 2.20); Phoenix keeps microseconds too. What we know of these times is milliseconds.
+_APART_NS = 1_000
 _NO_CONFIG = ConfigSnapshot()
 _NO_REQUEST = Request("", None, None, None, None)
 
@@ -59,16 +62,13 @@ def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
 def _apart(
     executed: Iterable[tuple[Tool, tuple[int, int]]], within: tuple[int, int]
 ) -> Iterator[tuple[Tool, tuple[int, int]]]:
-    """Yields the tools that have spans, those that start together a nanosecond apart, in the order they began, which is the answer's.
-
-    Jaeger's page sorts by start alone: it showed them in another order on each load.
-    """
+    """Yields the tools that have spans, those that start together a little apart, in the order they began, which is the answer's."""
     together: dict[int, int] = {}
     for tool, (start, end) in executed:
         if tool.outcome != "not_executed":
             before = together.get(start, 0)
             together[start] = before + 1
-            yield tool, inside(start + before, end, *within) if before else (start, end)
+            yield tool, inside(start + before * _APART_NS, end, *within) if before else (start, end)
 
 
 def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOptions) -> Frame:

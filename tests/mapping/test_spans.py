@@ -202,7 +202,7 @@ def test_what_belongs_to_a_turn_is_clamped_into_it(times: tuple[int, int], expec
     assert inside(*times, 10, 20) == expected
 
 
-def test_tools_that_start_together_start_a_nanosecond_apart_as_the_answer_names_them() -> None:
+def test_tools_that_start_together_start_a_microsecond_apart_as_the_answer_names_them() -> None:
     calls = ["c", "a", "b"]
     begun: list[AgentEvent] = [tool(call) for call in calls]
     ended: list[AgentEvent] = [
@@ -210,7 +210,11 @@ def test_tools_that_start_together_start_a_nanosecond_apart_as_the_answer_names_
     ]
     events = [start(0), turn(1), request(2), said(500), *begun, *ended, turn_end(900), end(1_000)]
     found = [span for span in spans(events) if role(span) == "tool"]
-    assert [(span.get(s.TOOL_CALL_ID), span.start_ns - at(500)) for span in found] == [("c", 0), ("a", 1), ("b", 2)]
+    assert [(span.get(s.TOOL_CALL_ID), span.start_ns - at(500)) for span in found] == [
+        ("c", 0),
+        ("a", 1_000),
+        ("b", 2_000),
+    ]
     (of_turn,) = [span for span in spans(events) if role(span) == "turn"]
     durations = [dict(event.attributes)[s.TOOL_DURATION_MS] for event in of_turn.events]
     assert durations == [200.0 + ord(call) for call in "abc"], "the events keep the times of the source"
