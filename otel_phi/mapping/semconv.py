@@ -92,6 +92,7 @@ PARALLEL_SIZE = "phi.parallel.group_size"
 PARALLEL_LOOPS = "phi.parallel.loop_ids"
 PARALLEL_SELECTED = "phi.parallel.selected_loop_id"
 PARALLEL_INDEX = "phi.parallel.selected_config_index"
+PARALLEL_SESSION = "phi.parallel.session_id"
 PARALLEL_USAGE = "phi.parallel.evaluation_usage."
 
 # --- events on turns and loops -------------------------------------------------------------------------------------
@@ -221,6 +222,11 @@ TABLE: tuple[Row, ...] = (
     Row(PARALLEL_LOOPS, (GROUP,), "`ParallelLoopStart.loop_ids`"),
     Row(PARALLEL_SELECTED, (GROUP,), "`ParallelLoopEnd.selected_loop_id`"),
     Row(PARALLEL_INDEX, (GROUP,), "`ParallelLoopEnd.selected_config_index`"),
+    Row(
+        PARALLEL_SESSION,
+        (GROUP,),
+        'the session, in place of the two keys above; `profile="phoenix"` alone, where they would make it a turn',
+    ),
     Row(PARALLEL_USAGE, (GROUP,), "the judge's usage as phi-core wrote it: `input`, `output`, ..."),
     Row(COMPACTION_TOKENS, _COMPACTION, "`CompactionStarted.estimated_tokens`"),
     Row(COMPACTION_MESSAGES, _COMPACTION, "`CompactionStarted.message_count`"),
