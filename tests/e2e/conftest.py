@@ -26,6 +26,7 @@ from tests.e2e.phoenix import Phoenix
 from tests.e2e.processes import Backend
 from tests.e2e.rotel import OutBy, Rotel, program_of
 
+_Got = TypeVar("_Got")
 _Shared = TypeVar("_Shared", bound=Backend)
 _RUNNING = pytest.StashKey[list[Backend]]()
 _HERE = Path(__file__).parent
@@ -159,7 +160,7 @@ def mlflow(request: pytest.FixtureRequest, say: Say, tmp_path_factory: pytest.Te
     yield from _shared(request, Mlflow(python, tmp_path_factory.mktemp("mlflow")))
 
 
-def or_skip(what: str, got: Callable[[], Path]) -> Path:
+def or_skip(what: str, got: Callable[[], _Got]) -> _Got:
     """Returns what is got, or skips the test and says why."""
     try:
         return got()
