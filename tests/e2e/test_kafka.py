@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,26 +35,32 @@ Half = Callable[..., Collector]
 
 
 @pytest.fixture
-def producing(collector: StartCollector, tmp_path: Path) -> Half:
-    """Gives what starts the half beside the agents."""
+def producing(collector: StartCollector, tmp_path: Path) -> Iterator[Half]:
+    """Gives what starts the half beside the agents; it says of nothing that it is out of date."""
+    started: list[Collector] = []
 
     def start(kafka: Kafka, **environment: str) -> Collector:
         own = {"KAFKA_BROKER": kafka.address, "QUEUE_DIR": str(tmp_path / "queue"), **environment}
-        return collector(FOLDER / "kafka-produce.yaml", environment=own, name="producing")
+        started.append(collector(FOLDER / "kafka-produce.yaml", environment=own, name="producing"))
+        return started[-1]
 
-    return start
+    yield start
+    assert [line for each in started for line in each.out_of_date()] == []
 
 
 @pytest.fixture
-def consuming(collector: StartCollector) -> Half:
-    """Gives what starts the half before a backend."""
+def consuming(collector: StartCollector) -> Iterator[Half]:
+    """Gives what starts the half before a backend; it says of nothing that it is out of date."""
+    started: list[Collector] = []
 
     def start(kafka: Kafka, backend: str, **environment: str) -> Collector:
         address = backend.removeprefix("http://")
         own = {"KAFKA_BROKER": kafka.address, "BACKEND_ENDPOINT": address, "BACKEND_INSECURE": "true", **environment}
-        return collector(FOLDER / "kafka-consume.yaml", environment=own, name="consuming")
+        started.append(collector(FOLDER / "kafka-consume.yaml", environment=own, name="consuming"))
+        return started[-1]
 
-    return start
+    yield start
+    assert [line for each in started for line in each.out_of_date()] == []
 
 
 def test_12001_spans_arrive_whole_though_broker_and_backend_are_away_and_both_collectors_are_killed(
@@ -95,6 +101,19 @@ def test_what_the_backend_refuses_for_good_waits_for_the_next_start(
         wait_for(lambda: "pausing partition" in half.words(), "a partition that stands still", WITHIN_S)
         half.kill()
         half.start()
+        assert set(backend.wait_for(len(sent), WITHIN_S)) == set(sent)
+
+
+def test_what_a_consumer_has_no_memory_for_waits_in_kafka(kafka: MakeKafka, producing: Half, consuming: Half) -> None:
+    broker = kafka()
+    broker.start()
+    sent = send(producing(broker), turns=1)
+    with Receiver(grpc=True) as backend:
+        half = consuming(broker, backend.grpc_endpoint, MEMORY_LIMIT_MIB="1")
+        wait_for(lambda: "Backing off due to error" in half.words(), "a message that it has no memory for", WITHIN_S)
+        assert backend.spans == ()
+        half.kill()
+        half.start(MEMORY_LIMIT_MIB="512")
         assert set(backend.wait_for(len(sent), WITHIN_S)) == set(sent)
 
 
