@@ -326,8 +326,9 @@ def _all_spots() -> set[tuple[str, str]]:
     for events in streams:
         found.update(_spots(spans(events)))
         found.update(_spots(spans(events, options_for("mlflow"))))
+        found.update(_spots(spans(events, options_for("phoenix"))))
         found.update(_spots(_lost(events)))
-    found.update(_spots(spans(golden.demo(), options_for("mlflow", trace_scope="session"))))
+    found.update(_spots(spans(golden.demo(), options_for("mlflow", trace_scope="session", agent_name="fixer"))))
     return found
 
 

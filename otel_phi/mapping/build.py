@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from otel_phi.mapping import semconv as s
+from otel_phi.mapping.agents import of_service
 from otel_phi.mapping.attributes import Pair, table
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
@@ -48,14 +49,23 @@ def inside(started_ns: int, ended_ns: int, turn_started_ns: int, turn_ended_ns: 
 
 
 @functools.lru_cache(maxsize=1_024)  # asked again for every span of a session
-def _session_pairs(session_id: str, agent: str, loop_id: str | None, max_bytes: int) -> Attributes:
+def _session_pairs(session_id: str, agent: str | None, loop_id: str | None, max_bytes: int) -> Attributes:
     pairs = [(s.CONVERSATION_ID, session_id), (s.SESSION_ID, session_id), (s.AGENT_NAME, agent), (s.LOOP_ID, loop_id)]
     return table(max_bytes, pairs)
 
 
-def session_pairs(session_id: str, options: MappingOptions, loop_id: str | None = None) -> Attributes:
-    """Returns the attributes that every span of a session carries, and what names the loop for those within one."""
-    return _session_pairs(session_id, options.agent_name or options.service_name, loop_id, options.max_attribute_bytes)
+def session_pairs(
+    session_id: str, options: MappingOptions, agent: str | None, loop_id: str | None = None
+) -> Attributes:
+    """Returns the attributes that every span of a session carries, and what names the loop for those within one.
+
+    Args:
+        session_id: of the session.
+        options: how to map.
+        agent: name of the agent, None where only the service may name it.
+        loop_id: for spans within a loop.
+    """
+    return _session_pairs(session_id, agent or of_service(options), loop_id, options.max_attribute_bytes)
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):

@@ -416,6 +416,11 @@ def test_options_reach_the_spans(install: Install, receiver: Receiver) -> None:
         hook(event)
     assert hook.flush(5.0)
     options = MappingOptions(
-        service_name="test", trace_scope="loop", agent_name="a", attributes=(("user.id", "u"),), tool_spans=False
+        service_name="test",
+        trace_scope="loop",
+        agent_name="a",
+        attributes=(("user.id", "u"),),
+        tool_spans=False,
+        profile="phoenix",
     )
     assert arrived(receiver) == as_count(otel_phi.spans(STORY, options))

@@ -115,7 +115,7 @@ def test_backends_with_a_session_page_make_each_loop_a_trace_unless_told_otherwi
 )
 def test_a_wrong_option_says_what_would_be_right(given: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        options_for(**given)  # type: ignore[arg-type]
+        options_for(**given)
 
 
 def test_every_profile_gives_options() -> None:

@@ -7,6 +7,7 @@ Rule 2: an error is said in words where it arose; what is above it is only marke
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -73,8 +74,10 @@ def _session(session_id: str, spans: list[Span], names: Names) -> Session:
 
 
 def _agent(spans: list[Span]) -> str:
-    names = {str(span.get(s.AGENT_NAME) or "") for span in spans}
-    return min((name for name in names if not name.startswith("unknown_service")), default="")
+    """Returns the session's agent: its root's name, else that of most of its loops; a branch alone may have one of its own. "" for none."""
+    marked = [span for span in spans if is_marker(span)]
+    names = Counter(str(span.get(s.AGENT_NAME) or "") for span in marked or spans if marked or kind(span) == "loop")
+    return min(names, key=lambda name: (-names[name], name), default="")
 
 
 def _stands_alone(span: Span, trace: Trace) -> bool:
