@@ -33,7 +33,7 @@ bench: $(VENV)/.dev        ## ratios against the SDK path, in one run; not part 
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(VENV)/.dev         ## 200 kills and 30 minutes (OTEL_PHI_SOAK_MINUTES) with a collector that comes and goes
-	OTEL_PHI_SOAK=1 $(BIN)/python -m pytest tests/faults/test_soak.py
+	OTEL_PHI_SOAK=1 $(BIN)/python -m pytest tests/faults/test_kills.py tests/faults/test_soak.py
 
 picture: $(VENV)/.installed  ## the README's picture, drawn by the product itself
 	$(BIN)/otel-phi show otel_phi/demo.jsonl --svg docs/trace.svg
