@@ -11,7 +11,6 @@ Rule 3: a process that comes to be by a fork has a journal of its own from its f
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable
 
 from otel_phi.clock import monotonic
@@ -24,10 +23,9 @@ from otel_phi.hook.stats import STATS_FAILED, HookStats, Tally
 from otel_phi.hook.taking import WAKING, event_of, fact_of
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
+from otel_phi.wire.foreign import is_foreign
 
 CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
-# Whose frames an exception of ours can have: what the hook calls. Anybody else's came in by a signal's handler.
-_OURS = frozenset({"otel_phi", "opentelemetry", "msgspec", *sys.stdlib_module_names})
 # Of an object that a child inherited by a fork: its files and sockets are the parent's, and closing them here would close them there.
 _inherited: list[object] = []
 
@@ -225,12 +223,4 @@ class Recording:
 
 def _is_ours(error: BaseException) -> bool:
     """Says whether an exception is a fault of ours: not memory or the stack running out, nor raised in somebody's signal handler."""
-    if isinstance(error, MemoryError | RecursionError):
-        return False
-    trace = error.__traceback__
-    while trace is not None:
-        name = trace.tb_frame.f_globals.get("__name__", "")
-        if str(name).partition(".")[0] not in _OURS:
-            return False
-        trace = trace.tb_next
-    return True
+    return not (isinstance(error, MemoryError | RecursionError) or is_foreign(error))

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
+from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.messages import NULL
 from otel_phi.wire.times import Instant
 
@@ -209,7 +210,8 @@ def encode_event(event: AgentEvent, caller: str | None = None) -> bytes:
         if type(event) is GenericEvent:
             return _encoder.encode(_generic(event))
         return _encoder.encode(event)
-    except Exception:  # noqa: BLE001  # UnicodeEncodeError, ValueError, TypeError: whatever a wild value is refused with
+    except Exception as error:  # noqa: BLE001  # UnicodeEncodeError, ValueError, TypeError: whatever a wild value is refused with
+        pass_on(error)
         return _encoder.encode(_mended(_generic(event) if isinstance(event, GenericEvent) else event))
 
 
@@ -224,7 +226,8 @@ def encode_fact(fact: Fact) -> bytes:
     stored = _generic(fact) if isinstance(fact, GenericEvent) else fact
     try:
         return _encoder.encode(stored)
-    except Exception:  # noqa: BLE001  # see encode_event
+    except Exception as error:  # noqa: BLE001  # see encode_event
+        pass_on(error)
         return _encoder.encode(_mended(stored))
 
 
