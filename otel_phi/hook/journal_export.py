@@ -38,12 +38,11 @@ from otel_phi.delivery.sending.batch import Settled
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.journal_batches import ExportOptions, JournalBatches, Made
+from otel_phi.hook.lookups import Lookups
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.pipeline import Pipeline, session_of
 from otel_phi.recorder.core import RecorderCore
-from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
 from otel_phi.recorder.notices import LoopOpened, Notice, SessionOpened
-from otel_phi.recorder.references import session_key
 from otel_phi.wire.events import AgentEvent, AgentStart, ToolExecutionEnd
 
 # Mapped and not yet settled, a journal. Past it the journal itself is the buffer.
@@ -84,7 +83,7 @@ class JournalExport:
         options: ExportOptions,
     ) -> None:
         head = journal.head
-        self.journal, self._known, self._accounts = journal, known, accounts
+        self.journal, self._looks, self._accounts = journal, Lookups(journal, known), accounts
         self._adopted, self._breathe = adopted, options.breathe
         self._ahead_bytes = ADOPTED_AHEAD_BYTES if adopted else AHEAD_BYTES
         mapping = msgspec.json.decode(head.mapping, type=MappingOptions)
@@ -107,7 +106,10 @@ class JournalExport:
     @property
     def ignored(self) -> dict[str, int]:
         """Facts that said nothing a span could show, by reason."""
-        return dict(self._pipeline.counts + self._failed)
+        return {
+            **dict(self._pipeline.counts),
+            **dict(self._failed),
+        }  # each copied by one step of C: another thread asks
 
     @property
     def settled(self) -> bool:
@@ -231,28 +233,12 @@ class JournalExport:
 
     def _record(self, position: Position, event: AgentEvent, caller: str | None) -> list[Made]:
         if isinstance(event, AgentStart):
-            self._look_up(position, event.parent_loop_id, int(event.timestamp))
+            self._looks.up(position, event.parent_loop_id, self._pipeline.core, int(event.timestamp))
         elif isinstance(event, ToolExecutionEnd):
-            self._look_up(position, event.child_loop_id or (event.result.child_loop_id if event.result else None), None)
+            child_id = event.child_loop_id or (event.result.child_loop_id if event.result else None)
+            self._looks.up(position, child_id, self._pipeline.core)
         notices = self._pipeline.core.on_event(event, caller)
         return self._mapped(position, notices) if notices else []
-
-    def _look_up(self, position: Position, loop_id: str | None, before_ns: int | None) -> None:
-        """Finds a loop that this stream refers to and has not shown: another process, or an earlier one, may have.
-
-        What was found is written down before anything is built on it: a replay needs no other table.
-        """
-        core = self._pipeline.core
-        if not loop_id or core.seen(loop_id):
-            return
-        found = self.journal.looked_up.get(position)
-        if found is None:
-            known = self._known.loop(loop_id)
-            session_id, started_ns = known or (None, 0)
-            found = LookedUp(at=position, loop_id=loop_id, session_id=session_id, started_ns=started_ns)
-            self.journal.write(found)
-        if found.session_id is not None and (before_ns is None or found.started_ns < before_ns):
-            core.remember(LoopIdentity(found.session_id, loop_id, found.started_ns, UNKNOWN))
 
     # --- mapping ---------------------------------------------------------------------------------------------------------
 
@@ -274,21 +260,11 @@ class JournalExport:
         self._accounts.drop(SAMPLED_OUT, self._pipeline.sampled_out - before)
         if isinstance(notice, LoopOpened):
             loop = notice.loop.identity
-            self._known.remember(loop.loop_id, loop.session_id, loop.started_ns)
-        if isinstance(notice, SessionOpened) and spans and not self._claims_root(position, notice.session_id):
+            self._looks.remember(loop)
+        if isinstance(notice, SessionOpened) and spans and not self._looks.claim_root(position, notice.session_id):
             return []
         session = session_of(notice)
         return [(session, span) for span in spans]
-
-    def _claims_root(self, position: Position, session_id: str) -> bool:
-        """Says whether a session's root is this journal's to send: the first to claim it in `known` sends it."""
-        written = self.journal.claimed.get(position)
-        if written is not None:
-            return written.won
-        name = self.journal.head.destination.name
-        won = self._known.claim_root(name, session_key(session_id), self.journal.owner)
-        self.journal.write(RootClaimed(at=position, session=session_id, won=won))
-        return won
 
     # --- batches and what is given up ------------------------------------------------------------------------------------
 

@@ -11,12 +11,15 @@ Rule 3: it goes on whatever happens: a fault of one step is counted and said, an
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+
+import msgspec
 
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
@@ -26,7 +29,7 @@ from otel_phi.delivery.journal.facts import START, End, Position
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Settled
-from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.delivery.sending.stats import LiveStats, Progress, Stats
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
@@ -42,28 +45,40 @@ from otel_phi.mapping.span import Span
 BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
 BREATHE_EVERY_S = 150e-6  # about one turn's mapping
 _EVERYTHING = Position(1 << 62, 0)
+GLANCE_S = 0.2  # between looks of one who waits whether the thread still lives
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
 
 
 class Flush:
     """A flush is asked for by whoever waits until all that was appended before is settled, and what dead processes left.
 
+    A lock of C stands for it: an interrupt of the waiter leaves none of Python's held, which the live thread would wait for.
+
     Attributes:
-        done: set once it is.
         target: the end of what was appended before; None until that is read.
         abandoned: whether nobody waits any more.
+        answer: whether all is settled; None until that is known.
     """
 
-    __slots__ = ("abandoned", "done", "target")
+    __slots__ = ("_unanswered", "abandoned", "answer", "target")
 
     def __init__(self) -> None:
-        self.done = threading.Event()
+        self._unanswered = _thread.allocate_lock()
+        self._unanswered.acquire()
         self.target: Position | None = None
         self.abandoned = False
+        self.answer: bool | None = None
 
     def wait(self, timeout_s: float) -> bool:
         """Waits so long; true if all is settled."""
-        return self.done.wait(timeout_s)
+        if self.answer is None:
+            self._unanswered.acquire(timeout=min(max(timeout_s, 0.0), threading.TIMEOUT_MAX))
+        return self.answer is True
+
+    def give(self, *, answer: bool) -> None:
+        """Answers, once."""
+        self.answer = answer
+        self._unanswered.release()
 
 
 class LiveDelivery:
@@ -103,7 +118,10 @@ class LiveDelivery:
         self._flushes: queue.SimpleQueue[Flush] = queue.SimpleQueue()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
         self._waiting_for: list[Flush] = []
-        self.asleep = self._stopping = self._closed = self._ending = False
+        self.asleep = self._stopping = self._closed = self._ending = self._whole = False
+        self._until = 0.0  # when a close has to be done
+        # As the senders said last: to ask one takes its lock, which an interrupt of the asker could leave held.
+        self._progress = [(Progress(Stats()), 0.0)] * len(self._exporters)
         self._thread: threading.Thread | None = None
         self._breathed = 0.0
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
@@ -148,11 +166,12 @@ class LiveDelivery:
 
     def flush(self, timeout_s: float) -> bool:
         """Waits until all that was appended so far is settled, and what dead processes left; false if it is not in time."""
-        if self._thread is None or not self._thread.is_alive():
-            return False
-        asked = self.begin_flush()
+        asked, until = self.begin_flush(), monotonic() + timeout_s
         try:
-            return asked.wait(timeout_s)
+            while not asked.wait(min(until - monotonic(), GLANCE_S)) and asked.answer is None and self._runs():
+                if monotonic() >= until:
+                    return False
+            return asked.answer is True or self._whole
         finally:
             asked.abandoned = True
 
@@ -172,26 +191,25 @@ class LiveDelivery:
 
     def close(self, timeout_s: float) -> None:
         """Ends the thread and closes everything; what is not settled stays in the folder. Repeatable."""
-        if self._closed:
-            return
-        self._closed = True
-        until = monotonic() + timeout_s
+        self._until = monotonic() + timeout_s
         self._stopping = True
         self._bell.put(None)
-        for sender in self._senders:
-            sender.close(grace_s=max(until - monotonic(), 0.0) / 2)
-        if self._thread is not None:
-            self._thread.join(max(until - monotonic(), 0.0))
         if self._thread is None:
             self._finish()
-        for exporter in self._exporters:
-            exporter.close(whole=True)
+        else:
+            self._thread.join(max(timeout_s, 0.0))
+
+    def _runs(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def stats(self) -> LiveStats:
         """Returns the counts as they stand; they balance at any moment."""
-        return self._accounts.with_progress(
-            [sender.progress() for sender in self._senders], self.journal.stats().in_memory
-        )
+        now = monotonic()
+        progress = [
+            msgspec.structs.replace(said, next_try_s=max(said.next_try_s - (now - at), 0.0))
+            for said, at in list(self._progress)
+        ]
+        return self._accounts.with_progress(progress, self.journal.stats().in_memory)
 
     @property
     def damaged(self) -> int:
@@ -228,6 +246,8 @@ class LiveDelivery:
         while not self._stopping:
             try:
                 busy = self._round()
+                if not (busy or self._stopping):
+                    self._sleep()
             except Exception as error:  # noqa: BLE001  # rule 3
                 self._complaints.failed("delivery", error)
                 busy = False
@@ -235,8 +255,6 @@ class LiveDelivery:
             self._complaints.speak()
             if busy:
                 self._breathe()
-            elif not self._stopping:
-                self._sleep()
         self._finish()
 
     def _round(self) -> bool:
@@ -351,20 +369,30 @@ class LiveDelivery:
                 asked.target = self._own.position
             there = asked.target is not None and self._own.settled_position >= asked.target
             if there and len(self._exports) == 1 and self._housekeeping.done and self._leftovers.done:
-                asked.done.set()
-            if asked.abandoned or asked.done.is_set():
+                asked.give(answer=True)
+            if asked.abandoned or asked.answer:
                 self._waiting_for.remove(asked)
 
     def _finish(self) -> None:
-        """Closes the journals; own and adopted ones that are not settled stay for the next process."""
+        """Closes everything; journals, own and adopted ones, that are not settled stay for the next process."""
         self._write_end()
+        for sender in self._senders:
+            sender.close(grace_s=max(self._until - monotonic(), 0.0) / 2)
         self._take_outcomes()
+        whole = True
         for export in self._exports:
             self._say_damage(export)
-            whole = self._own.caught_up if export is self._own else export.ended
-            export.close(delete=whole and export.settled)
+            done = export.settled and (self._own.caught_up if export is self._own else export.ended)
+            export.close(delete=done)
+            whole &= done
         self._shared_counts.write(self.stats, now=True)
         self._housekeeping.known.close()
+        self._whole = whole
+        self._take_flushes()
+        for asked in self._waiting_for:
+            asked.give(answer=whole)
+        for exporter in self._exporters:
+            exporter.close(whole=True)
         self._complaints.speak()
 
     # --- making ----------------------------------------------------------------------------------------------------------
@@ -384,6 +412,10 @@ class LiveDelivery:
             self.asleep = False
             self._bell.put(None)
 
+        def progressed(now: Progress) -> None:
+            self._progress[number] = (now, monotonic())
+            self._complaints.trouble(now)
+
         return LiveSender(
             exporter,
             unwanted=self._unwanted,
@@ -391,7 +423,7 @@ class LiveDelivery:
             give_up_after_s=math.inf,
             misconfigured_give_up_after_s=math.inf,
             on_settled=settled,
-            on_progress=self._complaints.trouble,
+            on_progress=progressed,
         )
 
     def _unwanted(self, key: bytes) -> str | None:

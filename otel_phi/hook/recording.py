@@ -11,7 +11,6 @@ Rule 3: a process that comes to be by a fork has a journal of its own from its f
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable
 from typing import cast
 
@@ -25,10 +24,9 @@ from otel_phi.hook.stats import STATS_FAILED, HookStats
 from otel_phi.hook.taking import PLAIN, RULES, WAKING, encode, event_of, fact_of
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
+from otel_phi.wire.foreign import is_foreign, pass_on
 
 CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
-# Whose frames an exception of ours can have: what the hook calls. Anybody else's came in by a signal's handler.
-_OURS = frozenset({"otel_phi", "opentelemetry", "msgspec", *sys.stdlib_module_names})
 # What says that an event made by hand is not what it seems: it goes through JSON.
 _MISFITS = (TypeError, ValueError, AttributeError, OverflowError)
 # Of an object that a child inherited by a fork: its files and sockets are the parent's, and closing them here would close them there.
@@ -110,11 +108,12 @@ class Recording:
             try:
                 event = rule(given)
                 kind = event.__class__
-                if kind not in PLAIN:
-                    return self._take(event, traceparent)
-                fact = encode(event)
-            except _MISFITS:
+                fact = encode(event) if kind in PLAIN else None
+            except _MISFITS as error:
+                pass_on(error)
                 return self._take(given, traceparent)
+            if fact is None:
+                return self._take(event, traceparent)
             try:
                 live.journal.append(fact)
             except Forked:
@@ -249,12 +248,4 @@ class Recording:
 
 def _is_ours(error: BaseException) -> bool:
     """Says whether an exception is a fault of ours: not memory or the stack running out, nor raised in somebody's signal handler."""
-    if isinstance(error, MemoryError | RecursionError):
-        return False
-    trace = error.__traceback__
-    while trace is not None:
-        name = trace.tb_frame.f_globals.get("__name__", "")
-        if str(name).partition(".")[0] not in _OURS:
-            return False
-        trace = trace.tb_next
-    return True
+    return not (isinstance(error, MemoryError | RecursionError) or is_foreign(error))

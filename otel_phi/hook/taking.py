@@ -30,6 +30,7 @@ from otel_phi.wire.events import (
     ToolExecutionUpdate,
     TurnEnd,
 )
+from otel_phi.wire.foreign import pass_on
 
 NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressMessage})
 # What opens or closes something that is to be seen at once; all else waits for the next of these, or a second.
@@ -86,6 +87,7 @@ def _by_way_of_json(given: Mapping[Any, Any]) -> AgentEvent | Undecodable:
     try:
         text = msgspec.json.encode(given if given.__class__ is dict else _plain(given))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, KeyError) as error:
+        pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
     return decode_without_content(text)
 

@@ -18,6 +18,7 @@ from otel_phi.policy import happenings, loops, turns
 from otel_phi.policy.fresh import IN_PLACE
 from otel_phi.wire import events as e
 from otel_phi.wire.decode import Undecodable, decode_event, decode_strictly, encode_event
+from otel_phi.wire.foreign import pass_on
 
 E = TypeVar("E", bound=e.AgentEvent)
 
@@ -52,7 +53,8 @@ def decode_without_content(line: bytes | str) -> e.AgentEvent | Undecodable:
     event: e.AgentEvent | Undecodable
     try:
         event = decode_strictly(line)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         event = decode_event(line)
     taken = IN_PLACE.get(event.__class__)
     if taken is None:
@@ -65,7 +67,8 @@ def admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
     """Returns an event as it may be said; one made by hand with values of other classes goes by way of JSON."""
     try:
         return without_content(event)
-    except (TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError, AttributeError) as error:
+        pass_on(error)
         return _by_way_of_json(event)
 
 
@@ -73,6 +76,7 @@ def _by_way_of_json(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
     try:
         return decode_without_content(encode_event(event))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
+        pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
 
 

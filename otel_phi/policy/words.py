@@ -13,6 +13,7 @@ from collections.abc import Collection
 from types import NoneType
 from urllib.parse import urlsplit
 
+from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.times import Instant
 
 OTHER = "_other"
@@ -112,7 +113,8 @@ def address(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:
+    except ValueError as error:
+        pass_on(error)
         return None
     if not host:
         return None

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw
 
 from otel_phi.wire.events import AgentStart
+from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.messages import NULL
 
 # W3C Trace Context.
@@ -34,7 +35,8 @@ def traceparent_of(event: AgentStart) -> str | None:
         return None
     try:
         return well_formed(_metadata.decode(metadata).traceparent)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return None
 
 

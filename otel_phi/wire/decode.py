@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
+from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.messages import TurnId
 from otel_phi.wire.times import Instant, format_time, parse_time
 
@@ -77,9 +78,11 @@ def decode_event(line: bytes | str) -> AgentEvent | Undecodable:
     """
     try:
         return _events.decode(line)
-    except msgspec.ValidationError:
+    except msgspec.ValidationError as error:
+        pass_on(error)
         return _decode_leniently(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return _undecodable(error)
 
 
@@ -148,6 +151,7 @@ def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
     try:
         found = _anything.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return _undecodable(error)
     if not isinstance(found, dict):
         return Undecodable("not a JSON object")
@@ -164,6 +168,7 @@ def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
     try:
         return _events.decode(_encoder.encode(mended))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
+        pass_on(error)
         return _undecodable(error)
 
 
@@ -171,7 +176,8 @@ def _generic(kind: str, found: dict[str, Any], line: bytes | str) -> GenericEven
     loop_id, time = found.get("loop_id"), found.get("timestamp")
     try:
         timestamp = parse_time(time) if isinstance(time, str) else None
-    except ValueError:
+    except ValueError as error:
+        pass_on(error)
         timestamp = None
     raw = Raw(line.encode() if isinstance(line, str) else bytes(line))
     return GenericEvent(type=kind, loop_id=loop_id if isinstance(loop_id, str) else None, timestamp=timestamp, raw=raw)

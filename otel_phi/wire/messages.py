@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
+from otel_phi.wire.foreign import pass_on
+
 NULL = Raw(b"null")
 MILLISECOND_NS = 1_000_000
 
@@ -126,7 +128,8 @@ def decode_tool_results(raw: Raw | bytes) -> list[ToolResultMessage]:
     """Decodes `TurnEnd.tool_results`; gives an empty list where they are not a list of tool results."""
     try:
         return _tool_results.decode(raw)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return []
 
 
@@ -141,6 +144,7 @@ def first_text(content: Raw, limit: int) -> str:
         for block in _texts.decode(content):
             if "text" in block:
                 return _text.decode(block["text"])[:limit]
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return ""
     return ""

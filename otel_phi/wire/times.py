@@ -11,6 +11,8 @@ import datetime as dt
 import functools
 import re
 
+from otel_phi.wire.foreign import pass_on
+
 NANOSECONDS = 1_000_000_000
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _SECOND_NS = {f"{second:02}": second * NANOSECONDS for second in range(60)}
@@ -49,7 +51,8 @@ def parse_time(text: str) -> Instant:
         if text[-1] == "Z" and (text[19] == "." or len(text) == 20) and digits.isdigit() and text.isascii():
             fraction = int(digits) if len(digits) == 9 else int(digits[:9].ljust(9, "0"))
             return Instant(_minute_ns(text[:17]) + _SECOND_NS[text[17:19]] + fraction)
-    except (ValueError, KeyError, IndexError, OverflowError):
+    except (ValueError, KeyError, IndexError, OverflowError) as error:
+        pass_on(error)
         return _parse_unusual(text)
     return _parse_unusual(text)
 
@@ -90,7 +93,8 @@ def format_time(time_ns: int) -> str:
     seconds, fraction = divmod(time_ns, NANOSECONDS)
     try:
         moment = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=seconds)
-    except OverflowError:
+    except OverflowError as error:
+        pass_on(error)
         raise ValueError("time outside the years 1 to 9999") from None
     text = moment.isoformat(timespec="seconds")
     if fraction == 0:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,7 +111,8 @@ def test_kills_at_random_points_on_a_busy_machine(protocol: str, tmp_path: Path)
 def refuse(receiver: Receiver, chance: random.Random) -> None:
     """Has a collector refuse now and then, before or after it took what was sent."""
     for _ in range(chance.randrange(10)):
-        receiver.answer(**chance.choice([{"status": 503, "grpc_status": "UNAVAILABLE"}, {}, {"reset": True}]))
+        answer: dict[str, Any] = chance.choice([{"status": 503, "grpc_status": "UNAVAILABLE"}, {}, {"reset": True}])
+        receiver.answer(**answer)
 
 
 def check(arrived: tuple[Span, ...], told: list[tuple[str, list[int]]]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw
 
 from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
+from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.messages import NULL
 from otel_phi.wire.times import Instant
 
@@ -234,7 +235,8 @@ def _encoded(stored: msgspec.Struct) -> bytes:
     try:
         body = _encoder.encode(stored)
         _checker.decode(body)  # a Raw that was made by hand may be anything: 0.2 us
-    except Exception:  # noqa: BLE001  # UnicodeEncodeError, ValueError, DecodeError: whatever a wild value is refused with
+    except Exception as error:  # noqa: BLE001  # UnicodeEncodeError, ValueError, DecodeError: whatever a wild value is refused with
+        pass_on(error)
         return _encoder.encode(_mended(stored))
     return body
 
