@@ -11,7 +11,6 @@ Rule 3: it goes on whatever happens: a fault of one step is counted and said, an
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import math
 import queue
@@ -33,6 +32,7 @@ from otel_phi.delivery.sending.stats import LiveStats, Progress, Stats
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
+from otel_phi.hook.flushes import Flush, Flushes
 from otel_phi.hook.housekeeping import Housekeeping, Limits
 from otel_phi.hook.journal_batches import MAX_BATCH_BYTES, ExportOptions
 from otel_phi.hook.journal_export import JournalExport
@@ -47,38 +47,6 @@ BREATHE_EVERY_S = 150e-6  # about one turn's mapping
 _EVERYTHING = Position(1 << 62, 0)
 GLANCE_S = 0.2  # between looks of one who waits whether the thread still lives
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
-
-
-class Flush:
-    """A flush is asked for by whoever waits until all that was appended before is settled, and what dead processes left.
-
-    A lock of C stands for it: an interrupt of the waiter leaves none of Python's held, which the live thread would wait for.
-
-    Attributes:
-        target: the end of what was appended before; None until that is read.
-        abandoned: whether nobody waits any more.
-        answer: whether all is settled; None until that is known.
-    """
-
-    __slots__ = ("_unanswered", "abandoned", "answer", "target")
-
-    def __init__(self) -> None:
-        self._unanswered = _thread.allocate_lock()
-        self._unanswered.acquire()
-        self.target: Position | None = None
-        self.abandoned = False
-        self.answer: bool | None = None
-
-    def wait(self, timeout_s: float) -> bool:
-        """Waits so long; true if all is settled."""
-        if self.answer is None:
-            self._unanswered.acquire(timeout=min(max(timeout_s, 0.0), threading.TIMEOUT_MAX))
-        return self.answer is True
-
-    def give(self, *, answer: bool) -> None:
-        """Answers, once."""
-        self.answer = answer
-        self._unanswered.release()
 
 
 class LiveDelivery:
@@ -115,9 +83,8 @@ class LiveDelivery:
         self._exporters = tuple(open_exporters(config) if exporters is None else exporters)
         self._accounts = Accounts(complaints)
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._flushes: queue.SimpleQueue[Flush] = queue.SimpleQueue()
+        self._flushes = Flushes()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
-        self._waiting_for: list[Flush] = []
         self.asleep = self._stopping = self._closed = self._ending = self._whole = False
         self._until = 0.0  # when a close has to be done
         # As the senders said last: to ask one takes its lock, which an interrupt of the asker could leave held.
@@ -177,8 +144,7 @@ class LiveDelivery:
 
     def begin_flush(self) -> Flush:
         """Asks for a flush, and does not wait."""
-        asked = Flush()
-        self._flushes.put(asked)
+        asked = self._flushes.ask()
         self.asleep = False
         self._bell.put(None)
         return asked
@@ -352,8 +318,7 @@ class LiveDelivery:
         self._exports.append(export)
 
     def _take_flushes(self) -> None:
-        while not self._flushes.empty():
-            self._waiting_for.append(self._flushes.get())
+        if self._flushes.take():
             self._housekeeping.hurry()
             self._leftovers.hurry()
 
@@ -364,14 +329,9 @@ class LiveDelivery:
 
     def _answer(self) -> None:
         """Answers those who wait for a flush."""
-        for asked in list(self._waiting_for):
-            if asked.target is None and self._own.caught_up:
-                asked.target = self._own.position
-            there = asked.target is not None and self._own.settled_position >= asked.target
-            if there and len(self._exports) == 1 and self._housekeeping.done and self._leftovers.done:
-                asked.give(answer=True)
-            if asked.abandoned or asked.answer:
-                self._waiting_for.remove(asked)
+        done = len(self._exports) == 1 and self._housekeeping.done and self._leftovers.done
+        position = self._own.position if self._own.caught_up else None
+        self._flushes.answer(position, self._own.settled_position, others_done=done)
 
     def _finish(self) -> None:
         """Closes everything; journals, own and adopted ones, that are not settled stay for the next process."""
@@ -388,9 +348,7 @@ class LiveDelivery:
         self._shared_counts.write(self.stats, now=True)
         self._housekeeping.known.close()
         self._whole = whole
-        self._take_flushes()
-        for asked in self._waiting_for:
-            asked.give(answer=whole)
+        self._flushes.give_up(answer=whole)
         for exporter in self._exporters:
             exporter.close(whole=True)
         self._complaints.speak()
