@@ -26,6 +26,7 @@ _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXE
 guard = threading.Lock()  # held across a fork, so that the child finds the sets whole
 _held: set[str] = set()
 _inherited: set[str] = set()
+_released: set[str] = set()
 _pid = os.getpid()
 
 
@@ -68,11 +69,12 @@ class FileLock:
             _held.add(_name(self.path))
             return True
 
-    def release(self, *, remove: bool = False) -> None:
+    def release(self, *, remove: bool = False, noted: bool = True) -> None:
         """Frees the lock. Repeatable.
 
         Args:
             remove: remove the file first, so that nobody locks what is about to vanish.
+            noted: remember that it was ours, unless the file is gone; not where it was only looked at.
         """
         _begin_anew_if_forked()
         with guard:
@@ -84,6 +86,8 @@ class FileLock:
                 with contextlib.suppress(OSError):
                     self.path.unlink(missing_ok=True)
             _held.discard(name)
+            if noted and not remove:
+                _released.add(name)
             os.close(descriptor)
 
 
@@ -104,6 +108,7 @@ def acquire(path: Path) -> FileLock | None:
         if descriptor is None:
             return None
         _held.add(name)
+        _released.discard(name)
         return FileLock(path, descriptor)
 
 
@@ -132,6 +137,13 @@ def is_ours(path: Path) -> bool:
         return _name(path) in _held
 
 
+def was_ours(path: Path) -> bool:
+    """Tells whether this process held the lock and let it go: who lives is then told by the lock, as of anybody's."""
+    _begin_anew_if_forked()
+    with guard:
+        return _name(path) in _released
+
+
 def is_free(path: Path) -> bool:
     """Tells whether no process that lives holds the lock; a file that does not exist is free.
 
@@ -140,6 +152,7 @@ def is_free(path: Path) -> bool:
     """
     if not path.exists():
         return True
+    was = was_ours(path)
     try:
         lock = acquire(path)
     except OSError as error:
@@ -148,7 +161,7 @@ def is_free(path: Path) -> bool:
         return _is_free_to_read(path)
     if lock is None:
         return False
-    lock.release()
+    lock.release(noted=was)
     return True
 
 
@@ -172,6 +185,7 @@ def after_fork_in_child() -> None:
     global _pid  # noqa: PLW0603  # one process, one set of locks
     _inherited.update(_held)
     _held.clear()
+    _released.clear()
     _pid = os.getpid()
 
 

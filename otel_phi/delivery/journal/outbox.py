@@ -4,7 +4,8 @@
       4711-8c21f0aa5b7d3e90/     a process's folder: see `journal`
       4809-03be77d19a4412fe/
 
-Rule 1: who lives is told by the lock alone. A lock of this very process is never opened: closing it would free it.
+Rule 1: who lives is told by the lock alone. A lock of this very process is never opened, closing it would free it: only one
+        that it let go again, of a journal that it closed with something left in it.
 Rule 2: a living process makes a removed lock again within a second; so a folder without one is dead after five.
 Rule 3: a folder whose format is not ours, or whose head says nothing, is left alone, and named.
 """
@@ -287,7 +288,7 @@ def _remove_empty(folder: Path, lock: FileLock) -> None:
 
 
 def _look(path: Path, name: ProcessName) -> Folder:
-    own = name.is_own or filelock.is_ours(path / LOCK)
+    own = filelock.is_ours(path / LOCK) or (name.is_own and not filelock.was_ours(path / LOCK))
     numbers = segment_numbers(path)
     sizes = [(number, _size(path / segment_name(number))) for number in numbers]
     head, format_, since_ns = read_head(path)

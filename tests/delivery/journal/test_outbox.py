@@ -67,10 +67,26 @@ def test_an_earlier_process_of_the_same_number_is_another_one(tmp_path: Path) ->
 
 
 def test_a_second_interpreter_of_this_process_is_this_process(tmp_path: Path) -> None:
-    folder = abandon(create(tmp_path))  # nothing of it is known here any more, but its name
+    folder = abandon(create(tmp_path))
+    folder = folder.rename(folder.with_name(f"{folder.name[:-8]}feedbeef"))  # nothing of it is known here but its name
     assert parse_name(folder.name) == (os.getpid(), identity())
     assert adoptable(Outbox(tmp_path)) == []
     assert adoptable(Outbox(tmp_path)) == []
+
+
+def test_what_this_process_closed_with_something_left_is_adopted_as_anybody_s(tmp_path: Path) -> None:
+    journal = create(tmp_path)
+    assert journal.append(said("one"))
+    journal.close(delete=False)
+    outbox = Outbox(tmp_path)
+    (folder,) = outbox.folders()
+    assert (folder.own, folder.alive) == (False, False)
+    adopted = Journal.adopt(next(outbox.adoptable(PLACE, any_credentials)))
+    assert texts(read_all(adopted)) == ["one"]
+    assert outbox.folders()[0].own
+    assert adoptable(outbox) == []
+    adopted.close(delete=True)
+    assert outbox.folders() == []
 
 
 def test_the_oldest_is_adopted_first(tmp_path: Path) -> None:
