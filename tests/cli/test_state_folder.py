@@ -51,8 +51,8 @@ def test_a_look_at_such_a_volume_makes_no_folder(run: Run, tmp_path: Path) -> No
 def read_only(tmp_path: Path) -> Iterator[None]:
     """Makes the state folder, which is there, a volume that can only be read, until the test is over."""
     state = tmp_path / "state"
-    for command in (["mount", "--bind", state, state], ["mount", "-o", "remount,bind,ro", state]):
-        if subprocess.run(command, capture_output=True, check=False).returncode:
+    for options in (["--bind", str(state)], ["-o", "remount,bind,ro"]):
+        if subprocess.run(["mount", *options, str(state)], capture_output=True, check=False).returncode:
             subprocess.run(["umount", state], capture_output=True, check=False)
             pytest.skip("no file system can be mounted here: a read-only volume was not tried")
     yield
