@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
+from otel_phi.cli.outbox.view import settled_to, view_of
 from otel_phi.testing import Receiver
 from tests.cli.conftest import Run, Start
 from tests.cli.lost import Alive, lose
 from tests.cli.streams import SESSION, a_session
+from tests.cli.test_flush import segments
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="record locks and SIGKILL are POSIX's")
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -216,16 +218,31 @@ def test_purge_of_a_session_takes_what_is_open_of_it(run: Run, receiver: Receive
     assert {"other"} == {span.get("session.id") for span in receiver.spans}
 
 
-def test_purge_reaches_what_a_living_process_holds(run: Run, receiver: Receiver, alive: Alive) -> None:
+def test_what_is_purged_under_a_living_process_never_leaves(run: Run, receiver: Receiver, alive: Alive) -> None:
     receiver.answer(status=503, times=10_000)
     alive(receiver.endpoint)
     receiver.wait_for_requests(1)
+    (path,) = segments()
     assert run("status", "--purge", "living").exit_code == 0
     assert report(run)["waiting"] == 0
-    requests = len(receiver.requests)
+    end, until = view_of(path.parent, living=True).end, time.monotonic() + WAIT_S
+    while (settled_to(path.parent) or end) < end and time.monotonic() < until:
+        time.sleep(0.05)
+    assert settled_to(path.parent) == end  # its thread has read that, and dropped what it held
     receiver.forget_script()
     assert run("flush", "--endpoint", receiver.endpoint, "--give-up-after", "20").exit_code == 0
-    assert len(receiver.spans) <= 5 * (len(receiver.requests) > requests)
+    assert receiver.spans == ()
+
+
+def test_purge_leaves_no_byte_of_a_session(run: Run, state: Path) -> None:
+    lose(NOWHERE, [*a_session(tool="zebra"), *a_session(tool="zebra", session_id="other", ended=False)])
+    assert any(b"zebra" in path.read_bytes() for path in segments())
+    run("status", "--purge", SESSION)
+    assert b"".join(path.read_bytes() for path in segments()).count(b"zebra") >= 1
+    run("status", "--purge", "other")
+    for path in state.rglob("*"):
+        if path.is_file():
+            assert b"zebra" not in path.read_bytes(), path
 
 
 def test_purge_of_a_session_deletes_its_dead_letters(run: Run, receiver: Receiver) -> None:
