@@ -141,6 +141,18 @@ def test_a_damaged_one_is_set_aside_said_once_and_named(run: Run, receiver: Rece
     assert "set aside" not in run("flush", "--endpoint", receiver.endpoint).stderr
 
 
+def test_retry_reads_one_again_that_was_set_aside_and_can_be_read_now(run: Run, receiver: Receiver, old: Path) -> None:
+    readdressed(old, receiver.endpoint)
+    for version in (9, 2):
+        for path in old.glob("*-*-*.sqlite3*"):
+            with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+                connection.execute(f"PRAGMA user_version={version}")
+        run("status", "--retry")
+        result = run("flush", "--endpoint", receiver.endpoint)
+        assert ("written by another version of otel-phi (schema 9" in result.stderr) == (version == 9)
+    assert len({span.span_id for span in receiver.spans}) == 11
+
+
 def test_one_that_a_process_of_the_version_before_still_holds_is_left_to_it(
     run: Run, receiver: Receiver, old: Path, tmp_path: Path
 ) -> None:

@@ -71,7 +71,7 @@ def _results(flushed: Flushed, config: Config) -> Iterator[str]:
     if flushed.waited:
         yield from outcome.sentences(flushed.stats, destination(config), flushed.rejection, flushed.letters)
     elif not flushed.left_alone:
-        yield f"nothing waits for {_name(config)}"
+        yield f"nothing waits for {_name(config)}{' with these headers' if flushed.foreign else ''}"
     if flushed.damaged:
         yield f"{words.many(flushed.damaged, 'line')} could not be read any more, and {_is(flushed.damaged)} lost"
     if flushed.stayed:

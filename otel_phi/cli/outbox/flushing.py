@@ -50,7 +50,7 @@ class Flushed(msgspec.Struct, frozen=True, kw_only=True):
         trouble: why spans stayed, "" where none did but for those of living processes.
         stayed: what waited when it began, or was open in a dead process's journal, and still is.
         dead: how many dead letters lie there now.
-        damaged: lines that could not be read any more.
+        damaged: lines that could not be read any more, and missing files.
         last_error: what last kept a process's spans from getting through, None if nothing did.
         foreign: facts for this destination with other credentials.
         left_alone: what nobody sends, in this destination's folder.
@@ -93,7 +93,7 @@ def flush_outbox(config: Config, *, any_credentials: bool = False) -> Flushed:
     if not run.trouble:
         run.wait_for_living(targets)
     after = outbox_status(state)
-    damaged = run.damaged + sum(one.view.damaged_lines for one in mine if one.folder.alive)
+    damaged = max(run.damaged, sum(one.view.damaged_lines + one.view.missing_segments for one in mine))
     waited = bool(run.stats.accepted or targets or any(_has_something(process) for process in mine))
     found = _result(config, after, ours, waited=waited, targets=targets)
     return msgspec.structs.replace(

@@ -23,7 +23,7 @@ from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
 from otel_phi.recorder.notices import Notice
 from otel_phi.wire.events import AgentEvent, AgentStart
 
-# What opens or closes a loop, turn or group. All else needs no decoding where only that is asked.
+# What opens or closes a loop, turn or group. All else needs no decoding where only that is asked, and each loop has a turn.
 STRUCTURAL = tuple(
     f'{{"type":"{name}"'.encode()
     for name in (

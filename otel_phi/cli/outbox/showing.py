@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,7 +87,13 @@ def shown(path: Path, options: MappingOptions | None) -> Shown:
 
 
 def _options_of(head: Head | None) -> MappingOptions:
-    return MappingOptions() if head is None else msgspec.json.decode(head.mapping, type=MappingOptions)
+    """Returns how a head says that facts are mapped; the defaults where it does not, or not so that we understand it."""
+    if head is None:
+        return MappingOptions()
+    try:
+        return msgspec.json.decode(head.mapping, type=MappingOptions | None) or MappingOptions()
+    except msgspec.MsgspecError:
+        return MappingOptions()
 
 
 def _about(path: Path, head: Head | None, *, living: bool) -> str:
@@ -100,5 +107,6 @@ def _about(path: Path, head: Head | None, *, living: bool) -> str:
 
 
 def _pairs(head: Head) -> Iterator[tuple[str, str]]:
-    for pair in msgspec.json.decode(head.resource, type=tuple[tuple[str, object], ...] | None) or ():
-        yield pair[0], str(pair[1])
+    with contextlib.suppress(msgspec.MsgspecError):
+        for key, value in msgspec.json.decode(head.resource, type=tuple[tuple[str, object], ...] | None) or ():
+            yield key, str(value)
