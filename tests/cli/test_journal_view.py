@@ -14,7 +14,8 @@ from otel_phi.cli.outbox.view import settled_to, view_of
 from otel_phi.delivery.journal.facts import Carried, End, Position, Purge, encode_event, encode_fact
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.lines import frame
-from otel_phi.delivery.journal.segment import Segment, segment_name
+from otel_phi.delivery.journal.segment import Segment
+from otel_phi.delivery.journal.segment_file import segment_name
 from otel_phi.policy.content import admit
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.snapshot import OpenWork
