@@ -13,7 +13,6 @@ from otel_phi.delivery.journal.dead_letters import DeadLetters
 from otel_phi.delivery.journal.facts import Snapshot, decode_fact
 from otel_phi.delivery.journal.outbox import DEAD_LETTERS
 from otel_phi.delivery.journal.segment import Segment
-from otel_phi.delivery.journal.segment_file import SUFFIX
 from otel_phi.events import (
     AgentEnd,
     AgentEvent,
@@ -90,13 +89,19 @@ def test_no_secret_is_in_what_waits_in_dead_letters_in_requests_or_in_what_is_sa
     looks = [on_disk(tmp_path)]
     said += [run(*words).output.encode() for words in (("status",), ("status", "--json"))]
     receiver.forget_script()
-    receiver.answer(status=400, body=b"bad span", times=7)  # all of them, halves, and one alone
+    said.append(run("flush", *flags).output.encode())
+    assert len(receiver.spans) > 30
+    away(receiver)
+    lose(receiver.endpoint, [event for event in secrets() if event["type"] == "AgentStart"][-1:])
+    receiver.forget_script()
+    receiver.answer(status=400, body=b"bad span", times=10_000)
     said.append(run("flush", *flags).output.encode())
     assert destinations(run)[0]["dead_letters"], "there is a dead letter on disk while we look"
     looks.append(on_disk(tmp_path))
     said += [run(*words).output.encode() for words in (("status",), ("status", "--json"), ("status", "--retry"))]
+    receiver.forget_script()
     said.append(run("flush", *flags).output.encode())
-    assert len(receiver.spans) > 30
+    assert destinations(run)[0]["dead"] == 0
     looks.append(b"".join(request.body for request in receiver.requests))
     assert [SECRET.encode() in seen for seen in (*looks, *said)] == [False] * (len(looks) + len(said))
     words = (b'"type":"TurnEnd"', b"gen_ai.operation.name", b"gen_ai.operation.name")
@@ -113,7 +118,7 @@ def on_disk(state: Path) -> bytes:
     for path in files:
         if path.name == DEAD_LETTERS:
             found += [entry for letter in DeadLetters(path.parent).read() for entry in (letter.entry, *letter.envelope)]
-        elif path.suffix == SUFFIX:
+        elif path.suffix == ".journal":
             bodies = Segment(path, 1).bodies()
             found += [fact.state for _, body in bodies if isinstance(fact := decode_fact(body), Snapshot)]
     return b"\n".join(found)

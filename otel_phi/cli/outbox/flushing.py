@@ -182,6 +182,10 @@ class _Run:
 
     def send(self) -> None:
         """Adopts and sends, until no dead process's journal is left, or nothing moves any more."""
+        blocked = [one for one in self._pending() if not os.access(one.path, os.W_OK)]
+        if blocked:  # a volume that can only be read: what is sent could not be marked as sent
+            self.trouble = f"{blocked[0].path} cannot be written to, so nothing can be taken from it"
+            return
         watched = tuple(Watched(exporter) for exporter in open_exporters(self._config))
         delivery = LiveDelivery(
             self._config, resource_of(self._config), Complaints(self._config.display_endpoint),
@@ -205,7 +209,7 @@ class _Run:
             if not pending:
                 return trouble
             if progress.waited_s([one.path for one in pending]) >= progress.limit_s:
-                return _why_not(pending[0])
+                return f"{pending[0].path} cannot be adopted"
             time.sleep(GLANCE_S)
 
     def _pending(self) -> list[Folder]:
@@ -237,9 +241,3 @@ def _sum(one: LiveStats, other: LiveStats) -> LiveStats:
     counts = ("accepted", "acknowledged", "rejected", "queued", "dead", "adopted", "posts", "retries")
     sums = {name: getattr(one, name) + getattr(other, name) for name in counts}
     return msgspec.structs.replace(other, dropped=tuple(dropped.items()), **sums)
-
-
-def _why_not(folder: Folder) -> str:
-    if not os.access(folder.path, os.W_OK):
-        return f"{folder.path} cannot be written to, so nothing can be taken from it"
-    return f"{folder.path} cannot be adopted"

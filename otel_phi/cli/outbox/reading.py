@@ -44,7 +44,7 @@ _LOOKED_UP = b'{"type":"LookedUp"'
 _NO_EVENTS = (*INTERNAL, *OWN, _PURGED)
 _FEW = 8  # not every fact has a time: one of these does
 _Line = tuple[int, int, bytes]  # start, end and body
-_KINDS = {"cut": "a line without its end", "checksum": "a line that was changed"}
+_KINDS = {"cut": "a line without its end", "checksum": "a line that was changed", "end": "its end is missing"}
 _MESSAGES = 20  # for a person; the counts go on
 
 
@@ -161,6 +161,9 @@ class JournalReader:
             # What a short write began stands whole in the next one's carried lines; what ends the file was never written.
             following = next((one for one in self._segments if one.number == segment.number + 1), None)
             size = os.fstat(segment.file.number).st_size
+            # How large it was when it was sealed stands in the next one, if the journal's format says so.
+            if (missing := getattr(following and following.region, "before_bytes", 0) - size) > 0:
+                _count(found, segment, Damage(size, missing, 1, "end"))
             if following is None or not following.carried:
                 for damage in (one for one in cuts if one.start + one.bytes < size):
                     _count(found, segment, damage)
