@@ -229,6 +229,6 @@ _IF_ABSENT: dict[str, dict[str, Any]] = {
 }
 # What sources and policy add to the wire: phi-core would drop it.
 _NOT_PHI_CORES: dict[str, dict[str, Any]] = {
-    "AgentEnd": {"outcome": UNSET, "error_type": UNSET},
-    "ToolExecutionEnd": {"error_type": UNSET},
+    kind.__name__: {one.name: UNSET for one in msgspec.structs.fields(kind) if one.default is UNSET}
+    for kind in KnownEvent.__args__
 }
