@@ -59,11 +59,12 @@ def install(*, flush_on_sigterm: bool = True, **options: Unpack[Options]) -> Hoo
             return _installed.hook
         hook = _made(resolve(**options))
         _installed.hook, _installed.options = hook, given
-    leaving.watch(_current, flush_on_sigterm=flush_on_sigterm and not hook.off)
+    leaving.watch(current, flush_on_sigterm=flush_on_sigterm and not hook.off)
     return hook
 
 
-def _current() -> Hook | None:
+def current() -> Hook | None:
+    """Returns this process's hook, None before the first `install`."""
     return _installed.hook
 
 
