@@ -17,20 +17,18 @@ _CUT = "…[cut]"
 def as_json(value: Any) -> Raw:
     """Returns a value as JSON, what JSON has not as its `repr`; what is longer than 64 KiB is a text, cut."""
     text = _text(value, plain=False)
-    if len(text) <= MAX_BYTES and not text.endswith(_CUT):
-        return Raw(_sound(text).encode())
-    return Raw(msgspec.json.encode(_sound(text)))
+    return Raw(msgspec.json.encode(text) if text.endswith(_CUT) else text.encode())
 
 
 def as_blocks(value: Any) -> Raw:
     """Returns a value as the content of a message: one block of text."""
-    return Raw(msgspec.json.encode([{"type": "text", "text": _sound(_text(value, plain=True))}]))
+    return Raw(msgspec.json.encode([{"type": "text", "text": _text(value, plain=True)}]))
 
 
 def _text(value: Any, *, plain: bool) -> str:
-    if isinstance(value, str) and plain:
-        return _cut(value)
     try:
+        if plain and isinstance(value, str):
+            return _cut(value)
         return _cut(_bounded(_encoder.iterencode(value)))
     except Exception:  # noqa: BLE001  # a circle, a key that is none, a `repr` that fails
         return _cut(json.dumps(f"<{type(value).__name__}>"))
@@ -48,12 +46,11 @@ def _bounded(pieces: Iterator[str]) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= MAX_BYTES else text[: MAX_BYTES - len(_CUT)] + _CUT
-
-
-def _sound(text: str) -> str:
-    """Returns a text that UTF-8 can carry: a lone surrogate becomes U+FFFD."""
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
+    """Returns a text that UTF-8 can carry (a lone surrogate cannot be), in 64 KiB of it."""
+    whole = text[: MAX_BYTES + 1].encode("utf-8", "replace")
+    if len(whole) <= MAX_BYTES:
+        return whole.decode()
+    return whole[: MAX_BYTES - len(_CUT.encode())].decode("utf-8", "ignore") + _CUT
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=repr)

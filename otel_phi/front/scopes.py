@@ -29,7 +29,10 @@ _current: ContextVar[Scope | None] = ContextVar("otel_phi_scope", default=None)
 
 def current() -> Scope | None:
     """Returns the innermost loop or tool that has not ended, None outside of any."""
-    scope = _current.get()
+    return _alive(_current.get())
+
+
+def _alive(scope: Scope | None) -> Scope | None:
     while scope is not None and scope.ended:
         scope = scope.outer
     return scope
@@ -43,7 +46,7 @@ def enter(scope: Scope) -> None:
 def leave(scope: Scope) -> None:
     """Makes what is around a loop or tool the current one again, where it is the current one itself."""
     if _current.get() is scope:
-        _current.set(scope.outer)
+        _current.set(_alive(scope.outer))
 
 
 def swap(scope: Scope | None) -> Scope | None:
