@@ -14,7 +14,7 @@ KIND = "google"
 
 
 def answer(given: Any) -> Piece | None:
-    """Reads an answer, whole or one of a stream: alone it cannot be told which."""
+    """Reads an answer: whole, or one of a stream. The last one of a stream looks like a whole one."""
     candidates = items(given, "candidates")
     usage = get(given, "usage_metadata") or get(given, "usageMetadata")
     if candidates is None and not _is_usage(usage):
@@ -24,13 +24,15 @@ def answer(given: Any) -> Piece | None:
     stop = reason(text(first, "finish_reason") or text(first, "finishReason"))
     if stop == "stop" and any(get(part, "function_call") or get(part, "functionCall") for part in parts):
         stop = "toolUse"
+    ended = stop is not None or _is_blocked(given)
     return Piece(
         KIND,
         text(given, "model_version") or text(given, "modelVersion"),
         stop,
         _counts(usage),
         content=bool(parts),
-        ended=stop is not None or _is_blocked(given),
+        streamed=not ended,
+        ended=ended,
     )
 
 

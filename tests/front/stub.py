@@ -1,0 +1,116 @@
+"""A model provider on the loopback: it speaks as OpenAI, Anthropic and Google do, whole and streamed, and never thinks."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.front import answers as a
+
+
+class Stub(ThreadingHTTPServer):
+    """Answers every request; `asked` holds the bodies, `refuse` makes it answer with a status from then on.
+
+    Attributes:
+        asked: path and body of each request.
+        refuse: HTTP status of every answer, 0 for good ones.
+        url: where it listens.
+    """
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[tuple[str, Any]] = []
+        self.refuse = 0
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Lets a client go that hung up."""
+
+
+@contextmanager
+def stub() -> Iterator[Stub]:
+    """Runs a provider."""
+    with Stub() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Stub
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers.get("content-length", 0))) or b"{}")
+        self.server.asked.append((self.path, body))
+        if self.server.refuse:
+            self._send(
+                self.server.refuse, json.dumps({"error": {"message": "no", "type": "refused"}}), "application/json"
+            )
+            return
+        whole, pieces = _answers(self.path, body)
+        if body.get("stream") or "streamGenerateContent" in self.path:
+            self._send(200, "".join(_events(pieces, self.path)), "text/event-stream")
+        else:
+            self._send(200, json.dumps(whole), "application/json")
+
+    def _send(self, status: int, text: str, kind: str) -> None:
+        content = text.encode()
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name there
+        """Says nothing."""
+
+
+def _answers(path: str, body: a.Json) -> tuple[a.Json, list[a.Json]]:
+    if path.endswith("/chat/completions"):
+        usage = (body.get("stream_options") or {}).get("include_usage")
+        whole = {**a.CHAT, "choices": [_chat_choice(body)]}
+        return whole, a.CHUNKS if usage else a.CHUNKS[:-1]
+    if path.endswith("/responses"):
+        return a.RESPONSE, a.EVENTS
+    if path.endswith("/messages"):
+        return a.MESSAGE, a.STREAMED
+    return a.GEMINI, a.GEMINI_STREAM
+
+
+def _chat_choice(body: a.Json) -> a.Json:
+    """Returns the choice that asks for the tools it is offered, until it has an answer of one."""
+    offered = [tool["function"]["name"] for tool in body.get("tools") or ()]
+    answered = any(message["role"] == "tool" for message in body["messages"])
+    if not offered or answered:
+        return {
+            "index": 0,
+            "finish_reason": "stop",
+            "logprobs": None,
+            "message": {"role": "assistant", "content": "Hello"},
+        }
+    calls = [
+        {"id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": '{"city": "Lima"}'}}
+        for number, name in enumerate(offered)
+    ]
+    said = {"role": "assistant", "content": None, "tool_calls": calls}
+    return {"index": 0, "finish_reason": "tool_calls", "logprobs": None, "message": said}
+
+
+def _events(pieces: Iterable[a.Json], path: str) -> Iterator[str]:
+    for piece in pieces:
+        if "type" in piece:
+            yield f"event: {piece['type']}\n"
+        yield f"data: {json.dumps(piece)}\n\n"
+    if path.endswith("/chat/completions"):
+        yield "data: [DONE]\n\n"
