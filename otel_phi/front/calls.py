@@ -157,9 +157,9 @@ class ModelCall:
             streamed=reading.streamed,
         )
 
-    def side_call(self, now_ns: int, error: BaseException | None, call_id: str) -> SideCall:
-        """Returns the call as one beside the turns; the arguments are those of `message`."""
-        said = self.message(now_ns, error)
+    def side_call(self, now_ns: int, error: BaseException | None, call_id: str, *, left: bool = False) -> SideCall:
+        """Returns the call as one beside the turns; the arguments are those of `message`, and an id of its own."""
+        said = self.message(now_ns, error, left=left)
         return SideCall(
             id=call_id,
             session_id=self.loop.session,

@@ -10,6 +10,7 @@ Rule 4: a loop is its process's. In a forked child it says nothing, and its lock
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Mapping
@@ -59,7 +60,7 @@ class Loop(scopes.Scope):
     """
 
     __slots__ = (
-        "__weakref__", "_attributes", "_begun", "_call", "_count", "_door", "_entered", "_failed", "_lock", "_pid",
+        "__weakref__", "_attributes", "_begun", "_beside", "_call", "_door", "_entered", "_failed", "_lock", "_numbers", "_pid",
         "_tools", "_traceparent", "_turn", "_turn_open", "agent", "id", "keeps_content", "model", "provider", "session",
     )  # fmt: skip
 
@@ -94,8 +95,9 @@ class Loop(scopes.Scope):
         self._turn = -1
         self._turn_open = False
         self._call: ModelCall | None = None
+        self._beside: dict[ModelCall, None] = {}
         self._tools: dict[Tool, None] = {}
-        self._count = 0
+        self._numbers = itertools.count(1)
 
     # --- what a user calls -------------------------------------------------------------------------------------------------
 
@@ -208,7 +210,7 @@ class Loop(scopes.Scope):
             if self.ended:
                 return
             now_ns = wall_ns()
-            self._end_call(now_ns)
+            self._end_calls(now_ns)
             self._end_turn(now_ns)
             self.ended = True
             if went.error_type is None and self._failed is not None:
@@ -226,9 +228,7 @@ class Loop(scopes.Scope):
         return self._begun and not self.ended and os.getpid() == self._pid
 
     def _next_id(self, kind: str) -> str:
-        with self._lock:
-            self._count += 1
-            return f"{kind}-{self._count}"
+        return f"{kind}-{next(self._numbers)}"
 
     # --- its turns, calls and tools ----------------------------------------------------------------------------------------
 
@@ -241,6 +241,7 @@ class Loop(scopes.Scope):
             call.began_ns = now_ns = wall_ns()
             if self._call is not None:
                 call.beside = True
+                self._beside[call] = None
                 return
             self._end_turn(now_ns)
             self._begin_turn(now_ns)
@@ -256,8 +257,9 @@ class Loop(scopes.Scope):
         if not self._mine():
             return
         with self._lock:
-            if call.beside:
-                self._door(call.side_call(wall_ns(), error, f"{self.id}.{self._next_id('side')}"))
+            if call in self._beside:
+                del self._beside[call]
+                self._door(call.side_call(wall_ns(), error, self._next_id(self.id)))
             elif self._call is call:
                 self._call = None
                 self._door(MessageEnd(loop_id=self.id, message=call.message(wall_ns(), error)))
@@ -293,7 +295,10 @@ class Loop(scopes.Scope):
         trigger = "Continuation" if self._turn else "User" if self.outer is None else "SubAgent"
         self._door(TurnStart(loop_id=self.id, turn_index=self._turn, timestamp=Instant(now_ns), triggered_by=trigger))
 
-    def _end_call(self, now_ns: int) -> None:
+    def _end_calls(self, now_ns: int) -> None:
+        for beside in self._beside:
+            self._door(beside.side_call(now_ns, None, self._next_id(self.id), left=True))
+        self._beside.clear()
         call, self._call = self._call, None
         if call is not None:
             self._door(MessageEnd(loop_id=self.id, message=call.message(now_ns, None, left=True)))

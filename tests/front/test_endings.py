@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import otel_phi
-from otel_phi.events import AgentEnd, MessageEnd
+from otel_phi.events import AgentEnd, MessageEnd, SideCall
 from tests.front.told import Told
 
 PLACES = ("loop", "call", "tool", "between")
@@ -239,6 +239,7 @@ def test_what_is_open_when_its_loop_ends_is_ended_with_it_and_says_nothing_later
     assert len(told) == ended
     assert told.tools[0].outcome == "detached"
     assert told.answers[0].stop_reason == "aborted"
+    assert told.one(SideCall).stop_reason == "aborted"
     assert told.errors() == {"chat": "aborted", "turn": "aborted"}
     assert told.broken() == []
 

@@ -35,10 +35,10 @@ STREAMS: dict[str, tuple[list[a.Json], Usage, str, str]] = {
 }
 
 
-def said(told: Told, pieces: Iterable[Any], **more: str) -> AssistantMessage:
+def said(told: Told, pieces: Iterable[Any], provider: str = "") -> AssistantMessage:
     """Returns the message that a call makes of an answer's pieces."""
     told.clear()
-    with otel_phi.loop(session="s", **more) as loop, loop.model_call() as call:
+    with otel_phi.loop(session="s", provider=provider) as loop, loop.model_call() as call:
         for piece in pieces:
             call.response(piece)
     assert told.broken() == []
