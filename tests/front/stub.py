@@ -79,8 +79,10 @@ class _Handler(BaseHTTPRequestHandler):
 def _answers(path: str, body: a.Json) -> tuple[a.Json, list[a.Json]]:
     if path.endswith("/chat/completions"):
         usage = (body.get("stream_options") or {}).get("include_usage")
-        whole = {**a.CHAT, "choices": [_chat_choice(body)]}
-        return whole, a.CHUNKS if usage else a.CHUNKS[:-1]
+        choice = _chat_choice(body)
+        calls = choice["message"].get("tool_calls")
+        pieces = a.CHUNKS if calls is None else _calling(calls)
+        return {**a.CHAT, "choices": [choice]}, pieces if usage else pieces[:-1]
     if path.endswith("/responses"):
         return a.RESPONSE, a.EVENTS
     if path.endswith("/messages"):
@@ -105,6 +107,13 @@ def _chat_choice(body: a.Json) -> a.Json:
     ]
     said = {"role": "assistant", "content": None, "tool_calls": calls}
     return {"index": 0, "finish_reason": "tool_calls", "logprobs": None, "message": said}
+
+
+def _calling(calls: list[a.Json]) -> list[a.Json]:
+    """Returns the chunks of an answer that asks for tools."""
+    begun = a.chunk({"role": "assistant", "content": None})
+    asked = [a.chunk({"tool_calls": [{"index": index, **call}]}) for index, call in enumerate(calls)]
+    return [begun, *asked, a.chunk({}, "tool_calls"), a.CHUNKS[-1]]
 
 
 def _events(pieces: Iterable[a.Json], path: str) -> Iterator[str]:

@@ -20,6 +20,7 @@ OPTIONS = [
     MappingOptions(service_name="test", trace_scope="loop"),
 ]
 _TIMES = re.compile(r"  \+[\d.]+m?s? [\d.]+(?:ns|ms|s|us|µs)|duration_ms=[\d.]+ ?| \+[\d.]+m?s")
+_TAIL = re.compile(r" +$", re.MULTILINE)
 _LOOP_ID = re.compile(r"(\.| )[0-9a-f]{12}\b")
 
 
@@ -101,4 +102,4 @@ def _title(span: Span) -> str:
 
 def timeless(tree: str) -> str:
     """Returns a rendered tree without times and without the random part of loop ids."""
-    return _LOOP_ID.sub(r"\1…", _TIMES.sub("", tree))
+    return _TAIL.sub("", _LOOP_ID.sub(r"\1…", _TIMES.sub("", tree)))

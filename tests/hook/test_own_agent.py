@@ -18,7 +18,7 @@ from otel_phi.testing import Receiver
 from tests import golden
 from tests.laws import role
 
-EXAMPLE = golden.PROJECT / "examples" / "own-agent" / "agent.py"
+EXAMPLE = golden.PROJECT / "examples" / "own-agent" / "by_events.py"
 TABLE = golden.PROJECT / "docs" / "own-agent.md"
 
 
