@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ class Stub(ThreadingHTTPServer):
     Attributes:
         asked: path and body of each request.
         refuse: HTTP status of every answer, 0 for good ones.
+        endless: whether answers, all streamed, have no end.
         url: where it listens.
     """
 
@@ -27,6 +29,7 @@ class Stub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[tuple[str, Any]] = []
         self.refuse = 0
+        self.endless = False
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -58,6 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.server.refuse, json.dumps({"error": {"message": "no", "type": "refused"}}), "application/json"
             )
             return
+        if self.server.endless:
+            self._send_for_ever()
+            return
         whole, pieces = _answers(self.path, body)
         if body.get("stream") or "streamGenerateContent" in self.path:
             self._send(200, "".join(_events(pieces, self.path)), "text/event-stream")
@@ -71,6 +77,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
+
+    def _send_for_ever(self) -> None:
+        """Streams an answer that has no end, until the client hangs up; a client that never does is left after a minute."""
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        self.end_headers()
+        for _ in range(3_000):
+            self.wfile.write("".join(_events([a.CHUNKS[1]], "")).encode())
+            self.wfile.flush()
+            time.sleep(0.02)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name there
         """Says nothing."""
@@ -86,7 +103,7 @@ def _answers(path: str, body: a.Json) -> tuple[a.Json, list[a.Json]]:
     if path.endswith("/responses"):
         return a.RESPONSE, a.EVENTS
     if path.endswith("/messages"):
-        return a.MESSAGE, a.STREAMED
+        return a.MESSAGE, _using_tools(body) or a.STREAMED
     return a.GEMINI, a.GEMINI_STREAM
 
 
@@ -107,6 +124,24 @@ def _chat_choice(body: a.Json) -> a.Json:
     ]
     said = {"role": "assistant", "content": None, "tool_calls": calls}
     return {"index": 0, "finish_reason": "tool_calls", "logprobs": None, "message": said}
+
+
+def _using_tools(body: a.Json) -> list[a.Json]:
+    """Returns Anthropic's events of an answer that asks for the tools offered, none once one is answered."""
+    offered = [tool["name"] for tool in body.get("tools") or ()]
+    if not offered or any(isinstance(one["content"], list) and one["role"] == "user" for one in body["messages"]):
+        return []
+    events = [a.STREAMED[0]]
+    for index, name in enumerate(offered):
+        block = {"type": "tool_use", "id": f"toolu_{index}", "name": name, "input": {}}
+        given = {"type": "input_json_delta", "partial_json": '{"city": "Lima"}'}
+        events += [
+            {"type": "content_block_start", "index": index, "content_block": block},
+            {"type": "content_block_delta", "index": index, "delta": given},
+            {"type": "content_block_stop", "index": index},
+        ]
+    end = {**a.STREAMED[5], "delta": {"stop_reason": "tool_use", "stop_sequence": None}}
+    return [*events, end, a.STREAMED[6]]
 
 
 def _calling(calls: list[a.Json]) -> list[a.Json]:
