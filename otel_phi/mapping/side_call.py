@@ -14,15 +14,14 @@ from otel_phi.mapping.status import answer_error
 from otel_phi.mapping.turn import answered_pairs, asked_pairs, used_pairs
 from otel_phi.recorder.notices import Request, SideCallMade
 
-_NO_REQUEST = Request("", None, None, None, None)
-
 
 def side_call_span(call: SideCallMade, options: MappingOptions) -> Span:
     """Returns the span of a model call outside turns."""
     start, answer, most = call.loop, call.answer, options.max_attribute_bytes
     said = (answer.model, answer.provider)
     marks = (call.inferred, False, answer.streamed)
-    asked, before, after = asked_pairs(start.config if start else None, _NO_REQUEST, said, marks, most)
+    request = Request(answer.model, None, None, None, None)  # it has none of its own, and need not ask the loop's model
+    asked, before, after = asked_pairs(start.config if start else None, request, said, marks, most)
     loop_id, agent = (start.identity.loop_id, start.agent_name) if start else (None, None)
     parent = _parent(call, options)
     return span(
