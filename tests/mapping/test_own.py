@@ -79,7 +79,7 @@ def test_a_loops_word_is_its_rejection_then_its_outcome_then_what_its_turns_say(
 
 
 def test_given_words_win_over_derived_ones() -> None:
-    events = [
+    events: list[AgentEvent] = [
         start(0),
         turn(1),
         said(5, stop_reason="error", error_message="API error: 500", error_type="RateLimitError"),
@@ -120,7 +120,7 @@ def test_a_session_that_is_named_is_linked_to_whatever_a_loop_id_says(named: str
     (link,) = loop.links
     assert dict(link.attributes)[s.LINK_SESSION] == named
     assert loop.get(s.SPAWN_SESSION) == named
-    child = [
+    child: list[AgentEvent] = [
         start(0),
         turn(1),
         ToolExecutionStart(loop_id=LOOP, tool_call_id="c"),
@@ -137,7 +137,7 @@ def test_a_session_that_is_named_is_linked_to_whatever_a_loop_id_says(named: str
 
 def sub_agent(*, before: bool = False, tool_call_id: str = "c2") -> list[AgentEvent]:
     """Returns a loop whose second tool of two of one call id runs another; told before its tool or after."""
-    child = [
+    child: list[AgentEvent] = [
         start(5, SUB, parent_loop_id=LOOP, parent_tool_call_id=tool_call_id, continuation_kind="SubAgent"),
         *whole_turn(6, 0, SUB),
     ]
