@@ -11,12 +11,20 @@ import difflib
 import functools
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from otel_phi.wire.events import KnownEvent
-from otel_phi.wire.messages import AssistantMessage, ExtensionMessage, ToolResultMessage, TurnId, Usage, UserMessage
+from otel_phi.wire.messages import (
+    NULL,
+    AssistantMessage,
+    ExtensionMessage,
+    ToolResultMessage,
+    TurnId,
+    Usage,
+    UserMessage,
+)
 from otel_phi.wire.parts import ConfigSnapshot, RequestPayload, ResponseFormat, ToolResult
 
 _EVENTS: dict[str, type[msgspec.Struct]] = {kind.__name__: kind for kind in KnownEvent.__args__}
@@ -34,6 +42,10 @@ _INNER: dict[str, type[msgspec.Struct]] = {
     "response_format": ResponseFormat,
     "result": ToolResult,
 }
+_fields = msgspec.json.Decoder(dict[str, Raw])
+_list = msgspec.json.Decoder(list[Raw])
+_text = msgspec.json.Decoder(str)
+_encoder = msgspec.json.Encoder()
 _HUMP = re.compile(r"(?<=[a-z0-9])([A-Z])")
 # A name that is wrong by more than this is another name.
 _NEAR = 0.7
@@ -53,15 +65,22 @@ class UnknownKey(msgspec.Struct, frozen=True):
     nearest: str | None
 
 
-def respelled(found: dict[str, Any]) -> tuple[dict[str, Any], list[UnknownKey]]:
+def respelled(line: bytes | str) -> tuple[bytes | str, list[UnknownKey]]:
     """Returns an event with every key spelled as phi-core does, without those that nobody knows, and a list of these.
 
     Args:
-        found: the decoded JSON of an event; one of an unknown type comes back as it is.
+        line: a JSON object. What is none, or an event of an unknown type, comes back as it is; so does a line with nothing
+            to change. What is not looked into keeps its bytes.
     """
     unknown: list[UnknownKey] = []
-    kind = _EVENTS.get(str(found.get("type")))
-    return (found, unknown) if kind is None else (_respelled(found, kind, str(found["type"]), unknown), unknown)
+    try:
+        found = _fields.decode(line)
+        name = _text.decode(found.get("type", NULL))
+        kind = _EVENTS.get(name)
+        kept = None if kind is None else _respelled(found, kind, name, unknown)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return line, []
+    return (line if kept is None or kept is found else _encoder.encode(kept)), unknown
 
 
 def nearest(name: str, known: Iterator[str] | list[str] | tuple[str, ...] | frozenset[str]) -> str | None:
@@ -72,34 +91,51 @@ def nearest(name: str, known: Iterator[str] | list[str] | tuple[str, ...] | froz
 
 
 def _respelled(
-    found: dict[str, Any], kind: type[msgspec.Struct], holder: str, unknown: list[UnknownKey]
-) -> dict[str, Any]:
+    found: dict[str, Raw], kind: type[msgspec.Struct], holder: str, unknown: list[UnknownKey]
+) -> dict[str, Raw]:
+    """Returns the very same dict where there is nothing to change."""
     known, twins = _spellings(kind)
-    kept: dict[str, Any] = {}
+    kept: dict[str, Raw] = {}
+    changed = False
     for key, value in found.items():
         name = key if key in known else twins.get(key)
         if name is None or (name != key and name in found):
             unknown.append(UnknownKey(holder, key, name or nearest(key, known)))
+            changed = True
         else:
             kept[name] = _inner(name, value, holder, unknown)
-    return kept
+            changed = changed or name != key or kept[name] is not value
+    return kept if changed else found
 
 
-def _inner(name: str, value: Any, holder: str, unknown: list[UnknownKey]) -> Any:
-    if name == "message" and isinstance(value, dict):
-        return _message(value, unknown)
-    if name == "tool_results" and isinstance(value, list):
-        return [_message(one, unknown) if isinstance(one, dict) else one for one in value]
-    kind = _INNER.get(name)
-    if kind is None or not isinstance(value, dict):
+def _inner(name: str, value: Raw, holder: str, unknown: list[UnknownKey]) -> Raw:
+    if name == "tool_results" and _begins(value, b"["):
+        listed = _list.decode(value)
+        inner = [_message(one, unknown) if _begins(one, b"{") else one for one in listed]
+        return value if all(new is old for new, old in zip(inner, listed, strict=True)) else Raw(_encoder.encode(inner))
+    if not _begins(value, b"{"):
         return value
-    return _respelled(value, kind, f"{holder}.{name}", unknown)
+    if name == "message":
+        return _message(value, unknown)
+    kind = _INNER.get(name)
+    return value if kind is None else _object(value, kind, f"{holder}.{name}", unknown)
 
 
-def _message(found: dict[str, Any], unknown: list[UnknownKey]) -> dict[str, Any]:
-    role = found.get("role")
-    kind = _MESSAGES.get(role) if isinstance(role, str) else None
-    return found if kind is None else _respelled(found, kind, str(role), unknown)
+def _message(value: Raw, unknown: list[UnknownKey]) -> Raw:
+    role = _fields.decode(value).get("role", NULL)
+    name = _text.decode(role) if _begins(role, b'"') else ""
+    kind = _MESSAGES.get(name)
+    return value if kind is None else _object(value, kind, name, unknown)
+
+
+def _object(value: Raw, kind: type[msgspec.Struct], holder: str, unknown: list[UnknownKey]) -> Raw:
+    found = _fields.decode(value)
+    kept = _respelled(found, kind, holder, unknown)
+    return value if kept is found else Raw(_encoder.encode(kept))
+
+
+def _begins(value: Raw, mark: bytes) -> bool:
+    return bytes(memoryview(value)[:1]) == mark
 
 
 @functools.cache

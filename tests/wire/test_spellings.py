@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_phi.events import AgentEvent, GenericEvent, KnownEvent, decode_event, encode_event
-from otel_phi.wire.spellings import UnknownKey, nearest, respelled
+from otel_phi.wire import spellings
+from otel_phi.wire.spellings import UnknownKey, nearest
 from tests import golden
 from tests.streams import OWN_CASES, SMALL_CASES
 from tests.wire.test_optional import WITH_THEM
@@ -32,6 +33,11 @@ _FREE = {
     "tools",
     "provenance",
 }
+
+
+def respelled(given: Any) -> tuple[Any, list[UnknownKey]]:
+    found, unknown = spellings.respelled(json.dumps(given))
+    return json.loads(found), unknown
 
 
 def _camel(name: str) -> str:
@@ -113,6 +119,19 @@ def test_what_is_free_is_not_looked_into() -> None:
 )
 def test_the_nearest_known_name(name: str, found: str | None) -> None:
     assert nearest(name, [kind.__name__ for kind in KnownEvent.__args__]) == found
+
+
+@pytest.mark.parametrize("line", [b"", b"[]", b"7", b"{", b'{"type":7}', b"\xff", b'{"type":"AgentEnd","loop_id":"l"}'])
+def test_what_is_no_event_and_what_has_nothing_to_change_is_the_very_same(line: bytes) -> None:
+    assert spellings.respelled(line)[0] is line
+
+
+def test_what_is_not_looked_into_keeps_its_bytes() -> None:
+    content = b'[ {"type" : "text", "text":"\\u00e9", "n": 1.50e0} ]'
+    line = b'{"type":"MessageEnd","loopId":"l","message":{"role":"assistant","content":%s,"stop_reason":"x"}}' % content
+    found, _ = spellings.respelled(line)
+    assert isinstance(found, bytes)
+    assert content in found
 
 
 _json = st.recursive(
