@@ -21,7 +21,7 @@ from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content
 from otel_phi.recorder.core import RecorderCore
-from otel_phi.recorder.notices import GroupClosed, GroupGivenUp, GroupOpened, Notice, SessionOpened
+from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
@@ -103,7 +103,7 @@ class Pipeline:
 
 def session_of(notice: Notice) -> str:
     """Returns the id of the session that a notice is of."""
-    if isinstance(notice, SessionOpened | GroupOpened | GroupClosed | GroupGivenUp):
+    if isinstance(notice, SessionOpened | SideCallMade | GroupNotice):
         return notice.session_id
     return notice.loop.identity.session_id
 

@@ -63,6 +63,12 @@ def _put(made: _Installed, closed: _Installed | None) -> _Installed:
     return kept
 
 
+def current() -> Hook | None:
+    """Returns this process's hook, None before the first `install`."""
+    found = _installed.get("hook")
+    return None if found is None else found.hook
+
+
 def _current() -> Recording | None:
     found = _installed.get("hook")
     return None if found is None else found.recording

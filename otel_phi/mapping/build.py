@@ -78,6 +78,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         place: its trace and span id.
         parent: its parent's span id, 0 for none.
         times: start and end, as `clamp_times` or `inside` gave them.
+        extras: pairs that its source chose, for keys that it has not got.
     """
 
     title: str
@@ -86,6 +87,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     place: SpanRef
     parent: int
     times: tuple[int, int]
+    extras: Attributes = ()
 
 
 def span(
@@ -118,8 +120,10 @@ def span(
         code, message = status(error)
     if options.mlflow_trace_name and not frame.parent:
         attributes += table(options.max_attribute_bytes, ((s.MLFLOW_TRACE_NAME, frame.title),))
+    if frame.extras:
+        attributes = _with_extras(attributes, frame.extras, options)
     if options.attributes:
-        attributes = _with_extras(attributes, options)
+        attributes = _with_extras(attributes, options.attributes, options)
     return Span(
         frame.title,
         *frame.place,
@@ -135,7 +139,7 @@ def span(
     )
 
 
-def _with_extras(attributes: Attributes, options: MappingOptions) -> Attributes:
+def _with_extras(attributes: Attributes, given: Attributes, options: MappingOptions) -> Attributes:
     taken = {key for key, _ in attributes}
-    extras = [(key, value) for key, value in dict(options.attributes).items() if key not in taken]
+    extras = [(key, value) for key, value in dict(given).items() if key not in taken]
     return attributes + options.bounded(extras)

@@ -46,7 +46,7 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
         loop_frame(start, loop.ended_ns, options),
         [
             *start_pairs(start),
-            (s.LOOP_STATUS, "rejected" if loop.rejected else "aborted" if loop.aborted else "completed"),
+            (s.LOOP_STATUS, _status(loop)),
             (s.LOOP_LIMIT, limit(loop.stop_limit)),
             (s.LOOP_TURNS, loop.turn_count),
             (s.LOOP_TOOLS, loop.tool_count),
@@ -65,6 +65,14 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
     return made
 
 
+def _status(loop: LoopClosed) -> str:
+    if loop.rejected:
+        return "rejected"
+    if loop.outcome in {"error", "cancelled"}:
+        return loop.outcome
+    return "aborted" if loop.aborted else "completed"
+
+
 def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Frame:
     """Returns what places a loop's span."""
     agent = of_loop(start, options)
@@ -75,6 +83,7 @@ def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Fram
         loop_place(start.identity, options),
         loop_parent(start, options),
         clamp_times(start.identity.started_ns, ended_ns),
+        start.attributes,
     )
 
 

@@ -26,7 +26,7 @@ WORDS = {
     "rate_limited": "the provider's rate limit was hit",
     "schema_mismatch": "the answer did not fit the schema asked for",
     "skipped": "the tool was skipped because the user spoke",
-    "timeout": "the tool took longer than its time limit",
+    "timeout": "it took longer than its time limit",
     "tool_error": "the tool failed",
     "tool_not_found": "the model called a tool that does not exist",
     "_OTHER": "it failed",

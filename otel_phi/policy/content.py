@@ -101,5 +101,6 @@ BY_KIND: dict[type, Callable[[Any], Any]] = {
     e.CompactionEnded: happenings.compaction_ended,
     e.PrunApplied: happenings.prun_applied,
     e.RevertApplied: happenings.revert_applied,
+    e.SideCall: happenings.side_call,
     e.GenericEvent: happenings.generic,
 }

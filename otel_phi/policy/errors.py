@@ -9,6 +9,7 @@ import re
 
 from msgspec import UNSET, Raw, UnsetType
 
+from otel_phi.policy.provider_errors import provider_error
 from otel_phi.policy.words import OTHER, OTHER_ERROR
 from otel_phi.wire.messages import NULL, first_text
 
@@ -52,7 +53,8 @@ def call_error(stop_reason: str, error_message: str | None) -> str | UnsetType:
         return _BY_HTTP_STATUS.get(found[1], "api_error")
     if text.startswith('{"type":"error"'):
         return "api_error"  # a provider's error event, passed on as it came
-    return next((word for start, word in PROVIDER_ERRORS if text.startswith(start)), OTHER_ERROR)
+    known = next((word for start, word in PROVIDER_ERRORS if text.startswith(start)), None)
+    return known or provider_error(text) or OTHER_ERROR
 
 
 def tool_error(content: Raw) -> str:

@@ -13,8 +13,18 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from otel_phi.policy.messages import call_word, limit_word, tool_word
-from otel_phi.policy.parts import form
-from otel_phi.policy.words import LEVELS, OTHER, TRIGGERS, known_names, known_words, name, word
+from otel_phi.policy.parts import form, usage
+from otel_phi.policy.words import (
+    LEVELS,
+    OTHER,
+    TOOL_OUTCOMES,
+    TRIGGERS,
+    given_of,
+    known_names,
+    known_words,
+    name,
+    word,
+)
 from otel_phi.wire.events import MessageEnd, ToolExecutionEnd, ToolExecutionStart, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
     NULL,
@@ -52,6 +62,8 @@ def _assistant(said: AssistantMessage) -> None:
         _put(said, "model", name(said.model))
     if said.provider not in known_words:
         _put(said, "provider", word(said.provider))
+    if said.usage.cached is not UNSET:
+        _put(said, "usage", usage(said.usage))
     if said.content is not NULL:
         _put(said, "content", NULL)
     if said.tags is not NULL or said.provenance_hint is not NULL:
@@ -126,6 +138,8 @@ def _turn_end(event: TurnEnd) -> None:
     said = event.message
     if said is not None:
         _MESSAGES[said.__class__](said)
+    if event.usage.cached is not UNSET:
+        _put(event, "usage", usage(event.usage))
     if event.tool_results is not NULL:
         _put(event, "tool_results", tool_results(event.tool_results))
 
@@ -141,6 +155,8 @@ def _tool_end(event: ToolExecutionEnd) -> None:
     result = event.result
     if event.is_error or event.error_type is not UNSET:
         _put(event, "error_type", tool_word(event, NULL if result is None else result.content))
+    if event.outcome is not UNSET:
+        _put(event, "outcome", given_of(TOOL_OUTCOMES, event.outcome))
     if event.tool_name not in known_names:
         _put(event, "tool_name", name(event.tool_name))
     if result is None:

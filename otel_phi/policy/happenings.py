@@ -1,10 +1,25 @@
-"""What else happens within a turn or loop, as it may be said: compactions, pruning, reverts, refusals, unknown events."""
+"""What else happens within a turn or loop, as it may be said: compactions, pruning, reverts, refusals, side calls, unknown events."""
 
 from __future__ import annotations
 
-from otel_phi.policy.parts import old_if_equal
-from otel_phi.policy.words import CATEGORIES, IDENTIFIERS, NUMBERS, TIMES, checked, one_of, word
+from msgspec import UNSET
+
+from otel_phi.policy.parts import old_if_equal, usage
+from otel_phi.policy.words import (
+    CATEGORIES,
+    GIVEN_FLAGS,
+    GIVEN_NUMBERS,
+    IDENTIFIERS,
+    NUMBERS,
+    TIMES,
+    checked,
+    error_word,
+    name,
+    one_of,
+    word,
+)
 from otel_phi.wire import events as e
+from otel_phi.wire.times import Instant
 
 
 def compaction_started(event: e.CompactionStarted) -> e.CompactionStarted:
@@ -59,6 +74,35 @@ def revert_applied(event: e.RevertApplied) -> e.RevertApplied:
             abandoned_node_ids=event.abandoned_node_ids,
             applied=event.applied,
             timestamp=event.timestamp,
+        ),
+        event,
+    )
+
+
+def side_call(event: e.SideCall) -> e.SideCall:
+    """Leaves of a SideCall its ids, times and usage, and how the call went."""
+    checked({str}, event.id, event.session_id)
+    checked(IDENTIFIERS, event.loop_id)
+    checked({Instant, int}, event.start)
+    checked(TIMES, event.end)
+    checked(GIVEN_NUMBERS, event.first_token_ms)
+    checked(GIVEN_FLAGS, event.streamed)
+    error = event.error_type
+    return old_if_equal(
+        e.SideCall(
+            id=event.id,
+            session_id=event.session_id,
+            start=event.start,
+            loop_id=event.loop_id,
+            model=name(event.model),
+            provider=word(event.provider),
+            usage=usage(event.usage),
+            end=event.end,
+            kind=word(event.kind),
+            stop_reason=word(event.stop_reason),
+            error_type=UNSET if error is UNSET else error_word(error),
+            first_token_ms=event.first_token_ms,
+            streamed=event.streamed,
         ),
         event,
     )

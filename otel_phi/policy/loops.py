@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import UNSET, Raw
 
 from otel_phi.policy import parts
 from otel_phi.policy.parts import old_if_equal, usage
-from otel_phi.policy.words import IDENTIFIERS, OUTCOMES, TIMES, checked, error_word, one_of
+from otel_phi.policy.words import GIVEN_IDENTIFIERS, IDENTIFIERS, OUTCOMES, TIMES, checked, error_word, name, one_of
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_alone
 from otel_phi.wire.times import Instant
 
 
 def agent_start(event: e.AgentStart) -> e.AgentStart:
-    """Leaves of an AgentStart its ids, its kind, the configuration and the caller."""
+    """Leaves of an AgentStart its ids, its kind, the configuration, the caller, and what its configurer says of the agent."""
     checked({str}, event.session_id, event.loop_id, event.agent_id)
     checked(IDENTIFIERS, event.parent_loop_id)
     checked({Instant, int}, event.timestamp)
     checked({Raw}, event.metadata)
+    checked(GIVEN_IDENTIFIERS, event.parent_session_id, event.parent_tool_call_id)
     return old_if_equal(
         e.AgentStart(
             session_id=event.session_id,
@@ -28,6 +30,10 @@ def agent_start(event: e.AgentStart) -> e.AgentStart:
             continuation_kind=parts.kind(event.continuation_kind),
             metadata=traceparent_alone(event),
             config_snapshot=parts.config(event.config_snapshot),
+            parent_session_id=event.parent_session_id,
+            parent_tool_call_id=event.parent_tool_call_id,
+            agent_name=UNSET if event.agent_name is UNSET else name(event.agent_name),
+            attributes=UNSET if event.attributes is UNSET else parts.attributes(event.attributes),
         ),
         event,
     )
@@ -65,5 +71,5 @@ def parallel_end(event: e.ParallelLoopEnd) -> e.ParallelLoopEnd:
     checked({str}, event.session_id, event.selected_loop_id)
     checked({int}, event.selected_config_index)
     checked(TIMES, event.timestamp)
-    usage(event.evaluation_usage)
-    return event
+    used = usage(event.evaluation_usage)
+    return event if used is event.evaluation_usage else msgspec.structs.replace(event, evaluation_usage=used)

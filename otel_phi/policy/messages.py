@@ -9,11 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from otel_phi.policy.errors import call_error, stop_limit, tool_error
 from otel_phi.policy.parts import old_if_equal, usage
-from otel_phi.policy.words import NUMBERS, OTHER, checked, error_word, known_names, known_words, name, word
+from otel_phi.policy.words import (
+    GIVEN_FLAGS,
+    GIVEN_NUMBERS,
+    NUMBERS,
+    OTHER,
+    checked,
+    error_word,
+    known_names,
+    known_words,
+    name,
+    word,
+)
 from otel_phi.wire.events import ToolExecutionEnd
 from otel_phi.wire.messages import (
     NULL,
@@ -43,6 +55,8 @@ def _assistant(given: AssistantMessage) -> AssistantMessage:
         given.content is NULL
         and given.error_message is None
         and given.error_type is UNSET
+        and given.first_token_ms.__class__ in GIVEN_NUMBERS
+        and given.streamed.__class__ in GIVEN_FLAGS
         and given.stop_reason in known_words
         and given.stop_reason != "error"
         and given.model in known_names
@@ -54,9 +68,11 @@ def _assistant(given: AssistantMessage) -> AssistantMessage:
         and given.tags is NULL
         and given.provenance_hint is NULL
     ):
-        usage(given.usage)
-        return given
+        used = usage(given.usage)
+        return given if used is given.usage else msgspec.structs.replace(given, usage=used)
     _look_over(given)
+    checked(GIVEN_NUMBERS, given.first_token_ms)
+    checked(GIVEN_FLAGS, given.streamed)
     return old_if_equal(
         AssistantMessage(
             timestamp=given.timestamp,
@@ -68,6 +84,8 @@ def _assistant(given: AssistantMessage) -> AssistantMessage:
             provider=word(given.provider),
             usage=usage(given.usage),
             error_type=call_word(given),
+            first_token_ms=given.first_token_ms,
+            streamed=given.streamed,
         ),
         given,
     )

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
 
 from otel_phi.policy.words import (
+    CACHED,
     FLAGS,
     FRACTIONS,
+    GIVEN_FLAGS,
     IDENTIFIERS,
     LEVELS,
     NUMBERS,
     address,
     checked,
     display_name,
+    given_of,
     name,
     one_of,
     word,
@@ -31,7 +36,7 @@ def old_if_equal(new: S, old: S) -> S:
 
 
 def usage(given: Usage) -> Usage:
-    """Returns token counts as they are.
+    """Returns token counts as they are, and in one word whether cached ones are among the others.
 
     Raises:
         TypeError: they are none, or hold something else than integers.
@@ -45,9 +50,18 @@ def usage(given: Usage) -> Usage:
         is given.cache_write.__class__
         is given.total_tokens.__class__
         is int
+        and given.cached in CACHED
+        and given.partial.__class__ in GIVEN_FLAGS
     ):
         return given
-    raise TypeError("counts of tokens that are no integers")
+    return _usage(given)
+
+
+def _usage(given: Usage) -> Usage:
+    checked({Usage}, given)
+    checked({int}, given.input, given.output, given.reasoning, given.cache_read, given.cache_write, given.total_tokens)
+    checked(GIVEN_FLAGS, given.partial)
+    return msgspec.structs.replace(given, cached=given_of(CACHED, given.cached))
 
 
 def config(given: ConfigSnapshot | None) -> ConfigSnapshot | None:
@@ -126,3 +140,31 @@ def result(given: ToolResult | None) -> ToolResult | None:
         return None
     checked({str}, given.child_loop_id)
     return given if given.content is NULL and given.details is NULL else ToolResult(child_loop_id=given.child_loop_id)
+
+
+# A few dozen labels of short texts are what backends show; past it the rest is left out, a text is cut.
+MAX_ATTRIBUTES = 64
+MAX_ATTRIBUTE_TEXT = 1_024
+_INT64 = 1 << 63  # an OTLP integer is signed
+
+
+def attributes(given: Mapping[str, str | bool | int | float]) -> dict[str, str | bool | int | float]:
+    """Returns what an agent's configurer puts on a loop, within bounds; neither a person nor a model writes it.
+
+    What has a key that is no name, or a value that no attribute carries, is left out.
+
+    Raises:
+        TypeError: it is no dict with texts for keys.
+    """
+    checked({dict}, given)
+    kept: dict[str, str | bool | int | float] = {}
+    for key, value in given.items():
+        if key and name(key) == key and len(kept) < MAX_ATTRIBUTES and (value.__class__ is str or _is_number(value)):
+            kept[key] = value[:MAX_ATTRIBUTE_TEXT] if isinstance(value, str) else value
+    return kept
+
+
+def _is_number(value: object) -> bool:
+    if value.__class__ is int:
+        return -_INT64 <= value < _INT64  # type: ignore[operator]  # it is an int
+    return value.__class__ is bool or (value.__class__ is float and math.isfinite(value))  # type: ignore[arg-type]

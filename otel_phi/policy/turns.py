@@ -10,7 +10,21 @@ from otel_phi.policy import parts
 from otel_phi.policy.fresh import tool_results
 from otel_phi.policy.messages import message, tool_word
 from otel_phi.policy.parts import old_if_equal, usage
-from otel_phi.policy.words import IDENTIFIERS, LEVELS, NUMBERS, TIMES, TRIGGERS, checked, known_names, name, one_of
+from otel_phi.policy.words import (
+    GIVEN_IDENTIFIERS,
+    GIVEN_TIMES,
+    IDENTIFIERS,
+    LEVELS,
+    NUMBERS,
+    TIMES,
+    TOOL_OUTCOMES,
+    TRIGGERS,
+    checked,
+    given_of,
+    known_names,
+    name,
+    one_of,
+)
 from otel_phi.wire import events as e
 from otel_phi.wire.messages import NULL
 from otel_phi.wire.parts import RequestPayload
@@ -81,6 +95,7 @@ def turn_end(event: e.TurnEnd) -> e.TurnEnd:
     used = usage(event.usage)
     if (
         said is event.message
+        and used is event.usage
         and event.tool_results is NULL
         and event.loop_id.__class__ is str
         and event.timestamp.__class__ in TIMES
@@ -126,11 +141,13 @@ def tool_start(event: e.ToolExecutionStart) -> e.ToolExecutionStart:
     """Leaves of a ToolExecutionStart which call of which tool it is."""
     if (
         event.args is NULL
+        and event.timestamp.__class__ in GIVEN_TIMES
         and event.tool_name in known_names
         and event.loop_id.__class__ is event.tool_call_id.__class__ is str
     ):
         return event
-    return old_if_equal(e.ToolExecutionStart(**_of_a_tool(event)), event)
+    checked(GIVEN_TIMES, event.timestamp)
+    return old_if_equal(e.ToolExecutionStart(**_of_a_tool(event), timestamp=event.timestamp), event)
 
 
 def tool_update(event: e.ToolExecutionUpdate) -> e.ToolExecutionUpdate:
@@ -145,12 +162,17 @@ def tool_end(event: e.ToolExecutionEnd) -> e.ToolExecutionEnd:
         and event.is_error is False
         and event.error_type is UNSET
         and event.child_loop_id is None
+        and event.child_session_id is UNSET
+        and event.outcome is UNSET
+        and event.timestamp.__class__ in GIVEN_TIMES
         and event.tool_name in known_names
         and event.loop_id.__class__ is event.tool_call_id.__class__ is str
     ):
         return event
     checked({bool}, event.is_error)
     checked(IDENTIFIERS, event.child_loop_id)
+    checked(GIVEN_IDENTIFIERS, event.child_session_id)
+    checked(GIVEN_TIMES, event.timestamp)
     return old_if_equal(
         e.ToolExecutionEnd(
             **_of_a_tool(event),
@@ -158,6 +180,9 @@ def tool_end(event: e.ToolExecutionEnd) -> e.ToolExecutionEnd:
             is_error=event.is_error,
             child_loop_id=event.child_loop_id,
             error_type=tool_word(event, NULL if event.result is None else event.result.content),
+            child_session_id=event.child_session_id,
+            outcome=given_of(TOOL_OUTCOMES, event.outcome),
+            timestamp=event.timestamp,
         ),
         event,
     )

@@ -13,6 +13,8 @@ from collections.abc import Collection
 from types import NoneType
 from urllib.parse import urlsplit
 
+from msgspec import UNSET, UnsetType
+
 from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.times import Instant
 
@@ -32,6 +34,9 @@ LEVELS: frozenset[str | None] = frozenset({None, "", OTHER, "off", "minimal", "l
 CATEGORIES: frozenset[str | None] = frozenset({"", OTHER, "failure", "tangent", "completion", "step-summary"})
 # `FollowUp` is `Continuation` in files before April 2026.
 TRIGGERS: frozenset[str | None] = frozenset({None, "", OTHER, "User", "SubAgent", "Continuation", "Branch", "FollowUp"})
+# What is not phi-core's is UNSET where nobody gave it; then it is not written.
+TOOL_OUTCOMES: frozenset[object] = frozenset({UNSET, "", OTHER, "detached"})
+CACHED: frozenset[object] = frozenset({UNSET, "", OTHER, "in", "out"})
 OUTCOMES: frozenset[str | None] = frozenset({"", OTHER, "ok", "cancelled", "error"})
 
 TIMES: frozenset[type] = frozenset({Instant, int, NoneType})
@@ -39,6 +44,10 @@ NUMBERS: frozenset[type] = frozenset({int, NoneType})
 FRACTIONS: frozenset[type] = frozenset({float, int, NoneType})
 IDENTIFIERS: frozenset[type] = frozenset({str, NoneType})
 FLAGS: frozenset[type] = frozenset({bool, NoneType})
+GIVEN_TIMES: frozenset[type] = frozenset({Instant, int, UnsetType})
+GIVEN_NUMBERS: frozenset[type] = frozenset({int, UnsetType})
+GIVEN_IDENTIFIERS: frozenset[type] = frozenset({str, UnsetType})
+GIVEN_FLAGS: frozenset[type] = frozenset({bool, UnsetType})
 
 
 def word(text: str) -> str:
@@ -59,6 +68,19 @@ def error_word(text: str) -> str:
 
 def one_of(closed: Collection[str | None], text: str | None) -> str | None:
     """Returns a text that is in a closed set, `_other` for any other.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if text in closed:
+        return text
+    if text.__class__ is not str:
+        raise TypeError(f"a {text.__class__.__name__} where a word is expected")
+    return OTHER
+
+
+def given_of(closed: Collection[object], text: str | UnsetType) -> str | UnsetType:
+    """Returns a text that is in a closed set, `_other` for any other, UNSET where nobody gave one.
 
     Raises:
         TypeError: it is no text.

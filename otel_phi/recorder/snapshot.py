@@ -3,6 +3,7 @@
     {"format":1,"ahead":false,"counts":{...},"sessions":2,...}   the head: what follows, in numbers
     {"sessions":["...", ...]}        sessions remembered, the one forgotten next first; as many lines as needed
     {"remembered":[[...], ...]}      loops remembered, in the same order; as many lines as needed
+    {"side_calls":[[...], ...]}      side calls remembered, in the same order; as many lines as needed
     {"loop":{...}}                   an open loop a line, the longest open first
     {"group":{...}}                  an open group a line, the oldest first
 
@@ -54,6 +55,7 @@ class Contents(NamedTuple):
         counts: `RecorderCore.counts`.
         sessions: `session_key` of those remembered to the spelling they were first seen in.
         references: the loops remembered.
+        side_calls: `session_key` and id of the side calls remembered.
         loops: open loops by id.
         groups: open groups.
     """
@@ -62,6 +64,7 @@ class Contents(NamedTuple):
     counts: Counter[str]
     sessions: OrderedDict[str, str]
     references: References
+    side_calls: OrderedDict[tuple[str, str], None]
     loops: OrderedDict[str, OpenLoop]
     groups: OpenGroups
 
@@ -97,6 +100,9 @@ def _written(core: Contents) -> Iterator[bytes]:
     for loops in _chunks(core.references.all()):
         # Plain tuples: a `Remembered` would write the caller that is not there.
         yield encode({"remembered": [_remembered(loop, numbers) for loop in loops]})
+    keys = {session_key(session): number for session, number in numbers.items()} if core.side_calls else {}
+    for calls in _chunks(core.side_calls):
+        yield encode({"side_calls": [(call, keys.get(session, session)) for session, call in calls]})
     for loop in core.loops.values():
         yield encode(Line(loop=loop_state(loop)))
     for group in core.groups.all():
@@ -111,6 +117,7 @@ def _head(core: Contents) -> Head:
         counts={reason: count for reason, count in sorted(core.counts.items()) if count},
         sessions=len(core.sessions),
         remembered=core.references.occurrences,
+        side_calls=len(core.side_calls),
         loops=work.loops,
         turns=work.turns,
         groups=work.groups,
@@ -159,7 +166,7 @@ def fill(core: Contents, state: bytes) -> Iterator[None]:
         if size >= PART_BYTES:
             yield
             size = 0
-    expected = {"sessions": head.sessions, "remembered": head.remembered, "loops": head.loops, "groups": head.groups}
+    expected = {name: getattr(head, name) for name in ("sessions", "remembered", "side_calls", "loops", "groups")}
     if read != Counter(expected):
         raise ValueError(f"the recorder's state is damaged: it says {expected} and holds {dict(read)}")
     yield
@@ -202,22 +209,29 @@ def _take(line: Line, core: Contents, spellings: list[str], read: Counter[str]) 
     spellings += line.sessions
     for loop in line.remembered:
         core.references.remember(_identity(loop, spellings))
+    for call in line.side_calls:
+        core.side_calls[session_key(_session(call.session, spellings)), call.id] = None
     if line.loop is not None:
         core.loops[line.loop.start.identity.loop_id] = open_loop(line.loop, core.references)
     if line.group is not None:
         core.groups.put(open_group(line.group), line.group.held)
     read["sessions"] += len(line.sessions)
     read["remembered"] += len(line.remembered)
+    read["side_calls"] += len(line.side_calls)
     read["loops"] += line.loop is not None
     read["groups"] += line.group is not None
 
 
+def _session(written: int | str, spellings: Sequence[str]) -> str:
+    if isinstance(written, str):
+        return written
+    if not 0 <= written < len(spellings):
+        raise ValueError(f"it names session {written} of {len(spellings)}")
+    return spellings[written]
+
+
 def _identity(loop: Remembered, spellings: Sequence[str]) -> LoopIdentity:
-    session = loop.session
-    if isinstance(session, int):
-        if not 0 <= session < len(spellings):
-            raise ValueError(f"it names session {session} of {len(spellings)}")
-        session = spellings[session]
+    session = _session(loop.session, spellings)
     tail = loop.loop_id[1:]
     loop_id = session + tail if loop.loop_id.startswith("~") else tail
     return LoopIdentity(session, loop_id, loop.started_ns, loop.caller)

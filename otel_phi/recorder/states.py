@@ -47,6 +47,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         counts: `RecorderCore.counts`, without zeros.
         sessions: how many sessions are remembered.
         remembered: how many occurrences of loops are remembered.
+        side_calls: how many side calls are remembered.
         loops: how many loops are open.
         turns: how many of these have an open turn.
         groups: how many parallel groups are open.
@@ -57,6 +58,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     counts: dict[str, int]
     sessions: int
     remembered: int
+    side_calls: int
     loops: int
     turns: int
     groups: int
@@ -76,6 +78,13 @@ class Remembered(msgspec.Struct, frozen=True, array_like=True, gc=False):
     session: int | str
     started_ns: int
     caller: str | None = None
+
+
+class RememberedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A remembered call is a side call that is not to be recorded again: its id, and its session as in `Remembered`."""
+
+    id: str
+    session: int | str
 
 
 class Happened(_State, frozen=True, gc=False):
@@ -111,6 +120,10 @@ class ToolState(_State, frozen=True, gc=False):
     is_error: bool = False
     error_type: str | None = None
     child_loop_id: str | None = None
+    child_session_id: str | None = None
+    ended_ns: int | None = None
+    timed: bool = False
+    detached: bool = False
 
 
 class TurnState(_State, frozen=True, gc=False):
@@ -212,6 +225,7 @@ class Line(_State, frozen=True, gc=False):
 
     sessions: tuple[str, ...] = ()
     remembered: tuple[Remembered, ...] = ()
+    side_calls: tuple[RememberedCall, ...] = ()
     loop: LoopState | None = None
     group: GroupState | None = None
 

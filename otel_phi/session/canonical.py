@@ -30,7 +30,7 @@ from otel_phi.session.canonical_parts import Fragment, Provenance, SchemaFormat,
 from otel_phi.session.canonical_print import to_json
 from otel_phi.wire.decode import KNOWN_TYPES, Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
-from otel_phi.wire.messages import NULL
+from otel_phi.wire.messages import NO_USAGE, NULL
 from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, ResponseFormat, Tag, ToolResult
 from otel_phi.wire.usage import API_ALIASES
 
@@ -80,6 +80,10 @@ def canonical_event(line: bytes, unread: frozenset[str] = frozenset()) -> AgentE
 def _rewritten(event: KnownEvent, kind: str, held: dict[str, Raw]) -> KnownEvent:
     readers = _UPDATE_READERS if kind == "MessageUpdate" else _READERS
     changes = {name: readers[name](raw) for name, raw in held.items() if raw != NULL and hasattr(event, name)}
+    for name in ("usage", "evaluation_usage"):
+        used = getattr(event, name, NO_USAGE)
+        if used.cached is not UNSET or used.partial is not UNSET:
+            changes[name] = msgspec.structs.replace(used, cached=UNSET, partial=UNSET)
     return msgspec.structs.replace(event, **(_IF_ABSENT.get(kind, {}) | changes | _NOT_PHI_CORES.get(kind, {})))
 
 
@@ -229,6 +233,6 @@ _IF_ABSENT: dict[str, dict[str, Any]] = {
 }
 # What sources and policy add to the wire: phi-core would drop it.
 _NOT_PHI_CORES: dict[str, dict[str, Any]] = {
-    "AgentEnd": {"outcome": UNSET, "error_type": UNSET},
-    "ToolExecutionEnd": {"error_type": UNSET},
+    kind.__name__: {one.name: UNSET for one in msgspec.structs.fields(kind) if one.default is UNSET}
+    for kind in KnownEvent.__args__
 }

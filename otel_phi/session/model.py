@@ -230,7 +230,7 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     def total_usage(self) -> Usage:
         """Returns the tokens of all loops together."""
-        fields = Usage.__struct_fields__
+        fields = [one.name for one in msgspec.structs.fields(Usage) if one.default == 0]  # the counts
         return Usage(*(sum(getattr(record.usage, name) for record in self.loops) for name in fields))
 
 

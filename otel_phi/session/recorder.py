@@ -154,6 +154,8 @@ class SessionRecorder:
                 pass
             case wire.RevertApplied():
                 pass  # phi-core 0.10 never stores it
+            case wire.SideCall():
+                pass  # phi-core knows none
             case wire.ProgressMessage() | wire.InputRejected() if not event.loop_id:
                 self.counts[NO_OPEN_LOOP] += 1  # phi-core 0.10: never stored, even where a loop is called ""
             case _:

@@ -26,6 +26,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         cache_read: prompt tokens read from a cache.
         cache_write: prompt tokens written to a cache.
         total_tokens: the provider's own total, 0 where it gives none (Anthropic).
+        cached: whether cached tokens are part of `input` (`in`) or stand beside it (`out`). Not phi-core's: a source that
+            knows says it.
+        partial: true where the answer was left early and the counts are not the last. Not phi-core's.
     """
 
     input: int = 0
@@ -34,6 +37,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     cache_read: int = 0
     cache_write: int = 0
     total_tokens: int = 0
+    cached: str | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
 
 
 NO_USAGE = Usage()
@@ -82,6 +87,8 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
         usage: tokens of this call.
         error_message: the provider's error, None where the call went well.
         error_type: what went wrong, in one word. Not phi-core's: a source says it, or policy derives it.
+        first_token_ms: milliseconds from the request to the first token. Not phi-core's: its stream cannot tell.
+        streamed: whether the answer came in pieces; UNSET means yes, as phi-core always asks. Not phi-core's.
     """
 
     stop_reason: str = "stop"
@@ -90,6 +97,8 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
     usage: Usage = Usage()
     error_message: str | None = field(default=None, name="error_message")
     error_type: str | UnsetType = field(default=UNSET, name="error_type")
+    first_token_ms: int | UnsetType = field(default=UNSET, name="first_token_ms")
+    streamed: bool | UnsetType = field(default=UNSET, name="streamed")
 
 
 class ToolResultMessage(_Message, frozen=True, tag="toolResult"):

@@ -40,7 +40,7 @@ CALLS = [
     ("Invalid status code: 500 Internal Server Error", "api_error"),
     ('{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', "api_error"),
     ("No provider registered for protocol: x", "_OTHER"),
-    ("overloaded_error", "_OTHER"),
+    ("overloaded_error", "api_error"),
     ("", "_OTHER"),
     (None, "_OTHER"),
 ]
@@ -215,7 +215,7 @@ def test_every_word_has_its_sentence() -> None:
         ("07_input_rejected", "input_rejected"),
         ("08_steering_rejected", "input_rejected"),
         ("09_provider_error", "api_error"),
-        ("10_stream_error", "_OTHER"),
+        ("10_stream_error", "api_error"),
         ("11_retry_then_ok", None),
         ("11b_retry_exhausted", "network_error"),
         ("12_cancelled_during_tool", "interrupted"),

@@ -19,9 +19,9 @@ from otel_phi.policy.words import OTHER
 from tests import golden
 from tests.laws import as_bytes
 from tests.policy.whole import OPTIONS, spans_without_policy, through_json, with_words
-from tests.streams import SMALL_CASES, Mutilated, mutilated, wild_streams
+from tests.streams import OWN_CASES, SMALL_CASES, Mutilated, mutilated, wild_streams
 
-STREAMS = {**golden.small_streams(), **SMALL_CASES}
+STREAMS = {**golden.small_streams(), **SMALL_CASES, **OWN_CASES}
 
 
 def ways(events: Iterable[AgentEvent]) -> list[list[AgentEvent]]:
@@ -71,7 +71,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.:/@+-]{1,64}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}", re.ASCII)
 _TRIGGERS = {"user", "sub_agent", "continuation", "branch"}
 _CATEGORIES = {"failure", "tangent", "completion", "step-summary"}
-_NAMES = {s.REQUEST_MODEL, s.RESPONSE_MODEL, s.TOOL_NAME}
+_NAMES = {s.REQUEST_MODEL, s.RESPONSE_MODEL, s.TOOL_NAME, s.AGENT_NAME}
 _WORDS = {s.PROVIDER, s.STOP_REASON, s.MODEL_API, s.EVENT_TYPE, s.LOOP_KIND, s.LOOP_TAG, s.LINK_TAG, s.SERVER_ADDRESS}
 
 

@@ -26,6 +26,10 @@ IDENTIFIERS = {
     "selected_loop_id",
     "tool_call_id",
     "config_id",
+    "id",
+    "parent_session_id",
+    "parent_tool_call_id",
+    "child_session_id",
 }
 ID = "an-identifier"
 MARKERS = [
@@ -50,6 +54,8 @@ def planted(hint: Any, field: str, marker: str) -> Iterator[Any]:
     elif origin is tuple:
         (item,) = planted(typing.get_args(hint)[0], field, marker)
         yield (item,)
+    elif origin is dict and field == "attributes":
+        yield {marker: 7, "a-key": True, "another": 0.5, "a-text": "its configurer's own words"}
     elif origin is dict:
         yield {marker: Tag(marker)}
     elif hint is str:
@@ -142,7 +148,8 @@ def _misplaced(value: Any) -> Iterator[Any]:
         if str not in (hints[field], *typing.get_args(hints[field])):
             yield msgspec.structs.replace(value, **{field: "planted words"})
             yield msgspec.structs.replace(value, **{field: ["planted words"]})
-            yield msgspec.structs.replace(value, **{field: {"planted": "words"}})
+            if field != "attributes":  # they are such a dict
+                yield msgspec.structs.replace(value, **{field: {"planted": "words"}})
 
 
 PLAIN = [event for kind in KINDS for event in structs(kind, "a-word")]

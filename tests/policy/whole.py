@@ -9,8 +9,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from otel_phi.events import (
+    AgentEnd,
     AgentEvent,
     AssistantMessage,
     GenericEvent,
@@ -18,6 +20,7 @@ from otel_phi.events import (
     KnownEvent,
     MessageEnd,
     MessageStart,
+    SideCall,
     ToolExecutionEnd,
     ToolResultMessage,
     TurnEnd,
@@ -26,8 +29,11 @@ from otel_phi.events import (
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
-from otel_phi.policy.errors import call_error, stop_limit, tool_error
+from otel_phi.policy.errors import stop_limit
+from otel_phi.policy.messages import call_word, tool_word
+from otel_phi.policy.words import error_word
 from otel_phi.recorder.core import RecorderCore
+from otel_phi.wire.messages import NULL
 
 OPTIONS = [
     MappingOptions(),
@@ -48,9 +54,10 @@ def with_words(event: AgentEvent) -> AgentEvent:
     match event:
         case MessageEnd() | MessageStart() | TurnEnd():
             return _replace(event, message=_spoken(event.message))
-        case ToolExecutionEnd(is_error=True):
-            content = event.result.content if event.result else msgspec.Raw(b"null")
-            return _replace(event, error_type=tool_error(content))
+        case ToolExecutionEnd():
+            return _replace(event, error_type=tool_word(event, event.result.content if event.result else NULL))
+        case AgentEnd() | SideCall() if event.error_type is not UNSET:
+            return _replace(event, error_type=error_word(event.error_type))
         case _:
             return event
 
@@ -58,9 +65,9 @@ def with_words(event: AgentEvent) -> AgentEvent:
 def _spoken(message: Any) -> Any:
     match message:
         case AssistantMessage():
-            return _replace(message, error_type=call_error(message.stop_reason, message.error_message))
-        case ToolResultMessage(is_error=True):
-            return _replace(message, error_type=tool_error(message.content))
+            return _replace(message, error_type=call_word(message))
+        case ToolResultMessage():
+            return _replace(message, error_type=tool_word(message, message.content))
         case UserMessage():
             return _replace(message, stop_limit=stop_limit(message.content))
         case _:

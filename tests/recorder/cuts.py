@@ -19,7 +19,10 @@ from otel_phi.events import (
     ParallelLoopStart,
     PrunApplied,
     RevertApplied,
+    SideCall,
     Tag,
+    ToolExecutionEnd,
+    ToolExecutionStart,
     Usage,
 )
 from otel_phi.mapping.mapper import spans_of
@@ -63,6 +66,25 @@ FULL: list[AgentEvent] = [
     start(2, "g2"),
     ParallelLoopEnd(session_id=SESSION, selected_loop_id="g1", selected_config_index=1, evaluation_usage=Usage(1, 2)),
     ParallelLoopStart(session_id=SESSION, loop_ids=("g3",)),
+    # What phi-core does not write.
+    SideCall(id="title", session_id=OTHER, start=at(1), end=at(2)),
+    SideCall(id="beside", session_id=SESSION, loop_id="g2", start=at(1), end=at(3), usage=Usage(5, 6)),
+    start(
+        3, f"{SESSION}.own", agent_name="planner", attributes={"tier": "gold", "beta": True, "share": 1.0, "count": 1}
+    ),
+    turn(4, 0, f"{SESSION}.own"),
+    said(5, f"{SESSION}.own", first_token_ms=7, streamed=False),
+    ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c1", tool_name="ask", timestamp=at(6)),
+    ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c2", tool_name="ask", timestamp=at(6)),
+    ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c3", tool_name="ask", timestamp=at(6)),
+    start(7, f"{SESSION}.sub", parent_loop_id=f"{SESSION}.own", parent_tool_call_id="c1", continuation_kind="SubAgent"),
+    start(
+        7, f"{SESSION}.sub.2", parent_loop_id=f"{SESSION}.own", parent_tool_call_id="c4", continuation_kind="SubAgent"
+    ),
+    ToolExecutionEnd(
+        loop_id=f"{SESSION}.own", tool_call_id="c2", child_loop_id="far", child_session_id="away", timestamp=at(8)
+    ),
+    ToolExecutionEnd(loop_id=f"{SESSION}.own", tool_call_id="c3", outcome="detached", timestamp=at(8)),
     *whole_loop(20, OTHER, session=OTHER, metadata=msgspec.Raw(f'{{"traceparent":"{CALLER}"}}'.encode())),
     start(
         40,
@@ -104,6 +126,13 @@ FULL: list[AgentEvent] = [
 ]
 # What goes on from there, so that each of it is told.
 REST: list[AgentEvent] = [
+    SideCall(id="title", session_id=OTHER.upper(), start=at(1), end=at(2)),
+    SideCall(id="beside", session_id=SESSION, loop_id="g2", start=at(1), end=at(3), usage=Usage(5, 6)),
+    end(98, f"{SESSION}.sub", outcome="cancelled"),
+    ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c4", tool_name="ask", timestamp=at(98)),
+    end(99, f"{SESSION}.sub.2"),
+    turn_end(99, 0, f"{SESSION}.own"),
+    end(99, f"{SESSION}.own", outcome="error", error_type="KeyError"),
     tool_end("c1"),
     result(100),
     CompactionEnded(loop_id=LOOP, messages_before=4, timestamp=at(101)),

@@ -29,7 +29,7 @@ from otel_phi.events import (
 from otel_phi.recorder import states
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
-from otel_phi.recorder.notices import GroupClosed, LoopClosed, LoopOpened, SessionOpened
+from otel_phi.recorder.notices import Answer, GroupClosed, LoopClosed, LoopOpened, LoopStart, SessionOpened
 from otel_phi.recorder.references import ahead_of
 from otel_phi.recorder.snapshot import PART_BYTES, OpenWork, open_work_of, sessions_of
 from tests import golden
@@ -37,6 +37,7 @@ from tests.recorder.cuts import FULL, GROUP, REST, after_cuts, fed, restored
 from tests.streams import (
     LOOP,
     OTHER,
+    OWN_CASES,
     SESSION,
     SMALL_CASES,
     Mutilated,
@@ -56,7 +57,7 @@ from tests.streams import (
     wild_streams,
 )
 
-STREAMS = {**golden.small_streams(), **SMALL_CASES, "full": [*FULL, *REST]}
+STREAMS = {**golden.small_streams(), **SMALL_CASES, **OWN_CASES, "full": [*FULL, *REST]}
 CUTS = st.lists(st.integers(0, 2_000), max_size=4)
 
 
@@ -108,7 +109,7 @@ def test_every_field_of_a_state_is_written_once_at_least(monkeypatch: pytest.Mon
     fed(core, FULL)
     found = set(_keys(core.snapshot()))
     kinds = [states.LoopState, states.TurnState, states.ToolState, states.GroupState, states.LastTurn, states.Indexes]
-    kinds += [states.HappeningsState, states.Happened, states.Line, states.Head]
+    kinds += [LoopStart, Answer, states.HappeningsState, states.Happened, states.Line, states.Head]
     assert {name for kind in kinds for name in kind.__struct_fields__} - found == set()
     assert restored(core).flush() == core.flush()
 
@@ -396,8 +397,8 @@ def test_a_state_says_how_much_is_open_and_whose() -> None:
     fed(core, FULL)
     fed(core, [start(200, "theirs", session=OTHER)])
     state = core.snapshot()
-    assert open_work_of(state) == core.open_work() == OpenWork(loops=4, turns=1, groups=2)
-    mine = {"g2", LOOP, f"{SESSION}.open"}
+    assert open_work_of(state) == core.open_work() == OpenWork(loops=7, turns=2, groups=2)
+    mine = {"g2", LOOP, *(f"{SESSION}.{name}" for name in ("open", "own", "sub", "sub.2"))}
     assert sessions_of(state) == {"theirs": OTHER, **dict.fromkeys(mine, SESSION)}
     assert sessions_of(RecorderCore().snapshot()) == {}
 
@@ -406,7 +407,7 @@ def test_a_session_is_forgotten_in_any_spelling_without_a_word_and_the_others_st
     core = RecorderCore()
     fed(core, FULL)
     fed(core, [start(200, "theirs", session=OTHER), turn(201, 0, "theirs")])
-    assert core.forget_session(SESSION.upper()) == 3
+    assert core.forget_session(SESSION.upper()) == 6
     assert core.open_work() == OpenWork(1, 1, 0)
     assert core.forget_session(SESSION) == 0
     assert restored(core).open_work() == OpenWork(1, 1, 0)
