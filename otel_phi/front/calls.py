@@ -21,7 +21,7 @@ _MS = 1_000_000
 
 
 class ModelCall:
-    """Is one call of a model, between entering and leaving it. Made by `Loop.model_call`; `async with` does the same.
+    """A model call is one call of a model, between entering and leaving it. Made by `Loop.model_call`; `async with` does the same.
 
     It opens a turn, which lasts until the next call of its loop begins, or the loop ends. A retry of the agent's own is a call of its own; the
     retries of a provider's package are invisible. One that begins while another of its loop is open stands beside the turns.
@@ -104,7 +104,7 @@ class ModelCall:
             "cache_write": cache_write,
             "reasoning": reasoning,
         }
-        self._reading.told(counts, model, stop_reason)
+        self._reading.given(counts, model, stop_reason)
 
     def fail(self, error_type: str = "_OTHER") -> None:
         """Says that the call failed without an exception.

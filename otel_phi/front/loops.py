@@ -43,7 +43,7 @@ Attributes = Mapping[str, str | bool | int | float]
 
 
 class Loop(scopes.Scope):
-    """Is one run of an agent, between entering and leaving it. Made by `otel_phi.loop`; `async with` does the same.
+    """A loop is one run of an agent, between entering and leaving it. Made by `otel_phi.loop`; `async with` does the same.
 
     An exception out of it is its error, with the class name as `error.type`, and goes on; a cancellation is `cancelled`. A
     loop that is garbage before it was left is cancelled too.

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 
 
 class Scope:
-    """Is what can be current: a loop or a tool.
+    """A scope is what can be current: a loop or a tool.
 
     Attributes:
         outer: what was current when it was entered, None for nothing.

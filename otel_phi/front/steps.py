@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Steps:
-    """Is a loop or tool that is entered once, and current in steps.
+    """The steps are of a loop or tool that is entered once, and current in steps.
 
     Args:
         scope: the loop or tool; None for a generator that nothing records.

@@ -20,7 +20,7 @@ _NULL = Raw(b"null")
 
 
 class Tool(scopes.Scope):
-    """Is a tool execution of a loop, between entering and leaving it. Made by `Loop.tool`; `async with` does the same.
+    """A tool is one execution within a loop, between entering and leaving it. Made by `Loop.tool`; `async with` does the same.
 
     An exception out of it is its error, with the class name as `error.type`, and goes on. One that is still running when
     its turn is over is ended there as detached: no error, and its own end is ignored.

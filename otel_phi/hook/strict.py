@@ -30,7 +30,7 @@ MAX_NAMES = 256
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Is one thing that nobody understands.
+    """A finding is one thing that nobody understands.
 
     Attributes:
         kind: `unknown_type`, `unknown_key` or `loop_not_open`.

@@ -70,6 +70,10 @@ def _assistant(given: AssistantMessage) -> AssistantMessage:
     ):
         used = usage(given.usage)
         return given if used is given.usage else msgspec.structs.replace(given, usage=used)
+    return _without_texts(given)
+
+
+def _without_texts(given: AssistantMessage) -> AssistantMessage:
     _look_over(given)
     checked(GIVEN_NUMBERS, given.first_token_ms)
     checked(GIVEN_FLAGS, given.streamed)

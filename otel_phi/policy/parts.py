@@ -165,6 +165,6 @@ def attributes(given: Mapping[str, str | bool | int | float]) -> dict[str, str |
 
 
 def _is_number(value: object) -> bool:
-    if value.__class__ is int:
-        return -_INT64 <= value < _INT64  # type: ignore[operator]  # it is an int
-    return value.__class__ is bool or (value.__class__ is float and math.isfinite(value))  # type: ignore[arg-type]
+    if value.__class__ is int and isinstance(value, int):
+        return -_INT64 <= value < _INT64
+    return isinstance(value, bool) or (value.__class__ is float and isinstance(value, float) and math.isfinite(value))

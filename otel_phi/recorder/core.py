@@ -169,7 +169,7 @@ class RecorderCore:
         self._side_calls[key] = None
         if len(self._side_calls) > MAX_REMEMBERED_SIDE_CALLS:
             self._side_calls.popitem(last=False)
-        session_id = self._sessions.get(key[0])
+        session_id = self._sessions.get(key[0]) or self._begun_before(key[0], event)
         loop = self._open.get(event.loop_id or "")
         if loop is not None and session_key(loop.start.identity.session_id) != key[0]:
             loop = None  # it says two sessions: its own counts
@@ -187,6 +187,11 @@ class RecorderCore:
             inferred=event.end is None,
         )
         return (made,)
+
+    def _begun_before(self, key: str, call: e.SideCall) -> str | None:
+        """Returns a side call's session as it is spelled, if the source knows that it had begun by then: reading may go on behind that."""
+        first = None if self._ahead is None else self._ahead.sessions.get(key)
+        return first.session_id if first is not None and first.timestamp <= call.start else None
 
     def _under_its_tool(self, start: LoopStart) -> LoopStart:
         """Returns a loop's start with the place of the tool that ran it, if it is known now and was not before."""

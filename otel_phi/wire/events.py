@@ -259,7 +259,7 @@ class RevertApplied(_Event, frozen=True, tag=True):
 
 
 class SideCall(_Event, frozen=True, tag=True):
-    """Is a model call outside turns, told when it is over: a title, a compaction, one beside the turn's own. Not phi-core's.
+    """A side call is a model call outside turns, told when it is over: a title, a compaction, one beside the turn's own. Not phi-core's.
 
     Attributes:
         id: tells the calls of a session apart.

@@ -52,7 +52,7 @@ _NEAR = 0.7
 
 
 class UnknownKey(msgspec.Struct, frozen=True):
-    """Is a key that nobody knows, in an event or message of a known kind.
+    """An unknown key is one that nobody knows, in an event or message of a known kind.
 
     Attributes:
         holder: the event's type or the message's role, with the field it stands in: `AgentEnd`, `assistant.usage`.

@@ -212,7 +212,8 @@ def _failed(content: bytes) -> object:
 
 def test_times_and_counts_of_any_size_come_back() -> None:
     core = RecorderCore()
-    huge = Usage(*[2**63 - 1] * 6)
+    most = 2**63 - 1
+    huge = Usage(most, most, most, most, most, most)
     fed(core, [start(0)])
     for index in range(3):
         fed(core, [turn(index, index), turn_end(index, index, usage=huge)])

@@ -29,7 +29,7 @@ _REASONS = {
 
 
 class Piece(NamedTuple):
-    """Is what an answer, or a piece of one, says.
+    """A piece is what an answer, or a part of one, says.
 
     Attributes:
         kind: which protocol it is of.

@@ -82,7 +82,7 @@ class Reading:
             self._counts.update(piece.counts)
             self._cached = piece.cached
 
-    def told(self, counts: Mapping[str, int | None], model: str | None, stop_reason: str | None) -> None:
+    def given(self, counts: Mapping[str, int | None], model: str | None, stop_reason: str | None) -> None:
         """Takes what the agent says by hand; cached tokens are part of its input."""
         given = {name: count for name, count in counts.items() if isinstance(count, int)}
         if given:
