@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import unquote
@@ -70,6 +70,8 @@ class Options(TypedDict, total=False):
     join: bool | None
     max_attribute_bytes: int | None
     mlflow_trace_name: bool | None
+    strict: bool | str | None
+    record: str | Path | Callable[[str], object] | None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +102,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         max_request_bytes: bound of a request before compression.
         profile: the backend's name, None for none.
         mapping: what spans say.
+        strict: what the hook does with an event that nobody understands: `off`, `log` each, or `raise`.
+        record: file or function that gets every event the hook takes, as JSON lines, after policy; None for none.
     """
 
     endpoint: str
@@ -124,6 +128,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     mapping: MappingOptions
     console_to_stderr: bool = False
     destination_name: str | None = None
+    strict: values.Strict = "off"
+    record: str | Path | Callable[[str], object] | None = None
 
     @property
     def display_endpoint(self) -> str:
@@ -226,6 +232,8 @@ def resolve(**options: Unpack[Options]) -> Config:
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,
         mapping=mapping,
+        strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
+        record=given.get("record"),
     )
 
 

@@ -93,9 +93,19 @@ def _recording(config: Config) -> Recording:
         return Recording(config, None, off="sdk_disabled")
     try:
         resource = resource_of(config)
-        return Recording(config, lambda complaints: LiveDelivery(config, resource, complaints))
+        return _kind(config)(config, lambda complaints: LiveDelivery(config, resource, complaints))
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  # a resource detector can fail, a disk be odd: the agent runs all the same
         logger.warning("otel-phi records nothing: it could not start (%s)", type(error).__name__)
         return Recording(config, None, off="not_started")
+
+
+def _kind(config: Config) -> type[Recording]:
+    if config.strict == "off" and config.record is None:
+        return Recording
+    from otel_phi.hook.watched import (
+        WatchedRecording,  # for development and tests: whoever does not ask for it loads nothing
+    )
+
+    return WatchedRecording
