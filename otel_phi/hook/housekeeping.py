@@ -85,6 +85,7 @@ class Housekeeping:
         self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep") if self.outbox is not None else ("sync",), 0.0)
         self._roll_at = 0.0
         self._abandoned: set[Path] = set()
+        self._adoptable: Iterator[Found] | None = None  # a look through the folder that found more than can be held at once
         self.done = False
 
     def _state_folder(self, asked: Path | None) -> Path | None:
@@ -160,7 +161,8 @@ class Housekeeping:
         if self.outbox is None:
             self.done = True
             return
-        if self._is_due("scan", SCAN_S) and held < MAX_ADOPTED:
+        # As soon as there is room for the next, and without a new look: a folder of hundreds is looked through once.
+        if held < MAX_ADOPTED and (self._adoptable is not None or self._is_due("scan", SCAN_S)):
             self._scan(self.outbox, MAX_ADOPTED - held, adopt)
         if self._is_due("bounds", BOUNDS_S):
             self._bound(self.outbox, own, adopt)
@@ -175,7 +177,9 @@ class Housekeeping:
         return True
 
     def _scan(self, outbox: Outbox, room: int, adopt: Callable[[Journal, str], None]) -> None:
-        for found in self._adoptable(outbox):
+        if self._adoptable is None:
+            self._adoptable = outbox.adoptable(self.destination, self.ours)
+        for found in self._adoptable:
             if found.folder in self._abandoned:
                 found.lock.release()
                 continue
@@ -184,8 +188,8 @@ class Housekeeping:
                 adopt(adopted, "")
                 room -= 1
             if not room:
-                self._due["scan"] = 0.0  # more may wait: looked for as soon as one of these is sent
                 return
+        self._adoptable = None
         if not self.done:  # somebody waits
             self.done = not self._left(outbox)
             self._due["scan"] = min(self._due["scan"], monotonic() + SYNC_S)
@@ -201,9 +205,6 @@ class Housekeeping:
             and one.path not in self._abandoned
             for one in outbox.folders()
         )
-
-    def _adoptable(self, outbox: Outbox) -> Iterator[Found]:
-        return outbox.adoptable(self.destination, self.ours)
 
     def _opened(self, found: Found) -> Journal | None:
         try:
