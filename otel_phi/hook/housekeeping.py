@@ -85,7 +85,9 @@ class Housekeeping:
         self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep") if self.outbox is not None else ("sync",), 0.0)
         self._roll_at = 0.0
         self._abandoned: set[Path] = set()
-        self._adoptable: Iterator[Found] | None = None  # a look through the folder that found more than can be held at once
+        self._adoptable: Iterator[Found] | None = (
+            None  # a look through the folder that found more than can be held at once
+        )
         self.done = False
 
     def _state_folder(self, asked: Path | None) -> Path | None:
