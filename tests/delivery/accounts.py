@@ -34,7 +34,9 @@ def fault(state: Path, several: Iterable[otel_phi.HookStats]) -> str:
     for one in several:  # each adopts what those before it left, if it comes to send anything
         waiting = waiting if not one.delivery.adopted else 0
         waiting += 0 if one.delivery.in_memory or one.off else one.waiting + one.delivery.queued
-    left = sum(len(one.segments) for one in Outbox(state).folders() if (name := parse_name(one.path.name)) and name.is_own)
+    left = sum(
+        len(one.segments) for one in Outbox(state).folders() if (name := parse_name(one.path.name)) and name.is_own
+    )
     if bool(waiting) == bool(left):
         return ""
     return f"{waiting} facts and spans are counted as waiting, and this process left {left} segments"

@@ -19,7 +19,9 @@ from otel_phi.events import AgentEvent
 def fork(work: Callable[[], object]) -> int:
     """Runs `work` in a forked process, which then ends without a word; returns its number."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and newer warn of threads, and they are the point
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 and newer warn of threads, and they are the point
         pid = os.fork()
     if pid:
         return pid
