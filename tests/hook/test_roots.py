@@ -29,6 +29,7 @@ from tests.hook.stories import arrived, expected, loop_of, session
 from tests.hook.test_adoption import adopt
 from tests.hook.waiting import until
 from tests.laws import role
+from tests.streams import end, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and record locks are POSIX's")
 STORY = loop_of("one")
@@ -233,15 +234,16 @@ def loops(receiver: Receiver) -> dict[str, Any]:
 
 
 def test_a_loop_is_known_to_processes_that_never_saw_it(install: Install, receiver: Receiver, tmp_path: Path) -> None:
+    """An id of their own tells nobody whose it is, but for the table."""
     state = tmp_path / "state"
-    run(sends(receiver.endpoint, state, STORY))
-    below, aside = child_of(STORY, "one", 2), child_of(STORY, "two", 3)
-    unknown = child_of(loop_of("nobody"), "three", 4)
-    for events in (below, aside, unknown):
+    odd: list[AgentEvent] = [start(0, "odd", session=session("one")), end(9, "odd")]
+    below, aside = child_of(odd, "one", 2), child_of(odd, "two", 3)
+    unknown = child_of([start(0, "never seen")], "three", 4)
+    for events in (odd, below, aside, unknown):
         run(sends(receiver.endpoint, state, events))
-    assert arrived(receiver) == expected([*STORY, *below, *aside], unknown), "as one process would have sent them"
+    assert arrived(receiver) == expected([*odd, *below, *aside], unknown), "as one process would have sent them"
     found = loops(receiver)
-    assert found[f"{session('one')}.agent.2"].parent_span_id == found[f"{session('one')}.agent.1"].span_id
+    assert found[f"{session('one')}.agent.2"].parent_span_id == found["odd"].span_id
     assert len(found[f"{session('two')}.agent.3"].links) == 1
     assert found[f"{session('three')}.agent.4"].links == ()
 
@@ -267,21 +269,21 @@ def test_what_a_lookup_found_stands_in_the_journal_for_whoever_sends_it_again(
 
 
 def test_a_fork_s_child_knows_the_loops_of_its_parent(install: Install, receiver: Receiver) -> None:
+    odd: list[AgentEvent] = [start(0, "odd", session=session("one")), end(9, "odd")]
+    aside = child_of(odd, "two", 7)
     hook = install()
-    for event in STORY[:1]:
-        hook(event)
-    until(lambda: hook.stats().open_loops == 1)  # the live thread knows of it
+    hook(odd[0])
+    until(lambda: hook.stats().open_loops == 1)  # the live thread has seen it
 
     def child() -> None:
-        for event in child_of(STORY, "two", 7):
+        for event in aside:
             hook(event)
         assert hook.shutdown(20.0)
 
     run(child)
-    for event in STORY[1:]:
-        hook(event)
+    hook(odd[1])
     assert hook.flush(60.0)
-    assert arrived(receiver) == expected([*STORY, *child_of(STORY, "two", 7)])
+    assert arrived(receiver) == expected([*odd, *aside])
     assert len(loops(receiver)[f"{session('two')}.agent.7"].links) == 1
 
 
