@@ -21,22 +21,14 @@ def configured_with_state(flags: dict[str, Any]) -> Config:
 
 
 def configured(flags: dict[str, Any]) -> Config:
-    """Returns the configuration that flags and environment make. Without a service's name that is the agent's, else `otel-phi`.
+    """Returns the configuration that flags and environment make.
 
     Raises:
         ConfigError: a flag has a value that cannot be; the message holds the fix.
     """
-    import msgspec
-
     from otel_phi.config import resolve
-    from otel_phi.delivery.otlp.resource import detect_resource
-    from otel_phi.mapping.agents import named_service
 
-    config = resolve(**flags)
-    if config.service_name is not None:
-        return config
-    detected = detect_resource(None, config.resource_attributes).get("service.name")
-    return msgspec.structs.replace(config, service_name=named_service(detected, config.mapping))
+    return resolve(**flags)
 
 
 def destination(config: Config, exporter: str | None = None) -> str:

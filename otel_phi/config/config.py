@@ -202,7 +202,10 @@ def resolve(**options: Unpack[Options]) -> Config:
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     _reject_unknown(given)
     values.check_types(given)
-    choices = Choices(given, os.environ)
+    return _settled(given, Choices(given, os.environ))
+
+
+def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
     variable, choose = choices.variable, choices.choose
     exporters, protocol = chosen_exporters(choices)
     endpoint, authorization = urls.split_credentials(destination.endpoint(choices, protocol))

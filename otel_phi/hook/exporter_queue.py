@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from otel_phi.delivery.journal.facts import Position
 from otel_phi.delivery.sending.batch import Batch, Settled
-from otel_phi.delivery.sending.sender import Sender
+from otel_phi.hook.live_sender import LiveSender
 
 
 class _Sent:
@@ -33,7 +33,7 @@ class ExporterQueue:
         size_bytes: of the batches not settled whole.
     """
 
-    def __init__(self, sender: Sender, mark: Position) -> None:
+    def __init__(self, sender: LiveSender, mark: Position) -> None:
         self._sender = sender
         self._ready: deque[Batch] = deque()
         self._order: deque[_Sent] = deque()
@@ -79,7 +79,10 @@ class ExporterQueue:
             self.mark = max(self.mark, position)
 
     def take_back(self, keys: Collection[bytes]) -> Iterable[Batch]:
-        """Yields what of some keys has not been handed to the sender yet; it is out of the queue, and the caller settles it."""
+        """Returns what of some keys has not been handed to the sender yet; it is out of the queue, and the caller settles it.
+
+        The sender settles what it has of them itself: they are unwanted by now.
+        """
         kept: deque[Batch] = deque()
         taken: list[Batch] = []
         for batch in self._ready:
@@ -89,4 +92,5 @@ class ExporterQueue:
             if gone is not None:
                 taken.append(gone)
         self._ready = kept
+        self._sender.let_go()
         return taken

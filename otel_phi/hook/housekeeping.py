@@ -7,7 +7,7 @@ Rule 2: over the bounds, dead processes' folders go first, then our own oldest s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.destinations import destination_of, secrets_of, whose
 from otel_phi.hook.journal_export import JournalExport
+from otel_phi.hook.ready_spans import ReadySpans
 from otel_phi.version import __version__
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ SWEEP_S = 3_600.0
 MAX_ADOPTED = 8
 OUTBOX_FULL, TOO_OLD = "outbox_full", "too_old"
 _REASONS = {"size": OUTBOX_FULL, "age": TOO_OLD}
-_END = Position(1 << 62, 0)
+_END = Position(1 << 62, 1 << 62)
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -85,6 +86,9 @@ class Housekeeping:
         self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep") if self.outbox is not None else ("sync",), 0.0)
         self._roll_at = 0.0
         self._abandoned: set[Path] = set()
+        self._adoptable: Iterator[Found] | None = (
+            None  # a look through the folder that found more than can be held at once
+        )
         self.done = False
 
     def _state_folder(self, asked: Path | None) -> Path | None:
@@ -144,26 +148,28 @@ class Housekeeping:
         if journal.folder is not None:
             self._abandoned.add(journal.folder)
 
-    def look(self, own: JournalExport, held: int, adopt: Callable[[Journal, str], None]) -> None:
+    def look(self, exports: Sequence[JournalExport | ReadySpans], adopt: Callable[[Journal, str], None]) -> None:
         """Does what is due.
 
         Args:
-            own: this process's journal.
-            held: how many journals of dead processes are held now.
+            exports: this process's journal, then what is held now of dead ones.
             adopt: takes such a journal; with a reason, to be read and dropped instead of sent.
         """
-        if own.journal.due() and monotonic() >= self._roll_at:
+        journals = [one for one in exports if isinstance(one, JournalExport)]
+        own, held = journals[0].journal, len(exports) - 1
+        if own.due() and monotonic() >= self._roll_at:
             self._roll_at = monotonic() + SYNC_S
-            own.journal.roll()
+            own.roll()
         if self._is_due("sync", SYNC_S):
-            own.journal.sync()
+            own.sync()
         if self.outbox is None:
             self.done = True
             return
-        if self._is_due("scan", SCAN_S) and held < MAX_ADOPTED:
+        # As soon as there is room for the next, and without a new look: a folder of hundreds is looked through once.
+        if held < MAX_ADOPTED and (self._adoptable is not None or self._is_due("scan", SCAN_S)):
             self._scan(self.outbox, MAX_ADOPTED - held, adopt)
         if self._is_due("bounds", BOUNDS_S):
-            self._bound(self.outbox, own, adopt)
+            self._bound(self.outbox, journals, adopt)
         if self._is_due("sweep", SWEEP_S):
             self.known.sweep()
 
@@ -175,7 +181,9 @@ class Housekeeping:
         return True
 
     def _scan(self, outbox: Outbox, room: int, adopt: Callable[[Journal, str], None]) -> None:
-        for found in self._adoptable(outbox):
+        if self._adoptable is None:
+            self._adoptable = outbox.adoptable(self.destination, self.ours)
+        for found in self._adoptable:
             if found.folder in self._abandoned:
                 found.lock.release()
                 continue
@@ -184,8 +192,8 @@ class Housekeeping:
                 adopt(adopted, "")
                 room -= 1
             if not room:
-                self._due["scan"] = 0.0  # more may wait: looked for as soon as one of these is sent
                 return
+        self._adoptable = None
         if not self.done:  # somebody waits
             self.done = not self._left(outbox)
             self._due["scan"] = min(self._due["scan"], monotonic() + SYNC_S)
@@ -202,9 +210,6 @@ class Housekeeping:
             for one in outbox.folders()
         )
 
-    def _adoptable(self, outbox: Outbox) -> Iterator[Found]:
-        return outbox.adoptable(self.destination, self.ours)
-
     def _opened(self, found: Found) -> Journal | None:
         try:
             return Journal.adopt(found)
@@ -215,11 +220,13 @@ class Housekeeping:
             )
             return None
 
-    def _bound(self, outbox: Outbox, own: JournalExport, adopt: Callable[[Journal, str], None]) -> None:
+    def _bound(self, outbox: Outbox, journals: Sequence[JournalExport], adopt: Callable[[Journal, str], None]) -> None:
+        held = {export.journal.folder: export for export in journals}
         for excess in outbox.keep_within(self._limits.bytes, self._limits.age_s):
             reason = _REASONS.get(excess.reason, OUTBOX_FULL)
-            if excess.segment is not None:
-                own.drop_until(Position(excess.segment + 1, 0), reason)
+            if excess.folder in held:
+                end = _END if excess.segment is None else Position(excess.segment, _END.offset)
+                held[excess.folder].drop_until(end, reason)
                 continue
             found = outbox.take(excess.folder)
             journal = None if found is None else self._opened(found)

@@ -78,7 +78,7 @@ class JournalBatches:
         self._prefix, self._next_key = number.to_bytes(4, "big"), 0
         self._gathered: list[tuple[bytes, bytes]] = []  # key and encoded span
         self._gathered_bytes = 0
-        self._sessions: dict[bytes, str] = {}  # of the spans that are not settled
+        self._facts: dict[bytes, tuple[str, Position]] = {}  # session and place of what the spans not settled come of
         self._unwanted: dict[bytes, str] = {}
         self._marked = [queue.mark for queue in queues]
         self.position = START
@@ -108,7 +108,7 @@ class JournalBatches:
                 self._cut()
             key = self._prefix + self._next_key.to_bytes(8, "big")
             self._next_key += 1
-            self._sessions[key] = session
+            self._facts[key] = (session, position)
             self._gathered.append((key, entry))
             self._gathered_bytes += len(entry)
         self._accounts.made(len(made), adopted=self._adopted)
@@ -136,15 +136,15 @@ class JournalBatches:
         """Takes what became of a batch with one exporter; False if it is none of this journal's."""
         if not self._queues[exporter].settle(settled):
             return False
-        session = self._sessions.get(settled.batch.keys[0], "")
+        session, _ = self._facts.get(settled.batch.keys[0], ("", START))
         if exporter == 0:
             self._accounts.settled(settled)
         if len(self._queues) == 1:
             for key in settled.batch.keys:
-                self._sessions.pop(key, None)
+                self._facts.pop(key, None)
                 self._unwanted.pop(key, None)
         elif self.settled:
-            self._sessions.clear()
+            self._facts.clear()
             self._unwanted.clear()
         if settled.dead is not None:
             self._keep_dead(settled.batch, settled.dead, session)
@@ -186,10 +186,17 @@ class JournalBatches:
 
     # --- giving up -------------------------------------------------------------------------------------------------------
 
-    def give_up(self, session: str | None, reason: str) -> None:
-        """Gives up what is not settled of a session, None for all: taken back where it waits, unwanted where it is under way."""
+    def give_up(self, session: str | None, reason: str, *, until: Position | None = None) -> None:
+        """Gives up what is not settled: taken back where it waits, unwanted where it is under way.
+
+        Args:
+            session: of this session, None for all.
+            reason: the word to count it by.
+            until: what comes of facts up to there, None for all.
+        """
         self._cut()
-        gone = frozenset(key for key, one in self._sessions.items() if session in (None, one))
+        facts = self._facts.items()
+        gone = frozenset(key for key, (one, at) in facts if session in (None, one) and (until is None or at <= until))
         self._unwanted.update(dict.fromkeys(gone, reason))
         for number, queue in enumerate(self._queues):
             for batch in queue.take_back(gone):

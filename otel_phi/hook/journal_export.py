@@ -170,7 +170,7 @@ class JournalExport:
         """Gives up what lies before a position, counted by `reason`: what waits goes now, what was not read yet as it is read."""
         if position > self._drop_until:
             self._drop_until, self._drop_reason = position, reason
-            self._batches.give_up(None, reason)
+            self._batches.give_up(None, reason, until=position)
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 

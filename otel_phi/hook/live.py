@@ -237,7 +237,7 @@ class LiveDelivery:
             for sender in self._senders:
                 sender.rest()
         self._let_go()
-        self._housekeeping.look(self._own, len(self._exports) - 1, self._adopt)
+        self._housekeeping.look(self._exports, self._adopt)
         self._leftovers.look(len(self._exports) - 1, self._send_again)
         self._answer()
         self._shared_counts.write(self.stats)

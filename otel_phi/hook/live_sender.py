@@ -2,6 +2,7 @@
 
 Rule 1: what a person purged while the destination was away does not leave, nor what had to go for the bounds of the folder. A
         request under way is not called back.
+Rule 2: it goes at once, not when its turn comes: an hour of Retry-After must not keep a segment from being deleted.
 """
 
 from __future__ import annotations
@@ -27,25 +28,25 @@ class LiveSender(Sender):
         super().__init__(OneAtATime(exporter), **options)
         self._unwanted = unwanted
 
-    def _next(self) -> Batch | None:
-        while (batch := super()._next()) is not None:
-            wanted = self._wanted(batch) if self.progress().trouble is not None else batch
-            if wanted is not None:
-                return wanted
-        return None
+    def let_go(self) -> None:
+        """Drops what waits here and is not wanted any more."""
+        with self._changed:
+            for batch in [self._pending.popleft() for _ in range(len(self._pending))]:
+                if (wanted := self._wanted(batch)) is not None:
+                    self._pending.append(wanted)
+            self._changed.notify_all()
+
+    def _keep(self, batch: Batch, *given: Any, **named: Any) -> None:
+        super()._keep(batch, *given, **named)
+        self.let_go()  # it was given up while it was under way
 
     def _wanted(self, batch: Batch) -> Batch | None:
         reasons = {key: reason for key in batch.keys if (reason := self._unwanted(key)) is not None}
         wanted, gone = batch.without(reasons)
         if gone is not None:
             reason = reasons[gone.keys[0]]
-            with self._changed:
-                self._counts.drop(reason, gone.count, queued=-gone.count)
-                if wanted is None:  # nothing is sent
-                    self._in_flight -= 1
-                    self._counts.add(posts=-1)
-                call(self._on_settled, Settled(gone, discarded=reason))
-                self._changed.notify_all()
+            self._counts.drop(reason, gone.count, queued=-gone.count)
+            call(self._on_settled, Settled(gone, discarded=reason))
         return wanted
 
 

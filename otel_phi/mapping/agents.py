@@ -10,12 +10,9 @@ from __future__ import annotations
 import functools
 import re
 
-from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.options import DEFAULT_SERVICE, UNKNOWN_SERVICE, MappingOptions
 from otel_phi.recorder.notices import LoopStart
 
-# `service.name` where nobody gave one: ours, and what OpenTelemetry's specification asks for (`unknown_service:python`). It names no agent.
-DEFAULT_SERVICE = "otel-phi"
-_UNKNOWN_SERVICE = "unknown_service"
 # A word, such as `concise`; not one that holds what ids are made of: 8 hexadecimal digits with a decimal one among them, or 6 decimal ones.
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.:/@+-]{0,63}")
 _ID = re.compile(r"(?=[a-f]*\d)[0-9a-f]{8}|\d{6}", re.IGNORECASE)
@@ -34,14 +31,8 @@ def of_loop(start: LoopStart, options: MappingOptions) -> str | None:
 def of_service(options: MappingOptions) -> str | None:
     """Returns the name of the agent where no loop says it: of a session's root, say."""
     service = options.service_name
-    known = service != DEFAULT_SERVICE and not service.startswith(_UNKNOWN_SERVICE)
+    known = service != DEFAULT_SERVICE and not service.startswith(UNKNOWN_SERVICE)
     return options.agent_name or (service if known else None)
-
-
-def named_service(detected: object, options: MappingOptions) -> str:
-    """Returns the `service.name` of a door: what OpenTelemetry detected, else the agent's name, else ours, so that no row says `unknown_service`."""
-    found = str(detected or _UNKNOWN_SERVICE)
-    return (options.agent_name or DEFAULT_SERVICE) if found.startswith(_UNKNOWN_SERVICE) else found
 
 
 @functools.lru_cache(maxsize=256)

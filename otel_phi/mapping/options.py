@@ -19,6 +19,10 @@ TEMPO_ATTRIBUTE_BYTES = 2_048
 # Of a trace Tempo keeps 5,000,000 bytes (max_bytes_per_trace); what comes above is answered 200 and thrown away.
 TEMPO_TRACE_BYTES = 5_000_000
 
+# `service.name` where nobody gave one: ours, and what OpenTelemetry's specification asks for (`unknown_service:python`). It names no agent.
+DEFAULT_SERVICE = "otel-phi"
+UNKNOWN_SERVICE = "unknown_service"
+
 
 class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Says how notices become spans.
@@ -44,13 +48,18 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
     loop_layout: Literal["tree", "flat"] = "tree"
     tool_spans: bool = True
     agent_name: str | None = None
-    service_name: str = "unknown_service"
+    service_name: str = UNKNOWN_SERVICE
     attributes: Attributes = ()
     caller: str | None = None
     join: bool = False
     max_attribute_bytes: int = DEFAULT_ATTRIBUTE_BYTES
     mlflow_trace_name: bool = False
     profile: Profile = "generic"
+
+    def named_service(self, detected: object) -> str:
+        """Returns the `service.name` of a resource: what was detected, else the agent's name, else ours: no row says `unknown_service`."""
+        found = str(detected or UNKNOWN_SERVICE)
+        return (self.agent_name or DEFAULT_SERVICE) if found.startswith(UNKNOWN_SERVICE) else found
 
     def bounded(self, pairs: Iterable[tuple[str, AttributeValue]]) -> Attributes:
         """Returns pairs that others chose, keys and texts cut to `max_attribute_bytes`; of keys that are then equal the first stays."""

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
-from opentelemetry import context
-from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -105,16 +103,17 @@ class Nowhere:
         """Does nothing."""
 
 
-# What `opentelemetry.instrumentation.utils.suppress_instrumentation` sets, a package that is no dependency of ours; the last
-# one is of versions before 2021.
-_KEYS = (_SUPPRESS_INSTRUMENTATION_KEY, _SUPPRESS_HTTP_INSTRUMENTATION_KEY, "suppress_instrumentation")
-
-
 @contextmanager
 def untraced() -> Iterator[None]:
     """Keeps OpenTelemetry's instrumentations (urllib3, requests, grpc) from making spans of what is called within."""
+    # Here, since whoever only encodes needs nothing of OpenTelemetry; whoever exports detected a resource and has it loaded.
+    from opentelemetry import context
+    from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
+
     now = context.get_current()
-    for key in _KEYS:
+    # What `opentelemetry.instrumentation.utils.suppress_instrumentation` sets, a package that is no dependency of ours; the last
+    # one is of versions before 2021.
+    for key in (_SUPPRESS_INSTRUMENTATION_KEY, _SUPPRESS_HTTP_INSTRUMENTATION_KEY, "suppress_instrumentation"):
         now = context.set_value(key, True, now)
     token = context.attach(now)
     try:

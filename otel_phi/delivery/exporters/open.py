@@ -60,9 +60,14 @@ def _opened(exporter: object, config: Config) -> Exporter:
 
 
 def resource_of(config: Config) -> Resource:
-    """Detects the resource, with the configuration's service name and attributes on top; long keys and texts are cut as on spans."""
+    """Detects the resource, with the configuration's service name and attributes on top; long keys and texts are cut as on spans.
+
+    Where nobody gave a `service.name` it is the agent's name, else `otel-phi`.
+    """
     found = detect_resource(config.service_name, config.resource_attributes)
-    cut = Resource(config.mapping.bounded(found.attributes), found.schema_url)
+    name = config.mapping.named_service(found.get("service.name"))
+    attributes = tuple((key, name if key == "service.name" else value) for key, value in found.attributes)
+    cut = Resource(config.mapping.bounded(attributes), found.schema_url)
     return with_ip(cut) if config.profile == "jaeger" else cut
 
 

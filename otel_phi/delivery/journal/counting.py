@@ -89,7 +89,7 @@ class Losses:
     def finish(self, segment: Segment, following: Segment) -> None:
         """Counts what can be told only of a segment that is read to its end."""
         missing = following.region.before_bytes - segment.size
-        if missing > 0:
+        if missing > 0 and following.number == segment.number + 1:  # else it is the size of one that is gone
             self.damage(segment.path.name, Damage(segment.size, missing, 1, "end"))
         for damage in _cuts(segment, following):
             self.damage(segment.path.name, damage)
