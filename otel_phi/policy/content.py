@@ -17,7 +17,14 @@ import msgspec
 from otel_phi.policy import happenings, loops, turns
 from otel_phi.policy.fresh import IN_PLACE
 from otel_phi.wire import events as e
-from otel_phi.wire.decode import Undecodable, decode_event, decode_strictly, encode_event
+from otel_phi.wire.decode import (
+    WITH_MESSAGE,
+    Undecodable,
+    decode_event,
+    decode_strictly,
+    encode_event,
+    otherwise_spelled,
+)
 from otel_phi.wire.foreign import pass_on
 
 E = TypeVar("E", bound=e.AgentEvent)
@@ -53,6 +60,8 @@ def decode_without_content(line: bytes | str) -> e.AgentEvent | Undecodable:
     event: e.AgentEvent | Undecodable
     try:
         event = decode_strictly(line)
+        if event.__class__ in WITH_MESSAGE and otherwise_spelled(event, line):
+            event = decode_event(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         pass_on(error)
         event = decode_event(line)

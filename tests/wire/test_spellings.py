@@ -10,8 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_phi.events import AgentEvent, GenericEvent, KnownEvent, decode_event, encode_event
+from otel_phi.events import (
+    AgentEvent,
+    AssistantMessage,
+    GenericEvent,
+    KnownEvent,
+    MessageEnd,
+    MessageStart,
+    ProgressMessage,
+    ToolResultMessage,
+    TurnEnd,
+    decode_event,
+    encode_event,
+)
+from otel_phi.policy.content import decode_without_content
 from otel_phi.wire import spellings
+from otel_phi.wire.decode import decode_log_line
 from otel_phi.wire.spellings import UnknownKey, nearest
 from tests import golden
 from tests.streams import OWN_CASES, SMALL_CASES
@@ -152,3 +166,45 @@ def test_any_object_is_read_without_an_exception(kind: str, more: dict[str, Any]
     found, _ = respelled({**more, "type": kind})
     assert found["type"] == kind
     assert not isinstance(found.get("message"), msgspec.Struct)
+
+
+# --- in what a door reads ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spell", [_camel, _snake], ids=["camel", "snake"])
+def test_an_agent_that_writes_one_spelling_throughout_is_understood(spell: Any) -> None:
+    """But for what no span shows, and tool results in a TurnEnd without a message: nothing there says that keys are spelled otherwise."""
+    read = 0
+    for event in EVENTS:
+        said = getattr(event, "message", None)
+        if isinstance(event, MessageStart | ProgressMessage) or (said is None and isinstance(event, TurnEnd)):
+            continue
+        line = json.dumps(_spelled(json.loads(encode_event(event)), spell), separators=(",", ":"), ensure_ascii=False)
+        wanted = decode_event(encode_event(event))
+        if said is not None and spell is _snake and _says_too_little(said):
+            continue
+        assert decode_event(line) == wanted
+        assert decode_event(line.encode()) == wanted
+        assert decode_without_content(line) == decode_without_content(encode_event(event))
+        assert decode_log_line(b'{"ordinal":7,"event":%s}' % line.encode()) == (7, wanted)
+        read += 1
+    assert read > 100
+
+
+def _says_too_little(said: Any) -> bool:
+    """Says whether a message has nothing but marks and times that are spelled in two ways: such a one is not looked into."""
+    return not isinstance(said, AssistantMessage | ToolResultMessage) or not getattr(said, "tool_call_id", "c")
+
+
+MIXED = [
+    ({"stopReason": "error", "errorMessage": "429"}, "error_message", "429"),
+    ({"stopReason": "error", "errorType": "gone"}, "error_type", "gone"),
+    ({"stop_reason": "toolUse"}, "stop_reason", "toolUse"),
+]
+
+
+@pytest.mark.parametrize(("fields", "name", "value"), MIXED)
+def test_a_message_that_mixes_them_is_understood(fields: dict[str, Any], name: str, value: Any) -> None:
+    found = decode_event(json.dumps({"type": "MessageEnd", "loop_id": "l", "message": {"role": "assistant", **fields}}))
+    assert isinstance(found, MessageEnd)
+    assert getattr(found.message, name) == value
