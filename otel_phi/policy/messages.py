@@ -55,8 +55,7 @@ def _assistant(given: AssistantMessage) -> AssistantMessage:
         given.content is NULL
         and given.error_message is None
         and given.error_type is UNSET
-        and given.first_token_ms.__class__ in GIVEN_NUMBERS
-        and given.streamed.__class__ in GIVEN_FLAGS
+        and (given.first_token_ms is given.streamed is UNSET or _is_timed(given))
         and given.stop_reason in known_words
         and given.stop_reason != "error"
         and given.model in known_names
@@ -71,6 +70,10 @@ def _assistant(given: AssistantMessage) -> AssistantMessage:
         used = usage(given.usage)
         return given if used is given.usage else msgspec.structs.replace(given, usage=used)
     return _without_texts(given)
+
+
+def _is_timed(given: AssistantMessage) -> bool:
+    return given.first_token_ms.__class__ in GIVEN_NUMBERS and given.streamed.__class__ in GIVEN_FLAGS
 
 
 def _without_texts(given: AssistantMessage) -> AssistantMessage:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
+from msgspec import UNSET
 
 from otel_phi.policy.words import (
     CACHED,
@@ -50,8 +51,7 @@ def usage(given: Usage) -> Usage:
         is given.cache_write.__class__
         is given.total_tokens.__class__
         is int
-        and given.cached in CACHED
-        and given.partial.__class__ in GIVEN_FLAGS
+        and given.cached is given.partial is UNSET
     ):
         return given
     return _usage(given)
@@ -61,7 +61,8 @@ def _usage(given: Usage) -> Usage:
     checked({Usage}, given)
     checked({int}, given.input, given.output, given.reasoning, given.cache_read, given.cache_write, given.total_tokens)
     checked(GIVEN_FLAGS, given.partial)
-    return msgspec.structs.replace(given, cached=given_of(CACHED, given.cached))
+    cached = given_of(CACHED, given.cached)
+    return given if cached is given.cached else msgspec.structs.replace(given, cached=cached)
 
 
 def config(given: ConfigSnapshot | None) -> ConfigSnapshot | None:
