@@ -17,6 +17,7 @@ from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.journal.append import Forked
 from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats, Tally
@@ -127,6 +128,7 @@ class Recording:
         try:
             live.journal.append(fact)
         except Forked:
+            tell_python()
             self.after_fork()
             live = self._live or self._fresh() or live
             live.journal.append(fact)
