@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SYNC_S = 1.0  # DESIGN 6: power loss costs that
 SCAN_S = 5.0  # a dead process's facts wait that long; a scan lists one folder
 BOUNDS_S = 10.0
-SWEEP_S = 3_600.0
+SWEEP_S, SWEEP_DELAY_S = 3_600.0, 60.0  # nothing is swept while an agent starts
 # Journals of dead processes held at once, at three descriptors each: agents that end often leave hundreds while a collector
 # is down, and descriptors are the agent's.
 MAX_ADOPTED = 8
@@ -84,6 +84,7 @@ class Housekeeping:
         self.outbox = None if state is None else Outbox(state)
         self.known = Known(state) if state is not None else Known.in_memory()
         self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep") if self.outbox is not None else ("sync",), 0.0)
+        self._due["sweep"] = monotonic() + SWEEP_DELAY_S
         self._roll_at = 0.0
         self._abandoned: set[Path] = set()
         self._adoptable: Iterator[Found] | None = (

@@ -18,6 +18,7 @@ from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.journal.append import Forked, Tally
 from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
@@ -152,6 +153,7 @@ class Recording:
         try:
             live.journal.append(fact)
         except Forked:
+            tell_python()
             self.after_fork()
             live = self._live or self._fresh() or live
             live.journal.append(fact)
