@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import shutil
+import ssl
 import stat
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -26,7 +28,7 @@ from tests.delivery.accounts import fault
 from tests.faults.collectors import Picky, gone
 from tests.faults.disks import Disk
 from tests.faults.loops import LOOP_SCOPE, give, once
-from tests.hook.children import journals
+from tests.hook.children import journals, run
 from tests.hook.conftest import Install
 from tests.hook.stories import arrived, expected, loop_of
 from tests.hook.waiting import until
@@ -169,6 +171,32 @@ def test_the_audit_of_these_tests_sees_what_is_counted_as_waiting_and_lies_nowhe
     assert stats.balanced(), "the counters alone do not tell"
     assert "this process left 0 segments" in fault(state, [stats])
     (tmp_path / "elsewhere").rename(path)
+
+
+def test_a_child_that_cannot_open_its_destination_says_so_once_keeps_all_and_sends_when_it_can(
+    install: Install, tmp_path: Path
+) -> None:
+    """Its parent could: the file is gone while the child is forked, as one that is being renewed."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    with Receiver(tls=context) as receiver:
+        hook = install(endpoint=receiver.endpoint, certificate=str(path))
+        pem = path.read_bytes()
+        path.unlink()
+
+        def child() -> None:
+            tell(hook)
+            until(lambda: "authority.pem" in (hook.stats().delivery.trouble or ""))
+            assert (hook.stats().failed, hook.stats().recorded) == (0, len(STORY))
+            path.write_bytes(pem)
+            assert hook.flush(60.0)
+            assert sum("authority.pem" in kind for kind in hook.stats().troubles) == 1
+            assert hook.shutdown(10.0)
+
+        run(child)
+        assert arrived(receiver) == expected(STORY)
 
 
 # --- what is refused, and odd exporters ------------------------------------------------------------------------------------
