@@ -168,11 +168,18 @@ class Housekeeping:
             return
         # As soon as there is room for the next, and without a new look: a folder of hundreds is looked through once.
         if held < MAX_ADOPTED and (self._adoptable is not None or self._is_due("scan", SCAN_S)):
-            self._scan(self.outbox, MAX_ADOPTED - held, adopt)
+            self._tried("adoption", self._scan, self.outbox, MAX_ADOPTED - held, adopt)
         if self._is_due("bounds", BOUNDS_S):
-            self._bound(self.outbox, journals, adopt)
+            self._tried("bounds", self._bound, self.outbox, journals, adopt)
         if self._is_due("sweep", SWEEP_S):
             self.known.sweep()
+
+    def _tried(self, what: str, act: Callable[..., None], *given: object) -> None:
+        """Does something; a fault of it, each time perhaps, keeps neither a span from leaving nor a flush from its answer."""
+        try:
+            act(*given)
+        except Exception as error:  # noqa: BLE001  # as said
+            self._complaints.failed(what, error)
 
     def _is_due(self, what: str, every_s: float) -> bool:
         now = monotonic()
