@@ -84,7 +84,15 @@ def ours(path: Path) -> set[str]:
 
 
 def test_the_walk_sees_the_whole_house() -> None:
-    assert {room(path) for path in FILES} >= {"wire", "recorder", "mapping", "sources", "pipeline", "events", "__init__"}
+    assert {room(path) for path in FILES} >= {
+        "wire",
+        "recorder",
+        "mapping",
+        "sources",
+        "pipeline",
+        "events",
+        "__init__",
+    }
     assert "otel_phi.wire.events.AgentEvent" in set(imports(PACKAGE / "pipeline.py"))
 
 
