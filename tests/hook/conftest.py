@@ -10,9 +10,7 @@ import pytest
 
 import otel_phi
 from otel_phi.testing import Receiver
-from tests.delivery.accounts import assert_arrived, audited
-
-__all__ = ["audited"]
+from tests.hook.accounts import assert_arrived, audit
 
 
 class Install(Protocol):
@@ -48,4 +46,6 @@ def install(receiver: Receiver, tmp_path: Path) -> Iterator[Install]:
         stats = hook.stats()
         assert stats.balanced(), stats
         assert stats.open_loops == 0 or stats.waiting  # nothing stays open of what was read to its end
+        if hook.config.state_dir is not None and (hook.config.state_dir / "outbox").is_dir():
+            assert audit(hook.config.state_dir, stats) == ""
     assert_arrived(receiver, [hook.stats().delivery for hook in made if hook not in elsewhere])
