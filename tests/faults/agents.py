@@ -177,7 +177,12 @@ def ends_open(endpoint: str, state: str) -> None:
 def forked(how: str) -> int:
     """Forks as Python does, or as C code does: nobody is told."""
     if how == "c":
-        return int(ctypes.PyDLL(None).fork())
+        # A child whose parent's threads asked for the interpreter would wait for them at its next step, before any of ours.
+        sys.setswitchinterval(100)
+        try:
+            return int(ctypes.PyDLL(None).fork())
+        finally:
+            sys.setswitchinterval(0.005)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and newer warn of threads; they are the point
         return os.fork()
@@ -189,9 +194,13 @@ def forks(endpoint: str, state: str, how: str) -> None:
     mine = loop_of("main")
     for event in mine[:5]:
         hook(event)
-    thread = threading.Thread(
-        target=lambda: [hook(event) for number in range(100) for event in loop_of(f"thread {number}")]
-    )
+
+    def record() -> None:
+        for number in range(100):
+            for event in loop_of(f"thread {number}"):
+                hook(event)
+
+    thread = threading.Thread(target=record)
     thread.start()
     children = []
     for child in range(4):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -133,7 +134,7 @@ def served(server: str, receiver: Receiver, state: Path) -> Iterator[tuple[str, 
         program = Path(sys.executable).with_name("uwsgi")
         if not program.exists():
             pytest.skip("SKIPPED, NOT PASSED: uwsgi is not installed")
-        command = [str(program), *words, "--virtualenv", sys.prefix]
+        command = [str(program), "--virtualenv", sys.prefix, *words]
     else:
         pytest.importorskip(name, reason=f"SKIPPED, NOT PASSED: {name} is not installed")
         command = [sys.executable, "-m", name, *words]
@@ -157,12 +158,10 @@ def ask(url: str, path: str) -> str:
     """Asks, as soon as somebody answers."""
     end = time.monotonic() + 60
     while True:
-        try:
-            with urllib.request.urlopen(url + path, timeout=30) as answer:
-                return str(answer.read().decode())
-        except OSError:  # noqa: PERF203  # each attempt is one of its own
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        with contextlib.suppress(OSError), urllib.request.urlopen(url + path, timeout=30) as answer:
+            return str(answer.read().decode())
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -183,3 +182,27 @@ def test_sigterm_under_a_server_loses_nothing(server: str, receiver: Receiver, t
     (lost,) = [span for span in receiver.spans if span.name == "invoke_agent" and repr(span).encode() in rest]
     assert lost.get("error.type") in {"aborted", "process_lost"}
     assert journals(state) == []
+
+
+@pytest.mark.parametrize("server", ["gunicorn preload", "uwsgi"])
+def test_a_worker_that_a_server_forks_anew_records_and_sends(server: str, receiver: Receiver, tmp_path: Path) -> None:
+    """A second after the start and later, when the live thread of the server's own process is at work."""
+    state = tmp_path / "state"
+    with served(server, receiver, state) as (url, process):
+        first = ask(url, "first")
+        time.sleep(1.5)
+        before = {first, *(ask(url, f"before-{number}") for number in range(10))}
+        for worker in before:
+            os.kill(int(worker), signal.SIGKILL)
+        names: list[str] = []
+        end = time.monotonic() + 60
+        while not names or worker in before:
+            assert time.monotonic() < end
+            names.append(f"after-{len(names)}")
+            worker = ask(url, names[-1])
+        receiver.wait_for(8, 30)
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    run_agent("adopts", receiver.endpoint, state, "http/protobuf")
+    told = ["first", *(f"before-{number}" for number in range(10)), *names]
+    assert expected(*map(loop_of, told)) - arrived(receiver) == {}

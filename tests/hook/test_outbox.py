@@ -115,7 +115,9 @@ def test_where_nothing_is_sent_no_file_is_made(
 
 
 @pytest.mark.parametrize(
-    "answer", [{"status": 503, "headers": {"Retry-After": "3600"}}, {"status": 503, "delay_s": 60.0}], ids=["away", "hangs"]
+    "answer",
+    [{"status": 503, "headers": {"Retry-After": "3600"}}, {"status": 503, "delay_s": 60.0}],
+    ids=["away", "hangs"],
 )
 def test_a_collector_that_is_away_or_hangs_holds_up_no_shutdown_and_the_next_start_delivers(
     answer: dict[str, Any], install: Install, receiver: Receiver
