@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SYNC_S = 1.0  # DESIGN 6: power loss costs that
 SCAN_S = 5.0  # a dead process's facts wait that long; a scan lists one folder
 BOUNDS_S = 10.0
-SWEEP_S = 3_600.0
+SWEEP_S, SWEEP_DELAY_S = 3_600.0, 60.0  # nothing is swept while an agent starts
 # Journals of dead processes held at once, at three descriptors each: agents that end often leave hundreds while a collector
 # is down, and descriptors are the agent's.
 MAX_ADOPTED = 8
@@ -84,6 +84,7 @@ class Housekeeping:
         self.outbox = None if state is None else Outbox(state)
         self.known = Known(state) if state is not None else Known.in_memory()
         self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep") if self.outbox is not None else ("sync",), 0.0)
+        self._due["sweep"] = monotonic() + SWEEP_DELAY_S
         self._roll_at = 0.0
         self._abandoned: set[Path] = set()
         self._adoptable: Iterator[Found] | None = (
@@ -167,11 +168,18 @@ class Housekeeping:
             return
         # As soon as there is room for the next, and without a new look: a folder of hundreds is looked through once.
         if held < MAX_ADOPTED and (self._adoptable is not None or self._is_due("scan", SCAN_S)):
-            self._scan(self.outbox, MAX_ADOPTED - held, adopt)
+            self._tried("adoption", self._scan, self.outbox, MAX_ADOPTED - held, adopt)
         if self._is_due("bounds", BOUNDS_S):
-            self._bound(self.outbox, journals, adopt)
+            self._tried("bounds", self._bound, self.outbox, journals, adopt)
         if self._is_due("sweep", SWEEP_S):
             self.known.sweep()
+
+    def _tried(self, what: str, act: Callable[..., None], *given: object) -> None:
+        """Does something; a fault of it, each time perhaps, keeps neither a span from leaving nor a flush from its answer."""
+        try:
+            act(*given)
+        except Exception as error:  # noqa: BLE001  # as said
+            self._complaints.failed(what, error)
 
     def _is_due(self, what: str, every_s: float) -> bool:
         now = monotonic()

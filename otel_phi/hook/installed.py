@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from otel_phi.config import Config, Options, resolve
 from otel_phi.config.values import check_types
-from otel_phi.delivery.exporters.open import resource_of
+from otel_phi.delivery.exporters.open import open_exporters_again, resource_of
 from otel_phi.errors import ConfigError
 from otel_phi.hook import leaving
+from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.hook import Hook, hook_of
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.recording import Recording
@@ -88,12 +91,23 @@ def _made(config: Config, given: dict[str, Any]) -> _Installed:
     return _Installed(hook_of(recording), recording, given)
 
 
+def _delivery_of(config: Config) -> Callable[[Complaints], LiveDelivery]:
+    """Returns what makes the live delivery, here and again in each forked child."""
+    resource, pid = resource_of(config), os.getpid()
+
+    def make(complaints: Complaints) -> LiveDelivery:
+        # Nobody can catch an error in a child: it was raised from `install`, in its parent, or not at all.
+        opened = None if os.getpid() == pid else open_exporters_again(config)
+        return LiveDelivery(config, resource, complaints, exporters=opened)
+
+    return make
+
+
 def _recording(config: Config) -> Recording:
     if config.disabled:
         return Recording(config, None, off="sdk_disabled")
     try:
-        resource = resource_of(config)
-        return _kind(config)(config, lambda complaints: LiveDelivery(config, resource, complaints))
+        return _kind(config)(config, _delivery_of(config))
     except ConfigError:
         raise
     except Exception as error:  # noqa: BLE001  # a resource detector can fail, a disk be odd: the agent runs all the same

@@ -76,7 +76,8 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    importing.release()
+    # Free, whoever held it: where C code forked nobody waited for an import, and this alone is called.
+    importing._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as Python's own modules do with theirs
     hook = _watch.find()
     if hook is not None:
         hook.after_fork()

@@ -46,6 +46,9 @@ BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gi
 BREATHE_EVERY_S = 150e-6  # about one turn's mapping
 _EVERYTHING = Position(1 << 62, 0)
 GLANCE_S = 0.2  # between looks of one who waits whether the thread still lives
+# A server that loads an application and then forks its workers in C (uWSGI) takes a thread's hold of the interpreter along: a
+# worker that is forked while this one works hangs for ever. So it does nothing at first, unless there is something to do.
+START_S = 1.0
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
 
 
@@ -85,7 +88,8 @@ class LiveDelivery:
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._flushes = Flushes()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
-        self.asleep = self._stopping = self._closed = self._ending = self._whole = False
+        self.asleep = True
+        self._stopping = self._closed = self._ending = self._whole = False
         self._until = 0.0  # when a close has to be done
         # As the senders said last: to ask one takes its lock, which an interrupt of the asker could leave held.
         self._progress = [(Progress(Stats()), 0.0)] * len(self._exporters)
@@ -209,6 +213,7 @@ class LiveDelivery:
     # --- the thread ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        self._wait_for_bell(START_S)
         while not self._stopping:
             try:
                 busy = self._round()
@@ -265,10 +270,12 @@ class LiveDelivery:
     def _sleep(self) -> None:
         self.asleep = True
         if not self._own.step():  # what was appended before the flag stood
-            wait_s = self._housekeeping.next_look_s()
-            with contextlib.suppress(queue.Empty):
-                self._bell.get(timeout=min(wait_s, IDLE_S))
+            self._wait_for_bell(min(self._housekeeping.next_look_s(), IDLE_S))
         self.asleep = False
+
+    def _wait_for_bell(self, seconds: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            self._bell.get(timeout=seconds)
 
     def _breathe(self) -> None:
         """Lets other threads have the interpreter, at most after each turn's worth of work."""

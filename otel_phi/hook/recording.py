@@ -18,6 +18,7 @@ from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.journal.append import Forked, Tally
 from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
@@ -152,6 +153,7 @@ class Recording:
         try:
             live.journal.append(fact)
         except Forked:
+            tell_python()
             self.after_fork()
             live = self._live or self._fresh() or live
             live.journal.append(fact)
@@ -237,7 +239,7 @@ class Recording:
             recorded=journal.lines if journal is not None else 0,
             **counts,
             lost={reason: count for reason, count in lost.items() if count},
-            waiting=live.waiting if live is not None else 0,
+            waiting=journal.lines - journal.read if journal is not None else 0,
             ignored=live.ignored if live is not None else {},
             open_loops=live.open_loops if live is not None else 0,
             troubles=dict(self._complaints.counts),

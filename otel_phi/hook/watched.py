@@ -53,6 +53,8 @@ class WatchedRecording(Recording):
         Raises:
             StrictError: nobody understands it. It is recorded all the same, as without `strict`.
         """
+        if self._pid != os.getpid():  # forked by C code: whoever held the lock is not here to give it back
+            self._lock = threading.RLock()
         with self._lock:
             recorded = super().take(given, traceparent)
             if self._record is not None and recorded is not None:

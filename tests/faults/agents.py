@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import itertools
 import json
@@ -11,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,112 @@ def ends_open(endpoint: str, state: str) -> None:
     hook = hooked(endpoint, state)
     for event in loop_of("open")[:1]:
         hook(event)
+    os._exit(0)
+
+
+def forked(how: str) -> int:
+    """Forks as Python does, or as C code does: nobody is told."""
+    if how == "c":
+        # A child whose parent's threads asked for the interpreter would wait for them at its next step, before any of ours.
+        sys.setswitchinterval(100)
+        try:
+            return int(ctypes.PyDLL(None).fork())
+        finally:
+            sys.setswitchinterval(0.005)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and newer warn of threads; they are the point
+        return os.fork()
+
+
+def forks(endpoint: str, state: str, how: str) -> None:
+    """Forks again and again while a thread records; each child records and sends its own."""
+    hook = hooked(endpoint, state)
+    mine = loop_of("main")
+    for event in mine[:5]:
+        hook(event)
+
+    def record() -> None:
+        for number in range(100):
+            for event in loop_of(f"thread {number}"):
+                hook(event)
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    children = []
+    for child in range(4):
+        pid = forked(how)
+        if pid == 0:
+            for number in range(10):
+                for event in loop_of(f"child {child} {number}"):
+                    hook(event)
+            done = hook.shutdown(60.0) and hook.stats().balanced() and hook.stats().recorded == 10 * len(loop_of(""))
+            os._exit(0 if done else 1)
+        children.append(pid)
+    thread.join()
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    for event in mine[5:]:
+        hook(event)
+    assert hook.flush(60.0)
+    assert codes == [0] * 4
+
+
+def orphans(endpoint: str, state: str, how: str) -> None:
+    """Is killed; its child lives on, records, and ends when it is told."""
+    hook = hooked(endpoint, state)
+    for event in loop_of("parent"):
+        hook(event)
+    pid = forked(how)
+    if pid:
+        os.write(1, b"%d\n" % pid)
+        killed()
+    for event in loop_of("child"):
+        hook(event)
+    time.sleep(600)
+
+
+def interpreters(endpoint: str, state: str, module: str) -> None:
+    """Runs agents in interpreters of their own, beside one in the main interpreter."""
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    hook = hooked(endpoint, state)
+    for event in loop_of("main"):
+        hook(event)
+    for number in range(2):
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            "try:\n"
+            "    import otel_phi\n"
+            "    from tests.hook.stories import loop_of\n"
+            f"    hook = otel_phi.install(endpoint={endpoint!r}, state_dir={state!r}, service_name='test')\n"
+            f"    for event in loop_of('interpreter {number}'): hook(event)\n"
+            f"    said = 'recorded-{number} ' + str(hook.shutdown(20.0))\n"
+            "except ImportError as error:\n"
+            "    said = 'cannot-import'\n"
+            f"open({state!r} + '/said', 'a').write(said + ' ')\n"
+        )
+        interpreter = found.create()
+        found.run_string(interpreter, code)
+        found.destroy(interpreter)
+    assert hook.flush(60.0)
+
+
+def idles(endpoint: str, state: str) -> None:
+    """Installs the hook, and does nothing."""
+    hooked(endpoint, state)
+    time.sleep(600)
+
+
+def idle_time(endpoint: str, state: str) -> None:
+    """Tells how much of two idle seconds it took."""
+    hook = hooked(endpoint, state)
+    for event in loop_of("main"):
+        hook(event)
+    hook.flush(2.0)
+    time.sleep(2.0)  # what is due at first is done
+    before = time.process_time()
+    time.sleep(2.0)
+    os.write(1, b"%f" % (time.process_time() - before))
     os._exit(0)
 
 

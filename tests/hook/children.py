@@ -95,7 +95,7 @@ def without_threads() -> None:
             raise RuntimeError("daemon threads are disabled in this (sub)interpreter")
         start(thread)
 
-    threading.Thread.start = refuse  # type: ignore[method-assign]  # a forked process of its own
+    threading.Thread.start = refuse  # type: ignore[method-assign,assignment]  # a forked process of its own
 
 
 def journals(state: Path) -> list[Path]:

@@ -27,7 +27,6 @@ from tests.hook.children import alive, fork, hooked, lost, run, wait_for
 from tests.hook.conftest import Install
 from tests.hook.stories import arrived, expected, loop_of, session
 from tests.hook.test_adoption import adopt
-from tests.hook.waiting import until
 from tests.laws import role
 from tests.streams import end, start
 
@@ -136,7 +135,7 @@ def dies_as_it_claims(step: str) -> None:
             die()
         return done
 
-    Known.claim_root, Journal.write = claims, writes  # type: ignore[method-assign]  # a forked process of its own
+    Known.claim_root, Journal.write = claims, writes  # type: ignore[method-assign,assignment]  # a forked process of its own
     if step == "sent":
         HttpExporter.send = die  # type: ignore[method-assign,assignment]
 
@@ -273,7 +272,7 @@ def test_a_fork_s_child_knows_the_loops_of_its_parent(install: Install, receiver
     aside = child_of(odd, "two", 7)
     hook = install()
     hook(odd[0])
-    until(lambda: hook.stats().open_loops == 1)  # the live thread has seen it
+    assert hook.flush(60.0)
 
     def child() -> None:
         for event in aside:

@@ -231,3 +231,12 @@ def test_refused_input_is_remembered_for_the_loops_error() -> None:
         span for span in spans([start(0), InputRejected(loop_id=LOOP, reason="no"), end(2)]) if role(span) == "loop"
     ]
     assert loop.get(s.ERROR_TYPE) == "input_rejected"
+
+
+def test_an_open_loop_that_is_no_longer_remembered_is_not_opened_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otel_phi.recorder.references.MAX_REMEMBERED_LOOPS", 4)
+    others = [event for n in range(9) for event in (start(n + 1, f"other {n}"), end(n + 2, f"other {n}"))]
+    found = list(spans([start(0), *others, start(0), end(99)]))
+    assert len({(span.trace_id, span.span_id) for span in found}) == len(found)
+    (loop,) = (span for span in found if span.get(s.LOOP_ID) == LOOP)
+    assert loop.get(s.LOOP_STATUS) == "completed"

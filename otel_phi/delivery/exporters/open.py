@@ -7,7 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING
 
-from otel_phi.delivery.exporters.exporter import Exporter, Nowhere
+from otel_phi.delivery.exporters.exporter import Exporter, ExportResult, Misconfigured, Nowhere
 from otel_phi.delivery.otlp.resource import Resource, detect_resource, with_ip
 from otel_phi.errors import ConfigError
 
@@ -41,6 +41,49 @@ def open_exporters(config: Config) -> tuple[Exporter, ...]:
             exporter.close(whole=False)
         raise
     return tuple(opened)
+
+
+def open_exporters_again(config: Config) -> tuple[Exporter, ...]:
+    """Opens the exporters that another process of this configuration opened, as a forked child does; raises nothing.
+
+    Where one cannot be opened now, its certificate is being renewed say, each is opened when something is to be sent.
+    """
+    try:
+        return open_exporters(config)
+    except ConfigError:
+        return tuple(OpenedLater(config, number) for number in range(len(config.exporter_names)))
+
+
+class OpenedLater:
+    """An exporter that could not be opened is opened with the first request; until it can, all is kept and it is tried again.
+
+    Args:
+        config: what to open.
+        number: which of its exporters.
+    """
+
+    max_in_flight = 1
+
+    def __init__(self, config: Config, number: int) -> None:
+        self._config, self._number = config, number
+        self._exporter: Exporter | None = None
+
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
+        """Opens the exporter, if that is to be done, and sends."""
+        if self._exporter is None:
+            try:
+                if self._config.file is not None:
+                    (self._exporter,) = open_exporters(self._config)
+                else:
+                    self._exporter = _opened(self._config.exporters[self._number], self._config)
+            except ConfigError as error:
+                return Misconfigured(str(error))
+        return self._exporter.send(body, timeout_s)
+
+    def close(self, *, whole: bool = True) -> None:
+        """Closes the exporter, if it was opened."""
+        if self._exporter is not None:
+            self._exporter.close(whole=whole)
 
 
 def _opened(exporter: object, config: Config) -> Exporter:

@@ -102,12 +102,13 @@ class Losses:
 
     def stats(self, segments: Sequence[Segment], at: int) -> JournalStats:
         """Returns the counts; `at` is the segment being read."""
+        read = self.read  # first: what is read was given before
         cuts = [(one, damage) for one in segments for damage in _cuts(one)]
         lost = self._lost + sum(one.lost.count for one in segments)
         refused = sum(len(one.memory) + one.unwritten_carried for one in segments)
         return JournalStats(
-            lines=max(self.adopted + self._left + sum(map(_kept, segments)), self.read),
-            read=self.read,
+            lines=max(self.adopted + self._left + sum(map(_kept, segments)), read),
+            read=read,
             waiting_bytes=sum(max(one.size - one.reader.offset, 0) for one in segments[max(at, 0) :]),
             file_bytes=sum(one.size for one in segments),
             refused=refused,

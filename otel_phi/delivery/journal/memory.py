@@ -77,11 +77,11 @@ class MemoryJournal(Journal):
 
     def stats(self) -> JournalStats:
         """Returns what it holds now."""
-        one = self._appender
+        one, read = self._appender, self._losses.read
         reasons = ((MEMORY_FULL, one.lost.count), (CLOSED, self._closed.lost.count))
         return JournalStats(
-            lines=max(one.given.count - one.facts.count, self._losses.read),
-            read=self._losses.read,
+            lines=max(one.given.count - one.facts.count, read),
+            read=read,
             refused=len(one.memory),
             lost=tuple(reason for reason in reasons if reason[1]),
             in_memory=self._reason,
