@@ -85,6 +85,7 @@ class Housekeeping:
         self._due = dict.fromkeys(("sync", "scan", "bounds", "sweep") if self.outbox is not None else ("sync",), 0.0)
         self._due["sweep"] = monotonic() + SWEEP_DELAY_S
         self._roll_at = 0.0
+        self._full = False  # as many as can be held are: one more is looked for once one of them is sent
         self.done = False
 
     def _state_folder(self, asked: Path | None) -> Path | None:
@@ -137,7 +138,8 @@ class Housekeeping:
 
     def next_look_s(self) -> float:
         """Returns the seconds until something is due."""
-        return max(min(self._due.values()) - monotonic(), 0.0)
+        due = min(at_s for what, at_s in self._due.items() if what != "scan" or not self._full)
+        return max(due - monotonic(), 0.0)
 
     def look(self, own: JournalExport, held: int, adopt: Callable[[Journal, str], None]) -> None:
         """Does what is due.
@@ -155,7 +157,8 @@ class Housekeeping:
         if self.outbox is None:
             self.done = True
             return
-        if self._is_due("scan", SCAN_S) and held < MAX_ADOPTED:
+        self._full = held >= MAX_ADOPTED
+        if not self._full and self._is_due("scan", SCAN_S):
             self._scan(self.outbox, MAX_ADOPTED - held, adopt)
         if self._is_due("bounds", BOUNDS_S):
             self._bound(self.outbox, own, adopt)

@@ -258,7 +258,7 @@ class LiveDelivery:
             for sender in self._senders:
                 sender.rest()
         self._let_go()
-        self._housekeeping.look(self._own, len(self._exports) - 1, self._adopt)
+        self._keep_house()
         self._answer()
         return settled or any(busy)
 
@@ -295,6 +295,12 @@ class LiveDelivery:
             self._exports.remove(export)
             export.acknowledge()
             export.journal.close(delete=True)
+
+    def _keep_house(self) -> None:
+        try:
+            self._housekeeping.look(self._own, len(self._exports) - 1, self._adopt)
+        except Exception as error:  # noqa: BLE001  # it keeps nothing from leaving
+            self._complaints.failed("housekeeping", error)
 
     def _adopt(self, journal: Journal, reason: str) -> None:
         export = self._export(journal, adopted=True)

@@ -5,6 +5,8 @@ Counts alone add up even where a span is nowhere. Here they are compared with wh
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,22 +27,25 @@ from otel_phi.wire.events import KnownEvent
 EVENTS = KnownEvent.__args__
 
 
-def audit(state: Path, stats: HookStats) -> str:
-    """Returns what is wrong with the counts of a process whose hook was shut down, alone in its state folder; "" if nothing is."""
-    if not (state / "outbox").is_dir():
-        return ""
+def audit(state: Path, stats: Sequence[HookStats], arrived: int) -> str:
+    """Returns what is wrong with the counts of this process, whose hooks were shut down; "" if nothing is."""
     left = []
     for folder in Outbox(state).folders():
+        if folder.pid != os.getpid():
+            continue
         lock = filelock.acquire(folder.path / LOCK)
         if lock is None:
             return ""  # it is not closed yet: something hangs, as the test wants it
         if folder.head is not None and folder.segments:
             left.append(spans_left(Found(folder.path, folder.head, lock)))
-    waits = stats.delivery.queued + stats.waiting
-    if not waits:
+    queued = sum(each.delivery.queued for each in stats)
+    if not queued + sum(each.waiting for each in stats):
         return f"nothing waits, and {left} spans lie there" if any(left) else ""
     # What was settled of a request that was not settled whole lies there too: it is sent again, the same.
-    return "" if sum(left) >= stats.delivery.queued else f"{stats.delivery.queued} spans wait, and {left} lie there"
+    own = queued - sum(each.delivery.adopted for each in stats)
+    if sum(left) >= own or (not left and arrived >= own):  # or another process has sent them meanwhile
+        return ""
+    return f"{own} spans wait, and {left} lie there"
 
 
 def spans_left(found: Found) -> int:

@@ -46,6 +46,10 @@ def install(receiver: Receiver, tmp_path: Path) -> Iterator[Install]:
         stats = hook.stats()
         assert stats.balanced(), stats
         assert stats.open_loops == 0 or stats.waiting  # nothing stays open of what was read to its end
-        if hook.config.state_dir is not None and (hook.config.state_dir / "outbox").is_dir():
-            assert audit(hook.config.state_dir, stats) == ""
+    for state in {hook.config.state_dir for hook in made}:
+        if state is not None and (state / "outbox").is_dir():
+            assert (
+                audit(state, [hook.stats() for hook in made if hook.config.state_dir == state], len(receiver.spans))
+                == ""
+            )
     assert_arrived(receiver, [hook.stats().delivery for hook in made if hook not in elsewhere])
