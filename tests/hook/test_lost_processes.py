@@ -108,7 +108,7 @@ def test_damaged_lines_cost_themselves_and_the_rest_of_that_journal_arrives(rece
     content = path.read_bytes()
     at = content.index(b'"turn_index":1')  # the second turn's start
     path.write_bytes(content[:at] + b"?" + content[at + 1 :])
-    adopt(tmp_path, receiver)
+    adopt(tmp_path, receiver, says="00000001.journal: a line that was changed")
     assert len(receiver.spans) == 8
     assert sum((expected(MAIN) - arrived(receiver)).values()) <= 4, "the second turn begins elsewhere"
 
