@@ -135,7 +135,7 @@ def dies_as_it_claims(step: str) -> None:
             die()
         return done
 
-    Known.claim_root, Journal.write = claims, writes  # type: ignore[method-assign]  # a forked process of its own
+    Known.claim_root, Journal.write = claims, writes  # type: ignore[method-assign,assignment]  # a forked process of its own
     if step == "sent":
         HttpExporter.send = die  # type: ignore[method-assign,assignment]
 

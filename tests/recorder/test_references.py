@@ -264,7 +264,12 @@ def test_a_reference_means_the_loop_that_started_at_the_same_instant_too(read_ah
 
 
 def test_two_loops_of_one_instant_that_name_each_other_form_no_circle() -> None:
-    events: list[AgentEvent] = [start(5, "a", parent_loop_id="b"), start(5, "b", parent_loop_id="a"), end(6, "a"), end(6, "b")]
+    events: list[AgentEvent] = [
+        start(5, "a", parent_loop_id="b"),
+        start(5, "b", parent_loop_id="a"),
+        end(6, "a"),
+        end(6, "b"),
+    ]
     by_id = {span.get(s.LOOP_ID): span for span in spans(events, ahead=ahead(events))}
     assert by_id["b"].parent_span_id == by_id["a"].span_id
     assert by_id["a"].parent_span_id == by_id[None].span_id
