@@ -11,12 +11,15 @@ from otel_phi.hook.live_sender import LiveSender
 
 
 class _Sent:
-    """A batch that is waiting or under way: how many of its spans are not settled, and what is settled once all are."""
+    """A batch that is waiting or under way: how many of its spans are not settled, and what is settled once all are.
 
-    __slots__ = ("position", "size_bytes", "unsettled")
+    What lies before `after` is settled as soon as all batches before it are: facts that made no span.
+    """
 
-    def __init__(self, batch: Batch, position: Position) -> None:
-        self.position = position
+    __slots__ = ("after", "position", "size_bytes", "unsettled")
+
+    def __init__(self, batch: Batch, after: Position, position: Position) -> None:
+        self.after, self.position = after, position
         self.unsettled = batch.count
         self.size_bytes = batch.size_bytes
 
@@ -46,9 +49,10 @@ class ExporterQueue:
         """Whether everything that was put here is settled."""
         return not self._order
 
-    def put(self, batch: Batch, position: Position) -> None:
-        """Takes a batch; everything up to `position` is in it or in those before it."""
-        sent = _Sent(batch, position)
+    def put(self, batch: Batch, after: Position, position: Position) -> None:
+        """Takes a batch; everything up to `after` is in those before it, up to `position` in it too."""
+        sent = _Sent(batch, after, position)
+        self.settled_to(after)
         self._order.append(sent)
         self._by_key.update(dict.fromkeys(batch.keys, sent))
         self._ready.append(batch)
@@ -71,6 +75,8 @@ class ExporterQueue:
             done = self._order.popleft()
             self.mark = max(self.mark, done.position)
             self.size_bytes -= done.size_bytes
+        if mine and self._order:
+            self.mark = max(self.mark, self._order[0].after)
         return mine
 
     def settled_to(self, position: Position) -> None:

@@ -87,9 +87,9 @@ class Housekeeping:
         self._due["sweep"] = monotonic() + SWEEP_DELAY_S
         self._roll_at = 0.0
         self._abandoned: set[Path] = set()
-        self._adoptable: Iterator[Found] | None = (
-            None  # a look through the folder that found more than can be held at once
-        )
+        # A look through the folder that found more than can be held at once.
+        self._adoptable: Iterator[Found] | None = None
+        self._full = False  # as many as can be held are: one more is looked for once one of them is sent
         self.done = False
 
     def _state_folder(self, asked: Path | None) -> Path | None:
@@ -142,7 +142,8 @@ class Housekeeping:
 
     def next_look_s(self) -> float:
         """Returns the seconds until something is due."""
-        return max(min(self._due.values()) - monotonic(), 0.0)
+        due = min(at_s for what, at_s in self._due.items() if what != "scan" or not self._full)
+        return max(due - monotonic(), 0.0)
 
     def leave(self, journal: Journal) -> None:
         """Takes note of a journal that cannot be read here: it is not adopted again by this process."""
@@ -167,7 +168,8 @@ class Housekeeping:
             self.done = True
             return
         # As soon as there is room for the next, and without a new look: a folder of hundreds is looked through once.
-        if held < MAX_ADOPTED and (self._adoptable is not None or self._is_due("scan", SCAN_S)):
+        self._full = held >= MAX_ADOPTED
+        if not self._full and (self._adoptable is not None or self._is_due("scan", SCAN_S)):
             self._tried("adoption", self._scan, self.outbox, MAX_ADOPTED - held, adopt)
         if self._is_due("bounds", BOUNDS_S):
             self._tried("bounds", self._bound, self.outbox, journals, adopt)

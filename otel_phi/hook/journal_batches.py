@@ -78,6 +78,7 @@ class JournalBatches:
         self._prefix, self._next_key = number.to_bytes(4, "big"), 0
         self._gathered: list[tuple[bytes, bytes]] = []  # key and encoded span
         self._gathered_bytes = 0
+        self._after = START  # the end of the last fact none of whose spans is among these
         self._facts: dict[bytes, tuple[str, Position]] = {}  # session and place of what the spans not settled come of
         self._unwanted: dict[bytes, str] = {}
         self._marked = [queue.mark for queue in queues]
@@ -99,7 +100,12 @@ class JournalBatches:
         return max(queue.size_bytes for queue in self._queues) + self._gathered_bytes
 
     def put(self, made: Sequence[Made], position: Position) -> None:
-        """Gathers the spans of one fact; a batch that is full is cut, within a fact too."""
+        """Gathers the spans of one fact; a batch that is full is cut, within a fact too.
+
+        None holds spans of two segments: one that goes for the bounds must not be held by what the next one begins with.
+        """
+        if self._gathered and self._facts[self._gathered[-1][0]][1].segment != position.segment:
+            self._cut()
         for session, span in made:
             if self._options.on_span is not None:
                 self._options.on_span(span)
@@ -109,6 +115,8 @@ class JournalBatches:
             key = self._prefix + self._next_key.to_bytes(8, "big")
             self._next_key += 1
             self._facts[key] = (session, position)
+            if not self._gathered:
+                self._after = self.position
             self._gathered.append((key, entry))
             self._gathered_bytes += len(entry)
         self._accounts.made(len(made), adopted=self._adopted)
@@ -159,7 +167,7 @@ class JournalBatches:
         batch = Batch(envelope, entries, keys, self._gathered_bytes + envelope.size_bytes)
         self._gathered, self._gathered_bytes = [], 0
         for queue in self._queues:
-            queue.put(batch, self.position)
+            queue.put(batch, self._after, self.position)
 
     def _keep_dead(self, batch: Batch, reason: str, session: str) -> None:
         """Keeps a span that its destination will not take beside the journal, for whoever asks."""

@@ -160,9 +160,9 @@ class ReadySpans:
         entries = tuple(span.entry for span in self._gathered)
         batch = Batch(envelope, entries, keys, self._gathered_bytes + envelope.size_bytes)
         self._gathered, self._gathered_bytes = [], 0
-        self._position = Position(self._position.segment, self._position.offset + 1)
+        before, self._position = self._position, Position(self._position.segment, self._position.offset + 1)
         for queue in self._queues:
-            queue.put(batch, self._position)
+            queue.put(batch, before, self._position)
 
 
 def _number(key: bytes) -> int:

@@ -95,6 +95,17 @@ def sigkill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def sigkill_below() -> None:
+    """Is killed with a loop open, and another below it."""
+    hook = hooked(loop_of("main")[:1])
+    below = loop_of("main", 2, first_ms=50)
+    parent = f"{session('main')}.agent.1"
+    hook(start(50, f"{session('main')}.agent.2", session=session("main"), parent_loop_id=parent))
+    for event in below[1:-1]:
+        hook(event)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def sigkill_in_a_group(events: str, *again: str) -> None:
     """Is killed after so many events of a parallel evaluation; `again`: and after its first branch was started again."""
     hook = hooked(parallel_of("main")[: int(events)])

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import otel_phi
+from otel_phi.delivery.journal.outbox import Outbox
 from otel_phi.events import AgentEvent
+from tests.hook.waiting import until
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -96,6 +98,11 @@ def without_threads() -> None:
         start(thread)
 
     threading.Thread.start = refuse  # type: ignore[method-assign,assignment]  # a forked process of its own
+
+
+def closed(state: Path) -> None:
+    """Waits until this process holds nothing of an outbox any more: a shutdown that was short of time goes on a while."""
+    until(lambda: not any(folder.own for folder in Outbox(state).folders()))
 
 
 def journals(state: Path) -> list[Path]:

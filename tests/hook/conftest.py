@@ -43,5 +43,5 @@ def install(receiver: Receiver, tmp_path: Path) -> Iterator[Install]:
     yield make
     for hook in made:
         hook.shutdown(2.0)
-    assert_in_order(made)
+    assert_in_order(made, len(receiver.spans))
     assert_arrived(receiver, [hook.stats().delivery for hook in made if hook not in elsewhere])

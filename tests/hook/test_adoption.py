@@ -15,7 +15,7 @@ import pytest
 from otel_phi.delivery.journal.outbox import Outbox
 from otel_phi.pipeline import Pipeline
 from otel_phi.testing import Answer, Receiver
-from tests.hook.children import alive, fork, hooked, journals, lost, run, wait_for
+from tests.hook.children import alive, closed, fork, hooked, journals, lost, run, wait_for
 from tests.hook.conftest import Install
 from tests.hook.stories import OPTIONS, arrived, as_count, expected, loop_of
 
@@ -79,7 +79,7 @@ def test_hundreds_of_dead_processes_cost_few_descriptors_at_once_and_all_are_sen
 def test_a_living_process_is_left_alone(receiver: Receiver, tmp_path: Path) -> None:
     receiver.answer(times=10_000, status=503)
     with alive(lambda: hooked(receiver.endpoint, tmp_path, STORY)):
-        receiver.wait_for_requests(1)
+        receiver.wait_for_requests(1, 60.0)
         run(adopt(receiver.endpoint, tmp_path))
         assert receiver.spans == ()
         assert len(journals(tmp_path)) == 1
@@ -148,16 +148,17 @@ def test_a_forked_child_leaves_its_dead_parent_s_journal_to_others(receiver: Rec
 
 
 def test_the_next_hook_of_the_same_process_sends_what_the_one_before_could_not(
-    install: Install, receiver: Receiver
+    install: Install, receiver: Receiver, tmp_path: Path
 ) -> None:
     receiver.answer(times=10_000, status=503, headers={"Retry-After": "3600"})
     first = install()
     for event in STORY:
         first(event)
     assert not first.shutdown(0.5)
+    closed(tmp_path / "state")
     receiver.forget_script()
     second = install()
-    assert second.flush(30.0)
+    assert second.flush(60.0)
     assert second.stats().delivery.adopted == expected(STORY).total()
     assert arrived(receiver) == expected(STORY)
 

@@ -56,10 +56,11 @@ def run(*name: str, state: Path, endpoint: str, kill: signal.Signals | None = No
         return process.returncode, err, time.monotonic() - begin
 
 
-def adopt(state: Path, receiver: Receiver) -> None:
-    """Lets another process of the same destination send what a dead one left."""
+def adopt(state: Path, receiver: Receiver, says: str = "") -> None:
+    """Lets another process of the same destination send what a dead one left; it says this on stderr, or nothing."""
     code, err, _ = run("adopts", state=state, endpoint=receiver.endpoint)
-    assert (code, err) == (0, "")
+    assert (code, bool(err)) == (0, bool(says)), err
+    assert says in err
 
 
 @pytest.mark.parametrize(

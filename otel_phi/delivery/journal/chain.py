@@ -242,6 +242,9 @@ class Chain:
     def close(self, closed: Callable[[bytes], bool], *, delete: bool) -> None:
         """Ends appending and frees the folder; files go, or what memory holds goes into the last one."""
         self._publish(closed)
+        self._publish = (
+            _to_nobody  # a journal that nobody holds any more closes its files then, and not at a collection
+        )
         current = self.current
         until = monotonic() + 1.0
         while current.appender() is not None and monotonic() < until:
@@ -265,6 +268,10 @@ class Chain:
         for path in (*paths, *self.folder.glob(f"*{RESERVE_SUFFIX}"), *self.folder.glob("*.part")):
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def _to_nobody(append: Callable[[bytes], bool]) -> None:
+    """Takes the place of a journal that is closed."""
 
 
 def _emptied(segment: Segment) -> list[bytes]:
