@@ -128,4 +128,4 @@ def _oldest_ns(survey: Survey) -> int | None:
 def _time_of(body: bytes) -> int | None:
     fact = decode_fact(body)
     time = getattr(fact.event if isinstance(fact, Called) else fact, "timestamp", None)
-    return None if time is None or time is msgspec.UNSET else int(time)  # a tool's events hold one if their agent gave it
+    return None if time in (None, msgspec.UNSET) else int(time)  # a tool's events hold one if their agent gave it
