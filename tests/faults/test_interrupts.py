@@ -59,6 +59,7 @@ def interrupted_at(instruction: int, act: Callable[[], object], error: type[Base
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # a callback of the collector, Hypothesis's say, is nobody's call: what is raised there goes to nobody
     sys.settrace(trace)
     try:
         act()
@@ -66,6 +67,7 @@ def interrupted_at(instruction: int, act: Callable[[], object], error: type[Base
         return str(raised) == "the agent's own"
     finally:
         sys.settrace(before)
+        gc.enable()
     assert left[0] > 0, "the agent's own exception was swallowed"
     return False
 
