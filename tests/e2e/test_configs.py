@@ -262,7 +262,7 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
         "gen_ai.input.messages": '[{"role":"user"}]',
         "innocent": "stays",
     }
-    # A tool's name is on spans and events, and in a span's own name.
+    # A tool's name is on spans and events, and in a span's own name: our own policy stops it before the Collector sees it.
     named = golden.DEMO.read_bytes().replace(b'"bash"', f'"bash {_SECRET}"'.encode())
     with Receiver(grpc=True) as backend:
         environment = {
@@ -279,7 +279,6 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
             bridge.feed(named.splitlines())
         arrived = backend.wait_for(len(demo()), WITHIN_S)
         bodies = b"".join(request.body for request in backend.requests)
-    assert b"bash ****" in bodies
     for planted in (_SECRET, "hunter2", "a prompt that", '"role"'):
         assert planted.encode() not in bodies, planted
     for span in arrived:
