@@ -8,6 +8,7 @@ import itertools
 import json
 import mmap
 import os
+import select
 import signal
 import sys
 import threading
@@ -259,6 +260,19 @@ def interpreters(endpoint: str, state: str, module: str) -> None:
         found.run_string(interpreter, code)
         found.destroy(interpreter)
     assert hook.flush(60.0)
+
+
+def frozen(endpoint: str, state: str) -> None:
+    """Freezes its clock, records, and waits to be told to end."""
+    from freezegun import freeze_time
+
+    with freeze_time("2026-01-01"):
+        hook = hooked(endpoint, state)
+        for event in loop_of("main"):
+            hook(event)
+        os.write(1, b"ready\n")
+        while True:
+            select.select([], [], [], 0.02)  # freezegun's `time.sleep` would do as well; a signal ends this one too
 
 
 def idles(endpoint: str, state: str) -> None:
