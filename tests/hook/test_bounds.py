@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -66,7 +67,11 @@ def dropped(hook: otel_phi.Hook, reason: str = "outbox_full") -> int:
 
 
 def size(state: Path) -> int:
-    return sum(path.stat().st_size for path in (state / "outbox").rglob("*.*"))
+    found = 0
+    for path in (state / "outbox").rglob("*.*"):
+        with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+            found += path.stat().st_size
+    return found
 
 
 def settle(hook: otel_phi.Hook, endpoint: str) -> list[int]:
@@ -243,13 +248,12 @@ def test_sessions_without_end_with_the_collector_down_are_bounded_and_counted_th
         hook(start(number, f"{name}.agent.1", session=name))
         hook(end(number + 1, f"{name}.agent.1"))
         if number % 1_000 == 0:
-            until(lambda: hook.stats().waiting < 50_000, 120.0)  # an agent opens some a second
-    until(lambda: hook.stats().delivery.accepted == 2 * SESSIONS, 300.0)
-    until(lambda: dropped(hook) > 0 and size(tmp_path / "state") <= most * 1.3, 120.0)
+            until(lambda: size(tmp_path / "state") <= most * 1.5, 120.0)  # an agent opens some a second, not thousands
+    until(lambda: dropped(hook) > 0 and size(tmp_path / "state") <= most * 1.1, 120.0)
     stats = hook.stats()
     assert stats.balanced()
     assert (stats.recorded, stats.lost) == (2 * SESSIONS, {})
-    assert stats.delivery.queued + dict(stats.delivery.dropped)["outbox_full"] == 2 * SESSIONS
+    assert stats.delivery.accepted == stats.delivery.queued + dict(stats.delivery.dropped)["outbox_full"]
     assert rss_mb("VmRSS") - before < 120
 
 

@@ -31,6 +31,7 @@ class JournalStats(msgspec.Struct, frozen=True, kw_only=True):
         missing_segments: files that are gone from the middle.
         messages: one a kind of damage, for a person.
         in_memory: why there is no file, "" if there is one.
+        waiting: events that were not read yet and still can be.
     """
 
     lines: int = 0
@@ -44,11 +45,7 @@ class JournalStats(msgspec.Struct, frozen=True, kw_only=True):
     missing_segments: int = 0
     messages: tuple[str, ...] = ()
     in_memory: str = ""
-
-    @property
-    def waiting(self) -> int:
-        """Returns how many events were not read yet."""
-        return self.lines - self.read
+    waiting: int = 0
 
 
 class Losses:
@@ -106,10 +103,16 @@ class Losses:
         cuts = [(one, damage) for one in segments for damage in _cuts(one)]
         lost = self._lost + sum(one.lost.count for one in segments)
         refused = sum(len(one.memory) + one.unwritten_carried for one in segments)
+        lines = max(self.adopted + self._left + sum(map(_kept, segments)), read)
+        ahead = segments[max(at, 0) :]
+        waiting_bytes = sum(max(one.size - one.reader.offset, 0) for one in ahead)
+        left = waiting_bytes or any(one.memory or one.next_carried < len(one.carried) for one in ahead)
+        damaged = 0 if self.adopted else self._lines + len(cuts)  # a survey counts sound lines alone
         return JournalStats(
-            lines=max(self.adopted + self._left + sum(map(_kept, segments)), read),
+            lines=lines,
             read=read,
-            waiting_bytes=sum(max(one.size - one.reader.offset, 0) for one in segments[max(at, 0) :]),
+            waiting=max(lines - read - damaged, 0) if left else 0,
+            waiting_bytes=waiting_bytes,
             file_bytes=sum(one.size for one in segments),
             refused=refused,
             lost=((MEMORY_FULL, lost),) if lost else (),

@@ -308,6 +308,13 @@ class Journal:
     def _remade(self) -> tuple[Path, FileLock]:
         return make_process_folder(self._chain.folder.parent)
 
+    def end(self) -> bool:
+        """Takes no more lines; tells whether `read` has given all there are. A call that was under way may have brought one."""
+        if not self._is_open or os.getpid() != self._pid:
+            return True
+        self._chain.end(self._closed.append)
+        return self._cursor.is_done()
+
     def close(self, *, delete: bool) -> None:
         """Closes the files and frees the lock. Repeatable; in a forked child it does nothing.
 
