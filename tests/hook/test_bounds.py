@@ -249,7 +249,7 @@ def test_sessions_without_end_with_the_collector_down_are_bounded_and_counted_th
         hook(end(number + 1, f"{name}.agent.1"))
         if number % 1_000 == 0:
             until(lambda: size(tmp_path / "state") <= most * 1.5, 120.0)  # an agent opens some a second, not thousands
-    until(lambda: dropped(hook) > 0 and size(tmp_path / "state") <= most * 1.1, 120.0)
+    until(lambda: dropped(hook) > 0 and size(tmp_path / "state") <= most * 1.1, 600.0)
     stats = hook.stats()
     assert stats.balanced()
     assert (stats.recorded, stats.lost) == (2 * SESSIONS, {})

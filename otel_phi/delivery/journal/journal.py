@@ -297,9 +297,9 @@ class Journal:
             return
         try:
             if self._chain.mend(self._remade):
-                self._losses.say(f"{self._chain.folder}: something was removed there, and was made anew")
+                self._losses.say("something was removed here, and was made anew")
         except OSError as error:
-            self._losses.say(f"{self._chain.folder} was removed and cannot be made anew: {error}")
+            self._losses.say(f"it was removed and cannot be made anew: {error.strerror or error}")
         self._chain.write_unwritten()
         self._tidy()
         self._chain.reserve()
