@@ -129,7 +129,7 @@ class JournalExport:
     def step(self) -> bool:
         """Takes facts until one made spans, or a slice is read; False if there is nothing to take, or no room."""
         self.caught_up = False
-        if self._batches.size_bytes > self._ahead_bytes:
+        if self._batches.is_full(self._ahead_bytes):
             return False
         if not self._read and not self._more():
             if self._at_end():
