@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from otel_phi.clock import monotonic
+from otel_phi.delivery.journal.dead_letters import keep_within
 from otel_phi.delivery.journal.destination import credentials, new_salt
 from otel_phi.delivery.journal.facts import Head, Position
 from otel_phi.delivery.journal.journal import Journal
@@ -251,3 +252,5 @@ class Housekeeping:
             journal = None if found is None else self._opened(found)
             if journal is not None:
                 adopt(journal, reason)
+        if keep_within(outbox):
+            self._complaints.add("dead_letters_full", "dead letters were over their bound: the oldest are deleted")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import otel_phi
+from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters, keep_within
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.outbox import MAX_BYTES, Outbox
 from otel_phi.hook.housekeeping import Limits
@@ -272,3 +273,17 @@ def test_a_reader_that_is_never_done_lets_segments_go(
         time.sleep(0)
     until(lambda: not first.exists())
     assert hook.stats().delivery.accepted == 0
+
+
+def test_dead_letters_of_all_processes_have_a_bound_too_and_it_is_said(
+    install: Install, bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound(1_000)
+    state = tmp_path / "state"
+    lost("http://127.0.0.1:9", state, loop_of("dead"))
+    letters = DeadLetters(journals(state)[0].parent)
+    assert letters.append(DeadLetter(at_ns=1))
+    monkeypatch.setattr("otel_phi.hook.housekeeping.keep_within", functools.partial(keep_within, max_bytes=10))
+    hook = install()
+    until(lambda: not letters.path.exists())
+    until(lambda: "dead_letters_full" in hook.stats().troubles)

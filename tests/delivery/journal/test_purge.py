@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -9,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from otel_phi.delivery.journal.append import Appender
-from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
+from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters, keep_within
 from otel_phi.delivery.journal.facts import LookedUp, Position, Purge, RootClaimed, encode_event
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.lines import frame
+from otel_phi.delivery.journal.outbox import Outbox
 from otel_phi.delivery.journal.purge import purge
 from otel_phi.wire.events import AgentEnd, AgentEvent, ParallelLoopStart, ProgressMessage, ToolExecutionStart, TurnStart
 from tests.delivery.journal.journals import abandon, adopt, create, read_all
+from tests.hook.children import alive
 from tests.streams import at, start
 
 
@@ -216,6 +219,37 @@ def test_dead_letters_are_bounded_wild_text_is_mended_and_damage_costs_one(
     assert not letters.append(letter(3))
     assert letters.read() == [letter(2)]
     assert not DeadLetters(tmp_path / "gone").append(letter(4))
+
+
+def test_dead_letters_of_all_processes_are_bounded_and_the_oldest_files_go(tmp_path: Path) -> None:
+    """Another living process's stay, it bounds them itself; a folder in which nothing else lies goes with them."""
+    outbox = Outbox(tmp_path)
+    folders = [abandon(create(tmp_path)) for _ in range(3)]
+    for number, folder in enumerate(folders, 1):
+        DeadLetters(folder).append(letter(number))
+        os.utime(DeadLetters(folder).path, (number, number))
+    for path in folders[0].glob("*.*"):
+        path.unlink()  # it was adopted and sent
+    size = DeadLetters(folders[0]).path.stat().st_size
+    with alive(lambda: DeadLetters(create(tmp_path).folder or tmp_path).append(letter(0))):
+        (living,) = [one.path for one in outbox.folders() if one.path not in folders]
+        os.utime(DeadLetters(living).path, (0, 0))
+        assert keep_within(outbox, 4 * size) == 0
+        assert keep_within(outbox, 3 * size) == 1
+        assert not folders[0].exists()
+        assert [len(DeadLetters(folder).read()) for folder in (living, *folders[1:])] == [1, 1, 1]
+        assert keep_within(outbox, 0) == 2
+        assert [len(DeadLetters(folder).read()) for folder in (living, *folders[1:])] == [1, 0, 0]
+        assert all(list(folder.glob("*.journal")) for folder in folders[1:]), "what waits is not touched"
+
+
+def test_a_folder_in_which_a_purge_left_nothing_goes(tmp_path: Path) -> None:
+    folder = abandon(create(tmp_path))
+    DeadLetters(folder).append(letter(1))
+    for path in folder.glob("*.*"):
+        path.unlink()  # it was adopted and sent
+    assert purge(folder, letter(1).session_id) == 1
+    assert not folder.exists()
 
 
 def test_a_position_is_ordered_as_lines_are_read() -> None:
