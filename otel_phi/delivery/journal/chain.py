@@ -237,7 +237,7 @@ class Chain:
     def _append_again(self, body: bytes) -> None:
         appender = self.current.appender()
         if appender is not None:
-            appender.append(body)
+            appender.append_fact(body)  # it was counted as given where it came first
 
     def end(self, closed: Callable[[bytes], bool]) -> None:
         """Ends appending: what comes now is `closed`'s, and the calls that are under way are waited for. Repeatable."""

@@ -187,6 +187,7 @@ def test_one_that_is_held_for_ever_is_given_up_and_what_it_still_writes_is_late_
     journal.sync()
     assert len(journal._chain.segments) == 1
     assert texts(read_all(journal)) == ["late"]
+    assert journal.stats().lines == journal.stats().read, "each counted once"
     journal.close(delete=True)
 
 
