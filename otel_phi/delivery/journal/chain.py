@@ -170,7 +170,7 @@ class Chain:
         following.keep(encode_fact(Carried(lines=lines, end=segment.size)))
         return True
 
-    # --- upkeep ------------------------------------------------------------------------------------------------------
+    # --- maintenance -----------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
         """Has the disk take what was written; what it refuses it is asked again."""

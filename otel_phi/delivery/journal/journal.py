@@ -272,7 +272,7 @@ class Journal:
         self._settled[exporter] = position
         for segment in self._chain.segments:
             if segment.number == position.segment:
-                segment.owe_mark(exporter, position.offset)
+                segment.mark(exporter, position.offset)
         self._tidy()
 
     def _tidy(self) -> None:

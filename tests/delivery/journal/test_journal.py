@@ -11,7 +11,7 @@ import pytest
 
 from otel_phi.delivery.journal.facts import START, End, LookedUp, Position, RootClaimed
 from otel_phi.delivery.journal.journal import Journal
-from tests.delivery.journal.journals import HEAD, abandon, adopt, create, read_all, said, texts
+from tests.delivery.journal.journals import HEAD, abandon, adopt, create, folder_of, read_all, said, texts
 
 
 def words(count: int, first: int = 0) -> list[str]:
@@ -72,7 +72,7 @@ def test_a_dead_process_s_journal_is_read_from_the_mark_on(tmp_path: Path) -> No
     assert adopted.restored is None
     assert read_all(adopted) == entries
     adopted.close(delete=True)
-    assert not journal._chain.folder.exists()
+    assert not folder_of(journal).exists()
 
 
 def test_a_roll_asks_for_the_state_between_two_segments(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from otel_phi.delivery.journal.lines import frame
 from otel_phi.delivery.journal.outbox import Outbox
 from otel_phi.delivery.journal.purge import purge
 from otel_phi.wire.events import AgentEnd, AgentEvent, ParallelLoopStart, ProgressMessage, ToolExecutionStart, TurnStart
-from tests.delivery.journal.journals import abandon, adopt, create, read_all
+from tests.delivery.journal.journals import abandon, adopt, create, folder_of, read_all
 from tests.hook.children import alive
 from tests.streams import at, start
 
@@ -47,7 +47,7 @@ def bytes_of(folder: Path) -> bytes:
 @pytest.mark.parametrize("caller", [None, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"])
 def test_a_session_is_blanked_in_a_living_journal_and_the_others_stay(tmp_path: Path, caller: str | None) -> None:
     journal = create(tmp_path)
-    folder = journal._chain.folder
+    folder = folder_of(journal)
     give(journal, "one", "two", caller=caller)
     first = journal.read()
     journal.write(LookedUp(at=first[0].position, loop_id="one.m.1"))
@@ -73,7 +73,7 @@ def test_a_session_is_blanked_in_a_living_journal_and_the_others_stay(tmp_path: 
 
 def test_a_purge_beside_a_writer_damages_no_line_for_its_reader(tmp_path: Path) -> None:
     journal = create(tmp_path)
-    folder = journal._chain.folder
+    folder = folder_of(journal)
     done = threading.Event()
 
     def write() -> None:
@@ -151,7 +151,7 @@ def test_a_dead_process_s_folder_goes_as_a_whole(tmp_path: Path) -> None:
 def test_all_sessions_of_a_living_journal_are_blanked_and_it_goes_on(tmp_path: Path) -> None:
     journal = create(tmp_path)
     give(journal, "one", "two")
-    assert purge(journal._chain.folder, None) == 12
+    assert purge(folder_of(journal), None) == 12
     give(journal, "three")
     entries = read_all(journal)
     assert entries[0].fact == Purge(session=None)
@@ -161,13 +161,13 @@ def test_all_sessions_of_a_living_journal_are_blanked_and_it_goes_on(tmp_path: P
 
 def test_dead_letters_of_the_session_go(tmp_path: Path) -> None:
     journal = create(tmp_path)
-    letters = DeadLetters(journal._chain.folder)
+    letters = DeadLetters(folder_of(journal))
     for name in ("one", "two", "one"):
         letters.append(DeadLetter(at_ns=1, entry=b"span", session_id=name))
-    assert purge(journal._chain.folder, "one") == 2
+    assert purge(folder_of(journal), "one") == 2
     assert [letter.session_id for letter in letters.read()] == ["two"]
     journal.close(delete=True)
-    assert journal._chain.folder.exists()
+    assert folder_of(journal).exists()
 
 
 # --- dead letters --------------------------------------------------------------------------------------------------------
