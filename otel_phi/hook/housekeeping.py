@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from otel_phi.clock import monotonic
+from otel_phi.delivery.journal.dead_letters import keep_within
 from otel_phi.delivery.journal.destination import credentials, new_salt
 from otel_phi.delivery.journal.facts import Head, Position
 from otel_phi.delivery.journal.journal import Journal
@@ -87,6 +88,7 @@ class Housekeeping:
         self._due["sweep"] = monotonic() + SWEEP_DELAY_S
         self._roll_at = 0.0
         self._abandoned: set[Path] = set()
+        self._said: set[str] = set()
         # A look through the folder that found more than can be held at once.
         self._adoptable: Iterator[Found] | None = None
         self._full = False  # as many as can be held are: one more is looked for once one of them is sent
@@ -164,6 +166,7 @@ class Housekeeping:
             own.roll()
         if self._is_due("sync", SYNC_S):
             own.sync()
+            self.say_damage(own)
         if self.outbox is None:
             self.done = True
             return
@@ -175,6 +178,13 @@ class Housekeeping:
             self._tried("bounds", self._bound, self.outbox, journals, adopt)
         if self._is_due("sweep", SWEEP_S):
             self.known.sweep()
+
+    def say_damage(self, own: Journal) -> None:
+        """Says what could not be read of this process's own journal, and what was removed of it: each once."""
+        for message in own.stats().messages:
+            if message not in self._said:
+                self._said.add(message)
+                self._complaints.add(f"damage: {message}", f"{own.folder}: {message}")
 
     def _tried(self, what: str, act: Callable[..., None], *given: object) -> None:
         """Does something; a fault of it, each time perhaps, keeps neither a span from leaving nor a flush from its answer."""
@@ -242,3 +252,5 @@ class Housekeeping:
             journal = None if found is None else self._opened(found)
             if journal is not None:
                 adopt(journal, reason)
+        if keep_within(outbox):
+            self._complaints.add("dead_letters_full", "dead letters were over their bound: the oldest are deleted")

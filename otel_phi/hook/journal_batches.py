@@ -27,6 +27,9 @@ from otel_phi.mapping.span import Span
 # A batch is gathered in slices and held in memory: a small one takes a moment to compress, and little is under way when
 # bounds bite.
 MAX_BATCH_BYTES = 256 << 10
+# An exporter that is down keeps the others from nothing until it is so many times as far behind: 64 MiB, some 100,000 spans.
+# Then all wait for it; the journal has room for four times that.
+BEHIND = 8
 _Value = str | bool | int | float | tuple[str, ...]  # of a resource's attribute
 Made = tuple[str, Span]  # a span and the session it is of
 
@@ -94,10 +97,13 @@ class JournalBatches:
         """The end of the last fact before which everything is settled with every exporter."""
         return min(queue.mark for queue in self._queues)
 
-    @property
-    def size_bytes(self) -> int:
-        """How much is not settled, with the exporter that is furthest behind."""
-        return max(queue.size_bytes for queue in self._queues) + self._gathered_bytes
+    def is_full(self, ahead_bytes: int) -> bool:
+        """Tells whether so much is not settled with any exporter, or `BEHIND` times as much with the one furthest behind.
+
+        A batch is held once for all of them: what one that is down costs is what it has not got yet.
+        """
+        sizes = [queue.size_bytes + self._gathered_bytes for queue in self._queues]
+        return min(sizes) > ahead_bytes or max(sizes) > BEHIND * ahead_bytes
 
     def put(self, made: Sequence[Made], position: Position) -> None:
         """Gathers the spans of one fact; a batch that is full is cut, within a fact too.

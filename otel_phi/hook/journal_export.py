@@ -129,7 +129,7 @@ class JournalExport:
     def step(self) -> bool:
         """Takes facts until one made spans, or a slice is read; False if there is nothing to take, or no room."""
         self.caught_up = False
-        if self._batches.size_bytes > self._ahead_bytes:
+        if self._batches.is_full(self._ahead_bytes):
             return False
         if not self._read and not self._more():
             if self._at_end():
@@ -175,6 +175,7 @@ class JournalExport:
     # --- reading ---------------------------------------------------------------------------------------------------------
 
     def _more(self) -> bool:
+        self.acknowledge()  # a reader that is never done, or drops what it reads, moves the marks too
         self._read.extend(self.journal.read(READ_BYTES))
         if self.journal.wants_snapshot:  # nothing was read then
             self._write_snapshot()
@@ -258,6 +259,8 @@ class JournalExport:
             self._accounts.drop(MAPPING_FAILED, 1)
             return []
         self._accounts.drop(SAMPLED_OUT, self._pipeline.sampled_out - before)
+        if position <= self._drop_until:  # it is counted and claims nothing: another process may still send the root
+            return [("", span) for span in spans]
         if isinstance(notice, LoopOpened):
             loop = notice.loop.identity
             self._looks.remember(loop)

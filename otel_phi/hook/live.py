@@ -189,8 +189,7 @@ class LiveDelivery:
     @property
     def waiting(self) -> int:
         """How many facts of this process were appended and not read yet."""
-        found = self.journal.stats()
-        return found.lines - found.read
+        return self.journal.stats().waiting
 
     @property
     def open_loops(self) -> int:
@@ -302,8 +301,10 @@ class LiveDelivery:
             export.close(delete=True)
 
     def _say_damage(self, export: JournalExport | ReadySpans) -> None:
-        """Says what could not be read of a dead process's journal, and counts it, at its end."""
-        if isinstance(export, JournalExport) and export is not self._own:
+        """Says what could not be read of a journal at its end; of a dead process's it is counted here."""
+        if export is self._own:
+            self._housekeeping.say_damage(self.journal)
+        elif isinstance(export, JournalExport):
             stats = export.journal.stats()
             self._damaged += stats.damaged_lines + stats.missing_segments
             for message in stats.messages:
@@ -348,8 +349,9 @@ class LiveDelivery:
         self._take_outcomes()
         whole = True
         for export in self._exports:
+            ended = self._own.caught_up and self.journal.end() if export is self._own else export.ended
             self._say_damage(export)
-            done = export.settled and (self._own.caught_up if export is self._own else export.ended)
+            done = export.settled and ended
             export.close(delete=done)
             whole &= done
         self._shared_counts.write(self.stats, now=True)

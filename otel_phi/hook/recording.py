@@ -240,6 +240,7 @@ class Recording:
             **counts,
             lost={reason: count for reason, count in lost.items() if count},
             waiting=journal.waiting if journal is not None else 0,
+            damaged=journal.damaged_lines if journal is not None else 0,
             ignored=live.ignored if live is not None else {},
             open_loops=live.open_loops if live is not None else 0,
             troubles=dict(self._complaints.counts),

@@ -23,8 +23,8 @@ from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
 from otel_phi.delivery.journal.destination import Sealed
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.lines import LineReader, frame
-from otel_phi.delivery.journal.outbox import DEAD_LETTERS, LOCK
-from otel_phi.delivery.journal.segment_file import FLAGS, segment_numbers
+from otel_phi.delivery.journal.outbox import DEAD_LETTERS, remove_if_done
+from otel_phi.delivery.journal.segment_file import FLAGS
 from otel_phi.hook.ready_spans import ReadySpan
 
 PREFIX, LOCK_SUFFIX = "retry-", ".lock"
@@ -102,7 +102,7 @@ class RetryFile:
                 self._path.unlink()
         self._lock.release(remove=True)
         if delete:
-            _remove_if_done(self._path.parent)
+            remove_if_done(self._path.parent)
 
 
 def _letters(lines: Sequence[tuple[int, int, bytes]]) -> Iterator[tuple[int, DeadLetter, int]]:
@@ -128,16 +128,3 @@ def claim(path: Path, ours: Callable[[Sealed], bool]) -> RetryFile | None:
     except OSError:  # another was done with it just now
         lock.release(remove=not path.exists())
         return None
-
-
-def _remove_if_done(folder: Path) -> None:
-    """Removes a dead process's folder that holds nothing any more."""
-    if segment_numbers(folder) or filelock.is_ours(folder / LOCK):
-        return
-    if (folder / LOCK).exists():
-        with contextlib.suppress(OSError):
-            lock = filelock.acquire(folder / LOCK)
-            if lock is not None:
-                lock.release(remove=not segment_numbers(folder))
-    with contextlib.suppress(OSError):
-        folder.rmdir()

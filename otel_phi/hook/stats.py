@@ -21,6 +21,7 @@ class HookStats(msgspec.Struct, frozen=True, kw_only=True):
         failed: events that a fault of ours cost.
         lost: events that were not taken, by reason: `after_shutdown`, `memory_full`.
         waiting: recorded events that were not read yet; they follow, in order.
+        damaged: lines of the journal that somebody changed or cut off before they were read.
         ignored: recorded events that said nothing a span could show, by reason.
         open_loops: loops that have not ended, in what was read.
         troubles: what went wrong, by kind; the first of a kind was logged.
@@ -35,6 +36,7 @@ class HookStats(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     lost: Mapping[str, int] = {}
     waiting: int = 0
+    damaged: int = 0
     ignored: Mapping[str, int] = {}
     open_loops: int = 0
     troubles: Mapping[str, int] = {}

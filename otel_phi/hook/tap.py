@@ -38,7 +38,7 @@ class _Begun:
         elif isinstance(recorded, AgentEnd):
             self._loops.pop(recorded.loop_id, None)
 
-    def left(self, error: BaseException) -> None:
+    def consumer_left(self, error: BaseException) -> None:
         if not isinstance(error, Exception):  # GeneratorExit, CancelledError, KeyboardInterrupt
             self._recording.cancel(reversed(self._loops))
 
@@ -51,7 +51,7 @@ def tapped(events: Iterable[T], recording: Recording) -> Iterator[T]:
             begun.record(event)
             yield event
     except BaseException as error:
-        begun.left(error)
+        begun.consumer_left(error)
         raise
 
 
@@ -63,5 +63,5 @@ async def tapped_async(events: AsyncIterable[T], recording: Recording) -> AsyncI
             begun.record(event)
             yield event
     except BaseException as error:
-        begun.left(error)
+        begun.consumer_left(error)
         raise

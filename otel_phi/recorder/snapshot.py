@@ -276,13 +276,3 @@ def sessions_of(state: bytes) -> dict[str, str]:
                 raise ValueError(f"the recorder's state is damaged: {error}") from None
             found[identity.loop_id] = identity.session_id
     return found
-
-
-def open_work_of(state: bytes) -> OpenWork:
-    """Returns how much is open in a state; its first line tells.
-
-    Raises:
-        ValueError: as `head_of`.
-    """
-    head = head_of(state)
-    return OpenWork(head.loops, head.turns, head.groups)

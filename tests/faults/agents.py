@@ -8,6 +8,7 @@ import itertools
 import json
 import mmap
 import os
+import select
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 
 import otel_phi
 from otel_phi.events import AgentEvent
+from otel_phi.wire.decode import encode_event
 from tests.faults.loops import LOOP_SCOPE, give
 from tests.hook.stories import loop_of
 from tests.hook.waiting import until
@@ -243,22 +245,37 @@ def interpreters(endpoint: str, state: str, module: str) -> None:
     for event in loop_of("main"):
         hook(event)
     for number in range(2):
+        # No test's module is loaded there: Hypothesis cannot be.
+        story = [encode_event(event) for event in loop_of(f"interpreter {number}")]
         code = (
             f"import sys; sys.path[:] = {sys.path!r}\n"
             "try:\n"
             "    import otel_phi\n"
-            "    from tests.hook.stories import loop_of\n"
             f"    hook = otel_phi.install(endpoint={endpoint!r}, state_dir={state!r}, service_name='test')\n"
-            f"    for event in loop_of('interpreter {number}'): hook(event)\n"
+            f"    for event in {story!r}: hook(event)\n"
+            f"    assert hook.stats().recorded == {len(story)}\n"
             f"    said = 'recorded-{number} ' + str(hook.shutdown(20.0))\n"
             "except ImportError as error:\n"
-            "    said = 'cannot-import'\n"
+            "    said = 'cannot-import ' + str(error)\n"
             f"open({state!r} + '/said', 'a').write(said + ' ')\n"
         )
         interpreter = found.create()
         found.run_string(interpreter, code)
         found.destroy(interpreter)
     assert hook.flush(60.0)
+
+
+def frozen(endpoint: str, state: str) -> None:
+    """Freezes its clock, records, and waits to be told to end."""
+    from freezegun import freeze_time
+
+    with freeze_time("2026-01-01"):
+        hook = hooked(endpoint, state)
+        for event in loop_of("main"):
+            hook(event)
+        os.write(1, b"ready\n")
+        while True:
+            select.select([], [], [], 0.02)  # freezegun's `time.sleep` would do as well; a signal ends this one too
 
 
 def idles(endpoint: str, state: str) -> None:

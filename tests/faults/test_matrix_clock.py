@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from freezegun import freeze_time
 
 import otel_phi
 from otel_phi.testing import Receiver
+from tests.faults.collectors import gone
 from tests.faults.loops import give, once
+from tests.golden import PROJECT
 from tests.hook.conftest import Install
 from tests.hook.stories import loop_of
 from tests.laws import times
@@ -77,3 +85,40 @@ def test_a_clock_that_is_set_right_costs_no_span(
         receiver.wait_for_requests(1)
     assert hook.flush(20.0)
     assert once(receiver) == numbers
+
+
+# --- frozen ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_clock_that_a_test_tool_freezes_holds_nothing_up(
+    receiver: Receiver, open_hook: Callable[..., otel_phi.Hook]
+) -> None:
+    """Freezegun freezes the monotonic clock too. With the collector away a flush and a shutdown end in their time."""
+    receiver.answer(status=503, headers={"Retry-After": "1"})
+    late = threading.Event()
+    timer = threading.Timer(60.0, late.set)
+    timer.start()
+    with freeze_time("2026-01-01"):
+        hook = open_hook()
+        numbers = give(hook, range(1, 101))
+        assert not hook.flush(0.2)
+        assert hook.flush(30.0), "and a wait for another try ends"
+        assert once(receiver) == numbers
+        receiver.answer(status=503, headers={"Retry-After": "3600"}, times=100)
+        give(hook, [1_000])
+        assert not hook.shutdown(0.5)
+    timer.cancel()
+    assert not late.is_set()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+def test_sigterm_ends_a_process_whose_clock_is_frozen(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.faults.agents", "frozen", gone(), str(tmp_path)]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as frozen:
+        assert frozen.stdout is not None
+        assert frozen.stdout.readline() == b"ready\n"
+        frozen.send_signal(signal.SIGTERM)
+        try:
+            assert frozen.wait(30) == -signal.SIGTERM
+        finally:
+            frozen.kill()

@@ -70,6 +70,7 @@ def test_several_interpreters_of_a_process_are_several_agents(receiver: Receiver
     run_agent("adopts", receiver.endpoint, tmp_path, "http/protobuf")
     said = (tmp_path / "said").read_text().split()
     names = ["main", *(f"interpreter {number}" for number in range(2) if f"recorded-{number}" in said)]
+    assert len(names) == 3 or sys.version_info >= (3, 12), said  # newer ones ask more of what is loaded there
     assert arrived(receiver) == expected(*map(loop_of, names))
     assert journals(tmp_path) == []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
@@ -12,18 +13,28 @@ from pathlib import Path
 import pytest
 
 import otel_phi
+from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters, keep_within
 from otel_phi.delivery.journal.journal import Journal
-from otel_phi.delivery.journal.outbox import Outbox
+from otel_phi.delivery.journal.outbox import MAX_BYTES, Outbox
 from otel_phi.hook.housekeeping import Limits
+from otel_phi.hook.journal_export import JournalExport
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.pipeline import spans
 from otel_phi.testing import Receiver
+from tests.faults.agents import rss_mb
 from tests.faults.collectors import gone, receiver_at
 from tests.faults.loops import LOOP_SCOPE, give, once
 from tests.hook.children import alive, hooked, journals, lost, run
 from tests.hook.conftest import Install
 from tests.hook.stories import arrived, expected, loop_of
+from tests.hook.test_roots import sends
 from tests.hook.waiting import until
+from tests.laws import role
+from tests.streams import end, start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and record locks are POSIX's")
+SOAK = bool(os.environ.get("OTEL_PHI_SOAK"))
+SESSIONS = 1_000_000 if SOAK else 10_000
 SEGMENT = 64 << 10
 TEXT = "x" * 10_000  # seven loops fill a segment
 Bound = Callable[[int], None]
@@ -57,7 +68,11 @@ def dropped(hook: otel_phi.Hook, reason: str = "outbox_full") -> int:
 
 
 def size(state: Path) -> int:
-    return sum(path.stat().st_size for path in (state / "outbox").rglob("*.*"))
+    found = 0
+    for path in (state / "outbox").rglob("*.*"):
+        with contextlib.suppress(FileNotFoundError):  # it went meanwhile
+            found += path.stat().st_size
+    return found
 
 
 def settle(hook: otel_phi.Hook, endpoint: str) -> list[int]:
@@ -179,3 +194,96 @@ def test_what_is_over_the_bound_when_it_leaves_is_not_missed_by_its_neighbours(
         assert hook.flush(30.0)
     assert hook.stats().delivery.dropped == ()
     assert arrived(receiver) == expected(*(loop_of(name, turns=10) for name in names))
+
+
+def test_a_loop_that_is_open_longer_than_its_segment_lives_ends_well(
+    install: Install, receiver: Receiver, bound: Bound, tmp_path: Path
+) -> None:
+    receiver.answer(times=10_000, status=503)
+    bound(4)
+    hook = install(**LOOP_SCOPE)
+    long = loop_of("long")
+    for event in long[:-1]:
+        hook(event)
+    first = journals(tmp_path / "state")[0]
+    record(hook, range(1, 101))
+    until(lambda: dropped(hook) > 60 and not first.exists())
+    receiver.forget_script()
+    hook(long[-1])
+    assert hook.flush(60.0)
+    (wanted,) = [
+        span for span in spans(long, MappingOptions(service_name="test", trace_scope="loop")) if role(span) == "loop"
+    ]
+    assert wanted in receiver.spans
+
+
+def test_what_is_dropped_claims_no_root(install: Install, bound: Bound, tmp_path: Path) -> None:
+    """Another process, to which that destination answers, sends it."""
+    bound(2)
+    state, elsewhere = tmp_path / "state", gone()
+    lost(elsewhere, state, loop_of("one"), *(loop_of(f"dead {number}", turns=20) for number in range(9)))
+    hook = install(**LOOP_SCOPE, endpoint=gone())
+    record(hook, range(1, 6))
+    until(lambda: dropped(hook) > 9 * 60)
+    hook.shutdown(5.0)
+    bound(1_000)
+    with receiver_at(elsewhere) as receiver:
+        run(sends(elsewhere, state, loop_of("one", 2, first_ms=1_000)))
+        assert sorted(map(role, receiver.spans)).count("root") == 1
+
+
+def test_sessions_without_end_with_the_collector_down_are_bounded_and_counted_the_oldest_out(
+    install: Install, receiver: Receiver, bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million in the soak, with the bounds as they are. On the disk and in memory, and nothing is lost uncounted."""
+    if not SOAK:
+        bound(20)
+        monkeypatch.setattr("otel_phi.recorder.core.MAX_REMEMBERED_SESSIONS", 200)  # a segment's head holds them
+        monkeypatch.setattr("otel_phi.recorder.references.MAX_REMEMBERED_LOOPS", 200)
+    most = MAX_BYTES if SOAK else 2 * 20 * SEGMENT
+    receiver.answer(times=10_000_000, status=503, headers={"Retry-After": "900"})
+    hook = install()
+    before = rss_mb("VmRSS")
+    for number in range(SESSIONS):
+        name = f"{number:036d}"
+        hook(start(number, f"{name}.agent.1", session=name))
+        hook(end(number + 1, f"{name}.agent.1"))
+        if number % 1_000 == 0:
+            until(lambda: size(tmp_path / "state") <= most * 1.5, 120.0)  # an agent opens some a second, not thousands
+    until(lambda: dropped(hook) > 0 and size(tmp_path / "state") <= most * 1.1, 600.0)
+    stats = hook.stats()
+    assert stats.balanced()
+    assert (stats.recorded, stats.lost) == (2 * SESSIONS, {})
+    assert stats.delivery.accepted == stats.delivery.queued + dict(stats.delivery.dropped)["outbox_full"]
+    assert rss_mb("VmRSS") - before < 120
+
+
+def test_a_reader_that_is_never_done_lets_segments_go(
+    install: Install, bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Facts that make no span, and what is dropped as it is read: no answer of a collector comes that would move the marks."""
+    bound(1_000)
+    monkeypatch.setattr(JournalExport, "push", lambda _: None)  # there is always something to read
+    hook = install(trace_scope="loop")
+    hook(loop_of("one")[0])
+    first = journals(tmp_path / "state")[0]
+    many = loop_of("one", turns=1)[2]
+    for _ in range(3_000):
+        hook(many)
+        time.sleep(0)
+    until(lambda: not first.exists())
+    assert hook.stats().delivery.accepted == 0
+
+
+def test_dead_letters_of_all_processes_have_a_bound_too_and_it_is_said(
+    install: Install, bound: Bound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound(1_000)
+    state = tmp_path / "state"
+    lost("http://127.0.0.1:9", state, loop_of("dead"))
+    letters = DeadLetters(journals(state)[0].parent)
+    assert letters.append(DeadLetter(at_ns=1))
+    monkeypatch.setattr("otel_phi.hook.housekeeping.keep_within", functools.partial(keep_within, max_bytes=10))
+    hook = install()
+    until(lambda: not letters.path.exists())
+    until(lambda: "dead_letters_full" in hook.stats().troubles)

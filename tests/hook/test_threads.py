@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 
+from otel_phi.delivery.sending.sender import Sender
 from otel_phi.events import AgentEvent
+from otel_phi.hook import recording
+from otel_phi.hook.live_sender import LiveSender
+from otel_phi.hook.taking import fact_of
 from otel_phi.testing import Receiver
 from tests.hook.conftest import Install
 from tests.hook.stories import arrived, expected, loop_of
@@ -211,3 +215,36 @@ def test_what_finds_no_file_and_memory_full_is_counted_and_costs_no_other(
     assert stats.balanced()
     assert stats.lost["memory full"] + stats.recorded == stats.events == 4_000
     assert stats.lost["memory full"] > 0
+
+
+def test_a_call_that_is_under_way_when_the_hook_is_shut_down_is_lost_by_no_deletion(
+    install: Install, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its line comes after all was sent, and before nothing is taken any more: it stays for the next one that looks."""
+    hook = install()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(event: AgentEvent, traceparent: str | None) -> bytes:
+        if threading.current_thread().name == "late":
+            begun.set()
+            assert go_on.wait(30.0)
+        return fact_of(event, traceparent)
+
+    def close(sender: LiveSender, grace_s: float = 0.0) -> None:
+        go_on.set()
+        thread.join()
+        Sender.close(sender, grace_s=grace_s)
+
+    monkeypatch.setattr(recording, "fact_of", slow)
+    monkeypatch.setattr(LiveSender, "close", close, raising=False)
+    for event in STORY:
+        hook(event)
+    thread = threading.Thread(target=hook, args=(start(0, session=SESSION),), name="late")
+    thread.start()
+    assert begun.wait(30.0)
+    hook.shutdown(20.0)
+    assert hook.stats().waiting == 1
+    assert arrived(receiver) == expected(STORY)
+    monkeypatch.undo()
+    assert install().flush(20.0)
+    assert len(arrived(receiver) - expected(STORY)) == 2, "the session's root and the loop, lost with its process"

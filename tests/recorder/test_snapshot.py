@@ -31,7 +31,7 @@ from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
 from otel_phi.recorder.notices import Answer, GroupClosed, LoopClosed, LoopOpened, LoopStart, SessionOpened
 from otel_phi.recorder.references import ahead_of
-from otel_phi.recorder.snapshot import PART_BYTES, OpenWork, open_work_of, sessions_of
+from otel_phi.recorder.snapshot import PART_BYTES, OpenWork, sessions_of
 from tests import golden
 from tests.recorder.cuts import FULL, GROUP, REST, after_cuts, fed, restored
 from tests.streams import (
@@ -334,7 +334,7 @@ def test_a_core_that_is_fed_between_the_parts_of_its_snapshot_gives_none() -> No
 
 def test_a_state_of_another_format_is_refused_and_the_message_names_both() -> None:
     state = RecorderCore().snapshot().replace(b'"format":1', b'"format":2')
-    for ask in (RecorderCore.restore, sessions_of, open_work_of):
+    for ask in (RecorderCore.restore, sessions_of):
         with pytest.raises(ValueError, match="has format 2 and this version of otel-phi reads 1"):
             ask(state)
 
@@ -350,7 +350,7 @@ def test_a_state_cut_short_anywhere_is_refused() -> None:
 
 @pytest.mark.parametrize("state", [b"", b"\n", b"{}\n", b"null\n", b"\xff\xfe\n", b"no state\n", b'{"format":"1"}\n'])
 def test_what_is_no_state_is_refused(state: bytes) -> None:
-    for ask in (RecorderCore.restore, sessions_of, open_work_of):
+    for ask in (RecorderCore.restore, sessions_of):
         with pytest.raises(ValueError, match="no state of a recorder"):
             ask(state)
 
@@ -398,7 +398,7 @@ def test_a_state_says_how_much_is_open_and_whose() -> None:
     fed(core, FULL)
     fed(core, [start(200, "theirs", session=OTHER)])
     state = core.snapshot()
-    assert open_work_of(state) == core.open_work() == OpenWork(loops=7, turns=2, groups=2)
+    assert core.open_work() == RecorderCore.restore(state).open_work() == OpenWork(loops=7, turns=2, groups=2)
     mine = {"g2", LOOP, *(f"{SESSION}.{name}" for name in ("open", "own", "sub", "sub.2"))}
     assert sessions_of(state) == {"theirs": OTHER, **dict.fromkeys(mine, SESSION)}
     assert sessions_of(RecorderCore().snapshot()) == {}

@@ -170,7 +170,7 @@ class Chain:
         following.keep(encode_fact(Carried(lines=lines, end=segment.size)))
         return True
 
-    # --- upkeep ------------------------------------------------------------------------------------------------------
+    # --- maintenance -----------------------------------------------------------------------------------------------------
 
     def sync(self) -> None:
         """Has the disk take what was written; what it refuses it is asked again."""
@@ -237,18 +237,21 @@ class Chain:
     def _append_again(self, body: bytes) -> None:
         appender = self.current.appender()
         if appender is not None:
-            appender.append(body)
+            appender.append_fact(body)  # it was counted as given where it came first
+
+    def end(self, closed: Callable[[bytes], bool]) -> None:
+        """Ends appending: what comes now is `closed`'s, and the calls that are under way are waited for. Repeatable."""
+        self._publish(closed)
+        # A journal that nobody holds any more closes its files then, and not at a collection.
+        self._publish = _to_nobody
+        until = monotonic() + 1.0
+        while self.current.appender() is not None and monotonic() < until:
+            time.sleep(_SEAL_LOOK_S)
 
     def close(self, closed: Callable[[bytes], bool], *, delete: bool) -> None:
         """Ends appending and frees the folder; files go, or what memory holds goes into the last one."""
-        self._publish(closed)
-        self._publish = (
-            _to_nobody  # a journal that nobody holds any more closes its files then, and not at a collection
-        )
+        self.end(closed)
         current = self.current
-        until = monotonic() + 1.0
-        while current.appender() is not None and monotonic() < until:
-            time.sleep(_SEAL_LOOK_S)
         if delete:
             self._delete()
         else:

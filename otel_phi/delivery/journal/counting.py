@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -31,6 +32,7 @@ class JournalStats(msgspec.Struct, frozen=True, kw_only=True):
         missing_segments: files that are gone from the middle.
         messages: one a kind of damage, for a person.
         in_memory: why there is no file, "" if there is one.
+        waiting: events that were not read yet and still can be.
     """
 
     lines: int = 0
@@ -44,11 +46,15 @@ class JournalStats(msgspec.Struct, frozen=True, kw_only=True):
     missing_segments: int = 0
     messages: tuple[str, ...] = ()
     in_memory: str = ""
+    waiting: int = 0
 
-    @property
-    def waiting(self) -> int:
-        """Returns how many events were not read yet."""
-        return self.lines - self.read
+
+class _Left(NamedTuple):
+    """What the segments held that are deleted, up to a number: one value, so that whoever counts meanwhile sees all of it or none."""
+
+    number: int
+    lines: int
+    lost: int
 
 
 class Losses:
@@ -64,8 +70,7 @@ class Losses:
         self.adopted = 0
         self.read = 0
         self.missing = 0
-        self._left = 0
-        self._lost = 0
+        self._left = _Left(0, 0, 0)
         self._lines = 0
         self._bytes = 0
         self._messages: list[str] = []
@@ -97,19 +102,32 @@ class Losses:
 
     def leave(self, segment: Segment) -> None:
         """Takes over the counts of a segment that is deleted."""
-        self._left += _kept(segment)
-        self._lost += segment.lost.count
+        left = self._left
+        self._left = _Left(segment.number, left.lines + _kept(segment), left.lost + segment.lost.count)
 
     def stats(self, segments: Sequence[Segment], at: int) -> JournalStats:
-        """Returns the counts; `at` is the segment being read."""
+        """Returns the counts.
+
+        Args:
+            segments: those that are there, taken just before: of one that is deleted meanwhile the counts are in one place only.
+            at: index of the one being read.
+        """
         read = self.read  # first: what is read was given before
+        left = self._left
+        there = [one for one in segments if one.number > left.number]
         cuts = [(one, damage) for one in segments for damage in _cuts(one)]
-        lost = self._lost + sum(one.lost.count for one in segments)
+        lost = left.lost + sum(one.lost.count for one in there)
         refused = sum(len(one.memory) + one.unwritten_carried for one in segments)
+        lines = max(self.adopted + left.lines + sum(map(_kept, there)), read)
+        ahead = segments[max(at, 0) :]
+        waiting_bytes = sum(max(one.size - one.reader.offset, 0) for one in ahead)
+        unread = waiting_bytes or any(one.memory or one.next_carried < len(one.carried) for one in ahead)
+        damaged = 0 if self.adopted else self._lines + len(cuts)  # a survey counts sound lines alone
         return JournalStats(
-            lines=max(self.adopted + self._left + sum(map(_kept, segments)), read),
+            lines=lines,
             read=read,
-            waiting_bytes=sum(max(one.size - one.reader.offset, 0) for one in segments[max(at, 0) :]),
+            waiting=max(lines - read - damaged, 0) if unread else 0,
+            waiting_bytes=waiting_bytes,
             file_bytes=sum(one.size for one in segments),
             refused=refused,
             lost=((MEMORY_FULL, lost),) if lost else (),

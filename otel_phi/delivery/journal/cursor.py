@@ -7,9 +7,12 @@ Rule: nothing of a segment is given before the one before it is sealed and read 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from otel_phi.delivery.journal.chain import Chain
 from otel_phi.delivery.journal.counting import Losses, counts_as_event
 from otel_phi.delivery.journal.facts import START, Entry, Position, Purged, Snapshot, decode_fact, encode_fact
+from otel_phi.delivery.journal.lines import Damage
 from otel_phi.delivery.journal.segment import Segment
 from otel_phi.delivery.journal.segment_file import INTERNAL
 
@@ -50,6 +53,19 @@ class Cursor:
                     break
         return entries
 
+    def is_done(self) -> bool:
+        """Tells whether no event is left that was not given, where nothing is appended any more; what is no line is damage."""
+        segment = self._chain.current
+        if self.at < len(self._chain.segments) - 1 or not segment.entered or segment.memory:
+            return False
+        before = segment.reader.offset
+        found = segment.reader.read(segment.size, closed=True)
+        if any(counts_as_event(decode_fact(body)) for _, _, body in found.lines if not body.startswith(INTERNAL)):
+            segment.reader.offset = before
+            return False
+        self._lose(segment, found.damages)
+        return segment.next_carried == len(segment.carried)
+
     def _enter(self, segment: Segment, entries: list[Entry]) -> bool:
         """Begins a segment, if its state is on the disk; asks for it otherwise."""
         state = segment.region.snapshot
@@ -86,15 +102,18 @@ class Cursor:
             self._losses.damage(segment.path.name, shrunk)
             self._chain.gone = self._chain.gone or segment is self._chain.current
         found = segment.reader.read(max_bytes, closed=closed)
-        for damage in found.damages:
-            if damage.kind == "cut":
-                segment.cuts.append(damage)
-            else:
-                self._losses.damage(segment.path.name, damage)
+        self._lose(segment, found.damages)
         for _, end, body in found.lines:
             if not body.startswith(INTERNAL):
                 self._give(segment, end, body, entries)
         return found.moved
+
+    def _lose(self, segment: Segment, damages: Iterable[Damage]) -> None:
+        for damage in damages:
+            if damage.kind == "cut":
+                segment.cuts.append(damage)
+            else:
+                self._losses.damage(segment.path.name, damage)
 
     def _give(self, segment: Segment, offset: int, body: bytes, entries: list[Entry]) -> None:
         fact = decode_fact(body)

@@ -1,7 +1,7 @@
 """Dead letters: spans that their destination will not take, kept beside the journal they came from for whoever asks.
 
 One file a process's folder, lines as a journal has them, opened for each use: whoever reads or removes some is often
-another process.
+another process. A file is bounded, and all of them together.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import msgspec
 
 from otel_phi.delivery.journal.append import Descriptor
 from otel_phi.delivery.journal.lines import LineReader, frame
-from otel_phi.delivery.journal.outbox import DEAD_LETTERS
+from otel_phi.delivery.journal.outbox import DEAD_LETTERS, Outbox, remove_if_done, written_ns
 from otel_phi.delivery.journal.segment_file import FLAGS
 
 # A span is 1 to 500 kB. What is refused is mostly refused for one reason, and some thousands show it.
 MAX_BYTES = 16 << 20
+ALL_MAX_BYTES = 64 << 20  # of all processes together, a quarter of the outbox's own bound
 _READ_BYTES = 1 << 20
 _REMOVED = b"null"
 
@@ -113,6 +114,24 @@ class DeadLetters:
                     letter = _decoder.decode(body)
                     if letter is not None:
                         yield file.number, start, body, letter
+
+
+def keep_within(outbox: Outbox, max_bytes: int = ALL_MAX_BYTES) -> int:
+    """Deletes the oldest files of dead letters until all in an outbox keep within a bound, but those of other living processes.
+
+    Returns:
+        How many went.
+    """
+    folders = [one for one in outbox.folders() if one.dead_letters]
+    over, gone = sum(one.dead_letters for one in folders) - max_bytes, 0
+    for one in sorted(folders, key=lambda one: written_ns(one.path / DEAD_LETTERS)):
+        if over > 0 and (one.own or not one.alive):
+            with contextlib.suppress(OSError):
+                (one.path / DEAD_LETTERS).unlink()
+                over -= one.dead_letters
+                gone += 1
+            remove_if_done(one.path)
+    return gone
 
 
 def _text(text: str) -> str:

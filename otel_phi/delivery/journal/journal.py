@@ -272,7 +272,7 @@ class Journal:
         self._settled[exporter] = position
         for segment in self._chain.segments:
             if segment.number == position.segment:
-                segment.owe_mark(exporter, position.offset)
+                segment.mark(exporter, position.offset)
         self._tidy()
 
     def _tidy(self) -> None:
@@ -297,9 +297,9 @@ class Journal:
             return
         try:
             if self._chain.mend(self._remade):
-                self._losses.say(f"{self._chain.folder}: something was removed there, and was made anew")
+                self._losses.say("something was removed here, and was made anew")
         except OSError as error:
-            self._losses.say(f"{self._chain.folder} was removed and cannot be made anew: {error}")
+            self._losses.say(f"it was removed and cannot be made anew: {error.strerror or error}")
         self._chain.write_unwritten()
         self._tidy()
         self._chain.reserve()
@@ -307,6 +307,13 @@ class Journal:
 
     def _remade(self) -> tuple[Path, FileLock]:
         return make_process_folder(self._chain.folder.parent)
+
+    def end(self) -> bool:
+        """Takes no more lines; tells whether `read` has given all there are. A call that was under way may have brought one."""
+        if not self._is_open or os.getpid() != self._pid:
+            return True
+        self._chain.end(self._closed.append)
+        return self._cursor.is_done()
 
     def close(self, *, delete: bool) -> None:
         """Closes the files and frees the lock. Repeatable; in a forked child it does nothing.

@@ -69,6 +69,12 @@ class MemoryJournal(Journal):
     def sync(self) -> None:
         """Does nothing."""
 
+    def end(self) -> bool:
+        """Takes no more lines; tells whether `read` has given all there are."""
+        if self._is_open and os.getpid() == self._pid:
+            self._publish(self._closed.append)
+        return not self._appender.memory
+
     def close(self, *, delete: bool) -> None:  # noqa: ARG002  # there is nothing to delete
         """Takes no more lines."""
         if self._is_open and os.getpid() == self._pid:
@@ -79,9 +85,11 @@ class MemoryJournal(Journal):
         """Returns what it holds now."""
         one, read = self._appender, self._losses.read
         reasons = ((MEMORY_FULL, one.lost.count), (CLOSED, self._closed.lost.count))
+        lines = max(one.given.count - one.facts.count, read)
         return JournalStats(
-            lines=max(one.given.count - one.facts.count, read),
+            lines=lines,
             read=read,
+            waiting=lines - read,
             refused=len(one.memory),
             lost=tuple(reason for reason in reasons if reason[1]),
             in_memory=self._reason,

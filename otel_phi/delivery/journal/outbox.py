@@ -258,7 +258,7 @@ class Outbox:
                 going.append(Excess(one.path, None, one.bytes, "age" if one.until_ns < oldest_ns else "size"))
         for one in (one for one in folders if one.own):
             for number, size in one.segments[:-1]:  # the last one is being written to
-                old = _written_ns(one.path / segment_name(number)) < oldest_ns
+                old = written_ns(one.path / segment_name(number)) < oldest_ns
                 if old or over > 0:
                     over -= size
                     going.append(Excess(one.path, number, size, "age" if old else "size"))
@@ -287,6 +287,19 @@ def _remove_empty(folder: Path, lock: FileLock) -> None:
         folder.rmdir()
 
 
+def remove_if_done(folder: Path) -> None:
+    """Removes a dead process's folder that holds nothing any more."""
+    if segment_numbers(folder) or filelock.is_ours(folder / LOCK):
+        return
+    if (folder / LOCK).exists():
+        with contextlib.suppress(OSError):
+            lock = filelock.acquire(folder / LOCK)
+            if lock is not None:
+                lock.release(remove=not segment_numbers(folder))
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def _look(path: Path, name: ProcessName) -> Folder:
     own = filelock.is_ours(path / LOCK) or (name.is_own and not filelock.was_ours(path / LOCK))
     numbers = segment_numbers(path)
@@ -306,7 +319,7 @@ def _look(path: Path, name: ProcessName) -> Folder:
         dead_letters=_size(path / DEAD_LETTERS),
         segments=tuple(sizes),
         since_ns=since_ns,
-        until_ns=_written_ns(path / segment_name(numbers[-1])) if numbers else 0,
+        until_ns=written_ns(path / segment_name(numbers[-1])) if numbers else 0,
         problem=problem,
     )
 
@@ -324,7 +337,8 @@ def _size(path: Path) -> int:
     return 0
 
 
-def _written_ns(path: Path) -> int:
+def written_ns(path: Path) -> int:
+    """Returns when a file was written to last, 0 where it is gone."""
     with contextlib.suppress(OSError):
         return os.stat(path).st_mtime_ns  # noqa: PTH116  # one call
     return 0

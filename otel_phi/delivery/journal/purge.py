@@ -36,7 +36,7 @@ from otel_phi.delivery.journal.facts import (
 )
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.lines import LineReader, frame
-from otel_phi.delivery.journal.outbox import LOCK
+from otel_phi.delivery.journal.outbox import LOCK, remove_if_done
 from otel_phi.delivery.journal.preamble import PREAMBLE_BYTES
 from otel_phi.delivery.journal.segment_file import FLAGS, INTERNAL, OWN, segment_name, segment_numbers
 from otel_phi.wire.events import AgentStart, ParallelLoopEnd, ParallelLoopStart, ProgressMessage, ToolExecutionStart
@@ -83,6 +83,7 @@ def purge(
     finally:
         if lock is not None:
             lock.release()
+            remove_if_done(folder)
 
 
 def _lock(folder: Path) -> FileLock | None:

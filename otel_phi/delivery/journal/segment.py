@@ -175,13 +175,13 @@ class Segment:
         """Writes carried lines no more: they are settled."""
         self.unwritten = [body for body in self.unwritten if not body.startswith(_CARRIED)]
 
-    def owe_mark(self, exporter: int, offset: int) -> None:
+    def mark(self, exporter: int, offset: int) -> None:
         """Writes how far an exporter has settled its lines; what the disk does not take is written later."""
         self._unmarked[exporter] = offset
         self.write_marks()
 
     def write_marks(self) -> None:
-        """Writes the marks that are owed."""
+        """Writes the marks that the disk did not take before."""
         with contextlib.suppress(OSError):
             for exporter, offset in list(self._unmarked.items()):
                 before = self.marks[exporter]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import socket
+import sys
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from otel_phi.mapping.span import Attributes, AttributeValue
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource as SdkResource
+
+logger = logging.getLogger("otel_phi")
 _INSTANCE = "service.instance.id"
 
 
@@ -44,12 +52,11 @@ def detect_resource(service_name: str | None = None, extra: Mapping[str, Attribu
         a random `service.instance.id`.
     """
     from opentelemetry.sdk.resources import OTELResourceDetector
-    from opentelemetry.sdk.resources import Resource as SdkResource
 
     given: dict[str, AttributeValue] = dict(extra or {})
     if service_name is not None:
         given["service.name"] = service_name
-    detected = SdkResource.create({key: list(v) if isinstance(v, tuple) else v for key, v in given.items()})
+    detected = _detected({key: list(v) if isinstance(v, tuple) else v for key, v in given.items()})
     found = {key: value for key, raw in detected.attributes.items() if (value := _value(raw)) is not None}
     found.setdefault("host.name", socket.gethostname())
     # The SDK makes one up for each process. Then a span sent again by the next one would not be the same bytes, and no
@@ -57,6 +64,29 @@ def detect_resource(service_name: str | None = None, extra: Mapping[str, Attribu
     if _INSTANCE not in given and _INSTANCE not in OTELResourceDetector().detect().attributes:
         found.pop(_INSTANCE, None)
     return Resource(tuple(sorted(found.items())), detected.schema_url)
+
+
+def _detected(given: Mapping[str, Any]) -> SdkResource:
+    """Asks the SDK; where it cannot answer, what it knows without detectors: an agent's work counts more than its host's facts.
+
+    It asks detectors in threads, which some interpreters may not start.
+    """
+    from opentelemetry.sdk import resources, version
+
+    try:
+        return resources.Resource.create(given)
+    except Exception as error:  # noqa: BLE001  # a detector that is told to raise, too
+        logger.warning(
+            "the resource is what the environment says of it, no detector was asked: %s", type(error).__name__
+        )
+    telemetry = {
+        resources.TELEMETRY_SDK_LANGUAGE: "python",
+        resources.TELEMETRY_SDK_NAME: "opentelemetry",
+        resources.TELEMETRY_SDK_VERSION: version.__version__,
+    }
+    named = resources.OTELResourceDetector().detect().merge(resources.Resource(given))
+    unnamed = {resources.SERVICE_NAME: f"unknown_service:{Path(sys.executable).name}"}
+    return resources.Resource({**unnamed, **telemetry}).merge(named)
 
 
 def with_ip(resource: Resource) -> Resource:

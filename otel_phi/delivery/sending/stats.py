@@ -44,12 +44,10 @@ class LiveStats(msgspec.Struct, frozen=True):
         accepted: taken by this process: its own, and those it adopted from dead ones.
         acknowledged: taken by the destination.
         rejected: refused by the destination in a partial success.
-        queued: in the outbox, or in memory where there is none.
-        deferred: in memory because the outbox could not take them in time; they follow.
+        queued: waiting or under way: in the journal, or in memory where there is none.
         dead: dead letters, refused or too large on their own.
         dropped: pairs of reason and count, not sent on purpose or over a bound.
         adopted: of `accepted`, how many came from the outbox of a dead process.
-        deferrals: how many spans were ever deferred; the count only grows.
         posts: requests sent, retries included.
         retries: requests that had to be sent again.
         in_memory: why there is no outbox on disk, "" where there is one.
@@ -61,11 +59,9 @@ class LiveStats(msgspec.Struct, frozen=True):
     acknowledged: int = 0
     rejected: int = 0
     queued: int = 0
-    deferred: int = 0
     dead: int = 0
     dropped: tuple[tuple[str, int], ...] = ()
     adopted: int = 0
-    deferrals: int = 0
     posts: int = 0
     retries: int = 0
     in_memory: str = ""
@@ -76,7 +72,7 @@ class LiveStats(msgspec.Struct, frozen=True):
         """Tells whether every span accepted is accounted for; false would be a bug of ours."""
         dropped = sum(count for _, count in self.dropped)
         settled = self.acknowledged + self.rejected + self.dead + dropped
-        return self.accepted == settled + self.queued + self.deferred
+        return self.accepted == settled + self.queued
 
 
 class Progress(msgspec.Struct, frozen=True):

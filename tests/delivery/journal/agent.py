@@ -16,7 +16,7 @@ from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal.append import Forked
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.outbox import Outbox
-from tests.delivery.journal.journals import PLACE, create, said, texts
+from tests.delivery.journal.journals import PLACE, create, folder_of, said, texts
 
 THREADS = 4
 
@@ -80,7 +80,7 @@ def forks(state: Path, how: str) -> None:
     journal.append(said("parent after"))
     journal.sync()
     assert texts(journal.read()) == ["parent before", *(f"parent {number}" for number in range(4)), "parent after"]
-    assert filelock.is_ours(journal._chain.folder / "lock")
+    assert filelock.is_ours(folder_of(journal) / "lock")
     os._exit(0)
 
 

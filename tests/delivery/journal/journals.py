@@ -61,3 +61,9 @@ def read_all(journal: Journal, state: Callable[[], bytes] = lambda: b"state", ma
             journal.snapshot(state())
         elif not some:
             return found
+
+
+def folder_of(journal: Journal) -> Path:
+    """Returns the folder a journal with files lies in."""
+    assert journal.folder is not None
+    return journal.folder

@@ -17,7 +17,7 @@ import pytest
 
 from otel_phi.delivery.journal.facts import Entry
 from otel_phi.delivery.journal.journal import Journal
-from tests.delivery.journal.journals import adopt, create, read_all, said, texts
+from tests.delivery.journal.journals import adopt, create, folder_of, read_all, said, texts
 
 RUNS = 100 if os.environ.get("OTEL_PHI_SOAK") == "1" else 5
 STEPS = 60
@@ -32,7 +32,7 @@ class Crashes:
     """
 
     def __init__(self, journal: Journal, copies: Path) -> None:
-        self.folder = journal._chain.folder
+        self.folder = folder_of(journal)
         self.copies = copies
         self.moments: list[tuple[Path, int, int, int]] = []
         self.returned = self.settled = self.settling = 0

@@ -10,7 +10,7 @@ import pytest
 
 from otel_phi.delivery.journal.facts import Snapshot
 from otel_phi.delivery.journal.preamble import PREAMBLE_BYTES, read_preamble
-from tests.delivery.journal.journals import abandon, adopt, create, read_all, said, texts
+from tests.delivery.journal.journals import abandon, adopt, create, folder_of, read_all, said, texts
 
 SOAK = os.environ.get("OTEL_PHI_SOAK") == "1"
 CORRUPTIONS = 500 if SOAK else 50
@@ -191,7 +191,7 @@ def test_a_file_that_shrinks_while_it_is_read_hangs_nobody(tmp_path: Path) -> No
     for word in WORDS:
         journal.append(said(word))
     read_all(journal)
-    path = journal._chain.folder / "00000001.journal"
+    path = folder_of(journal) / "00000001.journal"
     os.truncate(path, 70_000)
     assert journal.read() == []
     assert journal.due()

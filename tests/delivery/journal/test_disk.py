@@ -14,7 +14,7 @@ import pytest
 
 from otel_phi.delivery.journal.facts import Snapshot
 from otel_phi.delivery.journal.journal import Journal
-from tests.delivery.journal.journals import HEAD, abandon, adopt, create, read_all, said, texts
+from tests.delivery.journal.journals import HEAD, abandon, adopt, create, folder_of, read_all, said, texts
 
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="SKIPPED, NOT PASSED: mounts need root")
 
@@ -60,7 +60,7 @@ def test_what_is_on_a_full_disk_is_sent_and_frees_it(small_disk: Path) -> None:
     assert not journal.roll() or len(journal._chain.segments) == 2, "no file can be made"
     found = read_all(journal)
     journal.acknowledge(found[-1].position)
-    assert not (journal._chain.folder / "00000001.journal").exists()
+    assert not (folder_of(journal) / "00000001.journal").exists()
     balanced(journal, len(given))
     journal.sync()
     assert journal.due()
@@ -127,7 +127,7 @@ def test_a_snapshot_too_large_for_a_full_disk_is_written_when_there_is_space(sma
         ballast.write_bytes(bytes(1 << 20))
     found = read_all(journal, lambda: bytes(200_000))
     journal.acknowledge(found[-1].position)
-    first = journal._chain.folder / "00000001.journal"
+    first = folder_of(journal) / "00000001.journal"
     assert first.exists(), "the next one's snapshot is not on the disk"
     ballast.unlink()
     journal.sync()
@@ -216,7 +216,7 @@ def test_a_removed_folder_is_read_on_and_nothing_is_twice(tmp_path: Path) -> Non
     journal.append(said("one"))
     first = read_all(journal)
     journal.acknowledge(first[-1].position)
-    shutil.rmtree(journal._chain.folder)
+    shutil.rmtree(folder_of(journal))
     journal.append(said("two"))
     journal.sync()
     journal.append(said("three"))
@@ -246,7 +246,7 @@ def test_a_folder_that_cannot_be_made_again_loses_nothing_while_the_process_live
 
 def test_a_removed_lock_is_made_again_and_held(tmp_path: Path) -> None:
     journal = create(tmp_path)
-    lock = journal._chain.folder / "lock"
+    lock = folder_of(journal) / "lock"
     lock.unlink()
     journal.sync()
     assert lock.exists()
@@ -258,7 +258,7 @@ def test_a_removed_lock_is_made_again_and_held(tmp_path: Path) -> None:
 def test_a_lock_that_another_process_took_meanwhile_is_left_to_it(tmp_path: Path) -> None:
     journal = create(tmp_path)
     journal.append(said("one"))
-    before = journal._chain.folder
+    before = folder_of(journal)
     lock = before / "lock"
     lock.unlink()
     with holding(lock):
@@ -267,7 +267,7 @@ def test_a_lock_that_another_process_took_meanwhile_is_left_to_it(tmp_path: Path
         assert journal.folder != before
         assert journal.append(said("two"))
         assert texts(read_all(journal)) == ["one", "two"]
-        assert not free(journal._chain.folder / "lock")
+        assert not free(folder_of(journal) / "lock")
     journal.close(delete=True)
     assert before.exists()
 
@@ -275,7 +275,7 @@ def test_a_lock_that_another_process_took_meanwhile_is_left_to_it(tmp_path: Path
 def test_a_removed_current_segment_is_made_again(tmp_path: Path) -> None:
     journal = create(tmp_path)
     journal.append(said("one"))
-    (journal._chain.folder / "00000001.journal").unlink()
+    (folder_of(journal) / "00000001.journal").unlink()
     journal.append(said("two"))
     journal.sync()
     journal.append(said("three"))
@@ -287,10 +287,10 @@ def test_a_removed_current_segment_is_made_again(tmp_path: Path) -> None:
 
 def test_a_removed_reserve_is_made_again_at_the_roll(tmp_path: Path) -> None:
     journal = create(tmp_path)
-    (journal._chain.folder / "00000002.reserve").unlink()
+    (folder_of(journal) / "00000002.reserve").unlink()
     assert journal.roll()
-    assert (journal._chain.folder / "00000002.journal").exists()
-    assert (journal._chain.folder / "00000003.reserve").exists()
+    assert (folder_of(journal) / "00000002.journal").exists()
+    assert (folder_of(journal) / "00000003.reserve").exists()
     journal.close(delete=True)
 
 
@@ -300,7 +300,7 @@ def test_a_journal_whose_files_are_all_made_anew_has_its_head_and_state_in_them(
     journal.roll()
     read_all(journal)
     journal.acknowledge(journal.position)
-    shutil.rmtree(journal._chain.folder)
+    shutil.rmtree(folder_of(journal))
     journal.sync()
     journal.sync()
     adopted = adopt(abandon(journal))

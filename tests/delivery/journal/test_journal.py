@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
 from otel_phi.delivery.journal.facts import START, End, LookedUp, Position, RootClaimed
 from otel_phi.delivery.journal.journal import Journal
-from tests.delivery.journal.journals import HEAD, abandon, adopt, create, read_all, said, texts
+from tests.delivery.journal.journals import HEAD, abandon, adopt, create, folder_of, read_all, said, texts
 
 
 def words(count: int, first: int = 0) -> list[str]:
@@ -69,7 +72,7 @@ def test_a_dead_process_s_journal_is_read_from_the_mark_on(tmp_path: Path) -> No
     assert adopted.restored is None
     assert read_all(adopted) == entries
     adopted.close(delete=True)
-    assert not journal._chain.folder.exists()
+    assert not folder_of(journal).exists()
 
 
 def test_a_roll_asks_for_the_state_between_two_segments(tmp_path: Path) -> None:
@@ -215,3 +218,31 @@ def test_a_snapshot_of_any_size_is_restored(tmp_path: Path, size: int) -> None:
     assert adopted.restored == state
     assert texts(read_all(adopted, lambda: state)) == words(2, 1)
     adopted.close(delete=True)
+
+
+def test_while_a_segment_is_deleted_what_was_in_it_is_counted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread may ask just then: here between any two steps of the deletion."""
+    journal = create(tmp_path)
+    give(journal, words(3))
+    (*_, last) = read_all(journal)
+    assert journal.roll()
+    give(journal, words(2, 3))
+    seen: list[int] = []
+
+    def ask(frame: FrameType, event: str, arg: object) -> Any:
+        sys.settrace(None)
+        seen.append(journal.stats().lines)
+        sys.settrace(ask)
+        return ask
+
+    read_all(journal)
+    sys.settrace(ask)
+    try:
+        journal.acknowledge(last.position)
+    finally:
+        sys.settrace(None)
+    assert len(list(tmp_path.rglob("*.journal"))) == 1
+    assert set(seen) == {5}
+    journal.close(delete=True)

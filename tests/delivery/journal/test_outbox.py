@@ -18,7 +18,7 @@ from otel_phi.delivery.journal.destination import credentials, credentials_match
 from otel_phi.delivery.journal.facts import Head
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.outbox import Outbox, identity, parse_name
-from tests.delivery.journal.journals import HEAD, PLACE, abandon, create, read_all, said, texts
+from tests.delivery.journal.journals import HEAD, PLACE, abandon, create, folder_of, read_all, said, texts
 
 
 def another_s(journal: Journal, pid: int | None = None, who: str = "feedbeef") -> Path:
@@ -43,7 +43,7 @@ def adoptable(outbox: Outbox) -> list[Path]:
 def test_folders_and_files_are_the_user_s_alone(tmp_path: Path) -> None:
     journal = create(tmp_path)
     journal.roll()
-    DeadLetters(journal._chain.folder).append(DeadLetter(at_ns=1, entry=b"x"))
+    DeadLetters(folder_of(journal)).append(DeadLetter(at_ns=1, entry=b"x"))
     for path in (tmp_path / "outbox").rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     journal.close(delete=True)
@@ -179,7 +179,7 @@ def test_what_is_no_process_s_folder_is_not_looked_at(tmp_path: Path) -> None:
 
 def test_a_folder_with_dead_letters_alone_stays_and_is_shown(tmp_path: Path) -> None:
     journal = create(tmp_path)
-    folder = journal._chain.folder
+    folder = folder_of(journal)
     DeadLetters(folder).append(DeadLetter(at_ns=1, entry=b"x"))
     journal.append(said("one"))
     journal.close(delete=True)
@@ -239,9 +239,9 @@ def test_dead_processes_folders_go_first_then_one_s_own_segments_oldest_first(tm
     sizes = {folder.path: folder.bytes for folder in outbox.folders()}
     total = sum(sizes.values())
     assert [(one.folder, one.segment) for one in outbox.keep_within(total - 1)] == [(dead[0], None)]
-    for limit in (sizes[journal._chain.folder], sizes[journal._chain.folder] + 1):
+    for limit in (sizes[folder_of(journal)], sizes[folder_of(journal)] + 1):
         assert [(one.folder, one.segment) for one in outbox.keep_within(limit)] == [(dead[0], None), (dead[1], None)]
-    own = [(journal._chain.folder, number) for number in (1, 2, 3, 4)]
+    own = [(folder_of(journal), number) for number in (1, 2, 3, 4)]
     assert [(one.folder, one.segment) for one in outbox.keep_within(0)][2:] == own, "never the one that is written to"
     assert {one.reason for one in outbox.keep_within(0)} == {"size"}
     journal.close(delete=True)
@@ -250,12 +250,12 @@ def test_dead_processes_folders_go_first_then_one_s_own_segments_oldest_first(tm
 def test_what_is_older_than_the_bound_goes(tmp_path: Path) -> None:
     old, young = (another_s(filled(tmp_path, 1), pid) for pid in (900_001, 900_002))
     journal = filled(tmp_path, 2)
-    for path in (*old.glob("*.journal"), journal._chain.folder / "00000001.journal"):
+    for path in (*old.glob("*.journal"), folder_of(journal) / "00000001.journal"):
         os.utime(path, (1_000_000, 1_000_000))
     going = Outbox(tmp_path).keep_within(max_age_s=3600)
     assert [(one.folder, one.segment, one.reason) for one in going] == [
         (old, None, "age"),
-        (journal._chain.folder, 1, "age"),
+        (folder_of(journal), 1, "age"),
     ]
     assert young.exists()
     journal.close(delete=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -9,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from otel_phi.delivery.journal.append import Appender
-from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
+from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters, keep_within
 from otel_phi.delivery.journal.facts import LookedUp, Position, Purge, RootClaimed, encode_event
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.lines import frame
+from otel_phi.delivery.journal.outbox import Outbox
 from otel_phi.delivery.journal.purge import purge
 from otel_phi.wire.events import AgentEnd, AgentEvent, ParallelLoopStart, ProgressMessage, ToolExecutionStart, TurnStart
-from tests.delivery.journal.journals import abandon, adopt, create, read_all
+from tests.delivery.journal.journals import abandon, adopt, create, folder_of, read_all
+from tests.hook.children import alive
 from tests.streams import at, start
 
 
@@ -44,7 +47,7 @@ def bytes_of(folder: Path) -> bytes:
 @pytest.mark.parametrize("caller", [None, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"])
 def test_a_session_is_blanked_in_a_living_journal_and_the_others_stay(tmp_path: Path, caller: str | None) -> None:
     journal = create(tmp_path)
-    folder = journal._chain.folder
+    folder = folder_of(journal)
     give(journal, "one", "two", caller=caller)
     first = journal.read()
     journal.write(LookedUp(at=first[0].position, loop_id="one.m.1"))
@@ -70,7 +73,7 @@ def test_a_session_is_blanked_in_a_living_journal_and_the_others_stay(tmp_path: 
 
 def test_a_purge_beside_a_writer_damages_no_line_for_its_reader(tmp_path: Path) -> None:
     journal = create(tmp_path)
-    folder = journal._chain.folder
+    folder = folder_of(journal)
     done = threading.Event()
 
     def write() -> None:
@@ -148,7 +151,7 @@ def test_a_dead_process_s_folder_goes_as_a_whole(tmp_path: Path) -> None:
 def test_all_sessions_of_a_living_journal_are_blanked_and_it_goes_on(tmp_path: Path) -> None:
     journal = create(tmp_path)
     give(journal, "one", "two")
-    assert purge(journal._chain.folder, None) == 12
+    assert purge(folder_of(journal), None) == 12
     give(journal, "three")
     entries = read_all(journal)
     assert entries[0].fact == Purge(session=None)
@@ -158,13 +161,13 @@ def test_all_sessions_of_a_living_journal_are_blanked_and_it_goes_on(tmp_path: P
 
 def test_dead_letters_of_the_session_go(tmp_path: Path) -> None:
     journal = create(tmp_path)
-    letters = DeadLetters(journal._chain.folder)
+    letters = DeadLetters(folder_of(journal))
     for name in ("one", "two", "one"):
         letters.append(DeadLetter(at_ns=1, entry=b"span", session_id=name))
-    assert purge(journal._chain.folder, "one") == 2
+    assert purge(folder_of(journal), "one") == 2
     assert [letter.session_id for letter in letters.read()] == ["two"]
     journal.close(delete=True)
-    assert journal._chain.folder.exists()
+    assert folder_of(journal).exists()
 
 
 # --- dead letters --------------------------------------------------------------------------------------------------------
@@ -216,6 +219,37 @@ def test_dead_letters_are_bounded_wild_text_is_mended_and_damage_costs_one(
     assert not letters.append(letter(3))
     assert letters.read() == [letter(2)]
     assert not DeadLetters(tmp_path / "gone").append(letter(4))
+
+
+def test_dead_letters_of_all_processes_are_bounded_and_the_oldest_files_go(tmp_path: Path) -> None:
+    """Another living process's stay, it bounds them itself; a folder in which nothing else lies goes with them."""
+    outbox = Outbox(tmp_path)
+    folders = [abandon(create(tmp_path)) for _ in range(3)]
+    for number, folder in enumerate(folders, 1):
+        DeadLetters(folder).append(letter(number))
+        os.utime(DeadLetters(folder).path, (number, number))
+    for path in folders[0].glob("*.*"):
+        path.unlink()  # it was adopted and sent
+    size = DeadLetters(folders[0]).path.stat().st_size
+    with alive(lambda: DeadLetters(create(tmp_path).folder or tmp_path).append(letter(0))):
+        (living,) = [one.path for one in outbox.folders() if one.path not in folders]
+        os.utime(DeadLetters(living).path, (0, 0))
+        assert keep_within(outbox, 4 * size) == 0
+        assert keep_within(outbox, 3 * size) == 1
+        assert not folders[0].exists()
+        assert [len(DeadLetters(folder).read()) for folder in (living, *folders[1:])] == [1, 1, 1]
+        assert keep_within(outbox, 0) == 2
+        assert [len(DeadLetters(folder).read()) for folder in (living, *folders[1:])] == [1, 0, 0]
+        assert all(list(folder.glob("*.journal")) for folder in folders[1:]), "what waits is not touched"
+
+
+def test_a_folder_in_which_a_purge_left_nothing_goes(tmp_path: Path) -> None:
+    folder = abandon(create(tmp_path))
+    DeadLetters(folder).append(letter(1))
+    for path in folder.glob("*.*"):
+        path.unlink()  # it was adopted and sent
+    assert purge(folder, letter(1).session_id) == 1
+    assert not folder.exists()
 
 
 def test_a_position_is_ordered_as_lines_are_read() -> None:

@@ -16,7 +16,7 @@ import pytest
 from otel_phi.delivery.journal import chain
 from otel_phi.delivery.journal.facts import Entry
 from otel_phi.delivery.journal.journal import Journal
-from tests.delivery.journal.journals import abandon, adopt, create, read_all, said, texts
+from tests.delivery.journal.journals import abandon, adopt, create, folder_of, read_all, said, texts
 
 THREADS, ROLLS = 4, 15
 
@@ -187,6 +187,7 @@ def test_one_that_is_held_for_ever_is_given_up_and_what_it_still_writes_is_late_
     journal.sync()
     assert len(journal._chain.segments) == 1
     assert texts(read_all(journal)) == ["late"]
+    assert journal.stats().lines == journal.stats().read, "each counted once"
     journal.close(delete=True)
 
 
@@ -201,5 +202,5 @@ def test_many_segments_wait_for_a_reader_that_is_far_behind(tmp_path: Path) -> N
     assert texts(found) == list(map(str, range(500)))
     journal.acknowledge(found[-1].position)
     assert len(journal._chain.segments) == 1
-    assert len(list(journal._chain.folder.glob("*.journal"))) == 1
+    assert len(list(folder_of(journal).glob("*.journal"))) == 1
     journal.close(delete=True)

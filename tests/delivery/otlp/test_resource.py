@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,22 @@ def test_detectors_from_the_environment_are_asked(monkeypatch: pytest.MonkeyPatc
     resource = detect_resource()
     assert resource.get("os.type")
     assert isinstance(resource.get("process.pid"), int)
+
+
+@pytest.mark.parametrize("name", ["mine", None])
+def test_where_no_thread_can_be_started_it_is_the_same_resource(
+    name: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The SDK asks its detectors in threads."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,service.instance.id=theirs")
+    before = detect_resource(name, {"a": ("x", "y")})
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("thread is not supported for isolated subinterpreters")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert detect_resource(name, {"a": ("x", "y")}) == before
+    assert [record.getMessage() for record in caplog.records if record.name == "otel_phi"] != []
 
 
 def test_equal_resources_have_equal_attributes_in_one_order() -> None:
