@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -26,7 +27,7 @@ from otel_phi.sources.session_content import Changed, SessionContent
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent, ParallelLoopEnd, ParallelLoopStart
 from otel_phi.wire.messages import NULL
-from otel_phi.wire.saved import ELEMENTS, LOOPS, SavedGroup, stored_event
+from otel_phi.wire.saved import ELEMENTS, LOOPS, SavedEvent, SavedGroup, stored_event
 
 # Longer than a write of some megabytes takes.
 _SECOND_LOOK_S = 0.05
@@ -123,6 +124,12 @@ def streams_of(
     return streams + [stream for group in complete for stream in _group_streams(file, group)]
 
 
+def _shown(stored: SavedEvent) -> AgentEvent | Undecodable:
+    """Decodes an event, an AgentEnd without its messages: they stand on the turns, and would wait here for other loops to end."""
+    event = stored_event(stored)
+    return msgspec.structs.replace(event, messages=NULL) if isinstance(event, AgentEnd) else event
+
+
 def _nothing() -> Iterator[AgentEvent]:
     return iter(())
 
@@ -163,10 +170,7 @@ class _Reading:
             self._on_bad_line(BadLine(self._name, self._number, 0, 0, reason))
 
     def _stored(self) -> Iterator[AgentEvent | Undecodable]:
-        for stored in self._elements("events", self._loop.events):
-            event = stored_event(stored)
-            # All that the loop added stands on its turns; here it is megabytes that wait for the end of other loops.
-            yield msgspec.structs.replace(event, messages=NULL) if isinstance(event, AgentEnd) else event
+        return map(_shown, self._elements("events", self._loop.events))  # which holds none while it waits
 
     def _remade(self) -> Iterator[AgentEvent]:
         final = None
@@ -175,7 +179,7 @@ class _Reading:
                 final = Window(reader.read, self._loop.final_message).value(ELEMENTS["messages"], "")
         yield from remade_events(LOOPS.decode(self._loop.head), self._elements("turns", self._loop.turns), final)
 
-    def _elements(self, kind: str, offset: int | None) -> Iterator[msgspec.Struct]:
+    def _elements(self, kind: str, offset: int | None) -> Iterator[Any]:
         if offset is None:
             return
         with closing(self._content.reader(offset)) as reader:
