@@ -21,22 +21,30 @@ class FileChunks:
         path: the file.
         chunk_bytes: how much to read at once.
         limit_bytes: where to stop, though the file may have grown; None for its end. A gzipped or converted file is read to its end.
+        offset: where to begin; 0 for a gzipped or converted one.
 
     Attributes:
         read_bytes: bytes of the file read so far (compressed ones for a gzipped file).
         broke_off: whether a gzipped file ended before its end, or is damaged.
     """
 
-    def __init__(self, path: Path, chunk_bytes: int = _ONE_FILE_BYTES, limit_bytes: int | None = None) -> None:
+    def __init__(
+        self, path: Path, chunk_bytes: int = _ONE_FILE_BYTES, limit_bytes: int | None = None, offset: int = 0
+    ) -> None:
         self._path = path
         self._limit_bytes = limit_bytes
         self._chunk_bytes = chunk_bytes
-        self.read_bytes = 0
+        self.read_bytes = offset
         self.broke_off = False
         stream = open_lines(path)
         self._whole = stream if isinstance(stream, gzip.GzipFile | Converted) else None
         if self._whole is None:
             stream.close()  # a plain file is opened again for each piece
+
+    @property
+    def enters(self) -> bool:
+        """Whether reading can begin at any offset."""
+        return self._whole is None
 
     @staticmethod
     def size_for(files: int) -> int:

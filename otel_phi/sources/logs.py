@@ -96,29 +96,70 @@ class Reading:
         """
         first_ns = int(file.starts[0].timestamp) if file.starts else 0
         left_out = elsewhere | file.unfinished if at_work else elsewhere
-        return Stream(str(file.path), first_ns, file.starts, lambda: self._events(file, left_out, at_work=at_work))
+        limit_bytes = file.whole_bytes if at_work else file.size_bytes
+        log = _LogReading(self, file.path, limit_bytes, left_out)
+        return Stream(str(file.path), first_ns, file.starts, log.events, log.can_pause)
 
-    def _events(self, file: EventFile, left_out: frozenset[Opened], *, at_work: bool) -> Iterator[AgentEvent]:
-        reader = EventReader(str(file.path), for_spans=True, on_bad_line=self.on_bad_line)
-        events = reader.read(self._blocks(file.path, file.whole_bytes if at_work else file.size_bytes))
-        yield from _without(events, left_out) if left_out else events
-        self.counts += reader.counts
 
-    def _blocks(self, path: Path, limit_bytes: int) -> Iterator[Block]:
-        chunks = FileChunks(path, self.chunk_bytes, limit_bytes)
-        before, last = 0, 1
-        for block in read_lines(chunks):
-            self.read_bytes += chunks.read_bytes - before
-            before, last = chunks.read_bytes, block.number + len(block.lines)
+class _LogReading:
+    """Reads the events of one file. Closed between two events and asked again, it goes on: a log that waits costs its place alone.
+
+    The place is the beginning of a block of lines, as it was before the first of them was read, and how many events it gave.
+    """
+
+    __slots__ = ("_chunks", "_events", "_left_out", "_limit_bytes", "_line", "_offset", "_of", "_ordinal", "_path", "_seen_bytes", "_silent", "_told")  # fmt: skip
+
+    def __init__(self, of: Reading, path: Path, limit_bytes: int, left_out: frozenset[Opened]) -> None:
+        self._of, self._path, self._limit_bytes, self._left_out = of, path, limit_bytes, left_out
+        self._offset, self._line, self._ordinal, self._events = 0, 1, 0, 0
+        self._seen_bytes = self._told = 0
+        self._silent: set[str] = set()
+        self._chunks: FileChunks | None = None
+
+    def can_pause(self) -> bool:
+        """Says whether it can go on after it was closed: a gzipped file cannot be entered midway."""
+        return self._chunks is not None and self._chunks.enters
+
+    def events(self) -> Iterator[AgentEvent]:
+        """Yields the events from the place on."""
+        events = self._shown()
+        return _without(events, self._left_out, self._silent) if self._left_out else events
+
+    def _shown(self) -> Iterator[AgentEvent]:
+        reader = EventReader(str(self._path), for_spans=True, on_bad_line=self._bad)
+        reader.ordinal = self._ordinal
+        given = self._events
+        for block in self._blocks():
+            for number, event in enumerate(reader.read([block]), 1):
+                if number > given:
+                    self._events = number
+                    yield event
+            given = self._events = 0
+            self._line, self._ordinal = block.number + len(block.lines), reader.ordinal
+            self._of.counts.update(reader.counts)
+            reader.counts.clear()
+
+    def _blocks(self) -> Iterator[Block]:
+        offset, line = self._offset, self._line
+        self._chunks = chunks = FileChunks(self._path, self._of.chunk_bytes, self._limit_bytes, offset)
+        for found in read_lines(chunks):
+            block = msgspec.structs.replace(found, number=found.number + line - 1, offset=found.offset + offset)
+            self._of.read_bytes += max(chunks.read_bytes - self._seen_bytes, 0)
+            self._seen_bytes = max(chunks.read_bytes, self._seen_bytes)
+            self._offset = block.offset
             yield block
         if chunks.broke_off:
-            self.report(BadLine(str(path), last, 0, 0, _BROKE_OFF))
+            self._of.report(BadLine(str(self._path), self._line, 0, 0, _BROKE_OFF))
+
+    def _bad(self, bad: BadLine) -> None:
+        if bad.line > self._told and self._of.on_bad_line is not None:
+            self._told = bad.line
+            self._of.on_bad_line(bad)
 
 
-def _without(events: Iterator[AgentEvent], held: frozenset[Opened]) -> Iterator[AgentEvent]:
-    """Leaves out some loops, and the parallel groups they belong to."""
+def _without(events: Iterator[AgentEvent], held: frozenset[Opened], silent: set[str]) -> Iterator[AgentEvent]:
+    """Leaves out some loops, and the parallel groups they belong to; `silent` are those of them that have begun."""
     names = {loop_id for loop_id, _ in held}
-    silent: set[str] = set()
     for event in events:
         if isinstance(event, AgentStart) and event.loop_id in names:
             if (event.loop_id, int(event.timestamp)) in held:

@@ -7,7 +7,7 @@ Rule 2: ties: a spawning session's stream before the spawned one's, then the str
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import msgspec
 
@@ -15,6 +15,10 @@ from otel_phi.wire.events import AgentEvent, AgentStart
 
 # Deeper nests of agents than this are settled by the stream's name.
 _MAX_DEPTH = 16
+# So many streams may wait with what they have read of their files, ten kB or more each; of more than that the place is kept alone.
+MAX_RUNNING = 256
+
+_Timed = Generator[tuple[int, AgentEvent], None, None]  # each event, and the latest time its stream has shown
 
 
 class Stream(msgspec.Struct, frozen=True):
@@ -25,12 +29,14 @@ class Stream(msgspec.Struct, frozen=True):
         first_ns: time of its first event, nanoseconds since the epoch.
         starts: its AgentStarts, in order, without what only spans need.
         read: yields its events.
+        can_pause: says whether `read`, once closed, goes on where it was when it is called again; None for no.
     """
 
     name: str
     first_ns: int
     starts: tuple[AgentStart, ...]
     read: Callable[[], Iterator[AgentEvent]]
+    can_pause: Callable[[], bool] | None = None
 
 
 def merged(streams: Sequence[Stream]) -> Iterator[AgentEvent]:
@@ -39,30 +45,40 @@ def merged(streams: Sequence[Stream]) -> Iterator[AgentEvent]:
         yield from streams[0].read()
         return
     depths = _depths(streams)
-    running = [_timed(stream) for stream in streams]
     queue = [(stream.first_ns, depths[number], stream.name, number) for number, stream in enumerate(streams)]
     heapq.heapify(queue)
+    running: dict[int, _Timed] = {}
     waiting: dict[int, AgentEvent] = {}
     while queue:
-        _, depth, name, number = heapq.heappop(queue)
+        latest_ns, depth, name, number = heapq.heappop(queue)
         if number in waiting:
             yield waiting.pop(number)
-        for time_ns, event in running[number]:
+        stream = running.pop(number, None) or _timed(streams[number], latest_ns)
+        for time_ns, event in stream:
             key = (time_ns, depth, name, number)
             if queue and key > queue[0]:
                 waiting[number] = event
                 heapq.heappush(queue, key)
+                if not _paused(streams[number], stream, len(running)):
+                    running[number] = stream
                 break
             yield event
 
 
-def _timed(stream: Stream) -> Iterator[tuple[int, AgentEvent]]:
-    latest = stream.first_ns
+def _paused(stream: Stream, events: _Timed, running: int) -> bool:
+    """Closes a stream that has to wait, where very many do already; says whether it did."""
+    if running < MAX_RUNNING or stream.can_pause is None or not stream.can_pause():
+        return False
+    events.close()
+    return True
+
+
+def _timed(stream: Stream, latest_ns: int) -> _Timed:
     for event in stream.read():
         stamp = getattr(event, "timestamp", None)
-        if isinstance(stamp, int) and stamp > latest:  # not None, and not UNSET on a tool's
-            latest = int(stamp)
-        yield latest, event
+        if isinstance(stamp, int) and stamp > latest_ns:  # not None, and not UNSET on a tool's
+            latest_ns = int(stamp)
+        yield latest_ns, event
 
 
 def _depths(streams: Sequence[Stream]) -> list[int]:

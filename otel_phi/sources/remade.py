@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -41,13 +41,19 @@ def remade_start(loop: SavedLoop) -> AgentStart:
     )
 
 
-def remade_events(loop: SavedLoop) -> Iterator[AgentEvent]:
-    """Yields the events that a saved loop's turns and messages prove."""
+def remade_events(loop: SavedLoop, turns: Iterable[SavedTurn], final: msgspec.Raw | None) -> Iterator[AgentEvent]:
+    """Yields the events that a saved loop's turns and messages prove.
+
+    Args:
+        loop: without its turns and messages.
+        turns: its turns, as they are read.
+        final: the last of its messages, None where it has none.
+    """
     yield remade_start(loop)
     children = list(loop.child_loop_refs or ())
-    for turn in loop.turns or ():
+    for turn in turns:
         yield from _turn(loop.loop_id, turn, children)
-    last = _message(loop.messages[-1]) if loop.messages else None
+    last = None if final is None else _message(final)
     if isinstance(last, UserMessage) and first_text(last.content, len(_STOPPED)) == _STOPPED:
         yield MessageEnd(loop_id=loop.loop_id, message=last)
     if loop.ended_at is not None:

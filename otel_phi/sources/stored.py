@@ -23,10 +23,11 @@ from otel_phi.sources.reader import BadLine
 from otel_phi.sources.saved import SessionFile, read_session, streams_of
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent, AgentStart
-from otel_phi.wire.saved import SavedLoop
 
 # A phi-core agent writes with every event; ten minutes cover a long model call.
 STILL_WRITTEN_S = 600
+# So many saved sessions stay open while they are read; a process may open a thousand files.
+_KEPT_OPEN = 64
 
 _LOGGED, _SAVED = 0, 1
 _Loop = tuple[str, str, int]  # session id, loop id and start
@@ -134,7 +135,8 @@ class Stored:
     def _sessions(self, paths: list[Path], given: list[Path]) -> list[SessionFile]:
         found = []
         for path in paths:
-            file = read_session(path)
+            # A fresh one may be written anew while others are read.
+            file = read_session(path, kept=len(found) < _KEPT_OPEN and self._is_fresh(path))
             if isinstance(file, Undecodable):
                 if path in given:
                     raise NothingHere(f"{path}: a saved session that cannot be read: {file.reason}")
@@ -145,8 +147,8 @@ class Stored:
 
     def _own_loops(self, owners: _Owners, file: SessionFile) -> SessionFile | None:
         """Leaves a saved session the loops that are read from it; None if all are in logs or in other files."""
-        kept = tuple(loop for loop in file.loops if owners[_of_saved(loop)][-1] == file.path)
-        elsewhere = [owners[_of_saved(loop)] for loop in file.loops if owners[_of_saved(loop)][-1] != file.path]
+        kept = tuple(loop for loop in file.loops if owners[_of(loop.start)][-1] == file.path)
+        elsewhere = [owners[_of(loop.start)] for loop in file.loops if owners[_of(loop.start)][-1] != file.path]
         self.repeated_loops += sum(1 for owner in elsewhere if owner[1] == _SAVED)
         if not kept and elsewhere:
             self.superseded.append(file.path)
@@ -161,11 +163,15 @@ class Stored:
     # --- what is still at work ---------------------------------------------------------------------------------------
 
     def _at_work(self, path: Path) -> bool:
-        return not self._final and time.time() - path.stat().st_mtime < STILL_WRITTEN_S
+        return not self._final and self._is_fresh(path)
+
+    @staticmethod
+    def _is_fresh(path: Path) -> bool:
+        return time.time() - path.stat().st_mtime < STILL_WRITTEN_S
 
     def _log_stream(self, log: EventFile, owners: _Owners) -> Stream:
         at_work = self._at_work(log.path)
-        elsewhere = frozenset(loop[1:] for start in log.starts if owners[loop := _of_log(start)][-1] != log.path)
+        elsewhere = frozenset(loop[1:] for start in log.starts if owners[loop := _of(start)][-1] != log.path)
         self.repeated_loops += len(elsewhere)
         open_here = log.unfinished - elsewhere
         if at_work:
@@ -181,12 +187,8 @@ class Stored:
         return streams_of(file, self._reading.counts, self._reading.on_bad_line, whole=not at_work)
 
 
-def _of_log(start: AgentStart) -> _Loop:
+def _of(start: AgentStart) -> _Loop:
     return start.session_id.lower(), start.loop_id, int(start.timestamp)
-
-
-def _of_saved(loop: SavedLoop) -> _Loop:
-    return loop.session_id.lower(), loop.loop_id, int(loop.started_at)
 
 
 def _owners(logs: list[EventFile], saved: list[SessionFile]) -> _Owners:
@@ -194,13 +196,13 @@ def _owners(logs: list[EventFile], saved: list[SessionFile]) -> _Owners:
     found: _Owners = {}
     for log in logs:
         for start in log.starts:
-            loop = _of_log(start)
+            loop = _of(start)
             rank = (int(loop[1:] in log.unfinished), _LOGGED, -log.size_bytes, log.path)
             found[loop] = min(found.get(loop, rank), rank)
     for file in saved:
         for record in file.loops:
             rank = (int(record.ended_at is None), _SAVED, -file.size_bytes, file.path)
-            found[_of_saved(record)] = min(found.get(_of_saved(record), rank), rank)
+            found[_of(record.start)] = min(found.get(_of(record.start), rank), rank)
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,6 @@ import msgspec
 from otel_phi.recorder.references import session_key
 from otel_phi.sources.merge import merged
 from otel_phi.sources.reader import BadLine
-from otel_phi.sources.remade import remade_start
 from otel_phi.sources.saved import read_session, streams_of
 from otel_phi.watch.cursor_rows import LoopRow
 from otel_phi.watch.cursors import Cursors
@@ -19,7 +19,7 @@ from otel_phi.watch.index import Index
 from otel_phi.watch.log import Log, Part, owned
 from otel_phi.watch.outgoing import Outgoing
 from otel_phi.wire.decode import Undecodable
-from otel_phi.wire.saved import SavedLoop
+from otel_phi.wire.events import AgentStart
 
 
 def read_saved(
@@ -43,20 +43,21 @@ def read_saved(
         on_bad_line: called if it cannot be read.
         whole: also the loops that never ended.
     """
-    file = read_session(path)
+    file = read_session(path, kept=True)
     if isinstance(file, Undecodable):
         if on_bad_line is not None:
             on_bad_line(BadLine(str(path), 1, 0, 0, f"a saved session that cannot be read: {file.reason}"))
         return
-    index.see_all(index.row_of(remade_start(loop), part.cursor.id) for loop in file.loops)
-    mine = tuple(loop for loop in file.loops if owned(_row(cursors, loop), part.cursor.id))
+    index.see_all(index.row_of(loop.start, part.cursor.id) for loop in file.loops)
+    mine = tuple(loop for loop in file.loops if owned(_row(cursors, loop.start), part.cursor.id))
     file = msgspec.structs.replace(file, loops=mine)
     part.checked_bytes = file.size_bytes + 1  # it is read from its beginning, whatever of it left before
     log.parts.append(part)
-    for number, event in enumerate(merged(streams_of(file, Counter(), on_bad_line, whole=whole))):
-        yield from log.take_event(part, event, (number, number))
+    with closing(file.content):
+        for number, event in enumerate(merged(streams_of(file, Counter(), on_bad_line, whole=whole, strict=True))):
+            yield from log.take_event(part, event, (number, number))
     yield from log.abort()
 
 
-def _row(cursors: Cursors, loop: SavedLoop) -> LoopRow | None:
-    return cursors.loop(session_key(loop.session_id), loop.loop_id, int(loop.started_at))
+def _row(cursors: Cursors, start: AgentStart) -> LoopRow | None:
+    return cursors.loop(session_key(start.session_id), start.loop_id, int(start.timestamp))

@@ -21,7 +21,9 @@ from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.notices import LoopOpened
+from otel_phi.sources.pieces import Unreadable
 from otel_phi.sources.reader import BadLine, EventReader
+from otel_phi.sources.session_content import Changed
 from otel_phi.sources.tail import Look, added_lines, is_zipped, look_at
 from otel_phi.watch.books import Books
 from otel_phi.watch.cursor_rows import FileCursor, LostLoop
@@ -39,6 +41,8 @@ from otel_phi.watch.scan import best_first, scan
 ABANDON_AFTER_S = 86_400.0  # an agent that waits for a person overnight goes on; one silent for a day was killed
 # A saved session is coarser than its event log: where both appear at once, the log is to be seen first.
 SESSION_REST_S = 2.0
+# A tenth of a batch, and more logs than are open at a time: what a look at either costs is lost among them.
+_BREATHE_SPANS, _MANY_LOGS = 512, 256
 SENT_BEFORE, SAMPLED_OUT = "sent_before", "sampled_out"
 
 
@@ -122,6 +126,8 @@ class Watcher:
         for cursor, look in found.values():
             if cursor.kind == "session":
                 self._read_session(cursor, look, last=last)
+                if len(self._logs.active) > _MANY_LOGS:
+                    self._logs.forget()
         if whole:
             self._after_all()
         self._outflow.push()
@@ -208,9 +214,26 @@ class Watcher:
         self._logs.active[cursor.id] = (log, part)
         self._books.moved.add(cursor.id)
         whole = age_s > self._abandon_after_s
-        self._put_all(log, read_saved(path, log, part, self._cursors, self._index, self._on_bad_line, whole=whole))
+        found = read_saved(path, log, part, self._cursors, self._index, self._on_bad_line, whole=whole)
+        try:
+            self._put_all(log, self._breathing(found))
+        except (Changed, Unreadable):
+            del self._logs.active[cursor.id]  # its next look is of the new content; what left of it is not sent again
+            return
+        except OSError as error:
+            del self._logs.active[cursor.id]
+            self._folder.cannot_read(path, error)
+            return
         part.offset = look.size
         cursor.size, cursor.mtime_ns = look.size, look.mtime_ns
+
+    def _breathing(self, found: Iterator[Outgoing]) -> Iterator[Outgoing]:
+        """Passes spans on, taking in now and then what was settled: else every batch of a round would be held to its end."""
+        for number, out in enumerate(found, 1):
+            yield out
+            if number % _BREATHE_SPANS == 0:
+                self.breathe()
+                self._outflow.look_up()
 
     # --- spans -------------------------------------------------------------------------------------------------------
 

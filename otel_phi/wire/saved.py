@@ -5,6 +5,8 @@ Files up to 0.13 hold each loop's events; newer ones only what its recorder made
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import msgspec
 from msgspec import Raw
 
@@ -81,29 +83,28 @@ class SavedLoop(msgspec.Struct, frozen=True, kw_only=True):
     parallel_group: SavedGroup | None = None
 
 
-class SavedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A saved session holds its loops in the order they ended."""
-
-    session_id: str
-    loops: tuple[SavedLoop, ...] | None = None
-    agent_id: str | None = None
+_T = TypeVar("_T")
 
 
-_decoder = msgspec.json.Decoder(SavedSession, dec_hook=from_wire)
+def _decoder(kind: type[_T]) -> msgspec.json.Decoder[_T]:
+    return msgspec.json.Decoder(kind, dec_hook=from_wire)
 
 
-def decode_session(content: bytes) -> SavedSession | Undecodable:
-    """Decodes a saved session; says why where it is none, or not yet whole."""
-    try:
-        return _decoder.decode(content)
-    except UnicodeError:
-        return Undecodable("not UTF-8")
-    except RecursionError:
-        return Undecodable("nested too deeply")
-    except msgspec.MsgspecError as error:
-        return Undecodable(str(error))
+# A session is read in pieces: its loops without their arrays, and each element of these by itself.
+LOOPS = _decoder(SavedLoop)
+ELEMENTS: dict[str, msgspec.json.Decoder[Any]] = {
+    "messages": msgspec.json.Decoder(Raw),
+    "turns": _decoder(SavedTurn),
+    "events": _decoder(SavedEvent),
+}
+# The session's own fields; its loops stand in the order they ended.
+FIELDS: dict[str, msgspec.json.Decoder[Any]] = {
+    "session_id": msgspec.json.Decoder(str),
+    "agent_id": msgspec.json.Decoder(str | None),
+    "loops": msgspec.json.Decoder(tuple[Raw, ...] | None),
+}
 
 
-def stored_events(loop: SavedLoop) -> list[AgentEvent | Undecodable]:
-    """Decodes a loop's stored events, in their order; none for files of phi-core 0.14 and newer."""
-    return [decode_event(bytes(stored.event)) for stored in loop.events or ()]
+def stored_event(stored: SavedEvent) -> AgentEvent | Undecodable:
+    """Decodes a stored event."""
+    return decode_event(bytes(stored.event))

@@ -45,7 +45,8 @@ def _scope_spans(message: ScopeSpans) -> Json:
     return _without_empty(
         {
             "scope": _without_empty({"name": message.scope.name, "version": message.scope.version}),
-            "spans": [_span(span) for span in message.spans],
+            # Encoded one by one: as objects of Python a request's spans take twenty times their bytes.
+            "spans": [msgspec.Raw(msgspec.json.encode(_span(span))) for span in message.spans],
             "schemaUrl": message.schema_url,
         }
     )
