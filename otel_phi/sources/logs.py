@@ -79,6 +79,7 @@ class Reading:
         self.read_bytes = 0
         self.on_bad_line = on_bad_line
         self.chunk_bytes = chunk_bytes
+        self.content = True  # whether events are to have their content, see `EventReader`
 
     def report(self, bad: BadLine) -> None:
         """Counts and reports something that is no event."""
@@ -99,7 +100,7 @@ class Reading:
         return Stream(str(file.path), first_ns, file.starts, lambda: self._events(file, left_out, at_work=at_work))
 
     def _events(self, file: EventFile, left_out: frozenset[Opened], *, at_work: bool) -> Iterator[AgentEvent]:
-        reader = EventReader(str(file.path), for_spans=True, on_bad_line=self.on_bad_line)
+        reader = EventReader(str(file.path), for_spans=True, on_bad_line=self.on_bad_line, content=self.content)
         events = reader.read(self._blocks(file.path, file.whole_bytes if at_work else file.size_bytes))
         yield from _without(events, left_out) if left_out else events
         self.counts += reader.counts
