@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from otel_phi.policy import happenings, loops, turns
-from otel_phi.policy.fresh import IN_PLACE
+from otel_phi.policy.fresh import IN_PLACE, LEAN_IN_PLACE
 from otel_phi.wire import events as e
 from otel_phi.wire.decode import (
     WITH_MESSAGE,
@@ -74,6 +74,10 @@ def decode_without_content(line: bytes | str) -> e.AgentEvent | Undecodable:
 
 def admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
     """Returns an event as it may be said; one made by hand with values of other classes goes by way of JSON."""
+    judged = LEAN_IN_PLACE.get(event.__class__)
+    if judged is not None:
+        judged(event)
+        return event
     try:
         return without_content(event)
     except (TypeError, ValueError, AttributeError) as error:

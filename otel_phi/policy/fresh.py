@@ -2,6 +2,7 @@
 
 Rule 1: only what came from a decoder and nobody has seen yet is changed; its values are of their declared classes.
 Rule 2: `decode_without_content(line)` gives what `without_content(decode_event(line))` gives.
+Rule 3: of a lean event, which has no field for content, the words are judged and that is all.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from otel_phi.policy.words import (
     OTHER,
     TOOL_OUTCOMES,
     TRIGGERS,
+    error_word,
     given_of,
     known_names,
     known_words,
     name,
     word,
 )
+from otel_phi.wire import lean
 from otel_phi.wire.events import MessageEnd, ToolExecutionEnd, ToolExecutionStart, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
     NULL,
@@ -34,6 +37,7 @@ from otel_phi.wire.messages import (
     UserMessage,
     decode_tool_results,
 )
+from otel_phi.wire.parts import RequestPayload
 
 _put = msgspec.structs.force_setattr
 _encoder = msgspec.json.Encoder()
@@ -52,7 +56,7 @@ def tool_results(given: Raw) -> Raw:
     return given if new == given else new
 
 
-def _assistant(said: AssistantMessage) -> None:
+def _assistant_words(said: AssistantMessage) -> None:
     if said.error_message is not None or said.stop_reason == "error" or said.error_type is not UNSET:
         _put(said, "error_type", call_word(said))
         _put(said, "error_message", None)
@@ -64,10 +68,21 @@ def _assistant(said: AssistantMessage) -> None:
         _put(said, "provider", word(said.provider))
     if said.usage.cached is not UNSET:
         _put(said, "usage", usage(said.usage))
+
+
+def _assistant(said: AssistantMessage) -> None:
+    _assistant_words(said)
     if said.content is not NULL:
         _put(said, "content", NULL)
     if said.tags is not NULL or said.provenance_hint is not NULL:
         _drop_marks(said)
+
+
+def _result_words(said: ToolResultMessage) -> None:
+    if said.error_type is not UNSET:
+        _put(said, "error_type", error_word(said.error_type))
+    if said.tool_name not in known_names:
+        _put(said, "tool_name", name(said.tool_name))
 
 
 def _tool_result(said: ToolResultMessage) -> None:
@@ -102,6 +117,8 @@ _MESSAGES: dict[type, Callable[[Any], None]] = {
     ToolResultMessage: _tool_result,
     UserMessage: _user,
     ExtensionMessage: _extension,
+    lean.Assistant: _assistant_words,
+    lean.Result: _result_words,
 }
 
 
@@ -120,17 +137,21 @@ def _turn_request(event: TurnRequest) -> None:
     payload = event.payload
     if payload is None:
         return
+    _request_words(payload)
     if payload.messages is not NULL or payload.system_prompt is not NULL:
         _put(payload, "messages", NULL)
         _put(payload, "system_prompt", NULL)
     if payload.tools is not NULL or payload.provenance is not NULL:
         _put(payload, "tools", NULL)
         _put(payload, "provenance", NULL)
+
+
+def _request_words(payload: RequestPayload) -> None:
     if payload.model_id not in known_names:
         _put(payload, "model_id", name(payload.model_id))
     if payload.thinking_level not in LEVELS:
         _put(payload, "thinking_level", OTHER)
-    if payload.response_format is not None:
+    if payload.response_format is not None and payload.response_format.kind not in known_words:
         _put(payload, "response_format", form(payload.response_format))
 
 
@@ -176,4 +197,42 @@ IN_PLACE: dict[type, Callable[[Any], None]] = {
     TurnEnd: _turn_end,
     ToolExecutionStart: _tool_start,
     ToolExecutionEnd: _tool_end,
+}
+
+
+def _lean_turn_request(event: TurnRequest) -> None:
+    if event.payload is not None:
+        _request_words(event.payload)
+
+
+def _lean_turn_end(event: Any) -> None:
+    _message_end(event)
+    if event.usage.cached is not UNSET:
+        _put(event, "usage", usage(event.usage))
+    for one in event.tool_results or ():
+        _result_words(one)
+
+
+def _lean_tool_start(event: ToolExecutionStart) -> None:
+    if event.tool_name not in known_names:
+        _put(event, "tool_name", name(event.tool_name))
+
+
+def _lean_tool_end(event: ToolExecutionEnd) -> None:
+    if event.error_type is not UNSET:
+        _put(event, "error_type", error_word(event.error_type))
+    if event.outcome is not UNSET:
+        _put(event, "outcome", given_of(TOOL_OUTCOMES, event.outcome))
+    if event.tool_name not in known_names:
+        _put(event, "tool_name", name(event.tool_name))
+
+
+# Nothing but their words is looked at: what could be content was never decoded.
+LEAN_IN_PLACE: dict[type, Callable[[Any], None]] = {
+    lean.TurnStart: _turn_start,
+    lean.MessageEnd: _message_end,
+    lean.TurnRequest: _lean_turn_request,
+    lean.TurnEnd: _lean_turn_end,
+    lean.ToolExecutionStart: _lean_tool_start,
+    lean.ToolExecutionEnd: _lean_tool_end,
 }

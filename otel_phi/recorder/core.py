@@ -27,6 +27,7 @@ from otel_phi.recorder.snapshot import Contents, OpenWork, fill, parts
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_of
+from otel_phi.wire.lean import LEAN
 
 # Ten thousand agents at once in one process: 10 to 20 MB of open state. Precedent: RELIABILITY 5.10.
 MAX_OPEN_LOOPS = 10_000
@@ -383,7 +384,7 @@ _IN_LOOP: dict[type, Callable[[OpenLoop, Any], Sequence[Notice] | None]] = {
     e.TurnStart: OpenLoop.turn_started,
     e.TurnRequest: OpenLoop.requested,
     e.TurnEnd: OpenLoop.turn_ended,
-    e.MessageEnd: lambda loop, event: loop.message_ended(event.message),
+    e.MessageEnd: OpenLoop.message_ended,
     e.ToolExecutionStart: _tool_started,
     e.ToolExecutionEnd: _tool_ended,
     e.CompactionStarted: _compaction_started,
@@ -392,3 +393,5 @@ _IN_LOOP: dict[type, Callable[[OpenLoop, Any], Sequence[Notice] | None]] = {
     e.RevertApplied: _revert_applied,
     e.InputRejected: _input_rejected,
 }
+# Lean events have the fields that are asked for here.
+_IN_LOOP |= {lean: _IN_LOOP[getattr(e, lean.__name__)] for lean in LEAN}

@@ -31,7 +31,7 @@ from otel_phi.recorder.states import (
 )
 from otel_phi.recorder.turns import Happenings, OpenTool, OpenTurn
 from otel_phi.wire.events import GenericEvent
-from otel_phi.wire.messages import NO_USAGE
+from otel_phi.wire.messages import NO_USAGE, ToolResultMessage
 
 T = TypeVar("T")
 
@@ -109,9 +109,16 @@ def _turn_state(turn: OpenTurn) -> TurnState:
     return TurnState(
         happenings=_happenings_state(turn.happenings),
         tools=tuple([ToolState(**_named(tool, _TOOL)) for tool in turn.tools]),
-        results=tuple([sealed(message) for message in turn.results]),
+        results=tuple([sealed(_whole(message)) for message in turn.results]),
         **_named(turn, _TURN),
     )
+
+
+def _whole(message: ToolResultMessage) -> ToolResultMessage:
+    """Returns a result message as it is written, whether it is lean or not."""
+    if message.__class__ is ToolResultMessage:
+        return message
+    return ToolResultMessage(**{name: getattr(message, name) for name in message.__struct_fields__})
 
 
 def _open_turn(state: TurnState) -> OpenTurn:

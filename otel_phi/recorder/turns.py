@@ -9,9 +9,11 @@ Rule 4: a result whose tool was never executed is kept as an answer without exec
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
+import msgspec
 from msgspec import UnsetType
 
 from otel_phi.recorder.identities import Foreign
@@ -27,15 +29,17 @@ MAX_TOOLS = 65_536
 MAX_HAPPENED = 128
 
 
-class Happenings:
+# `TurnEnd.tool_results`: as JSON, or decoded already.
+Listed: TypeAlias = bytes | Sequence[ToolResultMessage]
+_EMPTY = (b"null", b"[]")
+
+
+class Happenings(msgspec.Struct):
     """Collects what happens within a turn or a loop, within a bound, pairing compaction starts with their ends."""
 
-    __slots__ = ("compaction", "dropped", "items")
-
-    def __init__(self) -> None:
-        self.items: list[Timed] = []
-        self.dropped = 0
-        self.compaction: tuple[int, CompactionStarted] | None = None
+    items: list[Timed] = []  # each its own: msgspec makes a new one
+    dropped: int = 0
+    compaction: tuple[int, CompactionStarted] | None = None
 
     def add(self, happened: Timed) -> None:
         """Adds one happening, or counts it as dropped past the bound."""
@@ -63,82 +67,59 @@ class Happenings:
             self.add(Timed(time_ns, Compaction(started, None)))
 
 
-class OpenTool:
-    """An open tool is a tool execution whose turn is still open."""
+class OpenTool(msgspec.Struct, gc=False):
+    """An open tool is a tool execution whose turn is still open.
 
-    __slots__ = (
-        "call_id", "child_loop_id", "child_session_id", "detached", "ended", "ended_ns", "error_type",
-        "inferred", "is_error", "name", "started_ns", "timed",
-    )  # fmt: skip
+    Attributes:
+        timed: whether `started_ns` is its own.
+    """
 
-    def __init__(self, call_id: str, name: str, started_ns: int, *, inferred: bool, timed: bool = False) -> None:
-        self.call_id = call_id
-        self.name = name
-        self.started_ns = started_ns
-        self.inferred = inferred
-        self.timed = timed  # whether `started_ns` is its own
-        self.ended = False
-        self.ended_ns: int | None = None
-        self.detached = False
-        self.is_error = False
-        self.error_type: str | None = None
-        self.child_loop_id: str | None = None
-        self.child_session_id: str | None = None
+    call_id: str
+    name: str
+    started_ns: int
+    inferred: bool
+    timed: bool = False
+    ended: bool = False
+    ended_ns: int | None = None
+    detached: bool = False
+    is_error: bool = False
+    error_type: str | None = None
+    child_loop_id: str | None = None
+    child_session_id: str | None = None
 
 
-class OpenTurn:
+class OpenTurn(msgspec.Struct):
     """An open turn is a turn that has begun.
 
-    Args:
+    Attributes:
         index: its index in the loop.
         repeat: see `TurnClosed.repeat`.
         started_ns: its start, not before the loop's.
         triggered_by: from TurnStart, None for a turn opened without one.
+        source_ns: TurnStart's own time, by which a repeated TurnStart is known.
+        request_timed: whether `request_ns` is the request's own time.
+        mark_ns: where the next tool starts.
     """
 
-    __slots__ = (
-        "_pending",
-        "answer",
-        "answer_ns",
-        "compacted_before_call",
-        "compacted_ns",
-        "dropped_tools",
-        "happenings",
-        "index",
-        "mark_ns",
-        "message_count",
-        "repeat",
-        "request",
-        "request_ns", "request_timed",
-        "results",
-        "source_ns",
-        "started_ns",
-        "tools",
-        "triggered_by",
-    )  # fmt: skip
-
-    def __init__(
-        self, index: int, repeat: int, started_ns: int, triggered_by: str | None, source_ns: int | None
-    ) -> None:
-        self.index = index
-        self.repeat = repeat
-        self.started_ns = started_ns
-        self.source_ns = source_ns  # TurnStart's own time, by which a repeated TurnStart is known
-        self.triggered_by = triggered_by
-        self.request: Request | None = None
-        self.request_ns: int | None = None
-        self.request_timed = False  # whether `request_ns` is the request's own time
-        self.answer: Answer | None = None
-        self.answer_ns: int | None = None
-        self.mark_ns: int | None = None
-        self.compacted_ns: int | None = None
-        self.compacted_before_call = False
-        self.message_count = 0
-        self.dropped_tools = 0
-        self.happenings = Happenings()
-        self.tools: list[OpenTool] = []
-        self.results: list[ToolResultMessage] = []
-        self._pending: dict[str, deque[OpenTool]] = {}
+    index: int
+    repeat: int
+    started_ns: int
+    triggered_by: str | None
+    source_ns: int | None
+    request: Request | None = None
+    request_ns: int | None = None
+    request_timed: bool = False
+    answer: Answer | None = None
+    answer_ns: int | None = None
+    mark_ns: int | None = None
+    compacted_ns: int | None = None
+    compacted_before_call: bool = False
+    message_count: int = 0
+    dropped_tools: int = 0
+    happenings: Happenings = msgspec.field(default_factory=Happenings)
+    tools: list[OpenTool] = []
+    results: list[ToolResultMessage] = []
+    _pending: dict[str, deque[OpenTool]] = {}
 
     def answered(self, answer: Answer, time_ns: int | None) -> None:
         """Takes the model's answer; a second one only moves the mark from which the next tool starts."""
@@ -161,7 +142,7 @@ class OpenTurn:
         """Begins a tool."""
         tool = self._new_tool(event.tool_call_id, event.tool_name, at_ns=_given(event.timestamp))
         if tool is not None:
-            self._pending.setdefault(event.tool_call_id, deque()).append(tool)
+            self._pending.setdefault(tool.call_id, deque()).append(tool)
 
     def tool_ended(self, event: ToolExecutionEnd) -> None:
         """Ends the oldest execution of that call id still open; one never begun is taken as begun unseen."""
@@ -186,14 +167,15 @@ class OpenTurn:
         if len(self.tools) >= MAX_TOOLS:
             self.dropped_tools += 1
             return None
+        mark_ns, request_ns = self.mark_ns, self.request_ns
         if at_ns is not None:
-            tool = OpenTool(call_id, name, at_ns, inferred=False, timed=True)
-            self.tools.append(tool)
-            return tool
-        # Message times are floored to the millisecond: the answer can seem older than the request it answers.
-        known = [at for at in (self.mark_ns, self.request_ns) if at is not None]
-        at = max(known, default=self.started_ns)
-        tool = OpenTool(call_id, name, at, inferred=self.mark_ns is None or not seen)
+            tool = OpenTool(call_id, name, at_ns, False, timed=True)
+        elif mark_ns is None:
+            tool = OpenTool(call_id, name, self.started_ns if request_ns is None else request_ns, True)
+        else:
+            # Message times are floored to the millisecond: the answer can seem older than the request it answers.
+            at_ns = mark_ns if request_ns is None or mark_ns > request_ns else request_ns
+            tool = OpenTool(call_id, name, at_ns, not seen)
         self.tools.append(tool)
         return tool
 
@@ -217,7 +199,7 @@ class OpenTurn:
         return Chat(started, end, self.request, self.answer, compacted, inferred)
 
     def close_tools(
-        self, session_id: str, ended_ns: int, listed: bytes | None, references: References
+        self, session_id: str, ended_ns: int, listed: Listed | None, references: References
     ) -> tuple[Tool, ...]:
         """Matches results to executions.
 
@@ -227,31 +209,35 @@ class OpenTurn:
             listed: `TurnEnd.tool_results`, None where there was no TurnEnd.
             references: to find the loops that tools ran.
         """
-        if not self.tools and not self.results and (listed is None or len(listed) <= 4):
-            return ()  # the common case; `[]` and `null` hold nothing
+        if not self.tools and not self.results and (not listed or listed in _EMPTY):
+            return ()  # the common case
         results = self._results_by_call(listed)
         repeats: dict[str, int] = {}
         closed: list[Tool] = []
         for tool in self.tools:
-            waiting = results.get(tool.call_id)
+            call_id = tool.call_id
+            waiting = results.get(call_id)
             message = waiting.popleft() if waiting else None
-            child = references.child_of(session_id, tool.child_loop_id, ended_ns, tool.child_session_id)
-            closed.append(_closed(tool, message, ended_ns, repeats.get(tool.call_id, 0), child))
-            repeats[tool.call_id] = repeats.get(tool.call_id, 0) + 1
+            child = tool.child_loop_id and references.child_of(
+                session_id, tool.child_loop_id, ended_ns, tool.child_session_id
+            )
+            repeat = repeats.get(call_id, 0)
+            repeats[call_id] = repeat + 1
+            closed.append(_closed(tool, message, ended_ns, repeat, child or None))
         for call_id, waiting in results.items():
             for message in waiting:
                 closed.append(_unexecuted(message, ended_ns, repeats.get(call_id, 0)))
                 repeats[call_id] = repeats.get(call_id, 0) + 1
         return tuple(closed)
 
-    def _results_by_call(self, listed: bytes | None) -> dict[str, deque[ToolResultMessage]]:
+    def _results_by_call(self, listed: Listed | None) -> dict[str, deque[ToolResultMessage]]:
         found: dict[str, deque[ToolResultMessage]] = {}
         for message in self.results:
             found.setdefault(message.tool_call_id, deque()).append(message)
         if listed is None or self._all_answered(found):
             return found
         seen = {call_id: len(messages) for call_id, messages in found.items()}
-        for message in decode_tool_results(listed):
+        for message in decode_tool_results(listed) if isinstance(listed, bytes) else listed:
             if seen.get(message.tool_call_id, 0) > 0:
                 seen[message.tool_call_id] -= 1  # its MessageEnd was there
             else:
@@ -260,8 +246,12 @@ class OpenTurn:
 
     def _all_answered(self, found: Mapping[str, Sequence[ToolResultMessage]]) -> bool:
         """Says whether every execution has its result, and there was one at all: then TurnEnd's list need not be decoded."""
-        executed = Counter(tool.call_id for tool in self.tools)
-        return bool(found) and all(len(found.get(call_id, ())) >= count for call_id, count in executed.items())
+        executed: dict[str, int] = {}
+        for tool in self.tools:
+            executed[tool.call_id] = count = executed.get(tool.call_id, 0) + 1
+            if len(found.get(tool.call_id, ())) < count:
+                return False
+        return bool(found)
 
 
 def _closed(

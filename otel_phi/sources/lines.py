@@ -9,9 +9,9 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, overload
 
 import msgspec
 
@@ -30,6 +30,47 @@ class Readable(Protocol):
         """Returns up to `size` bytes, b"" at the end."""
 
 
+class Lines(Sequence[bytes]):
+    r"""Lines are the lines of a piece of bytes, cut when somebody asks for them: who passes most of them over has no need to.
+
+    Args:
+        piece: what was read.
+        begin: where the first line begins in it.
+        end: where the last line ends, before its newline.
+    """
+
+    __slots__ = ("_count", "_cut", "begin", "end", "piece")
+
+    def __init__(self, piece: bytes, begin: int, end: int) -> None:
+        self.piece, self.begin, self.end = piece, begin, end
+        self._cut: list[bytes] | None = None
+        self._count = 0
+
+    def counted(self, count: int) -> None:
+        """Takes the number of lines from who has passed over all of them."""
+        self._count = count
+
+    def __len__(self) -> int:
+        if not self._count:
+            self._count = self.piece.count(b"\n", self.begin, self.end) + 1
+        return self._count
+
+    def _lines(self) -> list[bytes]:
+        if self._cut is None:
+            self._cut = self.piece[self.begin : self.end].split(b"\n")
+        return self._cut
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._lines())
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        return self._lines()[at]
+
+
 class Block(msgspec.Struct, frozen=True, gc=False):
     """A block is a run of whole lines, as one read gave them.
 
@@ -43,7 +84,7 @@ class Block(msgspec.Struct, frozen=True, gc=False):
 
     number: int
     offset: int
-    lines: list[bytes]
+    lines: Sequence[bytes]
     ended: bool = True
     too_long: bool = False
 
@@ -75,26 +116,25 @@ def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterat
     pieces: list[bytes] = []  # of the line under way; joined once, when it ends
     length, too_long = 0, False
     for chunk in chunks(stream):
-        lines = chunk.split(b"\n")
-        length += len(lines[0])
+        first = chunk.find(b"\n")
+        length += len(chunk) if first < 0 else first
         too_long = too_long or length > max_line_bytes
         if too_long:
             pieces.clear()
-        else:
-            pieces.append(lines[0])
-        if len(lines) == 1:
+        elif pieces or first < 0:
+            pieces.append(chunk if first < 0 else chunk[:first])
+        if first < 0:
             continue
-        tail = lines.pop()
-        if too_long:
-            yield Block(number, offset, [b""], too_long=True)
-            number, offset = number + 1, offset + length + 1
-            del lines[0]
-        else:
-            lines[0] = b"".join(pieces)
-        if lines:
+        begin, last = 0, chunk.rfind(b"\n")
+        if pieces or too_long:  # the line that began in an earlier chunk
+            yield Block(number, offset, [b"".join(pieces)], too_long=too_long)
+            number, offset, begin = number + 1, offset + length + 1, first + 1
+        if begin <= last:
+            lines = Lines(chunk, begin, last)
             yield Block(number, offset, lines)
-            number, offset = number + len(lines), offset + sum(map(len, lines)) + len(lines)
-        pieces, length, too_long = [tail], len(tail), len(tail) > max_line_bytes
+            number, offset = number + len(lines), offset + last + 1 - begin
+        length = len(chunk) - last - 1
+        pieces, too_long = [chunk[last + 1 :]] if length else [], length > max_line_bytes
     if length:
         yield Block(number, offset, [b"" if too_long else b"".join(pieces)], ended=False, too_long=too_long)
 

@@ -79,6 +79,7 @@ class Reading:
         self.read_bytes = 0
         self.on_bad_line = on_bad_line
         self.chunk_bytes = chunk_bytes
+        self.content = True  # whether events are to have their content, see `EventReader`
 
     def report(self, bad: BadLine) -> None:
         """Counts and reports something that is no event."""
@@ -126,7 +127,7 @@ class _LogReading:
         return _without(events, self._left_out, self._silent) if self._left_out else events
 
     def _shown(self) -> Iterator[AgentEvent]:
-        reader = EventReader(str(self._path), for_spans=True, on_bad_line=self._bad)
+        reader = EventReader(str(self._path), for_spans=True, on_bad_line=self._bad, content=self._of.content)
         reader.ordinal = self._ordinal
         given = self._events
         for block in self._blocks():

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
-from otel_phi.sources.lines import MAX_LINE_BYTES, Block, open_lines, read_lines
+from otel_phi.sources.lines import MAX_LINE_BYTES, Block, Lines, open_lines, read_lines
 from otel_phi.sources.wrappings import Joiner, unwrapped
 from otel_phi.wire.decode import KNOWN_TYPES, Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import AgentEvent
+from otel_phi.wire.lean import decode_lean, decode_lean_log_line
 
 # Where a line can have been appended to half a line. Inside a JSON string a quote is escaped, so these begin objects, and no
 # object within an event has a `type` of these.
@@ -30,11 +31,13 @@ _APPENDED = re.compile(rb'\{"(?:type|ordinal)":').search  # where one may be, ch
 # So many crashes on one line; then the line is given up.
 _MAX_HALVES = 16
 _OBJECT, _TYPE = b'{"ordinal":', b'{"type":"'
+_BEGINS = b'{"'  # begins an object with keys
 _TYPE_WITHIN = 48  # an event log puts `{"ordinal":N,"event":` in front
 # What no span shows: deltas, placeholders, partial results. Most of the lines of a streamed session.
 _NOWHERE = tuple(
     b'{"type":"%s"' % kind for kind in (b"MessageUpdate", b"MessageStart", b"ToolExecutionUpdate", b"ProgressMessage")
 )
+_DELTA = _NOWHERE[0]
 _UNUSUAL = Undecodable("not as phi-core writes it")
 _MARK = b"\xef\xbb\xbf"  # a byte order mark
 _SSE_DATA = b"data:"
@@ -87,6 +90,7 @@ class EventReader:
         for_spans: leave out, undecoded, the events that no span shows: `MessageUpdate`, `MessageStart`,
             `ToolExecutionUpdate` and `ProgressMessage`.
         on_bad_line: called with each line that is no event.
+        content: whether the events are to have their content; without it those of every turn are `wire.lean`'s.
 
     Attributes:
         counts: `events`, `left_out`, `bad_lines`, `restarts` and `missing` (ordinals of an event log).
@@ -94,9 +98,16 @@ class EventReader:
     """
 
     def __init__(
-        self, source: str, *, for_spans: bool = False, on_bad_line: Callable[[BadLine], None] | None = None
+        self,
+        source: str,
+        *,
+        for_spans: bool = False,
+        on_bad_line: Callable[[BadLine], None] | None = None,
+        content: bool = True,
     ) -> None:
         self.source = source
+        self._decode_event = decode_event if content else decode_lean
+        self._decode_logged = decode_log_line if content else decode_lean_log_line
         self.counts: Counter[str] = Counter()
         self._for_spans = for_spans
         self._on_bad_line = on_bad_line
@@ -106,11 +117,11 @@ class EventReader:
 
     def read(self, blocks: Iterable[Block]) -> Iterator[AgentEvent]:
         """Yields the events of some lines, in order."""
+        decode = self._decode_event
         for block in blocks:
-            lines = self._shown(block.lines) if self._for_spans else enumerate(block.lines)
             known = 0
-            for index, data in lines:
-                event = decode_event(data) if data.startswith(_TYPE) else self._decode_log_line(data)
+            for index, data in self._shown(block.lines) if self._for_spans else enumerate(block.lines):
+                event = decode(data) if data.startswith(_TYPE) else self._decode_log_line(data)
                 if event.__class__ is not Undecodable:
                     known += 1
                     yield event  # type: ignore[misc]  # the line above says so, at a tenth of isinstance's cost
@@ -118,39 +129,62 @@ class EventReader:
                     yield from self._unusual(Place(block, index), data)
             self.counts["events"] += known
 
-    def _shown(self, lines: list[bytes]) -> Iterable[tuple[int, bytes]]:
+    def _shown(self, lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
         """Leaves out the lines of events that no span shows; one in which another may hide is kept, to be read in full."""
-        if lines and lines[0].startswith(_OBJECT):
-            return self._shown_of_log(lines)
-        shown = [
-            (index, line)
-            for index, line in enumerate(lines)
-            if not (line.startswith(_NOWHERE) and _APPENDED(line, 1) is None)
-        ]
-        self.counts["left_out"] += len(lines) - len(shown)
-        return shown
+        if isinstance(lines, Lines) and not lines.piece.startswith(_OBJECT, lines.begin):
+            return self._shown_of_piece(lines)
+        return self._shown_one_by_one(lines)
 
-    def _shown_of_log(self, lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
-        for index, line in enumerate(lines):
-            if self._logged_nowhere(line):
-                self.counts["left_out"] += 1
+    def _shown_of_piece(self, lines: Lines) -> Iterator[tuple[int, bytes]]:
+        """Passes over deltas without cutting them out: those of one message are alike up to the text that each adds.
+
+        A line that begins as the one left out before it (`alike`), and in the rest of which no object begins, is whole: within a JSON string
+        a quote is escaped, so the line of another process, appended to half a line, would show.
+        """
+        piece, start, last = lines.piece, lines.begin, lines.end
+        begins, find = piece.startswith, piece.find
+        alike, known = _DELTA, len(_DELTA)
+        number, left_out = -1, 0
+        while start <= last:
+            number += 1
+            if begins(alike, start):
+                end = find(b"\n", start + known, last)
+                if end < 0:
+                    end = last
+                if find(_BEGINS, start + known, end) < 0:
+                    left_out += 1
+                    start = end + 1
+                    continue
             else:
-                yield index, line
+                end = find(b"\n", start, last)
+                if end < 0:
+                    end = last
+            line = piece[start:end]
+            start = end + 1
+            if not line.startswith(_NOWHERE) or _APPENDED(line, 1) is not None:
+                yield number, line
+                continue
+            left_out += 1
+            alike = _beginning(line)
+            known = len(alike)
+        lines.counted(number + 1)
+        self.counts["left_out"] += left_out
 
-    def _logged_nowhere(self, line: bytes) -> bool:
-        """Says whether a log line's event is shown nowhere; its ordinal counts all the same."""
-        start = line.find(_TYPE, 1, _TYPE_WITHIN)
-        if start < 0 or not line.startswith(_NOWHERE, start):
-            return False
-        if _APPENDED(line, start + 1) is not None:
-            return False
-        self._count_ordinal(_ordinal_of(line))
-        return True
+    def _shown_one_by_one(self, lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+        for index, line in enumerate(lines):
+            logged = line.startswith(_OBJECT)
+            start = line.find(_TYPE, 1, _TYPE_WITHIN) if logged else 0
+            if start < 0 or not line.startswith(_NOWHERE, start) or _APPENDED(line, start + 1) is not None:
+                yield index, line
+                continue
+            self.counts["left_out"] += 1
+            if logged:
+                self._count_ordinal(_ordinal_of(line))  # it counts all the same
 
     def _decode_log_line(self, data: bytes) -> AgentEvent | Undecodable:
         if not data.startswith(_OBJECT):
             return _UNUSUAL
-        ordinal, event = decode_log_line(data)
+        ordinal, event = self._decode_logged(data)
         if event.__class__ is not Undecodable:
             self._count_ordinal(ordinal)
         return event
@@ -213,6 +247,16 @@ class EventReader:
         return offset
 
 
+def _beginning(line: bytes) -> bytes:
+    """Returns how the lines of a message's deltas begin: up to the first key of the last object, else the type alone.
+
+    It ends in no part of how a line begins: half of such a line with another one appended does not begin so.
+    """
+    inner = line.rfind(_BEGINS)
+    end = line.find(b'":', inner) + 2 if inner else line.find(b",")
+    return line[:end] if end > len(_TYPE) else _DELTA
+
+
 def _ordinal_of(data: bytes) -> int | None:
     """Returns the ordinal of a line that begins as phi-core's log lines do, without decoding it."""
     digits = data[len(_OBJECT) : _TYPE_WITHIN].partition(b",")[0]
@@ -233,7 +277,11 @@ def _sent(data: bytes) -> bytes:
 
 
 def read_events(
-    path: str | Path, *, for_spans: bool = False, on_bad_line: Callable[[BadLine], None] | None = None
+    path: str | Path,
+    *,
+    for_spans: bool = False,
+    on_bad_line: Callable[[BadLine], None] | None = None,
+    content: bool = True,
 ) -> Iterator[AgentEvent]:
     """Streams the events of a file: JSONL of AgentEvents or phi-core's event log, gzipped or not.
 
@@ -242,6 +290,8 @@ def read_events(
         for_spans: leave out, undecoded, what no span shows: deltas, message starts, partial results, progress. Reading is
             then several times faster.
         on_bad_line: called with each line that is no event, which costs that line alone.
+        content: False for events to be fed to a bridge: those of every turn come as values of types of their own then, which have the
+            same names but no field for content. They cost half as much.
 
     Yields:
         The events in the file's order.
@@ -249,6 +299,6 @@ def read_events(
     Raises:
         OSError: the file cannot be read.
     """
-    reader = EventReader(str(path), for_spans=for_spans, on_bad_line=on_bad_line)
+    reader = EventReader(str(path), for_spans=for_spans, on_bad_line=on_bad_line, content=content)
     with open_lines(Path(path)) as stream:
         yield from reader.read(read_lines(stream))

@@ -45,6 +45,7 @@ class Stored:
         paths: files and folders; folders are searched whole.
         final: take every loop that is open at the end of its file as aborted, even if the file was written to just now.
         on_bad_line: called with each line that is no event.
+        content: whether the events are to have their content, see `EventReader`.
 
     Attributes:
         files: the files read, in order of name.
@@ -65,12 +66,14 @@ class Stored:
         *,
         final: bool = False,
         on_bad_line: Callable[[BadLine], None] | None = None,
+        content: bool = True,
     ) -> None:
         self.ignored: list[Path] = []
         self.superseded: list[Path] = []
         self.held_loops = self.aborted_loops = self.repeated_loops = 0
         self._final = final
         self._reading = Reading(on_bad_line, FileChunks.size_for(1))
+        self._reading.content = content
         given = [Path(path) for path in paths]
         kinds = {path: kind for root in given for path, kind in self._found(root)}
         self._reading.chunk_bytes = FileChunks.size_for(len(kinds))

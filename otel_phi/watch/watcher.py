@@ -87,7 +87,7 @@ class Watcher:
         return Log(self._index, self._options, self._sample)
 
     def _reader(self, source: str) -> EventReader:
-        return EventReader(source, for_spans=True, on_bad_line=self._on_bad_line)
+        return EventReader(source, for_spans=True, on_bad_line=self._on_bad_line, content=False)
 
     @property
     def open_loops(self) -> int:

@@ -120,10 +120,15 @@ def otherwise_spelled(event: Any, line: bytes | str) -> bool:
     """
     said = event.message
     if said.__class__ is AssistantMessage:
-        if said.stop_reason == "stop":
-            return '"stop_reason"' in line if isinstance(line, str) else b'"stop_reason"' in line
-        return said.stop_reason == "error" and said.error_message is None and said.error_type is UNSET
+        return assistant_otherwise(said, line)
     return said.__class__ is ToolResultMessage and not said.tool_call_id
+
+
+def assistant_otherwise(said: Any, line: bytes | str) -> bool:
+    """Says the same of an assistant's message, whatever its type."""
+    if said.stop_reason == "stop":
+        return '"stop_reason"' in line if isinstance(line, str) else b'"stop_reason"' in line
+    return said.stop_reason == "error" and said.error_message is None and said.error_type is UNSET
 
 
 def _respelled(line: bytes | str) -> KnownEvent | None:

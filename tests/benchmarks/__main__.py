@@ -40,7 +40,7 @@ RESOURCE = Resource((("service.name", "bench"),))
 def ours(data: bytes) -> int:
     """JSONL to OTLP bytes, as `Bridge.feed` does it."""
     road, batcher, size = Pipeline(MappingOptions(service_name="bench")), Batcher(Encoder(RESOURCE)), 0
-    events = EventReader("bench", for_spans=True).read(read_lines(io.BytesIO(data)))
+    events = EventReader("bench", for_spans=True, content=False).read(read_lines(io.BytesIO(data)))
     while block := list(islice(events, BLOCK_EVENTS)):
         for span in road.feed_block(block):
             full = batcher.add(span)
@@ -109,7 +109,7 @@ def bench_span(table: Table) -> None:
 def bench_turn(table: Table) -> None:
     """A turn, a chat and a tool span with all we put on them, from a notice, against the SDK making the same ones."""
     lines = b"\n".join(session_lines(700))
-    events = list(EventReader("bench", for_spans=True).read(read_lines(io.BytesIO(lines))))
+    events = list(EventReader("bench", for_spans=True, content=False).read(read_lines(io.BytesIO(lines))))
     core, options = RecorderCore(), MappingOptions(service_name="bench")
     notices = [notice for event in events for notice in core.on_event(event)]
     finished = [span for notice in notices for span in spans_of(notice, options)]

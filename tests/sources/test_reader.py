@@ -218,6 +218,35 @@ def test_a_line_appended_to_half_a_delta_is_read_for_spans_too() -> None:
         assert (kinds(events), len(bad)) == (["AgentStart"], 1)
 
 
+NOWHERE_LINES = [
+    DELTA,
+    b'{"type":"MessageUpdate","loop_id":"l"}',
+    b'{"type":"MessageUpdate","loop_id":"l","message":{},"delta":{}}',
+    b'{"type":"MessageStart","loop_id":"l","message":{"role":"assistant","content":[{"type":"text","text":"{"}]}}',
+    b'{"type":"ProgressMessage","loop_id":"l","tool_call_id":"c","tool_name":"t","text":"{\\"type\\":\\"AgentEnd\\"}"}',
+    b'{"type":"ToolExecutionUpdate","loop_id":"l","tool_call_id":"c","partial_result":{"t":{"type":1}}}',
+]
+
+
+@pytest.mark.parametrize("wrap", [lambda event: event, lambda event: log_line(1, event)])
+@pytest.mark.parametrize("nowhere", NOWHERE_LINES)
+def test_whatever_stands_between_lines_left_out_is_read(nowhere: bytes, wrap: object) -> None:
+    assert callable(wrap)
+    line, found = wrap(nowhere), []
+    for shown in (wrap(START), wrap(TURN), wrap(END), TURN, b"rubbish", b"", b'{"a":1}', b"data: " + START):
+        cuts = [line[:cut] + shown for cut in range(len(line))]
+        for number in range(0, len(cuts), 7):
+            data = b"\n".join([line, *cuts[number : number + 7], line, shown, line])
+            whole, bad, _ = read(data)
+            events, same_bad, _ = read(data, for_spans=True)
+            own = nowhere.split(b'"')[3].decode()
+            kept = [kind for kind in kinds(whole) if kind != own]
+            assert [kind for kind in kinds(events) if kind != own] == kept
+            found += kept
+            assert set(same_bad) <= set(bad)
+    assert {"AgentStart", "TurnStart", "AgentEnd"} <= set(found)
+
+
 def test_without_that_switch_deltas_are_events() -> None:
     assert isinstance(read(DELTA)[0][0], MessageUpdate)
 

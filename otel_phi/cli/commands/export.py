@@ -62,7 +62,7 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
         return
     complaints = Complaints()
     refuse_own_input(config.file, paths, "--file")
-    stored = Stored(paths, final=final, on_bad_line=complaints)
+    stored = Stored(paths, final=final, on_bad_line=complaints, content=False)
     if stored.held_loops:
         held = words.many(stored.held_loops, "loop")
         screen.say(f"otel-phi: {held} still open and held back; --final sends what is there, as aborted")

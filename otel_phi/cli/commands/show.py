@@ -103,7 +103,7 @@ def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any]) -> tuple[list[S
 
 def _spans(paths: tuple[Path, ...], options: MappingOptions) -> Iterator[Span]:
     complaints = Complaints()
-    stored = Stored(paths, final=True, on_bad_line=complaints)
+    stored = Stored(paths, final=True, on_bad_line=complaints, content=False)
     yield from spans(stored.events(), options, ahead=ahead_of(stored.starts))
     complaints.conclude()
 

@@ -11,6 +11,9 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import gzip
+import importlib
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import urllib3
@@ -31,8 +34,14 @@ from otel_phi.version import __version__
 MAX_ANSWER_BYTES = 65_536  # a partial success is under 1 KiB; what is longer is a page, not an answer
 MAX_IN_FLIGHT = 4  # hides a latency of 150 ms at 3.5 MiB a post; more only piles up in the collector
 
-# The cheapest level: on spans without content it costs a tenth of level 9 and is as small (RELIABILITY 2.3).
+# The cheapest level that looks for repetitions: on spans without content it costs a tenth of level 9 and is as small (RELIABILITY 2.3).
 GZIP_LEVEL = 1
+
+try:  # the extra `speed`: 0.2 us a span where the standard library takes 1.4, for a ratio of 14.7 against 15.5
+    _gzip: Any = importlib.import_module("isal.igzip")
+except ImportError:
+    _gzip = gzip
+gzip_compress: Callable[..., bytes] = _gzip.compress
 
 _PROTOBUF = ("application/x-protobuf", "application/protobuf")
 
@@ -79,7 +88,7 @@ class HttpExporter:
         own = {"content-type": "application/x-protobuf", "user-agent": f"otel-phi/{__version__}"}
         if self._gzip:
             own["content-encoding"] = "gzip"
-            body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+            body = gzip_compress(body, GZIP_LEVEL, mtime=0)
         attempt = Attempt(timeout_s, self._query)
         with attempt, untraced():
             try:

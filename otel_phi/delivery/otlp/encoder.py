@@ -14,11 +14,12 @@ Rules
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence, Sized
+from typing import Any, TypeVar
 
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.mapping import semconv
+from otel_phi.mapping.span import SPAN_FLAGS as OUR_FLAGS
 from otel_phi.mapping.span import Attributes, AttributeValue, Span, SpanEvent, SpanLink
 from otel_phi.version import __version__
 
@@ -39,8 +40,6 @@ SCOPESPANS_SCOPE, SCOPESPANS_SPANS, SCOPESPANS_SCHEMA_URL = 0x0A, 0x12, 0x1A
 RESOURCESPANS_RESOURCE, RESOURCESPANS_SCOPE_SPANS, RESOURCESPANS_SCHEMA_URL = 0x0A, 0x12, 0x1A
 EXPORTTRACESERVICEREQUEST_RESOURCE_SPANS = 0x0A
 
-_IDS = struct.Struct(">BBQQBBQ")  # tag, length, 128 bits, tag, length, 64 bits
-_PARENT = struct.Struct(">BBQ")
 _TIMES = struct.Struct("<BQBQ")
 _EVENT_TIME = struct.Struct("<BQ")
 _SPAN_FLAGS = struct.Struct("<BBI")  # a tag over 0x7f is two bytes
@@ -50,29 +49,35 @@ _F64 = struct.Struct("<d")
 
 _64 = (1 << 64) - 1
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
-_UINT32 = (1 << 32) - 1
+_128, _UINT32 = (1 << 128) - 1, (1 << 32) - 1
 
 # CONTEXT_HAS_IS_REMOTE: a link's target is not remote to the agent; whether it is sampled we do not know.
 LINK_CONTEXT_FLAGS = 0x100
 
 # What comes again is remembered whole: attributes whose value is short text (operation, model, tool, session and loop
-# ids while they last), keys, names. 4096 entries of at most 256 bytes are under 4 MiB; a full memory is emptied, so
-# that values which never come again cost one insertion each and no bookkeeping.
+# ids while they last), keys, names, trace ids. 4096 entries of at most 256 bytes are under 4 MiB; a full memory is emptied.
+# Numbers are written anew: what stands before them is remembered, and they seldom come again.
 MEMORY_ENTRIES = 4096
 MEMORY_BYTES = 256
+# Texts of these keys come once: to remember them would only push out others.
+_ONCE = frozenset({semconv.TOOL_CALL_ID})
+
+_TAG = tuple(bytes((tag,)) for tag in range(256))
+_MORE = tuple(bytes((low | 0x80,)) for low in range(128))  # seven bits that others follow
 
 
 def _varint(number: int) -> bytes:
     """Writes an unsigned number below 2**64, seven bits a byte, low bits first."""
+    if number < 1 << 7:
+        return _TAG[number]
     if number < 1 << 14:
-        return bytes((number & 0x7F | 0x80, number >> 7)) if number > 0x7F else bytes((number,))
+        return _MORE[number & 0x7F] + _TAG[number >> 7]
     if number < 1 << 21:
-        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
-    return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80)) + _varint(number >> 14)
+        return _MORE[number & 0x7F] + _MORE[number >> 7 & 0x7F] + _TAG[number >> 14]
+    return _MORE[number & 0x7F] + _MORE[number >> 7 & 0x7F] + _varint(number >> 14)
 
 
 _SMALL = tuple(map(_varint, range(2048)))  # nearly all lengths and counts
-_TAG = tuple(bytes((tag,)) for tag in range(256))
 
 
 def _number(number: int) -> bytes:
@@ -140,12 +145,52 @@ class _Memory(dict[str, bytes]):
         self._tag = tag
 
     def __missing__(self, text: str) -> bytes:
-        written = _field(self._tag, utf8(text))
-        if len(written) <= MEMORY_BYTES:
-            if len(self) >= MEMORY_ENTRIES:
-                self.clear()
-            self[text] = written
-        return written
+        return _remembered(self, text, _field(self._tag, utf8(text)))
+
+
+class _Traces(dict[int, bytes]):
+    """Remembers trace ids, as they and the head of a span's id behind them stand in a span and in a link: their tags are the same."""
+
+    def __missing__(self, trace_id: int) -> bytes:
+        trace = (trace_id & _128).to_bytes(16, "big")
+        return _remembered(self, trace_id, _field(SPAN_TRACE_ID, trace) + bytes((SPAN_SPAN_ID, 8)))
+
+
+class _Heads(dict[str, tuple[bytes, ...]]):
+    """Remembers what stands before a number: for each key, by how many bytes the number takes, 0 to 10.
+
+    Args:
+        tag: of the attributes.
+        keys: the keys, written.
+        kind: tag of the number.
+    """
+
+    def __init__(self, tag: int, keys: _Memory, kind: int) -> None:
+        self._tag, self._keys, self._kind = tag, keys, _TAG[kind]
+
+    def __missing__(self, key: str) -> tuple[bytes, ...]:
+        heads = tuple(_head(self._tag, self._keys[key], self._kind, size) for size in range(11))
+        if len(heads[0]) <= MEMORY_BYTES:
+            _remembered(self, key, heads)
+        return heads
+
+
+def _head(tag: int, key: bytes, before: bytes, size: int) -> bytes:
+    """Returns what stands before a value of `size` bytes: of the attribute, the key, the value's tag and, of a text, its length."""
+    pair = key + _TAG[KEYVALUE_VALUE] + _number(len(before) + size) + before
+    return _TAG[tag] + _number(len(pair) + size) + pair
+
+
+K = TypeVar("K")
+V = TypeVar("V", bound=Sized)
+
+
+def _remembered(memory: dict[K, V], key: K, written: V) -> V:
+    if len(written) <= MEMORY_BYTES:
+        if len(memory) >= MEMORY_ENTRIES:
+            memory.clear()
+        memory[key] = written
+    return written
 
 
 class _AttributeWriter:
@@ -155,82 +200,67 @@ class _AttributeWriter:
         tag: the tag of the message's `attributes` field.
     """
 
-    __slots__ = ("_heads", "_keys", "_memory", "_tag")
+    __slots__ = ("_floats", "_ints", "_keys", "_tag", "_text_heads", "_texts")
 
     def __init__(self, tag: int) -> None:
         self._tag = tag
         self._keys = _Memory(KEYVALUE_KEY)
-        self._heads: dict[tuple[str, int, int], bytes] = {}
-        # By class, since True, 1 and 1.0 are equal and must never stand for each other.
-        self._memory: dict[type, dict[tuple[str, AttributeValue], bytes]] = {
-            kind: {} for kind in (str, int, bool, float, tuple)
-        }
+        self._ints = _Heads(tag, self._keys, ANYVALUE_INT_VALUE)
+        self._floats = _Heads(tag, self._keys, ANYVALUE_DOUBLE_VALUE)
+        self._text_heads: dict[tuple[str, int], bytes] = {}
+        # Texts, and tuples of texts, alone: True, 1 and 1.0 are equal and must never stand for each other.
+        self._texts: dict[tuple[str, AttributeValue], bytes] = {}
 
     def write(self, attributes: Attributes, parts: list[bytes]) -> int:
         """Appends the attributes to `parts` and returns how many were dropped."""
-        left_out = 0
-        memory = self._memory
-        for pair in attributes:
-            try:
-                chunk = memory[pair[1].__class__].get(pair)
-            except (
-                KeyError,
-                TypeError,
-            ):  # a class not remembered; a list in a tuple, say: not ours, but no span is lost
-                chunk = None
-            if chunk is None:
-                chunk = self._fresh(*pair)
-            if chunk:
-                parts.append(chunk)
-            else:
-                left_out += 1
+        before, left_out = len(parts), 0
+        append, known, ints = parts.append, self._texts.get, self._ints
+        try:
+            for pair in attributes:
+                key, value = pair
+                kind = value.__class__
+                if kind is str:
+                    append(known(pair) or self._text(key, value))  # type: ignore[arg-type]
+                elif kind is int and 0 <= value < 2048:  # type: ignore[operator]
+                    number = _SMALL[value]  # type: ignore[index]
+                    append(ints[key][len(number)] + number)
+                elif kind is float:
+                    append(self._floats[key][8] + _F64.pack(value))
+                elif chunk := self._other(pair):
+                    append(chunk)
+                else:
+                    left_out += 1
+        except (TypeError, AttributeError):
+            named = tuple([pair for pair in attributes if isinstance(pair[0], str)])
+            if len(named) == len(attributes):
+                raise
+            del parts[before:]  # a key that is no text: not ours, but no span is lost
+            return len(attributes) - len(named) + self.write(named, parts)
         return left_out
 
-    def _fresh(self, key: object, value: AttributeValue) -> bytes | None:
-        """Writes an attribute not remembered; None if OTLP has no word for its value, or its key is no text."""
-        if not isinstance(key, str):
-            return None
-        kind = value.__class__
-        if kind is str:
-            text = utf8(value)  # type: ignore[arg-type]
-            chunk = self._head(key, ANYVALUE_STRING_VALUE, len(text)) + text
-        elif kind is int and 0 <= value <= _INT64_MAX:  # type: ignore[operator]
-            number = _number(value)  # type: ignore[arg-type]
-            chunk = self._head(key, ANYVALUE_INT_VALUE, len(number)) + number
-        elif kind is float:
-            chunk = self._head(key, ANYVALUE_DOUBLE_VALUE, 8) + _F64.pack(value)
-            if not value or value != value:  # noqa: PLR0124  # 0.0 equals -0.0, NaN not even itself: neither can be found again
-                return chunk
-        else:
-            content = _any_value(value)
-            if content is None:
-                return None
-            chunk = _field(self._tag, self._keys[key] + _field(KEYVALUE_VALUE, content))
-            if kind is not bool and not (kind is tuple and all(type(item) is str for item in value)):  # type: ignore[union-attr]
-                return chunk
-        return self._remember(kind, (key, value), chunk)
-
-    def _remember(self, kind: type, pair: tuple[str, AttributeValue], chunk: bytes) -> bytes:
-        memory = self._memory[kind]
-        if len(chunk) <= MEMORY_BYTES:
-            if len(memory) >= MEMORY_ENTRIES:
-                memory.clear()
-            memory[pair] = chunk
-        return chunk
-
-    def _head(self, key: str, tag: int, size: int) -> bytes:
-        """Returns what stands before a value of `size` bytes, the same for every value of a key, kind and length."""
-        head = self._heads.get((key, tag, size))
+    def _text(self, key: str, value: str) -> bytes:
+        text = utf8(value)
+        size = len(text)
+        head = self._text_heads.get((key, size))
         if head is None:
-            length = _number(size) if tag == ANYVALUE_STRING_VALUE else b""
-            inner = _TAG[tag] + length
-            pair = self._keys[key] + _TAG[KEYVALUE_VALUE] + _number(len(inner) + size) + inner
-            head = _TAG[self._tag] + _number(len(pair) + size) + pair
-            if len(self._heads) >= MEMORY_ENTRIES:
-                self._heads.clear()
-            if len(head) <= MEMORY_BYTES:
-                self._heads[key, tag, size] = head
-        return head
+            head = _head(self._tag, self._keys[key], _TAG[ANYVALUE_STRING_VALUE] + _number(size), size)
+            _remembered(self._text_heads, (key, size), head)
+        return head + text if key in _ONCE else _remembered(self._texts, (key, value), head + text)
+
+    def _other(self, pair: tuple[str, AttributeValue]) -> bytes | None:
+        """Writes a value that is neither text nor a small number; None if OTLP has no word for it."""
+        key, value = pair
+        kind = value.__class__
+        if kind is int and 0 <= value <= _INT64_MAX:  # type: ignore[operator]
+            number = _varint(value)  # type: ignore[arg-type]
+            return self._ints[key][len(number)] + number
+        if kind is tuple and all(type(item) is str for item in value):  # type: ignore[union-attr]
+            return self._texts.get(pair) or _remembered(self._texts, pair, self._whole(key, _array(value)))  # type: ignore[arg-type]
+        content = _any_value(value)
+        return None if content is None else self._whole(key, content)
+
+    def _whole(self, key: str, content: bytes) -> bytes:
+        return _field(self._tag, self._keys[key] + _field(KEYVALUE_VALUE, content))
 
 
 Parts = tuple[bytes, bytes, bytes, bytes]
@@ -288,6 +318,7 @@ class Encoder:
         self._of_span = _AttributeWriter(SPAN_ATTRIBUTES).write
         self._of_event = _AttributeWriter(EVENT_ATTRIBUTES).write
         self._of_link = _AttributeWriter(LINK_ATTRIBUTES).write
+        self._traces = _Traces()
         self._span_names = _Memory(SPAN_NAME)
         self._event_names = _Memory(EVENT_NAME)
 
@@ -297,24 +328,22 @@ class Encoder:
         Returns:
             The `spans` entry of a ScopeSpans, tag and length included: entries concatenate.
         """
-        parts = [_ids(span.trace_id, span.span_id)]
+        parts = [self._traces[span.trace_id], (span.span_id & _64).to_bytes(8, "big")]
         if span.parent_span_id:
-            parts.append(_PARENT.pack(SPAN_PARENT_SPAN_ID, 8, span.parent_span_id & _64))
-        parts.append(self._span_names[span.name])
-        parts.append(_KINDS[span.kind])
-        parts.append(_times(span.start_ns, span.end_ns))
+            parts += (_PARENT_HEAD, (span.parent_span_id & _64).to_bytes(8, "big"))
+        parts += (self._span_names[span.name], _KINDS[span.kind], _times(span.start_ns, span.end_ns))
         left_out = self._of_span(span.attributes, parts)
         if left_out:
             parts.append(_TAG[SPAN_DROPPED_ATTRIBUTES_COUNT] + _number(left_out))
         if span.events:
-            parts.extend(map(self._event, span.events))
+            parts += map(self._event, span.events)
         if span.dropped_events_count:
             parts.append(_TAG[SPAN_DROPPED_EVENTS_COUNT] + _number(_clamped(span.dropped_events_count, _UINT32)))
         if span.links:
-            parts.extend(map(self._link, span.links))
+            parts += map(self._link, span.links)
         if span.status or span.status_message:
             parts.append(_status(span))
-        parts.append(_SPAN_FLAGS.pack(SPAN_FLAGS, 1, span.flags & _UINT32))
+        parts.append(_FLAGS if span.flags == OUR_FLAGS else _flags(span.flags))
         return _field(SCOPESPANS_SPANS, b"".join(parts))
 
     def request(self, entries: Sequence[bytes]) -> bytes:
@@ -322,14 +351,18 @@ class Encoder:
         return self.envelope.around(entries)
 
     def _event(self, event: SpanEvent) -> bytes:
-        parts = [_EVENT_TIME.pack(EVENT_TIME_UNIX_NANO, _clamped(event.time_ns, _64)), self._event_names[event.name]]
+        try:
+            time = _EVENT_TIME.pack(EVENT_TIME_UNIX_NANO, event.time_ns)
+        except struct.error:  # it lies outside its field
+            time = _EVENT_TIME.pack(EVENT_TIME_UNIX_NANO, _clamped(event.time_ns, _64))
+        parts = [time, self._event_names[event.name]]
         left_out = self._of_event(event.attributes, parts)
         if left_out:
             parts.append(_TAG[EVENT_DROPPED_ATTRIBUTES_COUNT] + _number(left_out))
         return _field(SPAN_EVENTS, b"".join(parts))
 
     def _link(self, link: SpanLink) -> bytes:
-        parts = [_ids(link.trace_id, link.span_id)]
+        parts = [self._traces[link.trace_id], (link.span_id & _64).to_bytes(8, "big")]
         left_out = self._of_link(link.attributes, parts)
         if left_out:
             parts.append(_TAG[LINK_DROPPED_ATTRIBUTES_COUNT] + _number(left_out))
@@ -337,17 +370,22 @@ class Encoder:
         return _field(SPAN_LINKS, b"".join(parts))
 
 
+_PARENT_HEAD = bytes((SPAN_PARENT_SPAN_ID, 8))
 _KINDS = tuple(_TAG[SPAN_KIND] + _SMALL[kind] for kind in range(6))
 
 
-def _ids(trace_id: int, span_id: int) -> bytes:
-    """Writes the ids of a span or a link: their tags are the same."""
-    return _IDS.pack(SPAN_TRACE_ID, 16, trace_id >> 64 & _64, trace_id & _64, SPAN_SPAN_ID, 8, span_id & _64)
-
-
 def _times(start_ns: int, end_ns: int) -> bytes:
-    start, end = _clamped(start_ns, _64), _clamped(end_ns, _64)
-    return _TIMES.pack(SPAN_START_TIME_UNIX_NANO, start, SPAN_END_TIME_UNIX_NANO, end)
+    try:
+        return _TIMES.pack(SPAN_START_TIME_UNIX_NANO, start_ns, SPAN_END_TIME_UNIX_NANO, end_ns)
+    except struct.error:  # one lies outside its field
+        return _times(_clamped(start_ns, _64), _clamped(end_ns, _64))
+
+
+def _flags(flags: int) -> bytes:
+    return _SPAN_FLAGS.pack(SPAN_FLAGS, 1, flags & _UINT32)
+
+
+_FLAGS = _flags(OUR_FLAGS)
 
 
 def _status(span: Span) -> bytes:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,7 +14,7 @@ from typing import Any
 import pytest
 
 from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Refused, Retry, TooLarge
-from otel_phi.delivery.exporters.http import MAX_ANSWER_BYTES, HttpExporter
+from otel_phi.delivery.exporters.http import GZIP_LEVEL, MAX_ANSWER_BYTES, HttpExporter
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.errors import ConfigError
 from otel_phi.testing import Receiver
@@ -250,3 +253,16 @@ def test_a_proxy_gets_the_request_with_its_own_credentials(receiver: Receiver) -
     assert receiver.requests[0].path == "http://collector.invalid/v1/traces"
     assert receiver.requests[0].headers["proxy-authorization"] == "Basic dXNlcjpwQHNz"
     exporter.close()
+
+
+@pytest.mark.parametrize("module", ["isal.igzip", "gzip"])
+def test_a_body_is_a_gzip_stream_that_names_no_time_whoever_compresses_it(module: str) -> None:
+    compress = pytest.importorskip(module).compress
+    once, again = (compress(b"span" * 1_000, GZIP_LEVEL, mtime=0) for _ in range(2))
+    assert gzip.decompress(once) == b"span" * 1_000
+    assert once == again
+
+
+def test_without_isal_the_standard_library_compresses() -> None:
+    code = "import sys; sys.modules['isal'] = None\nfrom otel_phi.delivery.exporters import http\nprint(http.gzip_compress.__module__)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "gzip\n"

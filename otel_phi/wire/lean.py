@@ -1,0 +1,115 @@
+"""Events as a file is read where nobody asks for content: those of every turn, decoded without the fields that hold any.
+
+Rule 1: a lean type is made of the type it stands for, of which it leaves out fields and nothing else: it follows by itself.
+Rule 2: what words are derived from is there: an assistant's `error_message`, the content of user messages. A tool that failed says in its
+        content how: such a line is decoded whole, as is any that is not as phi-core writes it.
+Rule 3: garbage collection is told to pass over lean values (`gc=False`): they hold no circle, and a stream makes millions.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from types import GenericAlias
+from typing import Any
+
+import msgspec
+from msgspec import NODEFAULT, UNSET
+
+from otel_phi.wire import events as e
+from otel_phi.wire.decode import Undecodable, assistant_otherwise, decode_event, decode_log_line, from_wire
+from otel_phi.wire.foreign import pass_on
+from otel_phi.wire.messages import NULL, AssistantMessage, ExtensionMessage, ToolResultMessage, UserMessage
+from otel_phi.wire.parts import RequestPayload, ToolResult
+
+
+def _lean(kind: type[msgspec.Struct], *without: str, **instead: Any) -> Any:
+    """Returns a kind without some fields, and with other types for some."""
+    fields = []
+    for one in msgspec.structs.fields(kind):
+        if one.name not in without:
+            default = {} if one.default is NODEFAULT else {"default": None if one.default is NULL else one.default}
+            fields.append((one.name, instead.get(one.name, one.type), msgspec.field(name=one.encode_name, **default)))
+    config = kind.__struct_config__
+    return msgspec.defstruct(
+        kind.__name__, fields, tag_field=config.tag_field, tag=config.tag, kw_only=True, frozen=True, gc=False,
+        module=__name__, namespace={"timestamp_ns": kind.timestamp_ns} if hasattr(kind, "timestamp_ns") else None,
+    )  # fmt: skip
+
+
+def _any_of(*kinds: Any) -> Any:
+    return functools.reduce(operator.or_, kinds)
+
+
+_SAID = ("content", "tags", "provenance_hint")
+Assistant = _lean(AssistantMessage, *_SAID)
+Result = _lean(ToolResultMessage, *_SAID)
+_Message = _any_of(Assistant, Result, UserMessage, ExtensionMessage, None)
+
+TurnStart = _lean(e.TurnStart)
+TurnRequest = _lean(
+    e.TurnRequest, payload=_lean(RequestPayload, "system_prompt", "messages", "provenance", "tools") | None
+)
+TurnEnd = _lean(e.TurnEnd, message=_Message, tool_results=_any_of(GenericAlias(list, (Result,)), None))
+MessageEnd = _lean(e.MessageEnd, message=_Message)
+ToolExecutionStart = _lean(e.ToolExecutionStart, "args")
+ToolExecutionEnd = _lean(e.ToolExecutionEnd, result=_lean(ToolResult, "content", "details") | None)
+
+# Who spoke, whichever type says it.
+ASSISTANTS: frozenset[type] = frozenset({AssistantMessage, Assistant})
+RESULTS: frozenset[type] = frozenset({ToolResultMessage, Result})
+
+LEAN: tuple[Any, ...] = (TurnStart, TurnRequest, TurnEnd, MessageEnd, ToolExecutionStart, ToolExecutionEnd)
+_NAMES = {kind.__name__ for kind in LEAN}
+_Event = _any_of(*LEAN, *(kind for kind in e.KnownEvent.__args__ if kind.__name__ not in _NAMES))
+_LogLine: Any = msgspec.defstruct("_LogLine", [("ordinal", int), ("event", _Event)], gc=False)
+
+_decode = msgspec.json.Decoder(_Event, dec_hook=from_wire).decode
+_decode_log_line = msgspec.json.Decoder(_LogLine, dec_hook=from_wire).decode
+
+
+def decode_lean(line: bytes) -> e.AgentEvent | Undecodable:
+    """Decodes one AgentEvent without its content: `decode_event`, with a lean type where there is one for it and nothing needs more."""
+    try:
+        event = _decode(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
+        return decode_event(line)
+    check = _CHECKS.get(event.__class__)
+    return event if check is None or check(event, line) else decode_event(line)
+
+
+def decode_lean_log_line(line: bytes) -> tuple[int | None, e.AgentEvent | Undecodable]:
+    """Decodes one line of phi-core's event log: `decode_log_line`, as `decode_lean` does it."""
+    try:
+        found = _decode_log_line(line)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
+        return decode_log_line(line)
+    check = _CHECKS.get(found.event.__class__)
+    return (found.ordinal, found.event) if check is None or check(found.event, line) else decode_log_line(line)
+
+
+def _is_enough(event: Any, line: bytes) -> bool:
+    """Says whether a message is told by what was decoded of it."""
+    said = event.message
+    if said.__class__ is Assistant:
+        return not assistant_otherwise(said, line)
+    return said.__class__ is not Result or bool(said.tool_call_id and _went_well(said))
+
+
+def _is_enough_of_turn(event: Any, line: bytes) -> bool:
+    return _is_enough(event, line) and (not event.tool_results or all(map(_went_well, event.tool_results)))
+
+
+def _went_well(said: Any, _: bytes = b"") -> bool:
+    """Says whether nothing is to be looked up in a content: it went well, or somebody said in one word how it failed."""
+    return not said.is_error or said.error_type is not UNSET
+
+
+_CHECKS: dict[type, Callable[[Any, bytes], bool]] = {
+    MessageEnd: _is_enough,
+    TurnEnd: _is_enough_of_turn,
+    ToolExecutionEnd: _went_well,
+}
