@@ -121,8 +121,8 @@ class Recording:
                 live.journal.append(fact)
             except Forked:
                 return self._take(given, traceparent)
-            if event.__class__ in WAKING and live.asleep:
-                live.wake()
+            if event.__class__ in WAKING and live.bell.asleep:
+                live.bell.ring()
         except Exception as error:
             if not _is_ours(error):
                 raise
@@ -146,8 +146,8 @@ class Recording:
             self._tallies["after_shutdown"].add()
             return None
         live = self._append(live, fact_of(event, traceparent))
-        if type(event) in WAKING:
-            live.wake()
+        if type(event) in WAKING and live.bell.asleep:
+            live.bell.ring()
         return event
 
     def _append(self, live: LiveDelivery, fact: bytes) -> LiveDelivery:
