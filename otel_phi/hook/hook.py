@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar, cast, overload
 from otel_phi.config import Config
 from otel_phi.hook.recording import Recording
 from otel_phi.hook.stats import HookStats
-from otel_phi.hook.taking import DELTA, NOWHERE, TEXTS, shown_nowhere
+from otel_phi.hook.taking import DELTA, DELTA_TEXT, PAST_DELTA, PAST_DELTA_TEXT
 from otel_phi.hook.tap import tapped, tapped_async
 from otel_phi.wire.events import AgentEvent, MessageUpdate
 
@@ -75,18 +75,22 @@ class Hook(Protocol):
 
 def hook_of(recording: Recording) -> Hook:
     """Makes the hook of a recording."""
-    left_out, take = recording.left_out, recording.take
-    message_update, delta, texts, nowhere = MessageUpdate, DELTA, TEXTS, NOWHERE
+    # Every variable of this function that `hook` uses is copied at each call: two are.
+    left_out, take = recording.left_out_steps, recording.take
 
     def hook(event: Any, traceparent: str | None = None) -> None:
         """Records one event; never raises. It is in the journal when this returns."""
         kind = event.__class__
-        if kind is message_update or (kind is bytes and event[:23] == delta):
-            left_out()  # most of a streamed turn ends here: nothing is called on the way
-        elif kind in nowhere or (kind in texts and shown_nowhere(event)):
-            left_out()
-        else:
-            take(event, traceparent)
+        # Most of a streamed turn ends here: nothing is called on the way.
+        if (
+            kind is MessageUpdate
+            or (kind is bytes and DELTA <= event < PAST_DELTA)
+            or (kind is dict and (name := event.get("type")).__class__ is str and name == "MessageUpdate")
+            or (kind is str and DELTA_TEXT <= event < PAST_DELTA_TEXT)
+        ):
+            for _ in left_out:
+                return
+        take(event, traceparent)
 
     def tap(events: Any) -> Any:
         return tapped_async(events, recording) if isinstance(events, AsyncIterable) else tapped(events, recording)

@@ -3,7 +3,8 @@
     hook(event) ─▶ journal (a file) ─▶ JournalExport ─▶ ExporterQueue ─▶ LiveSender ─▶ exporter
                    dead processes' journals ─▶ one each ─┘                  └─▶ what became of it ─▶ mark in the journal
 
-Rule 1: an agent's thread appends, and rings the bell where a fact opened or closed something. All else happens here.
+Rule 1: an agent's thread appends, and rings the bell where a fact opened or closed something and this thread sleeps. All else
+        happens here.
 Rule 2: this thread lets the interpreter go after every turn it maps: an agent that computes gets it within a fraction of a
         millisecond.
 Rule 3: it goes on whatever happens: a fault of one step is counted and said, and the next step is taken.
@@ -11,7 +12,6 @@ Rule 3: it goes on whatever happens: a fault of one step is counted and said, an
 
 from __future__ import annotations
 
-import contextlib
 import math
 import queue
 import threading
@@ -30,6 +30,7 @@ from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Settled
 from otel_phi.delivery.sending.stats import LiveStats, Progress, Stats
 from otel_phi.hook.accounts import Accounts
+from otel_phi.hook.bell import Bell
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.flushes import Flush, Flushes
@@ -67,7 +68,7 @@ class LiveDelivery:
 
     Attributes:
         journal: this process's own.
-        asleep: whether the thread waits for the bell.
+        bell: wakes the thread.
     """
 
     def __init__(
@@ -85,10 +86,9 @@ class LiveDelivery:
         self._config, self._complaints = config, complaints
         self._exporters = tuple(open_exporters(config) if exporters is None else exporters)
         self._accounts = Accounts(complaints)
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._flushes = Flushes()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
-        self.asleep = True
+        self.bell = Bell()
         self._stopping = self._closed = self._ending = self._whole = False
         self._until = 0.0  # when a close has to be done
         # As the senders said last: to ask one takes its lock, which an interrupt of the asker could leave held.
@@ -127,12 +127,6 @@ class LiveDelivery:
         else:
             self._thread = thread
 
-    def wake(self) -> None:
-        """Rings the bell, from any thread: something opened or closed."""
-        if self.asleep:
-            self.asleep = False
-            self._bell.put(None)
-
     # --- for the agent's threads -----------------------------------------------------------------------------------------
 
     def flush(self, timeout_s: float) -> bool:
@@ -149,21 +143,19 @@ class LiveDelivery:
     def begin_flush(self) -> Flush:
         """Asks for a flush, and does not wait."""
         asked = self._flushes.ask()
-        self.asleep = False
-        self._bell.put(None)
+        self.bell.ring()
         return asked
 
     def end(self) -> None:
         """Has it written down that no more facts come: what is open leaves as aborted, here and wherever this is replayed."""
         self._ending = True
-        self.asleep = False
-        self._bell.put(None)
+        self.bell.ring()
 
     def close(self, timeout_s: float) -> None:
         """Ends the thread and closes everything; what is not settled stays in the folder. Repeatable."""
         self._until = monotonic() + timeout_s
         self._stopping = True
-        self._bell.put(None)
+        self.bell.ring()
         if self._thread is None:
             self._finish()
         else:
@@ -212,12 +204,14 @@ class LiveDelivery:
     # --- the thread ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        self._wait_for_bell(START_S)
+        self.bell.wait(START_S)
         while not self._stopping:
             try:
                 busy = self._round()
-                if not (busy or self._stopping):
-                    self._sleep()
+                if busy:
+                    self.bell.flowing()
+                elif not self._stopping:
+                    self.bell.sleep(min(self._housekeeping.next_look_s(), IDLE_S), self._own.step)
             except Exception as error:  # noqa: BLE001  # rule 3
                 self._complaints.failed("delivery", error)
                 busy = False
@@ -265,16 +259,6 @@ class LiveDelivery:
         self._complaints.failed("adoption", error)
         self._housekeeping.leave(journal)
         journal.close(delete=False)
-
-    def _sleep(self) -> None:
-        self.asleep = True
-        if not self._own.step():  # what was appended before the flag stood
-            self._wait_for_bell(min(self._housekeeping.next_look_s(), IDLE_S))
-        self.asleep = False
-
-    def _wait_for_bell(self, seconds: float) -> None:
-        with contextlib.suppress(queue.Empty):
-            self._bell.get(timeout=seconds)
 
     def _breathe(self) -> None:
         """Lets other threads have the interpreter, at most after each turn's worth of work."""
@@ -376,8 +360,7 @@ class LiveDelivery:
     def _sender(self, number: int, exporter: Exporter) -> LiveSender:
         def settled(what: Settled) -> None:
             self._outcomes.put((number, what))
-            self.asleep = False
-            self._bell.put(None)
+            self.bell.ring()
 
         def progressed(now: Progress) -> None:
             self._progress[number] = (now, monotonic())

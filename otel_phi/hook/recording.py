@@ -22,7 +22,8 @@ from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
-from otel_phi.hook.taking import PLAIN, RULES, WAKING, encode, event_of, fact_of
+from otel_phi.hook.taking import RULES, WAKING, encode, event_of, fact_of, shown_nowhere
+from otel_phi.policy.lean import LeanEvent
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
 from otel_phi.wire.foreign import is_foreign, pass_on
@@ -47,6 +48,7 @@ class Recording:
         off: as given.
         closed: whether it was shut down; events are then counted as lost.
         left_out: counts an event that no span shows.
+        left_out_steps: each step of it does the same, and nothing is called.
     """
 
     def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None, off: str = "") -> None:
@@ -55,7 +57,8 @@ class Recording:
         self.closed = False
         self._make = make
         self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
-        self.left_out = self._tallies["left_out"].add
+        self.left_out, self.left_out_steps = self._tallies["left_out"].add, self._tallies["left_out"].steps
+        self._rules = RULES
         self._begin()
         self._fresh()
 
@@ -97,42 +100,41 @@ class Recording:
 
     # --- events ----------------------------------------------------------------------------------------------------------
 
-    def take(self, given: object, traceparent: str | None = None) -> AgentEvent | None:
+    def take(self, given: object, traceparent: str | None = None) -> AgentEvent | LeanEvent | None:
         """Records one event; returns it as it was recorded, None where it was not.
 
         What needs no second look is encoded and appended here, with nothing called that need not be: an agent's thread waits.
         """
         try:
-            rule, live = RULES.get(given.__class__), self._live
+            rule, live = self._rules.get(given.__class__), self._live
             if rule is None or live is None or self.closed:
                 return self._take(given, traceparent)
             try:
                 event = rule(given)
-                kind = event.__class__
-                fact = encode(event) if kind in PLAIN else None
+                fact = None if event is None else encode(event)
             except _MISFITS as error:
                 pass_on(error)
                 return self._take(given, traceparent)
             if fact is None:
-                return self._take(event, traceparent)
+                return self._take(given, traceparent)
             try:
                 live.journal.append(fact)
             except Forked:
                 return self._take(given, traceparent)
-            if kind in WAKING and live.asleep:
-                live.wake()
+            if event.__class__ in WAKING and live.bell.asleep:
+                live.bell.ring()
         except Exception as error:
             if not _is_ours(error):
                 raise
             self._tallies["failed"].add()
             self._complaints.failed("taking an event", error)
             return None
-        return cast("AgentEvent", event)
+        return cast("AgentEvent | LeanEvent", event)
 
     def _take(self, given: object, traceparent: str | None) -> AgentEvent | None:
-        """Records an event in whatever form and state."""
+        """Records an event in whatever form and state, unless no span shows it; returns the whole event."""
         live = self._live or self._fresh()
-        if live is None:
+        if live is None or shown_nowhere(given):
             self.left_out()
             return None
         event = event_of(given)
@@ -144,8 +146,8 @@ class Recording:
             self._tallies["after_shutdown"].add()
             return None
         live = self._append(live, fact_of(event, traceparent))
-        if type(event) in WAKING:
-            live.wake()
+        if type(event) in WAKING and live.bell.asleep:
+            live.bell.ring()
         return event
 
     def _append(self, live: LiveDelivery, fact: bytes) -> LiveDelivery:

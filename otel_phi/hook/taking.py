@@ -16,6 +16,7 @@ import msgspec
 from otel_phi.delivery.journal.facts import encode_event, plain_encoder
 from otel_phi.hook.caller import caller_of
 from otel_phi.policy.content import BY_KIND, admit, decode_without_content
+from otel_phi.policy.lean import LeanTurnEnd, convert_lean, decode_lean
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import (
     AgentEnd,
@@ -34,11 +35,11 @@ from otel_phi.wire.foreign import pass_on
 
 NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressMessage})
 # What opens or closes something that is to be seen at once; all else waits for the next of these, or a second.
-WAKING: frozenset[type] = frozenset({AgentStart, AgentEnd, TurnEnd, ParallelLoopEnd})
+WAKING: frozenset[type] = frozenset({AgentStart, AgentEnd, TurnEnd, LeanTurnEnd, ParallelLoopEnd})
 _NAMES = frozenset(kind.__name__ for kind in NOWHERE)
 DELTA = b'{"type":"MessageUpdate"'  # nearly all of those, as phi-core writes it
-_DELTA_TEXT = DELTA.decode()
-TEXTS = frozenset({bytes, str, dict})
+PAST_DELTA = b'{"type":"MessageUpdate#'  # what begins with it lies between: two comparisons, and nothing is copied
+DELTA_TEXT, PAST_DELTA_TEXT = DELTA.decode(), PAST_DELTA.decode()
 _PREFIXES = tuple(f'{{"type":{space}"{name}"' for name in sorted(_NAMES) for space in ("", " "))
 _PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
 EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
@@ -46,10 +47,12 @@ EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
 
 # Events whose fact is the event itself and nothing more.
 PLAIN = EVENTS - NOWHERE - {AgentStart, GenericEvent}
-# What is said of what is given, by its class, where no second look is needed.
+# What is said of what is given, by its class, where no second look is needed; None says that one is.
 RULES: Mapping[type, Callable[[Any], Any]] = {
     **{kind: rule for kind, rule in BY_KIND.items() if kind in PLAIN},
-    bytes: decode_without_content,
+    bytes: decode_lean,
+    str: decode_lean,
+    dict: convert_lean,
 }
 encode = plain_encoder.encode
 
@@ -58,12 +61,12 @@ def shown_nowhere(given: Any) -> bool:
     """Says, in a fraction of a microsecond, whether a span shows an event of that kind: most of a streamed turn is not."""
     kind = given.__class__
     if kind is bytes:
-        return bool(given[:23] == DELTA or given.startswith(_PREFIX_BYTES))
+        return bool(DELTA <= given < PAST_DELTA or given.startswith(_PREFIX_BYTES))
     if kind is dict:
         name = given.get("type")
         return name.__class__ is str and name in _NAMES
     if kind is str:
-        return bool(given[:23] == _DELTA_TEXT or given.startswith(_PREFIXES))
+        return bool(DELTA_TEXT <= given < PAST_DELTA_TEXT or given.startswith(_PREFIXES))
     return kind in NOWHERE
 
 

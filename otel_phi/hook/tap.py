@@ -29,7 +29,7 @@ class _Begun:
         self._loops: dict[str, None] = {}
 
     def record(self, event: object) -> None:
-        if shown_nowhere(event):
+        if shown_nowhere(event):  # most of a stream
             self._recording.left_out()
             return
         recorded = self._recording.take(event)

@@ -21,7 +21,7 @@ from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.record import Record
 from otel_phi.hook.recording import Recording
 from otel_phi.hook.strict import Strictness
-from otel_phi.hook.taking import EVENTS
+from otel_phi.hook.taking import EVENTS, shown_nowhere
 from otel_phi.wire.decode import Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent, AgentStart
 from otel_phi.wire.foreign import pass_on
@@ -36,6 +36,7 @@ class WatchedRecording(Recording):
         self._mode = config.strict
         self._look_anew()
         super().__init__(config, make)
+        self._rules = {}  # the quick ways leave an event without the fields that a record has
 
     def _look_anew(self) -> None:
         self._lock = threading.RLock()  # a signal's handler may give an event in the midst of another
@@ -53,10 +54,13 @@ class WatchedRecording(Recording):
         Raises:
             StrictError: nobody understands it. It is recorded all the same, as without `strict`.
         """
+        if shown_nowhere(given):
+            self.left_out()
+            return None
         if self._pid != os.getpid():  # forked by C code: whoever held the lock is not here to give it back
             self._lock = threading.RLock()
         with self._lock:
-            recorded = super().take(given, traceparent)
+            recorded = cast("AgentEvent | None", super().take(given, traceparent))
             if self._record is not None and recorded is not None:
                 caller = caller_of(recorded, traceparent) if isinstance(recorded, AgentStart) else None
                 self._record.write(recorded, caller)

@@ -57,6 +57,21 @@ def parse_time(text: str) -> Instant:
     return _parse_unusual(text)
 
 
+def parse_ns(text: str) -> int:
+    """Reads an RFC 3339 time as a plain integer: `parse_time`, at half the cost for nine digits and `Z`.
+
+    Raises:
+        ValueError: the text is not RFC 3339, or names no zone.
+    """
+    try:
+        digits = text[20:29]
+        if len(text) == 30 and text[29] == "Z" and text[19] == "." and digits.isdigit() and text.isascii():
+            return _minute_ns(text[:17]) + _SECOND_NS[text[17:19]] + int(digits)
+    except (ValueError, KeyError) as error:
+        pass_on(error)
+    return int(parse_time(text))
+
+
 @functools.lru_cache(maxsize=64)  # a stream's events stand close together in time
 def _minute_ns(text: str) -> int:
     """Returns the time of a minute, given as `2026-05-26T09:14:`, in nanoseconds since the epoch.

@@ -1,118 +1,144 @@
-"""Events read without content give the same spans as whole ones, wherever their stream is cut."""
+"""Lean events: the quick way of a turn's events gives what the whole way gives, or leaves it to that."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from otel_phi.events import AgentEvent, encode_event
-from otel_phi.mapping.span import Span
-from otel_phi.pipeline import Pipeline
-from otel_phi.policy.content import admit
-from otel_phi.recorder.core import RecorderCore
-from otel_phi.sources.lines import read_lines
-from otel_phi.sources.reader import BadLine, EventReader
-from otel_phi.wire import lean
-from otel_phi.wire.decode import Undecodable, decode_event
+from otel_phi import events as e
+from otel_phi.delivery.journal.facts import decode_fact, encode_event
+from otel_phi.policy import lean
+from otel_phi.policy.content import decode_without_content
+from otel_phi.policy.lean import LeanEvent, convert_lean, decode_lean
+from otel_phi.wire.parts import RequestPayload, ToolResult
 from tests import golden
-from tests.laws import as_bytes
-from tests.policy.whole import OPTIONS
-from tests.streams import OWN_CASES, SMALL_CASES, Mutilated, mutilated, wild_streams
+from tests.benchmarks.streams import session_lines
+from tests.streams import OWN_CASES, SMALL_CASES, wild_streams
 
 STREAMS = {**golden.small_streams(), **SMALL_CASES, **OWN_CASES}
+_encode = msgspec.json.Encoder(enc_hook=int).encode
 
 
-def lines(events: Iterable[AgentEvent]) -> list[bytes]:
-    """Returns the events as lines; one with a time beyond the year 9999 has none."""
-    return [line for event in events if (line := _line(event)) is not None]
-
-
-def _line(event: AgentEvent) -> bytes | None:
+def ways(line: bytes) -> Iterator[tuple[LeanEvent | None, bytes]]:
+    """Yields what each quick way makes of a line given as bytes, as text and as a mapping, and the line that it stands for."""
+    yield decode_lean(line), line
+    yield decode_lean(line.decode(errors="replace")), line
     try:
-        return encode_event(event)
+        given_ = json.loads(line)
     except ValueError:
-        return None
+        return  # no JSON, and so no mapping either
+    if isinstance(given_, dict):
+        yield convert_lean(given_), msgspec.json.encode(given_)
 
 
-def read(data: bytes, *, content: bool) -> tuple[list[AgentEvent], list[BadLine]]:
-    bad: list[BadLine] = []
-    reader = EventReader("x", for_spans=True, on_bad_line=bad.append, content=content)
-    return list(reader.read(read_lines(io.BytesIO(data)))), bad
+def assert_the_same(lines: Iterable[bytes]) -> int:
+    """Asserts that each quick way says what the whole way says; returns how often there was one."""
+    count = 0
+    for found, stood_for in (way for line in lines for way in ways(line)):
+        if found is not None:
+            whole = decode_without_content(stood_for)
+            assert not isinstance(whole, e.Undecodable)
+            assert decode_fact(_encode(found)) == whole
+            assert b"null" in _encode(found) or _encode(found) == encode_event(whole)
+            count += 1
+    return count
 
 
-def made(events: Iterable[AgentEvent]) -> list[bytes]:
-    found: list[bytes] = []
-    for options in OPTIONS:
-        road = Pipeline(options)
-        spans: list[Span] = [span for event in events for span in road.feed(event)]
-        found.append(as_bytes([*spans, *road.finish()]))
-    return found
-
-
-def assert_the_same(data: bytes) -> None:
-    whole, bad = read(data, content=True)
-    few, same_bad = read(data, content=False)
-    assert made(few) == made(whole)
-    assert same_bad == bad
+def written(events: Iterable[e.AgentEvent]) -> Iterator[bytes]:
+    for event in events:
+        with contextlib.suppress(ValueError):  # a time beyond the year 9999, a lone surrogate
+            yield e.encode_event(event)
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_recorded_stream_gives_the_same_bytes(name: str) -> None:
-    events = lines(STREAMS[name])
-    assert_the_same(b"\n".join(events))
-    assert_the_same(b"\n".join(b'{"ordinal":%d,"event":%s}' % (number, line) for number, line in enumerate(events, 1)))
+def test_a_recorded_stream_says_the_same_by_the_quick_way(name: str) -> None:
+    assert_the_same(written(STREAMS[name]))
 
 
 @golden.needed
 @pytest.mark.parametrize("name", ["recorder_cases", "recorder_wild"])
-def test_random_streams_give_the_same_bytes(name: str) -> None:
-    for _, events in golden.random_streams(name):
-        assert_the_same(b"\n".join(lines(events)))
+def test_random_streams_say_the_same_by_the_quick_way(name: str) -> None:
+    assert sum(assert_the_same(written(events)) for _, events in golden.random_streams(name)) > 1_000
 
 
 @given(events=wild_streams)
-def test_any_stream_gives_the_same_bytes(events: list[AgentEvent]) -> None:
-    assert_the_same(b"\n".join(lines(events)))
+def test_any_stream_says_the_same_by_the_quick_way(events: list[e.AgentEvent]) -> None:
+    assert_the_same(written(events))
 
 
-@given(recipe=mutilated(STREAMS))
-def test_a_mutilated_stream_gives_the_same_bytes(recipe: Mutilated) -> None:
-    assert_the_same(b"\n".join(lines(recipe.of(STREAMS))))
+_PIECES = (b'"turnId":{"loopId":"a"}', b'"nodeId":"x"', b'"timestamp":7', b'"timestamp":null', b'"usage":{"cached":"x y"}',
+           b'"stop_reason":"a b"', b'"toolCallId":""', b'"isError":true', b'"error_type":"a b"', b'"tool_results":[{}]',
+           b'"tool_results":[{"role":"toolResult","toolName":"a b","content":[{"text":"secret"}]}]', b'"model":"a b"',
+           b'"temperature":1e999', b'"turn_index":1.0', b'"child_loop_id":"x"', b'"triggered_by":"a b"')  # fmt: skip
 
 
-def test_what_a_span_needs_of_contents_is_read_of_them() -> None:
-    failed = (
-        b'{"role":"toolResult","toolCallId":"c","isError":true,"content":[{"type":"text","text":"Tool x not found"}]}'
-    )
-    for line in (
-        b'{"type":"MessageEnd","loop_id":"l","message":%s}' % failed,
-        b'{"type":"TurnEnd","loop_id":"l","tool_results":[%s]}' % failed,
-        b'{"type":"ToolExecutionEnd","loop_id":"l","tool_call_id":"c","is_error":true,"result":{"content":[]}}',
-        b'{"type":"MessageEnd","loop_id":"l","message":{"role":"toolResult","tool_call_id":"c"}}',
-        b'{"type":"MessageEnd","loop_id":"l","message":{"role":"assistant","stop_reason":"error"}}',
-        b'{"type":"MessageEnd","loopId":"l","message":{"role":"assistant"}}',
-    ):
-        assert lean.decode_lean(line) == decode_event(line)
+@given(
+    line=st.sampled_from(list(session_lines(1, 1))),
+    piece=st.sampled_from(_PIECES),
+    at=st.integers(0, 8),
+)
+def test_a_line_with_something_unusual_in_it_says_the_same_by_the_quick_way(line: bytes, piece: bytes, at: int) -> None:
+    objects = [place for place, byte in enumerate(line) if byte == ord("{")]
+    place = objects[at % len(objects)] + 1
+    joint = b"" if line[place : place + 1] == b"}" else b","
+    assert_the_same([line[:place] + piece + joint + line[place:], line[:-1] + b"," + piece + b"}"])
 
 
-def test_a_lean_event_has_no_field_for_content() -> None:
-    for kind in (*lean.LEAN, lean.Assistant, lean.Result):
-        assert {"content", "args", "details", "tags", "provenance_hint"}.isdisjoint(kind.__struct_fields__)
-    events = [
-        lean.decode_lean(line) for name in ("demo", *SMALL_CASES) for line in lines(STREAMS.get(name, golden.demo()))
-    ]
-    assert {event.__class__ for event in events} >= set(lean.LEAN)
+def test_what_phi_core_writes_in_a_turn_goes_the_quick_way() -> None:
+    quick = {"TurnStart", "TurnRequest", "MessageEnd", "ToolExecutionStart", "ToolExecutionEnd", "TurnEnd"}
+    lines = [line for line in session_lines(2, 0) if json.loads(line)["type"] in quick]
+    assert len(lines) == 14
+    assert assert_the_same(lines) == 3 * len(lines)
 
 
-def test_a_turn_that_was_read_without_content_survives_a_snapshot() -> None:
-    events = [
-        admit(found) for found in map(lean.decode_lean, lines(golden.demo())) if not isinstance(found, Undecodable)
-    ]
-    whole, cut = RecorderCore(), RecorderCore()
-    for event in events:
-        assert not isinstance(event, Undecodable)
-        assert list(whole.on_event(event)) == list(cut.on_event(event))
-        cut = RecorderCore.restore(cut.snapshot())
+@pytest.mark.parametrize(
+    "given_",
+    [
+        {"type": "TurnStart"},
+        {"type": "TurnStart", "loop_id": 7},
+        {"type": ["TurnStart"], "loop_id": "a"},
+        {"type": "TurnStart", "loop_id": "a", "timestamp": 1_779_786_842_000_000_000},
+        {"type": "TurnStart", "loop_id": "a", "timestamp": "yesterday"},
+        {"type": "MessageEnd", "loop_id": "a", "message": {"role": "user", "content": "secret"}},
+        {"type": "MessageEnd", "loop_id": "a", "message": {"role": "assistant", "stopReason": "error"}},
+        {"type": "MessageStart", "loop_id": "a"},
+        {},
+    ],
+)
+def test_what_takes_a_closer_look_is_left_to_the_whole_way(given_: dict[str, Any]) -> None:
+    line = json.dumps(given_)
+    assert convert_lean(given_) is decode_lean(line) is decode_lean(line.encode()) is None
+
+
+# What a lean type has no place for: it is content, or the whole way's.
+CONTENT = {"content", "tags", "provenance_hint", "args", "details", "system_prompt", "messages", "provenance", "tools"}
+
+
+@pytest.mark.parametrize(
+    ("whole", "twin"),
+    [
+        (e.TurnStart, lean._TurnStart),
+        (e.TurnRequest, lean._TurnRequest),
+        (e.TurnEnd, lean.LeanTurnEnd),
+        (e.MessageEnd, lean._MessageEnd),
+        (e.ToolExecutionStart, lean._ToolStart),
+        (e.ToolExecutionEnd, lean._ToolEnd),
+        (e.AssistantMessage, lean._Assistant),
+        (e.ToolResultMessage, lean._ToolResult),
+        (RequestPayload, lean._Request),
+        (ToolResult, lean._Result),
+    ],
+)
+def test_a_lean_type_has_every_field_that_may_be_said_in_the_same_order(
+    whole: type[msgspec.Struct], twin: type[msgspec.Struct]
+) -> None:
+    kept = [name for name in whole.__struct_encode_fields__ if name not in {*CONTENT, "provenanceHint"}]
+    assert list(twin.__struct_encode_fields__) == kept
+    assert twin.__struct_config__.tag == whole.__struct_config__.tag
