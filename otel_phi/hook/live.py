@@ -33,7 +33,7 @@ from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.flushes import Flush, Flushes
-from otel_phi.hook.housekeeping import Housekeeping, Limits
+from otel_phi.hook.housekeeping import IDLE_LOOK_S, Housekeeping, Limits
 from otel_phi.hook.journal_batches import MAX_BATCH_BYTES, ExportOptions
 from otel_phi.hook.journal_export import JournalExport
 from otel_phi.hook.leftovers import Leftovers
@@ -269,7 +269,8 @@ class LiveDelivery:
     def _sleep(self) -> None:
         self.asleep = True
         if not self._own.step():  # what was appended before the flag stood
-            self._wait_for_bell(min(self._housekeeping.next_look_s(), IDLE_S))
+            longest_s = IDLE_LOOK_S if self._housekeeping.idle else IDLE_S
+            self._wait_for_bell(min(self._housekeeping.next_look_s(), longest_s))
         self.asleep = False
 
     def _wait_for_bell(self, seconds: float) -> None:
