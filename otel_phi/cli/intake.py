@@ -24,6 +24,8 @@ _LONGEST_S = 5.0
 class Intake:
     """Reads a descriptor; has the `read` of a binary stream.
 
+    What came is passed on when more is asked for: by then its lines are recorded, and nobody sees an event that a kill loses.
+
     Args:
         source: descriptor to read from.
         target: descriptor to pass everything on to, None for none.
@@ -41,19 +43,25 @@ class Intake:
     def __init__(self, source: int, target: int | None = None, stop: int | None = None) -> None:
         self._source, self._target, self._stop = source, target, stop
         self._until: float | None = None
+        self._read = b""
         self.ended_by = ""
+
+    def pass_on(self) -> None:
+        """Passes on what was read last."""
+        chunk, self._read = self._read, b""
+        if chunk and self._target is not None and not _write(self._target, chunk):
+            self.ended_by = self.ended_by or "reader"
 
     def read(self, _size: int = -1, /) -> bytes:
         """Returns what has come, empty at the end."""
+        self.pass_on()
         if self.ended_by or not self._wait():
             self.ended_by = self.ended_by or "signal"
             return b""
-        chunk = os.read(self._source, _READ_BYTES)
-        if not chunk:
+        self._read = os.read(self._source, _READ_BYTES)
+        if not self._read:
             self.ended_by = "end"
-        elif self._target is not None and not _write(self._target, chunk):
-            self.ended_by = "reader"
-        return chunk
+        return self._read
 
     def _wait(self) -> bool:
         """Waits for input; false when a signal says that no more is to be read."""

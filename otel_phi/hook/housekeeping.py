@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 SYNC_S = 1.0  # DESIGN 6: power loss costs that
 SCAN_S = 5.0  # a dead process's facts wait that long; a scan lists one folder
+# A server that forks its workers in C (uWSGI) forks another within two seconds after one died, while a thread of ours may hold
+# the interpreter: that worker hangs for ever. So its own process, which records nothing, looks seldom, not in step with the
+# server's seconds, and leaves it some time before it adopts; removed locks are made again in time.
+IDLE_LOOK_S = 2.3
+IDLE_DEAD_S = 4.0
 BOUNDS_S = 10.0
 SWEEP_S, SWEEP_DELAY_S = 3_600.0, 60.0  # nothing is swept while an agent starts
 # Journals of dead processes held at once, at three descriptors each: agents that end often leave hundreds while a collector
@@ -91,6 +96,7 @@ class Housekeeping:
         self._said: set[str] = set()
         # A look through the folder that found more than can be held at once.
         self._adoptable: Iterator[Found] | None = None
+        self._idle = self._hurried = False
         self._full = False  # as many as can be held are: one more is looked for once one of them is sent
         self.done = False
 
@@ -139,8 +145,13 @@ class Housekeeping:
 
     def hurry(self) -> None:
         """Makes the next look go through the folder, and roll where the journal refuses lines."""
-        self.done = False
+        self.done, self._hurried = False, True
         self._due["scan"] = self._roll_at = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether this process has recorded nothing, and holds nothing of others."""
+        return self._idle
 
     def next_look_s(self) -> float:
         """Returns the seconds until something is due."""
@@ -161,10 +172,11 @@ class Housekeeping:
         """
         journals = [one for one in exports if isinstance(one, JournalExport)]
         own, held = journals[0].journal, len(exports) - 1
+        self._idle = not held and not own.lines
         if own.due() and monotonic() >= self._roll_at:
             self._roll_at = monotonic() + SYNC_S
             own.roll()
-        if self._is_due("sync", SYNC_S):
+        if self._is_due("sync", IDLE_LOOK_S if self._idle else SYNC_S):
             own.sync()
             self.say_damage(own)
         if self.outbox is None:
@@ -202,7 +214,8 @@ class Housekeeping:
 
     def _scan(self, outbox: Outbox, room: int, adopt: Callable[[Journal, str], None]) -> None:
         if self._adoptable is None:
-            self._adoptable = outbox.adoptable(self.destination, self.ours)
+            dead_for_s = IDLE_DEAD_S if self._idle and not self._hurried else 0.0
+            self._adoptable = outbox.adoptable(self.destination, self.ours, dead_for_s=dead_for_s)
         for found in self._adoptable:
             if found.folder in self._abandoned:
                 found.lock.release()
@@ -217,6 +230,7 @@ class Housekeeping:
         if not self.done:  # somebody waits
             self.done = not self._left(outbox)
             self._due["scan"] = min(self._due["scan"], monotonic() + SYNC_S)
+        self._hurried = self._hurried and not self.done
 
     def _left(self, outbox: Outbox) -> bool:
         """Says whether a dead process's journal lies there that is ours and was not adopted: its lock was removed just now, say."""

@@ -34,7 +34,7 @@ from otel_phi.hook.bell import Bell
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.flushes import Flush, Flushes
-from otel_phi.hook.housekeeping import Housekeeping, Limits
+from otel_phi.hook.housekeeping import IDLE_LOOK_S, Housekeeping, Limits
 from otel_phi.hook.journal_batches import MAX_BATCH_BYTES, ExportOptions
 from otel_phi.hook.journal_export import JournalExport
 from otel_phi.hook.leftovers import Leftovers
@@ -211,7 +211,8 @@ class LiveDelivery:
                 if busy:
                     self.bell.flowing()
                 elif not self._stopping:
-                    self.bell.sleep(min(self._housekeeping.next_look_s(), IDLE_S), self._own.step)
+                    longest_s = IDLE_LOOK_S if self._housekeeping.idle else IDLE_S
+                    self.bell.sleep(min(self._housekeeping.next_look_s(), longest_s), self._own.step)
             except Exception as error:  # noqa: BLE001  # rule 3
                 self._complaints.failed("delivery", error)
                 busy = False

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from otel_phi.cli.intake import Intake
 from otel_phi.testing import Receiver
 from tests import golden
 from tests.cli.conftest import Run, Start
@@ -174,3 +175,23 @@ def test_two_things_cannot_both_have_stdout(run: Run) -> None:
     result = run("pipe", "--tee", "--file", "-")
     assert result.exit_code == 2
     assert "give --file a name" in result.stderr
+
+
+def test_a_line_is_passed_on_once_it_is_recorded() -> None:
+    """Whoever reads behind `--tee` sees no event that a kill of ours would lose."""
+    source, give = os.pipe()
+    passed, target = os.pipe()
+    os.set_blocking(passed, False)
+    intake = Intake(source, target)
+    os.write(give, b"one\n")
+    assert intake.read() == b"one\n"
+    with pytest.raises(BlockingIOError):
+        os.read(passed, 99)
+    os.write(give, b"two\n")
+    assert intake.read() == b"two\n"
+    assert os.read(passed, 99) == b"one\n"
+    os.close(give)
+    assert intake.read() == b""
+    assert os.read(passed, 99) == b"two\n"
+    for descriptor in (source, passed, target):
+        os.close(descriptor)

@@ -247,11 +247,11 @@ def remove(state: Path, what: str) -> None:
     (folder,) = {path.parent for path in journals(state)}
     match what:
         case "state folder":
-            shutil.rmtree(state)
+            _remove_folder(state)
         case "outbox":
-            shutil.rmtree(state / "outbox")
+            _remove_folder(state / "outbox")
         case "process folder":
-            shutil.rmtree(folder)
+            _remove_folder(folder)
         case "lock":
             (folder / "lock").unlink()
         case "segment":
@@ -262,6 +262,13 @@ def remove(state: Path, what: str) -> None:
             with journals(state)[-1].open("r+b") as file:
                 file.seek(512)
                 file.write(b"\0" * 4096)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Removes a folder at one stroke: what is in it may be made anew meanwhile."""
+    away = folder.rename(folder.parent / "removed")
+    shutil.rmtree(away, ignore_errors=True)
+    shutil.rmtree(away, ignore_errors=True)
 
 
 REMOVED = ["state folder", "outbox", "process folder", "lock", "segment", "reserve", "head"]

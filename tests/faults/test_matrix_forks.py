@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -132,21 +133,23 @@ def served(server: str, receiver: Receiver, state: Path) -> Iterator[tuple[str, 
     """Runs a real server with two workers, each of which installs the hook."""
     name, *words = SERVERS[server]
     if name == "uwsgi":
-        program = Path(sys.executable).with_name("uwsgi")
-        if not program.exists():
+        program = shutil.which(
+            "uwsgi", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        )
+        if program is None:
             pytest.skip("SKIPPED, NOT PASSED: uwsgi is not installed")
-        command = [str(program), "--virtualenv", sys.prefix, *words]
+        command = [program, "--virtualenv", sys.prefix, *words]
     else:
         pytest.importorskip(name, reason=f"SKIPPED, NOT PASSED: {name} is not installed")
         command = [sys.executable, "-m", name, *words]
     port = free_port()
     command.append(str(port) if name == "uvicorn" else f"127.0.0.1:{port}")
-    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_PHI_STATE_DIR": str(state)}
+    path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
+    given = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "OTEL_PHI_STATE_DIR": str(state), "PYTHONPATH": path}
+    environment = {**os.environ, **given}
     with (
         (state.parent / "log").open("wb") as log,
-        subprocess.Popen(
-            command, cwd=PROJECT, env=environment | {"PYTHONPATH": str(PROJECT)}, stdout=log, stderr=log
-        ) as process,
+        subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log) as process,
     ):
         try:
             yield f"http://127.0.0.1:{port}/", process

@@ -6,18 +6,19 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from otel_phi.delivery.journal.outbox import Outbox
+from otel_phi.delivery.journal.outbox import Found, Outbox
 from otel_phi.pipeline import Pipeline
 from otel_phi.testing import Answer, Receiver
 from tests.hook.children import alive, closed, fork, hooked, journals, lost, run, wait_for
 from tests.hook.conftest import Install
 from tests.hook.stories import OPTIONS, arrived, as_count, expected, loop_of
+from tests.hook.waiting import until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks and record locks are POSIX's")
 STORY = loop_of("main")
@@ -198,3 +199,36 @@ def test_what_was_open_leaves_once_as_lost(receiver: Receiver, tmp_path: Path) -
     pipeline = Pipeline(OPTIONS)
     whole = [*(span for event in STORY[:-4] for span in pipeline.feed(event)), *pipeline.finish(lost=True)]
     assert arrived(receiver) == as_count(whole)
+
+
+def test_a_process_that_records_nothing_leaves_a_dead_one_some_time_and_a_flush_does_not(
+    receiver: Receiver, install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's own process: one that forks its workers in C does so again just then, and ours must be still."""
+    monkeypatch.setattr("otel_phi.hook.housekeeping.SCAN_S", 0.02)
+    monkeypatch.setattr("otel_phi.hook.housekeeping.IDLE_DEAD_S", 3_600.0)
+    lost(receiver.endpoint, tmp_path / "state", STORY)
+    looks: list[float] = []
+    adoptable = Outbox.adoptable
+
+    def looked(outbox: Outbox, *given: Any, dead_for_s: float) -> Iterator[Found]:
+        looks.append(dead_for_s)
+        return adoptable(outbox, *given, dead_for_s=dead_for_s)
+
+    monkeypatch.setattr(Outbox, "adoptable", looked)
+    hook = install()
+    until(lambda: len(looks) >= 2)
+    assert hook.stats().delivery.adopted == 0
+    assert set(looks) == {3_600.0}
+    assert hook.flush(30.0)
+    assert arrived(receiver) == expected(STORY)
+
+
+def test_an_idle_process_adopts_once_it_has_left_a_dead_one_its_time(
+    receiver: Receiver, install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("otel_phi.hook.housekeeping.SCAN_S", 0.02)
+    monkeypatch.setattr("otel_phi.hook.housekeeping.IDLE_DEAD_S", 0.1)
+    lost(receiver.endpoint, tmp_path / "state", STORY)
+    install()
+    until(lambda: arrived(receiver) == expected(STORY))

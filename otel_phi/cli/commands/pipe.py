@@ -79,7 +79,10 @@ def _run(config: Config, sample: float | None, *, tee: bool) -> int:
         try:
             with stop_signals() as stop:
                 intake = Intake(_STDIN, _STDOUT if tee else None, stop)
-                outlet.feed(reader.read(read_lines(intake)))
+                try:
+                    outlet.feed(reader.read(read_lines(intake)))
+                finally:
+                    intake.pass_on()
             if intake.asked_to_stop:
                 screen.say("otel-phi: sending the last spans; Ctrl-C again to stop")
             failure = outlet.finish(_LAST_SPANS_S if intake.asked_to_stop else None)

@@ -178,6 +178,7 @@ class Outbox:
     def __init__(self, state_dir: Path) -> None:
         self.folder = state_dir / FOLDER
         self._missing_since: dict[Path, float] = {}
+        self._dead_since: dict[Path, float] = {}
 
     def place(self, destination: Destination) -> Place:
         """Returns where a process's journal for a destination belongs.
@@ -202,18 +203,25 @@ class Outbox:
                 if name is not None and path.is_dir() and not path.is_symlink():
                     yield path, name
 
-    def adoptable(self, destination: Destination | None, credentials_match: Callable[[Head], bool]) -> Iterator[Found]:
+    def adoptable(
+        self, destination: Destination | None, credentials_match: Callable[[Head], bool], *, dead_for_s: float = 0.0
+    ) -> Iterator[Found]:
         """Yields journals of dead processes, each locked, oldest first.
 
         Args:
             destination: whose; None for any.
             credentials_match: tells whether a head's credentials are ours; see `destination.credentials_match`.
+            dead_for_s: only those that an earlier look, so long ago, found dead already.
         """
         found = [_look(path, name) for path, name in self._paths(destination.name if destination else None)]
+        self._dead_since = {path: at for path, at in self._dead_since.items() if path.exists()}
         for one in sorted(found, key=lambda one: (one.since_ns, one.path)):
             if one.own or one.alive or one.problem or one.head is None or not one.segments:
                 continue
             if not self._has_been_dead(one.path) or not credentials_match(one.head):
+                continue
+            now = monotonic()
+            if now - self._dead_since.setdefault(one.path, now) < dead_for_s:
                 continue
             lock = _lock(one.path)
             if lock is None:
