@@ -98,7 +98,7 @@ class Reading:
         left_out = elsewhere | file.unfinished if at_work else elsewhere
         limit_bytes = file.whole_bytes if at_work else file.size_bytes
         log = _LogReading(self, file.path, limit_bytes, left_out)
-        return Stream(str(file.path), first_ns, file.starts, log.events, log.can_pause)
+        return Stream(str(file.path), first_ns, file.starts, log.events, log.pause)
 
 
 class _LogReading:
@@ -116,9 +116,12 @@ class _LogReading:
         self._silent: set[str] = set()
         self._chunks: FileChunks | None = None
 
-    def can_pause(self) -> bool:
-        """Says whether it can go on after it was closed: a gzipped file cannot be entered midway."""
-        return self._chunks is not None and self._chunks.enters
+    def pause(self) -> bool:
+        """Gives the latest event again when it goes on; False where it cannot: a gzipped file cannot be entered midway."""
+        if self._chunks is None or not self._chunks.enters:
+            return False
+        self._events -= 1
+        return True
 
     def events(self) -> Iterator[AgentEvent]:
         """Yields the events from the place on."""
