@@ -15,8 +15,8 @@ from otel_phi.wire.events import AgentEvent, AgentStart
 
 # Deeper nests of agents than this are settled by the stream's name.
 _MAX_DEPTH = 16
-# So many streams may wait with what they have read of their files, ten kB or more each; of more than that the place is kept alone.
-MAX_RUNNING = 256
+# So many streams may wait with what they have read of their files, ten to a hundred kB each; of more than that the place is kept alone.
+MAX_RUNNING = 64
 
 _Timed = Generator[tuple[int, AgentEvent], None, None]  # each event, and the latest time its stream has shown
 

@@ -17,7 +17,7 @@ import msgspec
 
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import Kind, kind_of
-from otel_phi.sources.logs import EventFile, Reading, first_pass
+from otel_phi.sources.logs import EventFile, Opened, Reading, first_pass
 from otel_phi.sources.merge import Stream, merged
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.saved import SessionFile, read_session, streams_of
@@ -30,6 +30,7 @@ STILL_WRITTEN_S = 600
 _KEPT_OPEN = 64
 
 _LOGGED, _SAVED = 0, 1
+_NONE: frozenset[Opened] = frozenset()
 _Loop = tuple[str, str, int]  # session id, loop id and start
 _Owners = dict[_Loop, tuple[int, int, int, Path]]  # without an end, kind of file, length (negative), file
 
@@ -171,7 +172,8 @@ class Stored:
 
     def _log_stream(self, log: EventFile, owners: _Owners) -> Stream:
         at_work = self._at_work(log.path)
-        elsewhere = frozenset(loop[1:] for start in log.starts if owners[loop := _of(start)][-1] != log.path)
+        others = [loop[1:] for start in log.starts if owners[loop := _of(start)][-1] != log.path]
+        elsewhere = frozenset(others) if others else _NONE
         self.repeated_loops += len(elsewhere)
         open_here = log.unfinished - elsewhere
         if at_work:
