@@ -7,6 +7,7 @@ Rule 3: a loop that several files hold is taken from one: from a log, unless onl
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -208,7 +209,7 @@ def _owners(logs: list[EventFile], saved: list[SessionFile]) -> _Owners:
     return found
 
 
-def may_be_ours(path: Path) -> bool:
+def may_be_ours(path: Path | os.DirEntry[str]) -> bool:
     """Leaves out hidden files, and what phi-core's store leaves beside its sessions: locks and half-written files."""
     return not (path.name.startswith(".") or path.name.endswith(".lock") or ".json.tmp." in path.name)
 
