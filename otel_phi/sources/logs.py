@@ -109,7 +109,7 @@ class _LogReading:
     The place is the beginning of a block of lines, as it was before the first of them was read, and how many events it gave.
     """
 
-    __slots__ = ("_chunks", "_events", "_left_out", "_limit_bytes", "_line", "_offset", "_of", "_ordinal", "_path", "_seen_bytes", "_silent", "_told")  # fmt: skip
+    __slots__ = ("_chunks", "_events", "_left_out", "_limit_bytes", "_line", "_of", "_offset", "_ordinal", "_path", "_seen_bytes", "_silent", "_told")  # fmt: skip
 
     def __init__(self, of: Reading, path: Path, limit_bytes: int, left_out: frozenset[Opened]) -> None:
         self._of, self._path, self._limit_bytes, self._left_out = of, path, limit_bytes, left_out

@@ -135,7 +135,7 @@ class Stored:
             return None
 
     def _sessions(self, paths: list[Path], given: list[Path]) -> list[SessionFile]:
-        found = []
+        found: list[SessionFile] = []
         for path in paths:
             # A fresh one may be written anew while others are read.
             file = read_session(path, kept=len(found) < _KEPT_OPEN and self._is_fresh(path))
