@@ -21,6 +21,8 @@ from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, MessageUpdate
 
 _BROKE_OFF = "the gzip stream ends early; what came before was read"
 _LOOP_MARKS = (b"AgentStart", b"AgentEnd")
+# Of a log that waits among very many so much is read at once: it may be for one event, and its block is read again for the next.
+_AGAIN_BYTES = 1 << 13
 Opened = tuple[str, int]  # loop id and start, nanoseconds
 
 
@@ -99,7 +101,7 @@ class Reading:
         left_out = elsewhere | file.unfinished if at_work else elsewhere
         limit_bytes = file.whole_bytes if at_work else file.size_bytes
         log = _LogReading(self, file.path, limit_bytes, left_out)
-        return Stream(str(file.path), first_ns, file.starts, log.events, log.can_pause)
+        return Stream(str(file.path), first_ns, file.starts, log.events, log.pause)
 
 
 class _LogReading:
@@ -108,23 +110,26 @@ class _LogReading:
     The place is the beginning of a block of lines, as it was before the first of them was read, and how many events it gave.
     """
 
-    __slots__ = ("_chunks", "_events", "_left_out", "_limit_bytes", "_line", "_offset", "_of", "_ordinal", "_path", "_seen_bytes", "_silent", "_told")  # fmt: skip
+    __slots__ = ("_chunks", "_events", "_left_out", "_limit_bytes", "_line", "_of", "_offset", "_ordinal", "_path", "_seen_bytes", "_silent", "_told")  # fmt: skip
 
     def __init__(self, of: Reading, path: Path, limit_bytes: int, left_out: frozenset[Opened]) -> None:
         self._of, self._path, self._limit_bytes, self._left_out = of, path, limit_bytes, left_out
         self._offset, self._line, self._ordinal, self._events = 0, 1, 0, 0
         self._seen_bytes = self._told = 0
-        self._silent: set[str] = set()
+        self._silent: set[str] | None = set() if left_out else None
         self._chunks: FileChunks | None = None
 
-    def can_pause(self) -> bool:
-        """Says whether it can go on after it was closed: a gzipped file cannot be entered midway."""
-        return self._chunks is not None and self._chunks.enters
+    def pause(self) -> bool:
+        """Gives the latest event again when it goes on; False where it cannot: a gzipped file cannot be entered midway."""
+        if self._chunks is None or not self._chunks.enters:
+            return False
+        self._events -= 1
+        return True
 
     def events(self) -> Iterator[AgentEvent]:
         """Yields the events from the place on."""
         events = self._shown()
-        return _without(events, self._left_out, self._silent) if self._left_out else events
+        return events if self._silent is None else _without(events, self._left_out, self._silent)
 
     def _shown(self) -> Iterator[AgentEvent]:
         reader = EventReader(str(self._path), for_spans=True, on_bad_line=self._bad, content=self._of.content)
@@ -142,7 +147,8 @@ class _LogReading:
 
     def _blocks(self) -> Iterator[Block]:
         offset, line = self._offset, self._line
-        self._chunks = chunks = FileChunks(self._path, self._of.chunk_bytes, self._limit_bytes, offset)
+        size = self._of.chunk_bytes if self._chunks is None else min(self._of.chunk_bytes, _AGAIN_BYTES)
+        self._chunks = chunks = FileChunks(self._path, size, self._limit_bytes, offset)
         for found in read_lines(chunks):
             block = msgspec.structs.replace(found, number=found.number + line - 1, offset=found.offset + offset)
             self._of.read_bytes += max(chunks.read_bytes - self._seen_bytes, 0)

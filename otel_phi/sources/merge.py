@@ -15,8 +15,8 @@ from otel_phi.wire.events import AgentEvent, AgentStart
 
 # Deeper nests of agents than this are settled by the stream's name.
 _MAX_DEPTH = 16
-# So many streams may wait with what they have read of their files, ten kB or more each; of more than that the place is kept alone.
-MAX_RUNNING = 256
+# So many streams may wait with what they have read of their files, ten to a hundred kB each; of more than that the place is kept alone.
+MAX_RUNNING = 64
 
 _Timed = Generator[tuple[int, AgentEvent], None, None]  # each event, and the latest time its stream has shown
 
@@ -29,14 +29,14 @@ class Stream(msgspec.Struct, frozen=True):
         first_ns: time of its first event, nanoseconds since the epoch.
         starts: its AgentStarts, in order, without what only spans need.
         read: yields its events.
-        can_pause: says whether `read`, once closed, goes on where it was when it is called again; None for no.
+        pause: lets `read`, which is closed then and called again later, go on with the event it gave last; False if it cannot.
     """
 
     name: str
     first_ns: int
     starts: tuple[AgentStart, ...]
     read: Callable[[], Iterator[AgentEvent]]
-    can_pause: Callable[[], bool] | None = None
+    pause: Callable[[], bool] | None = None
 
 
 def merged(streams: Sequence[Stream]) -> Iterator[AgentEvent]:
@@ -57,17 +57,16 @@ def merged(streams: Sequence[Stream]) -> Iterator[AgentEvent]:
         for time_ns, event in stream:
             key = (time_ns, depth, name, number)
             if queue and key > queue[0]:
-                waiting[number] = event
                 heapq.heappush(queue, key)
                 if not _paused(streams[number], stream, len(running)):
-                    running[number] = stream
+                    running[number], waiting[number] = stream, event
                 break
             yield event
 
 
 def _paused(stream: Stream, events: _Timed, running: int) -> bool:
     """Closes a stream that has to wait, where very many do already; says whether it did."""
-    if running < MAX_RUNNING or stream.can_pause is None or not stream.can_pause():
+    if running < MAX_RUNNING or stream.pause is None or not stream.pause():
         return False
     events.close()
     return True

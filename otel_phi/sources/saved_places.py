@@ -118,4 +118,3 @@ def _decoded(head: bytes, path: str) -> SavedLoop:
         raise Unreadable("not UTF-8") from None
     except msgspec.MsgspecError as error:
         raise Unreadable(placed(str(error), path)) from None
-

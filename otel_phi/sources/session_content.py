@@ -48,7 +48,9 @@ class SessionContent:
         self._identity = _identity(path.stat())
         with open_lines(path) as stream:
             self._is_plain = isinstance(stream, io.BufferedReader)
-        if kept and self._is_plain and os.name == "posix":  # elsewhere an open file cannot be put another in the place of
+        if (
+            kept and self._is_plain and os.name == "posix"
+        ):  # elsewhere an open file cannot be put another in the place of
             self._kept = os.open(path, os.O_RDONLY)
 
     def close(self) -> None:
@@ -101,12 +103,14 @@ class SessionContent:
         return 0, stream
 
     def rest(self, position: int, stream: _Forward) -> None:
-        """Takes a stream back; the one that got furthest is closed, who comes next may come to an earlier place."""
-        if self._idle is None or position < self._idle[0]:
-            self._idle, (position, stream) = (position, stream), self._idle or (position, stream)
-            if stream is self._idle[1]:
-                return
-        stream.close()
+        """Takes a stream back; of two the one that got less far is kept: it is past fewer places."""
+        idle = self._idle
+        if idle is not None and idle[0] <= position:
+            stream.close()
+            return
+        self._idle = position, stream
+        if idle is not None:
+            idle[1].close()
 
 
 class Reader:

@@ -7,6 +7,7 @@ Rule 3: a loop that several files hold is taken from one: from a log, unless onl
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ import msgspec
 
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import Kind, kind_of
-from otel_phi.sources.logs import EventFile, Reading, first_pass
+from otel_phi.sources.logs import EventFile, Opened, Reading, first_pass
 from otel_phi.sources.merge import Stream, merged
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.saved import SessionFile, read_session, streams_of
@@ -30,6 +31,7 @@ STILL_WRITTEN_S = 600
 _KEPT_OPEN = 64
 
 _LOGGED, _SAVED = 0, 1
+_NONE: frozenset[Opened] = frozenset()
 _Loop = tuple[str, str, int]  # session id, loop id and start
 _Owners = dict[_Loop, tuple[int, int, int, Path]]  # without an end, kind of file, length (negative), file
 
@@ -136,7 +138,7 @@ class Stored:
             return None
 
     def _sessions(self, paths: list[Path], given: list[Path]) -> list[SessionFile]:
-        found = []
+        found: list[SessionFile] = []
         for path in paths:
             # A fresh one may be written anew while others are read.
             file = read_session(path, kept=len(found) < _KEPT_OPEN and self._is_fresh(path))
@@ -174,7 +176,8 @@ class Stored:
 
     def _log_stream(self, log: EventFile, owners: _Owners) -> Stream:
         at_work = self._at_work(log.path)
-        elsewhere = frozenset(loop[1:] for start in log.starts if owners[loop := _of(start)][-1] != log.path)
+        others = [loop[1:] for start in log.starts if owners[loop := _of(start)][-1] != log.path]
+        elsewhere = frozenset(others) if others else _NONE
         self.repeated_loops += len(elsewhere)
         open_here = log.unfinished - elsewhere
         if at_work:
@@ -209,7 +212,7 @@ def _owners(logs: list[EventFile], saved: list[SessionFile]) -> _Owners:
     return found
 
 
-def may_be_ours(path: Path) -> bool:
+def may_be_ours(path: Path | os.DirEntry[str]) -> bool:
     """Leaves out hidden files, and what phi-core's store leaves beside its sessions: locks and half-written files."""
     return not (path.name.startswith(".") or path.name.endswith(".lock") or ".json.tmp." in path.name)
 

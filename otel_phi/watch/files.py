@@ -149,9 +149,9 @@ class Files:
             unseen: whether nobody knows of a path, since a folder above it could not be looked into.
         """
         identities = {look.identity for _, look in there}
-        for identity, cursor in list(self._by_identity.items()):
+        for identity, cursor in [each for each in self._by_identity.items() if each[0] not in identities]:
             path = Path(cursor.path)
-            if identity not in identities and not unseen(path):
+            if not unseen(path):
                 del self._by_identity[identity]
                 if self._by_path.get(path) is cursor:
                     del self._by_path[path]

@@ -35,6 +35,8 @@ class Folder:
         self._other: dict[Path, Look] = {}
         self._unreadable: set[Path] = set()
         self._unseen: set[Path] = set()
+        self._paths: dict[tuple[str, str], Path] = {}  # of each folder and name: all are looked at again and again
+        self._links: set[Path] = set()
         for root in self.roots:
             if not root.exists() and not root.parent.is_dir():
                 raise NothingHere(
@@ -69,6 +71,9 @@ class Folder:
         known = set(paths)
         self._other = {path: look for path, look in self._other.items() if path in known}
         self._unreadable &= known
+        self._links &= known
+        if len(self._paths) > len(known):
+            self._paths = {key: path for key, path in self._paths.items() if path in known}
         return self._looked(dict.fromkeys(paths))
 
     def changed(self, paths: Iterable[Path]) -> list[tuple[Path, Look]]:
@@ -116,7 +121,8 @@ class Folder:
                 found.append((path, look))
             elif self._hidden(path):
                 self._unseen.add(path.parent)
-        return sorted(found, key=lambda each: each[0].is_symlink())
+        links = self._links
+        return sorted(found, key=lambda each: each[0] in links) if links else found
 
     @staticmethod
     def _hidden(path: Path) -> bool:
@@ -132,16 +138,47 @@ class Folder:
     def _within(self, root: Path) -> Iterator[Path]:
         if not root.is_dir():
             if root.is_file():
+                self._note_link(root, root.is_symlink())
                 yield root
             elif root in self.roots:
                 self._unseen.add(root)
             return
-        for folder, inner, names in os.walk(root, onerror=self._could_not_list):
-            inner.sort()
-            for name in sorted(names):
-                path = Path(folder, name)
-                if may_be_ours(path):
-                    yield path
+        yield from self._listed(str(root))
+
+    def _listed(self, folder: str) -> Iterator[Path]:
+        """Yields the files of a folder, and then of those in it."""
+        try:
+            with os.scandir(folder) as scanned:
+                entries = sorted(scanned, key=lambda each: each.name)
+        except OSError as error:
+            self._could_not_list(error)
+            return
+        inner = []
+        for entry in entries:
+            if self._is_folder(entry):
+                if not entry.is_symlink():
+                    inner.append(entry.path)
+            elif may_be_ours(entry):
+                path = self._paths.get((folder, entry.name))
+                if path is None:
+                    path = self._paths[folder, entry.name] = Path(entry.path)
+                self._note_link(path, entry.is_symlink())
+                yield path
+        for each in inner:
+            yield from self._listed(each)
+
+    def _note_link(self, path: Path, is_link: bool) -> None:
+        if is_link:
+            self._links.add(path)
+        elif self._links:
+            self._links.discard(path)
+
+    @staticmethod
+    def _is_folder(entry: os.DirEntry[str]) -> bool:
+        try:
+            return entry.is_dir()
+        except OSError:
+            return False  # as `os.walk` has it
 
     def _could_not_list(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):

@@ -84,10 +84,10 @@ def _turns(receiver: Receiver) -> int:
 def _many(table: Table) -> None:
     """A thousand logs of a thousand events, seen for the first time."""
     with tempfile.TemporaryDirectory() as place, Receiver() as receiver:
-        logs = _folder(place, LOGS)
-        export_s, export_mb = _run(place, "export", logs, "--endpoint", receiver.endpoint)
-        watch_s, watch_mb = _run(place, "watch", "--once", logs, "--endpoint", receiver.endpoint)
-        again_s, again_mb = _run(place, "watch", "--once", logs, "--endpoint", receiver.endpoint)
+        logs = log_folder(place, LOGS)
+        export_s, export_mb = run(place, "export", logs, "--endpoint", receiver.endpoint)
+        watch_s, watch_mb = run(place, "watch", "--once", logs, "--endpoint", receiver.endpoint)
+        again_s, again_mb = run(place, "watch", "--once", logs, "--endpoint", receiver.endpoint)
     table.add_row(
         f"watch --once: {LOGS:,} logs of 1,000 events, against export",
         f"{export_s:.1f} s, {export_mb:.0f} MB",
@@ -103,8 +103,8 @@ def _many(table: Table) -> None:
 def _old(table: Table) -> None:
     """Ten thousand logs that were sent before, and one that grows."""
     with tempfile.TemporaryDirectory() as place, Receiver() as receiver:
-        logs = _folder(place, OLD_LOGS, turns=1, deltas=0)
-        _run(place, "watch", "--once", logs, "--endpoint", receiver.endpoint)
+        logs = log_folder(place, OLD_LOGS, turns=1, deltas=0)
+        run(place, "watch", "--once", logs, "--endpoint", receiver.endpoint)
         with _watching(place, receiver.endpoint) as process:
             before = _cpu_s(process.pid)
             started = time.monotonic()
@@ -120,7 +120,7 @@ def _old(table: Table) -> None:
     )
 
 
-def _folder(place: str, logs: int, turns: int = 6, deltas: int = 160) -> Path:
+def log_folder(place: str, logs: int, turns: int = 6, deltas: int = 160) -> Path:
     folder = Path(place, "logs")
     folder.mkdir()
     content = b"".join(line + b"\n" for line in session_lines(turns, deltas))
@@ -137,7 +137,7 @@ def _command(place: str, *arguments: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=Path(place, "said").open("wb"), env=environment)
 
 
-def _run(place: str, *arguments: object) -> tuple[float, float]:
+def run(place: str, *arguments: object) -> tuple[float, float]:
     """Runs a command to its end; returns seconds and peak memory in MB."""
     started, peak = time.monotonic(), 0.0
     process = _command(place, *arguments)

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
-def read_back(line: bytes) -> ExportTraceServiceRequest:
+def read_back(line: bytes | bytearray) -> ExportTraceServiceRequest:
     """Reads a line as protobuf's own JSON mapping does, once hex ids are base64, the one place where OTLP differs."""
 
     def with_base64(node: Any) -> Any:

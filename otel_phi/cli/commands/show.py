@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +19,7 @@ from otel_phi.cli.report.objects import span_object
 from otel_phi.cli.report.table import table
 from otel_phi.cli.tree.drawing import lines
 from otel_phi.cli.tree.folding import fold
+from otel_phi.cli.tree.gathered import Gathered
 from otel_phi.cli.tree.headline import headline
 from otel_phi.cli.tree.outline import Session, outline
 from otel_phi.errors import SourceError
@@ -68,37 +69,45 @@ def show(
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
     """
     refuse_own_input(picture, paths, "--svg")
-    spans, notes = _all_spans(paths, mapping)
-    found = [span for span in spans if session_of(span).startswith(session_prefix or "")]
-    if not found:
+    notes: list[Text] = []
+    spans = _all_spans(paths, mapping, notes)
+    chosen = (span for span in spans if session_of(span).startswith(session_prefix or ""))
+    first = next(chosen, None)
+    if first is None:
         _nothing(paths, session_prefix)
+    found = chain([first], chosen)
     if as_json:
         screen.print_json(span_object(span) for span in found)
     elif picture is not None:
         title = " ".join(["otel-phi show", *(path.name for path in paths)])
-        drawn = chain(notes, draw(found, screen.svg_width(), whole=whole))
+        gathered = _gathered(found, whole=whole)
+        drawn = chain(_set_off(notes), _drawn(gathered, screen.svg_width(), whole=whole))
         picture.write_text(screen.svg(drawn, title), encoding="utf-8")
     else:
         console = screen.out()
-        screen.print_lines(console, chain(notes, draw(found, console.width, whole=whole)))
+        gathered = _gathered(found, whole=whole)
+        screen.print_lines(console, chain(_set_off(notes), _drawn(gathered, console.width, whole=whole)))
 
 
-def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any]) -> tuple[list[Span], list[Text]]:
-    """Returns the spans of all paths, and a line about each journal among them."""
+def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any], notes: list[Text]) -> Iterator[Span]:
+    """Yields the spans of all paths, as they are read; adds a line about each journal among them to `notes`."""
     options = options_for(**mapping)
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
-    found = list(_spans(stored, options)) if stored else []
+    if stored:
+        yield from _spans(stored, options)
     given = any(value is not None for value in mapping.values())
-    notes: list[Text] = []
     for path in (path for some in journals.values() for path in some):
         one = shown(path, options if given else None)
-        found += one.spans
+        yield from one.spans
         if one.spans:
             notes.append(Text(clean(one.about), style="dim"))
         if one.damage:
             screen.say(f"otel-phi: {one.path}: {one.damage}")
-    return found, [*notes, Text("")] if notes else []
+
+
+def _set_off(notes: list[Text]) -> list[Text]:
+    return [*notes, Text("")] if notes else []
 
 
 def _spans(paths: tuple[Path, ...], options: MappingOptions) -> Iterator[Span]:
@@ -113,15 +122,23 @@ def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> NoReturn:
     raise SourceError(f"{', '.join(map(str, paths))}: {what}")
 
 
-def draw(found: list[Span], width: int, *, whole: bool = False) -> Iterator[Text]:
+def draw(found: Iterable[Span], width: int, *, whole: bool = False) -> Iterator[Text]:
     """Yields the lines of some spans' sessions: trees with an empty line between two, or a table of very many."""
-    sessions = outline(found)
-    if len(sessions) > SHOWN_AS_TREES and not whole:
-        yield from table([session.totals for session in sessions], None)
+    yield from _drawn(_gathered(found, whole=whole), width, whole=whole)
+
+
+def _gathered(found: Iterable[Span], *, whole: bool) -> Gathered:
+    return Gathered(found, None if whole else SHOWN_AS_TREES)
+
+
+def _drawn(gathered: Gathered, width: int, *, whole: bool) -> Iterator[Text]:
+    if not gathered.are_kept:
+        totals = gathered.totals()
+        yield from table(totals, None)
         yield Text("")
-        yield Text(f"{len(sessions)} sessions: --session ID shows one of them as a tree, --all shows all", style="dim")
+        yield Text(f"{len(totals)} sessions: --session ID shows one of them as a tree, --all shows all", style="dim")
         return
-    for number, session in enumerate(sessions):
+    for number, session in enumerate(outline(gathered.spans)):
         if number:
             yield Text("")
         yield from _session(session, width, whole=whole)

@@ -39,6 +39,8 @@ class Totals:
         ended_ns: end of the latest span.
     """
 
+    __slots__ = ("_causes", "_last", "_unexplained", "cached_tokens", "ended_ns", "input_tokens", "loops", "model_ns", "output_tokens", "session_id", "spans", "started_ns", "tool_ns", "tools", "trace_ids", "turns")  # fmt: skip
+
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self.trace_ids: dict[int, None] = {}

@@ -80,7 +80,7 @@ class FileExporter:
         except OSError as error:
             raise DeliveryError(f"{part} cannot be renamed to {self._path.name}: {_reason(error)}") from None
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes | bytearray) -> None:
         rest = memoryview(line)
         while rest:
             rest = rest[self._file.write(rest) :]
