@@ -61,6 +61,7 @@ ASSISTANTS: frozenset[type] = frozenset({AssistantMessage, Assistant})
 RESULTS: frozenset[type] = frozenset({ToolResultMessage, Result})
 
 LEAN: tuple[Any, ...] = (TurnStart, TurnRequest, TurnEnd, MessageEnd, ToolExecutionStart, ToolExecutionEnd)
+LEAN_KINDS: frozenset[type] = frozenset(LEAN)
 _NAMES = {kind.__name__ for kind in LEAN}
 # What no span shows, in name alone.
 _NOWHERE: tuple[Any, ...] = tuple(

@@ -14,7 +14,7 @@ from itertools import islice
 from rich.console import Console
 from rich.table import Table
 
-from otel_phi.bridge import BLOCK_EVENTS
+from otel_phi.bridge import LEAN_BLOCK_EVENTS
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Batcher, batches
@@ -41,7 +41,7 @@ def ours(data: bytes) -> int:
     """JSONL to OTLP bytes, as `Bridge.feed` does it."""
     road, batcher, size = Pipeline(MappingOptions(service_name="bench")), Batcher(Encoder(RESOURCE)), 0
     events = EventReader("bench", for_spans=True, content=False).read(read_lines(io.BytesIO(data)))
-    while block := list(islice(events, BLOCK_EVENTS)):
+    while block := list(islice(events, LEAN_BLOCK_EVENTS)):
         for span in road.feed_block(block):
             full = batcher.add(span)
             size += len(full.body()) if full else 0
