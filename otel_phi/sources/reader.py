@@ -269,30 +269,24 @@ def _pass_over(piece: bytes, start: int, last: int) -> tuple[int, int, int]:
         How many were passed over, where the line begins that was not, and where that ends: there another line may hide in a delta.
     """
     begins, find = piece.startswith, piece.find
-    alike, known, passed = b"", 0, 0
-    while start <= last:
-        if known and begins(alike, start):
-            end = find(b"\n", start + known, last)
-            if end < 0:
-                end = last
-            if find(_BEGINS, start + known, end) < 0:
-                passed += 1
-                start = end + 1
-                continue
-        elif not begins(_DELTA, start):
-            return passed, start, _end_of_run(piece, start, last)
-        else:
-            end = find(b"\n", start, last)
-            if end < 0:
-                end = last
-        line = piece[start:end]
+    passed = 0
+    while start <= last and begins(_DELTA, start):
+        end = find(b"\n", start)
+        line = piece[start : last if end < 0 else end]
         if _APPENDED(line, 1) is not None:
-            return passed, start, end
+            return passed, start, start + len(line)
         passed += 1
-        start = end + 1
+        start += len(line) + 1
         alike = _beginning(line)
         known = len(alike)
-    return passed, start, last
+        while known and begins(alike, start):
+            tail = start + known
+            end = find(b"\n", tail)
+            if end < 0 or end > last or find(_BEGINS, tail, end) >= 0:
+                break
+            passed += 1
+            start = end + 1
+    return passed, start, _end_of_run(piece, start, last)
 
 
 def _beginning(line: bytes) -> bytes:
