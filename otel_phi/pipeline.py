@@ -22,7 +22,7 @@ from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content
 from otel_phi.policy.fresh import LEAN_IN_PLACE
 from otel_phi.recorder.core import RecorderCore
-from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade
+from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade, TurnOpened
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
@@ -87,7 +87,7 @@ class Pipeline:
                 judged(event)
                 self.events += 1
                 notices += take(event)
-        return [span for notice in notices for span in self.spans(notice)]
+        return [span for notice in notices if notice.__class__ is not TurnOpened for span in self.spans(notice)]
 
     def finish(self, *, lost: bool = False) -> list[Span]:
         """Returns the spans of what is still open: as aborted, or as lost with its process."""

@@ -131,14 +131,17 @@ def span(
     attributes = cast("Attributes", Runs(parts))  # to all but an encoder it is what a tuple of pairs is
     if frame.extras or options.attributes:
         attributes = _with_extras(_with_extras(tuple(attributes), frame.extras, options), options.attributes, options)
+    (trace_id, span_id), (start_ns, end_ns) = frame.place, frame.times
     return Span(
         frame.title,
-        *frame.place,
+        trace_id,
+        span_id,
         frame.parent,
         frame.kind,
-        *frame.times,
+        start_ns,
+        end_ns,
         attributes,
-        tuple(events),
+        tuple(events) if events else (),
         links,
         code,
         message,

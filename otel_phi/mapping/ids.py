@@ -38,7 +38,8 @@ def _digest(size: int, content: bytes) -> int:
 def _below(trace_id: int, span_id: int, text: str) -> int:
     """Hashes what names a span within its parent: 24 bytes of the parent's, then a text with at most one free part, its last."""
     parent = (trace_id << 64 | span_id).to_bytes(TRACE_BYTES + SPAN_BYTES, "big")
-    return _digest(SPAN_BYTES, parent + text.encode("utf-8", "surrogatepass"))
+    digest = _blake2b(parent + text.encode("utf-8", "surrogatepass"), digest_size=SPAN_BYTES).digest()
+    return _from_bytes(digest, "big") or 1
 
 
 def session_trace(session_id: str, namespace: str = "") -> int:

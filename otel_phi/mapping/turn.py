@@ -11,7 +11,7 @@ import msgspec
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
-from otel_phi.mapping.attributes import Pair, name, raw_usage, table
+from otel_phi.mapping.attributes import Pair, name, present, raw_usage, table
 from otel_phi.mapping.build import Frame, clamp_times, head, inside, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
@@ -83,8 +83,9 @@ class _Context(NamedTuple):
 
 def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
     """Returns the spans of a turn, the turn itself first."""
-    frame = turn_frame(turn, turn.ended_ns, options)
-    context = _Context(turn, _loop_of(turn.loop, options), frame, options)
+    loop = _loop_of(turn.loop, options)
+    frame = _frame(turn, turn.ended_ns, loop)
+    context = _Context(turn, loop, frame, options)
     executed = [(tool, inside(tool.started_ns, tool.ended_ns, *frame.times)) for tool in turn.tools]
     spans = [_turn_span(context, frame, executed)]
     if turn.chat is not None:
@@ -108,7 +109,10 @@ def _apart(
 
 def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOptions) -> Frame:
     """Returns what places a turn's span."""
-    loop = _loop_of(turn.loop, options)
+    return _frame(turn, ended_ns, _loop_of(turn.loop, options))
+
+
+def _frame(turn: TurnOpened | TurnClosed, ended_ns: int, loop: _Loop) -> Frame:
     trace_id, loop_span_id = loop.place
     place = SpanRef(trace_id, ids.turn_span(trace_id, loop_span_id, turn.index, turn.repeat))
     index = Run(((s.TURN_INDEX, turn.index),))  # on its chat and tools too
@@ -123,8 +127,9 @@ def trigger_word(triggered_by: str | None) -> str | None:
 def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple[int, int]]]) -> Span:
     turn, options = context.turn, context.options
     answer = turn.chat.answer if turn.chat else None
-    events = happenings.events(turn.happened, options) if turn.happened else []
-    events += [_tool_event(tool, *within, options, lost=turn.lost) for tool, within in executed]
+    events = [_tool_event(tool, *within, options, lost=turn.lost) for tool, within in executed]
+    if turn.happened:
+        events = happenings.events(turn.happened, options) + events
     if len(events) > 1:
         events.sort(key=lambda event: event.time_ns)
     links: tuple[SpanLink, ...] = ()
@@ -167,9 +172,9 @@ def _chat_span(context: _Context, chat: Chat) -> Span:
     times = inside(chat.started_ns, chat.ended_ns, *context.frame.times)
     return span(
         context.below(title, loop.chat, ids.chat_span(*context.frame.place), times, SpanKind.CLIENT),
-        () if answer is None else used_pairs(answer),
+        (),
         options,
-        shared=(shared,),
+        shared=(shared,) if answer is None else (shared, present(used_pairs(answer))),
         error=chat_error(chat, lost=context.turn.lost),
     )
 
@@ -302,14 +307,14 @@ def _tool_outcome_run(outcome: Outcome, max_bytes: int) -> Run:
 
 def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions, *, lost: bool) -> SpanEvent:
     executed = tool.outcome != "not_executed"
-    pairs: list[Pair] = [
+    pairs: tuple[Pair, ...] = (
         (s.TOOL_NAME, tool.name),
         (s.TOOL_CALL_ID, tool.call_id),
         (s.TOOL_OUTCOME, tool.outcome),
         (s.TOOL_DURATION_MS, happenings.milliseconds(end - start) if executed else None),
         *_child(tool),
         (s.ERROR_TYPE, tool_error(tool, lost=lost)),
-    ]
+    )
     return SpanEvent(s.EVENT_TOOL, end, table(options.max_attribute_bytes, pairs))
 
 

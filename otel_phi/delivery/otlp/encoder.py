@@ -191,10 +191,8 @@ class _AttributeWriter:
         # Texts, and tuples of texts, alone: True, 1 and 1.0 are equal and must never stand for each other.
         self._texts: dict[tuple[str, AttributeValue], bytes] = {}
 
-    def write(self, attributes: Attributes | Runs, parts: list[bytes]) -> int:
+    def write(self, attributes: Attributes, parts: list[bytes]) -> int:
         """Appends the attributes to `parts` and returns how many were dropped."""
-        if isinstance(attributes, Runs):
-            return self._write_runs(attributes, parts)
         before, left_out = len(parts), 0
         append, known, ints = parts.append, self._texts.get, self._ints
         try:
@@ -220,28 +218,11 @@ class _AttributeWriter:
             return len(attributes) - len(named) + self.write(named, parts)
         return left_out
 
-    def _write_runs(self, runs: Runs, parts: list[bytes]) -> int:
-        left_out = 0
-        for part in runs.parts:
-            if not isinstance(part, Run):
-                left_out += self.write(part, parts)
-            elif part.written is not None:
-                parts.append(part.written)
-            else:
-                left_out += self._write_run(part, parts)
-        return left_out
-
-    def _write_run(self, run: Run, parts: list[bytes]) -> int:
-        """Writes a run for the first time, and keeps that with it unless something of it has to be counted each time."""
-        written: list[bytes] = []
-        left_out = self.write(run.pairs, written)
-        if not left_out:
-            run.written = b"".join(written)
-        parts += written
-        return left_out
-
     def _text(self, key: str, value: str) -> bytes:
-        text = utf8(value)
+        try:
+            text = value.encode()
+        except UnicodeEncodeError:
+            text = utf8(value)
         size = len(text)
         head = self._text_heads.get((key, size))
         if head is None:
@@ -334,7 +315,15 @@ class Encoder:
         if span.parent_span_id:
             parts += (_PARENT_HEAD, (span.parent_span_id & _64).to_bytes(8, "big"))
         parts += (self._span_names[span.name], _KINDS[span.kind], _times(span.start_ns, span.end_ns))
-        left_out = self._of_span(span.attributes, parts)
+        attributes, left_out = span.attributes, 0
+        if isinstance(attributes, Runs):
+            for run in attributes.parts:
+                if run.__class__ is Run and run.written is not None:
+                    parts.append(run.written)
+                else:
+                    left_out += self._write_run(run, parts)
+        else:
+            left_out = self._of_span(attributes, parts)
         if left_out:
             parts.append(_TAG[SPAN_DROPPED_ATTRIBUTES_COUNT] + _number(left_out))
         if span.events:
@@ -347,6 +336,16 @@ class Encoder:
             parts.append(_status(span))
         parts.append(_FLAGS if span.flags == OUR_FLAGS else _flags(span.flags))
         return _field(SCOPESPANS_SPANS, b"".join(parts))
+
+    def _write_run(self, run: Run | Attributes, parts: list[bytes]) -> int:
+        """Writes a run for the first time, and keeps that with it unless something of it is left out; or pairs of a span's own."""
+        if not isinstance(run, Run):
+            return self._of_span(run, parts)
+        before = len(parts)
+        left_out = self._of_span(run.pairs, parts)
+        if not left_out:
+            run.written = b"".join(parts[before:])
+        return left_out
 
     def request(self, entries: Sequence[bytes]) -> bytes:
         """Puts entries into an `ExportTraceServiceRequest`."""
