@@ -20,8 +20,9 @@ from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content
+from otel_phi.policy.fresh import LEAN_IN_PLACE
 from otel_phi.recorder.core import RecorderCore
-from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade
+from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade, TurnOpened
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
@@ -76,8 +77,17 @@ class Pipeline:
         First all are admitted and recorded, then all are mapped: a quarter faster than one by one, since each step stays in the
         processor's cache. For streams that are not live.
         """
-        notices = [notice for event in events for notice in self._notices(event)]
-        return [span for notice in notices for span in self.spans(notice)]
+        notices: list[Notice] = []
+        judge, take = LEAN_IN_PLACE.get, self.core.on_event
+        for event in events:
+            judged = judge(event.__class__)
+            if judged is None:
+                notices += self._notices(event)
+            else:  # as `admit` does it, without a call for each event of a file
+                judged(event)
+                self.events += 1
+                notices += take(event)
+        return [span for notice in notices if notice.__class__ is not TurnOpened for span in self.spans(notice)]
 
     def finish(self, *, lost: bool = False) -> list[Span]:
         """Returns the spans of what is still open: as aborted, or as lost with its process."""

@@ -42,6 +42,11 @@ def table(max_bytes: int, pairs: Iterable[Pair]) -> Attributes:
     )
 
 
+def present(pairs: Iterable[Pair]) -> Attributes:
+    """Returns the pairs that have a value, where all are numbers or words of ours: what needs no cut."""
+    return tuple([pair for pair in pairs if pair[1] is not None])  # type: ignore[misc]  # None is left out
+
+
 def _cut_value(value: AttributeValue, max_bytes: int) -> AttributeValue:
     if isinstance(value, str):
         shorter = cut(value, max_bytes)

@@ -7,7 +7,6 @@ Rule 3: the parts of a hash are length-prefixed, so that no two lists of parts m
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import re
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from otel_phi.wire.uuids import is_uuid
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?", re.ASCII)
 TRACE_BYTES, SPAN_BYTES = 16, 8
+_blake2b, _from_bytes = hashlib.blake2b, int.from_bytes
 
 
 class SpanRef(NamedTuple):
@@ -32,13 +32,14 @@ def _hash(size: int, *parts: str | int) -> int:
 
 
 def _digest(size: int, content: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(content, digest_size=size).digest(), "big") or 1
+    return _from_bytes(_blake2b(content, digest_size=size).digest(), "big") or 1
 
 
 def _below(trace_id: int, span_id: int, text: str) -> int:
     """Hashes what names a span within its parent: 24 bytes of the parent's, then a text with at most one free part, its last."""
-    parent = trace_id.to_bytes(TRACE_BYTES, "big") + span_id.to_bytes(SPAN_BYTES, "big")
-    return _digest(SPAN_BYTES, parent + text.encode("utf-8", "surrogatepass"))
+    parent = (trace_id << 64 | span_id).to_bytes(TRACE_BYTES + SPAN_BYTES, "big")
+    digest = _blake2b(parent + text.encode("utf-8", "surrogatepass"), digest_size=SPAN_BYTES).digest()
+    return _from_bytes(digest, "big") or 1
 
 
 def session_trace(session_id: str, namespace: str = "") -> int:
@@ -75,7 +76,6 @@ def group_span(trace_id: int, loop_ids: tuple[str, ...], started_ns: int) -> int
     return _hash(SPAN_BYTES, trace_id, "parallel", *loop_ids, started_ns)
 
 
-@functools.lru_cache(maxsize=1_024, typed=True)  # asked when a turn opens, and when it closes
 def turn_span(trace_id: int, loop_span_id: int, index: int, repeat: int) -> int:
     """Returns the span id of a turn."""
     return _below(trace_id, loop_span_id, f"turn;{index};{repeat}")

@@ -8,11 +8,11 @@ from otel_phi.mapping import happenings
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
 from otel_phi.mapping.attributes import Pair, name, raw_usage, table
-from otel_phi.mapping.build import Frame, clamp_times, session_pairs, span
+from otel_phi.mapping.build import Frame, clamp_times, head, span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, group_place, loop_links, loop_parent, loop_place, root_place
 from otel_phi.mapping.providers import finish_reason, provider_name
-from otel_phi.mapping.span import Attributes, Span, StatusCode
+from otel_phi.mapping.span import Parts, Span, StatusCode
 from otel_phi.mapping.status import PROCESS_LOST, limit, loop_error
 from otel_phi.recorder.notices import GroupClosed, GroupOpened, LoopClosed, LoopStart, SessionOpened
 from otel_phi.wire.messages import NO_USAGE, Usage
@@ -27,8 +27,7 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
     return span(
         Frame(
             name("invoke_workflow", title),
-            "invoke_workflow",
-            session_pairs(session.session_id, options, options.agent_name),
+            (head("invoke_workflow", session.session_id, options, options.agent_name),),
             root_place(session.session_id, options),
             0,
             clamp_times(session.opened_ns, session.opened_ns + 1),
@@ -78,8 +77,7 @@ def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Fram
     agent = of_loop(start, options)
     return Frame(
         name("invoke_agent", agent),
-        "invoke_agent",
-        session_pairs(start.identity.session_id, options, agent),
+        (head("invoke_agent", start.identity.session_id, options, agent),),
         loop_place(start.identity, options),
         loop_parent(start, options),
         clamp_times(start.identity.started_ns, ended_ns),
@@ -148,7 +146,6 @@ def group_frame(group: GroupOpened | GroupClosed, options: MappingOptions) -> Fr
     parent = 0 if options.trace_scope == "loop" else root_place(group.session_id, options).span_id
     return Frame(
         name("invoke_workflow", GROUP_NAME),
-        "invoke_workflow",
         _group_session(group.session_id, options),
         group_place(group.session_id, group.loop_ids, group.started_ns, options),
         parent,
@@ -156,13 +153,14 @@ def group_frame(group: GroupOpened | GroupClosed, options: MappingOptions) -> Fr
     )
 
 
-def _group_session(session_id: str, options: MappingOptions) -> Attributes:
-    pairs = session_pairs(session_id, options, options.agent_name)
+def _group_session(session_id: str, options: MappingOptions) -> Parts:
+    shared = head("invoke_workflow", session_id, options, options.agent_name)
     if options.profile != "phoenix" or options.trace_scope != "loop":
-        return pairs
+        return (shared,)
     # By these keys Phoenix makes every trace a turn of its session: a group would be one without a word in it.
-    others = tuple(pair for pair in pairs if pair[0] not in (s.CONVERSATION_ID, s.SESSION_ID))
-    return table(options.max_attribute_bytes, ((s.PARALLEL_SESSION, session_id),)) + others
+    others = tuple(pair for pair in shared.pairs if pair[0] not in (s.CONVERSATION_ID, s.SESSION_ID))
+    own = table(options.max_attribute_bytes, ((s.PARALLEL_SESSION, session_id),))
+    return (others[:2] + own + others[2:],)  # behind the operation
 
 
 def group_pairs(group: GroupOpened | GroupClosed) -> list[Pair]:

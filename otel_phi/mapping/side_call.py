@@ -6,7 +6,7 @@ from otel_phi.mapping import ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
 from otel_phi.mapping.attributes import name
-from otel_phi.mapping.build import Frame, clamp_times, session_pairs, span
+from otel_phi.mapping.build import Frame, clamp_times, head, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import loop_place, root_place
@@ -28,18 +28,17 @@ def side_call_span(call: SideCallMade, options: MappingOptions) -> Span:
     return span(
         Frame(
             name("chat", asked),
-            "chat",
-            session_pairs(call.session_id, options, agent, loop_id)
-            + before
-            + after
-            + answered_pairs(answer.model, answer.stop_reason, asked, most),
+            (
+                head("chat", call.session_id, options, agent, loop_id),
+                before + after + answered_pairs(answer.model, answer.stop_reason, asked, most),
+            ),
             SpanRef(parent.trace_id, ids.side_span(*parent, call.id)),
             parent.span_id,
             clamp_times(call.started_ns, call.ended_ns),
+            kind=SpanKind.CLIENT,
         ),
         ((s.SIDE_CALL_ID, call.id), (s.SIDE_CALL_KIND, call.purpose), *used_pairs(answer)),
         options,
-        kind=SpanKind.CLIENT,
         error=answer_error(answer),
     )
 

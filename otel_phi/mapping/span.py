@@ -7,6 +7,9 @@ integer nanoseconds since the Unix epoch, attributes are pairs in a fixed order,
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
 
 import msgspec
 
@@ -15,6 +18,49 @@ Attributes = tuple[tuple[str, AttributeValue], ...]
 
 # W3C sampled (0x001) and, from OTLP's SpanFlags, CONTEXT_HAS_IS_REMOTE (0x100): we know the parent is not remote.
 SPAN_FLAGS = 0x101
+
+
+class Run(msgspec.Struct, gc=False, eq=False):
+    """A run is attributes that many spans carry one after another, made once.
+
+    Attributes:
+        pairs: pairs of key and value.
+        written: as an encoder wrote them for spans, for encoders alone; None before the first did.
+    """
+
+    pairs: Attributes
+    written: bytes | None = None
+
+
+Parts = tuple[Run | Attributes, ...]
+
+
+class Runs(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """Runs are the attributes of a span of which it shares some with others. To whoever asks for them they are pairs, as a tuple has them.
+
+    Attributes:
+        parts: runs, and pairs that are this span's own, in their order.
+    """
+
+    parts: Parts
+
+    def __iter__(self) -> Iterator[tuple[str, AttributeValue]]:
+        return chain.from_iterable([part.pairs if isinstance(part, Run) else part for part in self.parts])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __getitem__(self, at: Any) -> Any:
+        return tuple(self)[at]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Runs | tuple) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return tuple(self).__hash__()
+
+    def __repr__(self) -> str:
+        return repr(tuple(self))
 
 
 class SpanKind(enum.IntEnum):

@@ -4,52 +4,88 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
-from otel_phi.mapping.attributes import Pair, name, raw_usage, table
-from otel_phi.mapping.build import Frame, clamp_times, inside, session_pairs, span
+from otel_phi.mapping.attributes import Pair, name, present, raw_usage, table
+from otel_phi.mapping.build import Frame, clamp_times, head, inside, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import loop_place, spawn_links
 from otel_phi.mapping.providers import finish_reason, provider_name, server
-from otel_phi.mapping.span import Attributes, Span, SpanEvent, SpanKind, SpanLink
+from otel_phi.mapping.span import Attributes, Run, Span, SpanEvent, SpanKind, SpanLink
 from otel_phi.mapping.status import chat_error, tool_error, turn_error
-from otel_phi.recorder.notices import Answer, Chat, Request, Tool, TurnClosed, TurnOpened
+from otel_phi.recorder.notices import Answer, Chat, LoopStart, Outcome, Request, Tool, TurnClosed, TurnOpened
 from otel_phi.wire.messages import NO_USAGE
 from otel_phi.wire.parts import ConfigSnapshot
 
 _TRIGGERS = {"User": "user", "SubAgent": "sub_agent", "Continuation": "continuation", "Branch": "branch"}
 _TRIGGERS["FollowUp"] = "continuation"  # its name in files before April 2026
-_CLIENT = SpanKind.CLIENT
 # Between the starts of tools that began together. Jaeger's page sorts by start alone, in microseconds, and showed them in another order on
 # each load (with a nanosecond still, up to 2.20); Phoenix keeps microseconds too. What we know of these times is milliseconds.
 _APART_NS = 1_000
 _NO_CONFIG = ConfigSnapshot()
 _NO_REQUEST = Request("", None, None, None, None)
+_NOTHING_SAID: tuple[str, str | None, str | None, bool] = ("", None, None, True)
+
+
+class _Loop:
+    """A loop is what the spans of its turns share: where it stands, and what they begin with."""
+
+    __slots__ = ("chat", "config", "place", "tool", "turn")
+
+    def __init__(self, start: LoopStart, options: MappingOptions) -> None:
+        identity, agent = start.identity, of_loop(start, options)
+        self.place = loop_place(identity, options)
+        self.config = start.config
+        self.turn, self.chat, self.tool = (
+            head(operation, identity.session_id, options, agent, identity.loop_id)
+            for operation in ("agent_step", "chat", "execute_tool")
+        )
+
+
+# By identity, which costs a tenth of a hash: the turns of a loop hold one and the same start, a pipeline one and the same options.
+_loops: dict[tuple[int, int], tuple[LoopStart, MappingOptions, _Loop]] = {}
+_MAX_LOOPS = 1_024
+
+
+def _loop_of(start: LoopStart, options: MappingOptions) -> _Loop:
+    found = _loops.get((id(start), id(options)))
+    if found is not None:
+        return found[2]
+    if len(_loops) >= _MAX_LOOPS:
+        _loops.clear()
+    loop = _Loop(start, options)
+    _loops[id(start), id(options)] = start, options, loop  # who is held here keeps its identity
+    return loop
 
 
 class _Context(NamedTuple):
-    """The context is what the spans of one turn share: where the turn stands, when it was, what all of them carry."""
+    """The context is what the spans of one turn share."""
 
     turn: TurnClosed
-    place: SpanRef
-    times: tuple[int, int]
-    common: Attributes
+    loop: _Loop
+    frame: Frame
     options: MappingOptions
 
-    def frame(self, title: str, operation: str, span_id: int, times: tuple[int, int], more: Attributes = ()) -> Frame:
-        """Returns the frame of a span below the turn; `more`: what it shares with spans of other turns."""
-        place = SpanRef(self.place.trace_id, span_id)
-        return Frame(title, operation, self.common + more, place, self.place.span_id, times)
+    def below(
+        self, title: str, first: Run, span_id: int, times: tuple[int, int], kind: SpanKind = SpanKind.INTERNAL
+    ) -> Frame:
+        """Returns the frame of a span below the turn, which begins with a run of its kind."""
+        trace_id, turn_span_id = self.frame.place
+        shared = (first, self.frame.shared[1])
+        return Frame(title, shared, SpanRef(trace_id, span_id), turn_span_id, times, (), kind)
 
 
 def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
     """Returns the spans of a turn, the turn itself first."""
-    frame = turn_frame(turn, turn.ended_ns, options)
-    context = _Context(turn, frame.place, frame.times, frame.common, options)
+    loop = _loop_of(turn.loop, options)
+    frame = _frame(turn, turn.ended_ns, loop)
+    context = _Context(turn, loop, frame, options)
     executed = [(tool, inside(tool.started_ns, tool.ended_ns, *frame.times)) for tool in turn.tools]
     spans = [_turn_span(context, frame, executed)]
     if turn.chat is not None:
@@ -73,12 +109,14 @@ def _apart(
 
 def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOptions) -> Frame:
     """Returns what places a turn's span."""
-    identity = turn.loop.identity
-    loop = loop_place(identity, options)
-    place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
-    agent = of_loop(turn.loop, options)
-    common = (*session_pairs(identity.session_id, options, agent, identity.loop_id), (s.TURN_INDEX, turn.index))
-    return Frame("turn", "agent_step", common, place, loop.span_id, clamp_times(turn.started_ns, ended_ns))
+    return _frame(turn, ended_ns, _loop_of(turn.loop, options))
+
+
+def _frame(turn: TurnOpened | TurnClosed, ended_ns: int, loop: _Loop) -> Frame:
+    trace_id, loop_span_id = loop.place
+    place = SpanRef(trace_id, ids.turn_span(trace_id, loop_span_id, turn.index, turn.repeat))
+    index = Run(((s.TURN_INDEX, turn.index),))  # on its chat and tools too
+    return Frame("turn", (loop.turn, index), place, loop_span_id, clamp_times(turn.started_ns, ended_ns))
 
 
 def trigger_word(triggered_by: str | None) -> str | None:
@@ -89,23 +127,22 @@ def trigger_word(triggered_by: str | None) -> str | None:
 def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple[int, int]]]) -> Span:
     turn, options = context.turn, context.options
     answer = turn.chat.answer if turn.chat else None
-    events = happenings.events(turn.happened, options) if turn.happened else []
-    events += [_tool_event(tool, *within, options, lost=turn.lost) for tool, within in executed]
+    events = [_tool_event(tool, *within, options, lost=turn.lost) for tool, within in executed]
+    if turn.happened:
+        events = happenings.events(turn.happened, options) + events
     if len(events) > 1:
         events.sort(key=lambda event: event.time_ns)
     links: tuple[SpanLink, ...] = ()
     if not options.tool_spans:
         links = tuple(link for tool in turn.tools for link in _spawned(tool, options))
+    tools = len([tool for tool in turn.tools if tool.outcome != "not_executed"])
+    stop_reason = answer.stop_reason if answer else None
+    most = options.max_attribute_bytes
     return span(
         frame,
-        (
-            (s.TIME_INFERRED, True if turn.inferred else None),
-            (s.TURN_TRIGGER, trigger_word(turn.triggered_by)),
-            (s.TURN_TOOLS, sum([tool.outcome != "not_executed" for tool in turn.tools])),
-            (s.TURN_MESSAGES, turn.message_count),
-            (s.STOP_REASON, answer.stop_reason if answer else None),
-        ),
+        (),
         options,
+        shared=(_turn_run(turn.inferred, turn.triggered_by, tools, turn.message_count, stop_reason, most),),
         error=turn_error(turn),
         events=events,
         links=links,
@@ -113,28 +150,58 @@ def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple
     )
 
 
+@functools.lru_cache(maxsize=1_024)  # turns are much alike
+def _turn_run(
+    inferred: bool, trigger: str | None, tools: int, messages: int, stop_reason: str | None, max_bytes: int
+) -> Run:
+    pairs: tuple[Pair, ...] = (
+        (s.TIME_INFERRED, True if inferred else None),
+        (s.TURN_TRIGGER, trigger_word(trigger)),
+        (s.TURN_TOOLS, tools),
+        (s.TURN_MESSAGES, messages),
+        (s.STOP_REASON, stop_reason),
+    )
+    return Run(table(max_bytes, pairs))
+
+
 def _chat_span(context: _Context, chat: Chat) -> Span:
-    options, answer, request = context.options, chat.answer, chat.request or _NO_REQUEST
-    said = ("", None) if answer is None else (answer.model, answer.provider)
-    marks = (chat.inferred, chat.compacted, answer is None or answer.streamed)
-    asked, before, after = asked_pairs(context.turn.loop.config, request, said, marks, options.max_attribute_bytes)
-    numbers = ((s.REQUEST_MAX_TOKENS, request.max_tokens), (s.REQUEST_TEMPERATURE, request.temperature))
-    shared = before + table(options.max_attribute_bytes, numbers) + after
-    if answer is not None:
-        shared += answered_pairs(answer.model, answer.stop_reason, asked, options.max_attribute_bytes)
+    options, answer, loop = context.options, chat.answer, context.loop
+    said = _NOTHING_SAID if answer is None else (answer.model, answer.provider, answer.stop_reason, answer.streamed)
+    asked = msgspec.structs.astuple(chat.request or _NO_REQUEST)
+    title, shared = _chat_run(loop, chat.inferred, chat.compacted, options.max_attribute_bytes, *said, *asked)
+    times = inside(chat.started_ns, chat.ended_ns, *context.frame.times)
     return span(
-        context.frame(
-            name("chat", asked),
-            "chat",
-            ids.chat_span(*context.place),
-            inside(chat.started_ns, chat.ended_ns, *context.times),
-            shared,
-        ),
-        () if answer is None else used_pairs(answer),
+        context.below(title, loop.chat, ids.chat_span(*context.frame.place), times, SpanKind.CLIENT),
+        (),
         options,
-        kind=_CLIENT,
+        shared=(shared,) if answer is None else (shared, present(used_pairs(answer))),
         error=chat_error(chat, lost=context.turn.lost),
     )
+
+
+# A loop asks the same again and again. Typed: 1, 1.0 and True are equal, and must not stand for each other.
+@functools.lru_cache(maxsize=1_024, typed=True)
+def _chat_run(
+    loop: _Loop,
+    inferred: bool,
+    compacted: bool,
+    max_bytes: int,
+    model: str,
+    provider: str | None,
+    stop_reason: str | None,
+    streamed: bool,
+    *asked: Any,
+) -> tuple[str, Run]:
+    """Returns a chat's name, and all that it says but its tokens."""
+    request = Request(*asked)
+    asked_model, before, after = asked_pairs(
+        loop.config, request, (model, provider), (inferred, compacted, streamed), max_bytes
+    )
+    numbers = ((s.REQUEST_MAX_TOKENS, request.max_tokens), (s.REQUEST_TEMPERATURE, request.temperature))
+    pairs = before + table(max_bytes, numbers) + after
+    if stop_reason is not None:
+        pairs += answered_pairs(model, stop_reason, asked_model, max_bytes)
+    return name("chat", asked_model), Run(pairs)
 
 
 @functools.lru_cache(maxsize=256)  # a loop asks the same again and again
@@ -214,33 +281,40 @@ def used_pairs(answer: Answer) -> tuple[Pair, ...]:
 
 
 def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
-    span_id = ids.tool_span(*context.place, tool.call_id, tool.repeat)
+    span_id = ids.tool_span(*context.frame.place, tool.call_id, tool.repeat)
+    most = context.options.max_attribute_bytes
+    title, named = _tool_run(tool.name, tool.inferred, most)
     return span(
-        context.frame(name("execute_tool", tool.name), "execute_tool", span_id, times),
-        (
-            (s.TIME_INFERRED, True if tool.inferred else None),
-            (s.TOOL_NAME, tool.name),
-            (s.TOOL_CALL_ID, tool.call_id),
-            (s.TOOL_TYPE, "function"),
-            (s.TOOL_OUTCOME, tool.outcome),
-            *_child(tool),
-        ),
+        context.below(title, context.loop.tool, span_id, times),
+        _child(tool),
         context.options,
+        shared=(named, table(most, ((s.TOOL_CALL_ID, tool.call_id),)), _tool_outcome_run(tool.outcome, most)),
         error=tool_error(tool, lost=context.turn.lost),
         links=_spawned(tool, context.options),
     )
 
 
+@functools.lru_cache(maxsize=1_024)  # tools are few
+def _tool_run(tool_name: str, inferred: bool, max_bytes: int) -> tuple[str, Run]:
+    pairs: tuple[Pair, ...] = ((s.TIME_INFERRED, True if inferred else None), (s.TOOL_NAME, tool_name))
+    return name("execute_tool", tool_name), Run(table(max_bytes, pairs))
+
+
+@functools.lru_cache(maxsize=64)
+def _tool_outcome_run(outcome: Outcome, max_bytes: int) -> Run:
+    return Run(table(max_bytes, ((s.TOOL_TYPE, "function"), (s.TOOL_OUTCOME, outcome))))
+
+
 def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions, *, lost: bool) -> SpanEvent:
     executed = tool.outcome != "not_executed"
-    pairs: list[Pair] = [
+    pairs: tuple[Pair, ...] = (
         (s.TOOL_NAME, tool.name),
         (s.TOOL_CALL_ID, tool.call_id),
         (s.TOOL_OUTCOME, tool.outcome),
         (s.TOOL_DURATION_MS, happenings.milliseconds(end - start) if executed else None),
         *_child(tool),
         (s.ERROR_TYPE, tool_error(tool, lost=lost)),
-    ]
+    )
     return SpanEvent(s.EVENT_TOOL, end, table(options.max_attribute_bytes, pairs))
 
 

@@ -334,7 +334,7 @@ def _order(start: LoopStart) -> tuple[int, str]:
 
 
 def _tool_started(loop: OpenLoop, event: e.ToolExecutionStart) -> Sequence[Notice]:
-    turn, cut = loop.current_turn()
+    turn, cut = (loop.turn, _NOTHING) if loop.turn is not None else loop.current_turn()
     turn.tool_started(event)
     if event.timestamp is not UNSET:
         loop.seen(event.timestamp)
@@ -342,7 +342,7 @@ def _tool_started(loop: OpenLoop, event: e.ToolExecutionStart) -> Sequence[Notic
 
 
 def _tool_ended(loop: OpenLoop, event: e.ToolExecutionEnd) -> Sequence[Notice]:
-    turn, cut = loop.current_turn()
+    turn, cut = (loop.turn, _NOTHING) if loop.turn is not None else loop.current_turn()
     turn.tool_ended(event)
     if event.timestamp is not UNSET:
         loop.seen(event.timestamp)

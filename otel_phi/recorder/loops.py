@@ -10,7 +10,8 @@ Rule 4: the last known time is the latest of the loop's event times and MessageE
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Raw, UnsetType
 
@@ -30,11 +31,12 @@ from otel_phi.recorder.references import References
 from otel_phi.recorder.turns import Happenings, OpenTurn
 from otel_phi.wire.events import AgentEnd, MessageEnd, SideCall, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.lean import ASSISTANTS
-from otel_phi.wire.messages import NO_USAGE, AssistantMessage, ExtensionMessage, Usage, UserMessage
+from otel_phi.wire.messages import MILLISECOND_NS, NO_USAGE, AssistantMessage, ExtensionMessage, Usage, UserMessage
 from otel_phi.wire.parts import ConfigSnapshot, RequestPayload
 from otel_phi.wire.usage import TokenCount, count_tokens
 
 TurnNotice = TurnOpened | TurnClosed
+_NOTHING: Sequence[TurnNotice] = ()
 
 
 class OpenLoop:
@@ -71,34 +73,39 @@ class OpenLoop:
         """Takes an event's time into the last known time; returns the event's time, the last known where it has none."""
         if time_ns is None:
             return self.last_ns
+        time_ns = int(time_ns)  # plain from here on: an `Instant` costs more at each comparison
         if time_ns > self.last_ns:  # noqa: PLR1730  # asked for every event, at a third of the cost of max()
             self.last_ns = time_ns
         return time_ns
 
     # --- turns -----------------------------------------------------------------------------------------------------
 
-    def turn_started(self, event: TurnStart) -> list[TurnNotice]:
+    def turn_started(self, event: TurnStart) -> Sequence[TurnNotice]:
         """Opens a turn; says so, after the one it cut short, if any."""
         turn = self.turn
         if turn is not None and turn.index == event.turn_index and turn.source_ns == event.timestamp:
-            return []
-        cut = [] if turn is None else self.abort_turn()
+            return _NOTHING
+        cut = self.abort_turn() if turn is not None else _NOTHING
         time_ns = self.seen(event.timestamp)
-        return [*cut, self._open_turn(event.turn_index, time_ns, event.triggered_by, event.timestamp)]
+        opened = self._open_turn(event.turn_index, time_ns, event.triggered_by, event.timestamp)
+        return (*cut, opened) if cut else (opened,)
 
     def _open_turn(self, index: int, started_ns: int, trigger: str | None, source_ns: int | None) -> TurnOpened:
-        started_ns = max(started_ns, self.start.identity.started_ns)
-        self.turn = OpenTurn(index, self._closed.repeat(index), started_ns, trigger, source_ns)
-        return TurnOpened(self.start, index, self.turn.repeat, started_ns, trigger)
+        first_ns = self.start.identity.started_ns
+        if started_ns < first_ns:  # noqa: PLR1730  # as in `seen`
+            started_ns = first_ns
+        repeat = self._closed.repeat(index)
+        self.turn = OpenTurn(index, repeat, started_ns, trigger, source_ns)
+        return TurnOpened(self.start, index, repeat, started_ns, trigger)
 
-    def current_turn(self) -> tuple[OpenTurn, list[TurnNotice]]:
+    def current_turn(self) -> tuple[OpenTurn, Sequence[TurnNotice]]:
         """Returns the open turn, or an implicit one that is opened now; no turn is ever cut short by that."""
         opened: list[TurnNotice] = []
         if self.turn is None:
-            opened = [self._open_turn(self._closed.next(), self.turns_end_ns, None, None)]
-        return cast("OpenTurn", self.turn), opened
+            opened.append(self._open_turn(self._closed.next(), self.turns_end_ns, None, None))
+        return self.turn, opened  # type: ignore[return-value]  # it is open now
 
-    def turn_for(self, index: int | None) -> tuple[OpenTurn | None, list[TurnNotice]]:
+    def turn_for(self, index: int | None) -> tuple[OpenTurn | None, Sequence[TurnNotice]]:
         """Returns the turn that an event belongs to, opening an implicit one where none fits.
 
         Args:
@@ -115,23 +122,27 @@ class OpenLoop:
         opened = self._open_turn(index, self.turns_end_ns, None, None)
         return self.turn, [*cut, opened]
 
-    def requested(self, event: TurnRequest) -> list[TurnNotice] | None:
+    def requested(self, event: TurnRequest) -> Sequence[TurnNotice] | None:
         """Takes a TurnRequest; None if it was ignored."""
         time_ns = self.seen(event.timestamp)
-        turn, cut = self.turn_for(event.turn_index)
+        turn, cut = self.turn, _NOTHING
+        if turn is None or turn.index != event.turn_index:
+            turn, cut = self.turn_for(event.turn_index)
         if turn is None or turn.request_ns is not None:
             return None
         turn.request, turn.request_ns = _request(event.payload), time_ns
         turn.request_timed = event.timestamp is not None
         return cut
 
-    def turn_ended(self, event: TurnEnd) -> list[TurnNotice] | None:
+    def turn_ended(self, event: TurnEnd) -> Sequence[TurnNotice] | None:
         """Closes the turn; None if the event was ignored."""
         time_ns = self.seen(event.timestamp)
         message: Any = event.message
         kind = message.__class__
         named = None if message is None or kind is ExtensionMessage else message.turn_id
-        turn, cut = self.turn_for(named.turn_index if named else None)
+        turn, cut = self.turn, _NOTHING
+        if turn is None or named is not None:
+            turn, cut = self.turn_for(named.turn_index if named else None)
         if turn is None:
             return None
         if turn.answer is None:
@@ -139,15 +150,17 @@ class OpenLoop:
                 turn.answered(self._answer(message, event.usage), message.timestamp_ns or None)
             elif event.usage != NO_USAGE:
                 turn.answered(self._answer(AssistantMessage(usage=event.usage), event.usage), None)
-        return [*cut, self._close_turn(turn, time_ns, event)]
+        closed = self._close_turn(turn, time_ns, event)
+        return (*cut, closed) if cut else (closed,)
 
     def abort_turn(self, *, lost: bool = False) -> list[TurnClosed]:
         """Closes the open turn, if any, as aborted at the last known time."""
         return [] if self.turn is None else [self._close_turn(self.turn, self.last_ns, None, lost=lost)]
 
     def _close_turn(self, turn: OpenTurn, time_ns: int, event: TurnEnd | None, *, lost: bool = False) -> TurnClosed:
-        ended_ns = max(time_ns, turn.started_ns + 1)
-        turn.happenings.settle()
+        ended_ns = turn.started_ns + 1 if time_ns <= turn.started_ns else time_ns
+        happenings = turn.happenings
+        happenings.settle()
         listed: Any = None if event is None else event.tool_results  # decoded already where the event is lean
         if listed.__class__ is Raw:
             listed = bytes(listed)
@@ -163,8 +176,8 @@ class OpenLoop:
             inferred=turn.source_ns is None or event is None or event.timestamp is None,
             chat=turn.chat(ended_ns, aborted=event is None),
             tools=tools,
-            happened=tuple(turn.happenings.items),
-            dropped=turn.happenings.dropped + turn.dropped_tools,
+            happened=tuple(happenings.items),
+            dropped=happenings.dropped + turn.dropped_tools,
             message_count=turn.message_count,
             lost=lost,
         )
@@ -187,26 +200,29 @@ class OpenLoop:
 
     # --- messages and what else happens ------------------------------------------------------------------------------
 
-    def message_ended(self, event: MessageEnd) -> list[TurnNotice]:
+    def message_ended(self, event: MessageEnd) -> Sequence[TurnNotice]:
         """Takes a whole message; says what turn an answer outside any opened."""
         message: Any = event.message  # lean or not
         kind = message.__class__
-        cut: list[TurnNotice] = []
+        turn, cut = self.turn, _NOTHING
         if message is not None and kind is not ExtensionMessage:
-            if message.timestamp > 0:
-                self.seen(message.timestamp_ns)
+            time_ns = message.timestamp * MILLISECOND_NS
+            if time_ns > self.last_ns and time_ns > 0:
+                self.last_ns = time_ns
             if kind in ASSISTANTS:
                 named = message.turn_id
-                turn, cut = self.turn_for(None if named is None else named.turn_index)
+                if turn is None or named is not None:
+                    turn, cut = self.turn_for(named.turn_index if named else None)
                 if turn is not None:
-                    turn.answered(self._answer(message, message.usage), message.timestamp_ns or None)
+                    turn.answered(self._answer(message, message.usage), time_ns or None)
+                turn = self.turn  # counts it, whichever turn it named
             elif kind is UserMessage:
-                if self.turn is None:
+                if turn is None:
                     self.stop_limit = message.stop_limit or self.stop_limit
-            elif self.turn is not None:
-                self.turn.result(message)
-        if self.turn is not None:
-            self.turn.message_count += 1
+            elif turn is not None:
+                turn.result(message, time_ns)
+        if turn is not None:
+            turn.message_count += 1
         return cut
 
     def happened(self, time_ns: int, what: Occurrence) -> None:

@@ -128,11 +128,11 @@ class OpenTurn(msgspec.Struct):
             self.compacted_before_call = self.compacted_ns is not None
         self._mark(time_ns)
 
-    def result(self, message: ToolResultMessage) -> None:
-        """Takes a tool's result message."""
+    def result(self, message: ToolResultMessage, time_ns: int) -> None:
+        """Takes a tool's result message; `time_ns` is its time, 0 for none."""
         if len(self.results) < MAX_TOOLS:
             self.results.append(message)
-        self._mark(message.timestamp_ns or None)
+        self._mark(time_ns or None)
 
     def _mark(self, time_ns: int | None) -> None:
         if time_ns is not None and (self.mark_ns is None or time_ns > self.mark_ns):

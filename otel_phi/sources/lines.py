@@ -17,7 +17,7 @@ import msgspec
 
 from otel_phi.sources.converted import Converted, converted
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 18
 # A TurnRequest holds the whole context, images included; phi-core itself has no limit. Past this a line is passed over.
 MAX_LINE_BYTES = 256 << 20
 GZIP_MAGIC = b"\x1f\x8b"

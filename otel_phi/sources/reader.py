@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from otel_phi.sources.lines import MAX_LINE_BYTES, Block, Lines, open_lines, rea
 from otel_phi.sources.wrappings import Joiner, unwrapped
 from otel_phi.wire.decode import KNOWN_TYPES, Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import AgentEvent
-from otel_phi.wire.lean import decode_lean, decode_lean_log_line
+from otel_phi.wire.lean import decode_lean, decode_lean_lines, decode_lean_log_line
 
 # Where a line can have been appended to half a line. Inside a JSON string a quote is escaped, so these begin objects, and no
 # object within an event has a `type` of these.
@@ -38,6 +38,10 @@ _NOWHERE = tuple(
     b'{"type":"%s"' % kind for kind in (b"MessageUpdate", b"MessageStart", b"ToolExecutionUpdate", b"ProgressMessage")
 )
 _DELTA = _NOWHERE[0]
+_NEXT_DELTA = b"\n" + _DELTA
+_RUN_BYTES = (
+    1 << 16
+)  # lines decoded at one go: they are in the processor's cache, and one bad line among them costs little
 _UNUSUAL = Undecodable("not as phi-core writes it")
 _MARK = b"\xef\xbb\xbf"  # a byte order mark
 _SSE_DATA = b"data:"
@@ -106,6 +110,7 @@ class EventReader:
         content: bool = True,
     ) -> None:
         self.source = source
+        self._content = content
         self._decode_event = decode_event if content else decode_lean
         self._decode_logged = decode_log_line if content else decode_lean_log_line
         self.counts: Counter[str] = Counter()
@@ -117,61 +122,57 @@ class EventReader:
 
     def read(self, blocks: Iterable[Block]) -> Iterator[AgentEvent]:
         """Yields the events of some lines, in order."""
-        decode = self._decode_event
         for block in blocks:
-            known = 0
-            for index, data in self._shown(block.lines) if self._for_spans else enumerate(block.lines):
-                event = decode(data) if data.startswith(_TYPE) else self._decode_log_line(data)
-                if event.__class__ is not Undecodable:
-                    known += 1
-                    yield event  # type: ignore[misc]  # the line above says so, at a tenth of isinstance's cost
-                else:
-                    yield from self._unusual(Place(block, index), data)
-            self.counts["events"] += known
-
-    def _shown(self, lines: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
-        """Leaves out the lines of events that no span shows; one in which another may hide is kept, to be read in full."""
-        if isinstance(lines, Lines) and not lines.piece.startswith(_OBJECT, lines.begin):
-            return self._shown_of_piece(lines)
-        return self._shown_one_by_one(lines)
-
-    def _shown_of_piece(self, lines: Lines) -> Iterator[tuple[int, bytes]]:
-        """Passes over deltas without cutting them out: those of one message are alike up to the text that each adds.
-
-        A line that begins as the one left out before it (`alike`), and in the rest of which no object begins, is whole: within a JSON string
-        a quote is escaped, so the line of another process, appended to half a line, would show.
-        """
-        piece, start, last = lines.piece, lines.begin, lines.end
-        begins, find = piece.startswith, piece.find
-        alike, known = _DELTA, len(_DELTA)
-        number, left_out = -1, 0
-        while start <= last:
-            number += 1
-            if begins(alike, start):
-                end = find(b"\n", start + known, last)
-                if end < 0:
-                    end = last
-                if find(_BEGINS, start + known, end) < 0:
-                    left_out += 1
-                    start = end + 1
-                    continue
+            lines = block.lines
+            if not self._for_spans:
+                yield from self._read_lines(block, enumerate(lines))
+            elif isinstance(lines, Lines) and not lines.piece.startswith(_OBJECT, lines.begin):
+                yield from self._read_piece(block, lines)
             else:
-                end = find(b"\n", start, last)
-                if end < 0:
-                    end = last
-            line = piece[start:end]
-            start = end + 1
-            if not line.startswith(_NOWHERE) or _APPENDED(line, 1) is not None:
-                yield number, line
-                continue
-            left_out += 1
-            alike = _beginning(line)
-            known = len(alike)
-        lines.counted(number + 1)
-        self.counts["left_out"] += left_out
+                yield from self._read_lines(block, self._shown(lines))
 
-    def _shown_one_by_one(self, lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-        for index, line in enumerate(lines):
+    def _read_lines(self, block: Block, lines: Iterable[tuple[int, bytes]]) -> Iterator[AgentEvent]:
+        """Yields the events of some lines of a block, each with its index there."""
+        decode, known = self._decode_event, 0
+        for index, data in lines:
+            event = decode(data) if data.startswith(_TYPE) else self._decode_log_line(data)
+            if event.__class__ is not Undecodable:
+                known += 1
+                yield event  # type: ignore[misc]  # the line above says so, at a tenth of isinstance's cost
+            else:
+                yield from self._unusual(Place(block, index), data)
+        self.counts["events"] += known
+
+    def _read_piece(self, block: Block, lines: Lines) -> Iterator[AgentEvent]:
+        """Reads the lines of a piece where they lie: deltas are passed over, what is between them is decoded at one go if it can be."""
+        piece, start, last, number = lines.piece, lines.begin, lines.end, 0
+        while start <= last:
+            if piece.startswith(_DELTA, start):
+                passed, start, end = _pass_over(piece, start, last)
+                self.counts["left_out"] += passed
+                number += passed
+            else:
+                end = _end_of_run(piece, start, last)
+            if start > last:
+                break
+            run = piece[start:end]
+            start = end + 1
+            found = None if self._content else decode_lean_lines(run)
+            if found is None:
+                cut = run.split(b"\n")
+                yield from self._read_lines(block, self._shown(cut, number))
+                number += len(cut)
+            else:
+                events, count = found
+                yield from events
+                self.counts["events"] += len(events)
+                self.counts["left_out"] += count - len(events)
+                number += count
+        lines.counted(number)
+
+    def _shown(self, lines: Iterable[bytes], first: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Leaves out the lines of events that no span shows; one in which another may hide is kept, to be read in full."""
+        for index, line in enumerate(lines, first):
             logged = line.startswith(_OBJECT)
             start = line.find(_TYPE, 1, _TYPE_WITHIN) if logged else 0
             if start < 0 or not line.startswith(_NOWHERE, start) or _APPENDED(line, start + 1) is not None:
@@ -247,14 +248,54 @@ class EventReader:
         return offset
 
 
+def _end_of_run(piece: bytes, start: int, last: int) -> int:
+    """Returns where a run of lines ends: before the next delta, or where it becomes long."""
+    most = min(start + _RUN_BYTES, last)
+    end = piece.find(_NEXT_DELTA, start, most + len(_NEXT_DELTA))
+    if end < 0 and most < last:
+        end = piece.rfind(b"\n", start, most)
+        if end < 0:
+            end = piece.find(b"\n", most, last)
+    return last if end < 0 or end > last else end
+
+
+def _pass_over(piece: bytes, start: int, last: int) -> tuple[int, int, int]:
+    """Passes over deltas without cutting them out: those of one message are alike up to the text that each adds.
+
+    A line that begins as the one before it (`alike`), and in the rest of which no object begins, is whole: within a JSON string a quote is
+    escaped, so the line of another process, appended to half a line, would show.
+
+    Returns:
+        How many were passed over, where the line begins that was not, and where that ends: there another line may hide in a delta.
+    """
+    begins, find = piece.startswith, piece.find
+    passed = 0
+    while start <= last and begins(_DELTA, start):
+        end = find(b"\n", start)
+        line = piece[start : last if end < 0 else end]
+        if _APPENDED(line, 1) is not None:
+            return passed, start, start + len(line)
+        passed += 1
+        start += len(line) + 1
+        alike = _beginning(line)
+        known = len(alike)
+        while known and begins(alike, start):
+            tail = start + known
+            end = find(b"\n", tail)
+            if end < 0 or end > last or find(_BEGINS, tail, end) >= 0:
+                break
+            passed += 1
+            start = end + 1
+    return passed, start, _end_of_run(piece, start, last)
+
+
 def _beginning(line: bytes) -> bytes:
-    """Returns how the lines of a message's deltas begin: up to the first key of the last object, else the type alone.
+    """Returns how the deltas of a message begin, up to the first key of the last object; nothing where they have none.
 
     It ends in no part of how a line begins: half of such a line with another one appended does not begin so.
     """
     inner = line.rfind(_BEGINS)
-    end = line.find(b'":', inner) + 2 if inner else line.find(b",")
-    return line[:end] if end > len(_TYPE) else _DELTA
+    return line[: line.find(b'":', inner) + 2] if inner > 0 else b""
 
 
 def _ordinal_of(data: bytes) -> int | None:

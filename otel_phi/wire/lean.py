@@ -61,11 +61,35 @@ ASSISTANTS: frozenset[type] = frozenset({AssistantMessage, Assistant})
 RESULTS: frozenset[type] = frozenset({ToolResultMessage, Result})
 
 LEAN: tuple[Any, ...] = (TurnStart, TurnRequest, TurnEnd, MessageEnd, ToolExecutionStart, ToolExecutionEnd)
+LEAN_KINDS: frozenset[type] = frozenset(LEAN)
 _NAMES = {kind.__name__ for kind in LEAN}
+# What no span shows, in name alone.
+_NOWHERE: tuple[Any, ...] = tuple(
+    msgspec.defstruct(kind.__name__, [], tag_field="type", tag=True)
+    for kind in (e.MessageStart, e.MessageUpdate, e.ToolExecutionUpdate, e.ProgressMessage)
+)
+_LEFT_OUT = frozenset(_NOWHERE)
 _Event = _any_of(*LEAN, *(kind for kind in e.KnownEvent.__args__ if kind.__name__ not in _NAMES))
 _LogLine: Any = msgspec.defstruct("_LogLine", [("ordinal", int), ("event", _Event)], gc=False)
 
 _decode = msgspec.json.Decoder(_Event, dec_hook=from_wire).decode
+_decode_lines = msgspec.json.Decoder(
+    GenericAlias(
+        list,
+        (
+            _any_of(
+                *LEAN,
+                *_NOWHERE,
+                *(
+                    kind
+                    for kind in e.KnownEvent.__args__
+                    if kind.__name__ not in _NAMES | {kind.__name__ for kind in _NOWHERE}
+                ),
+            ),
+        ),
+    ),
+    dec_hook=from_wire,
+).decode
 _decode_log_line = msgspec.json.Decoder(_LogLine, dec_hook=from_wire).decode
 
 
@@ -91,12 +115,39 @@ def decode_lean_log_line(line: bytes) -> tuple[int | None, e.AgentEvent | Undeco
     return (found.ordinal, found.event) if check is None or check(found.event, line) else decode_log_line(line)
 
 
+def decode_lean_lines(lines: bytes) -> tuple[list[e.AgentEvent], int] | None:
+    """Decodes lines at one go, each an AgentEvent as phi-core writes it, and leaves out those that no span shows.
+
+    Args:
+        lines: with newlines between them.
+
+    Returns:
+        The events and the number of lines; None where a line is not such an event: then each has to be looked at.
+    """
+    try:
+        events = _decode_lines(b"[" + lines.replace(b"\n", b",") + b"]")
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
+        return None
+    if len(events) != lines.count(b"\n") + 1:
+        return None
+    unsure = [
+        at for at, event in enumerate(events) if (check := _check_of(event.__class__)) and not check(event, lines)
+    ]
+    if unsure:
+        cut = lines.split(b"\n")
+        for at in unsure:
+            events[at] = decode_event(cut[at])
+    return [event for event in events if event.__class__ not in _LEFT_OUT], len(events)
+
+
 def _is_enough(event: Any, line: bytes) -> bool:
-    """Says whether a message is told by what was decoded of it."""
+    """Says whether what was decoded of a message is enough."""
     said = event.message
-    if said.__class__ is Assistant:
+    kind = said.__class__
+    if kind is Assistant:
         return not assistant_otherwise(said, line)
-    return said.__class__ is not Result or bool(said.tool_call_id and _went_well(said))
+    return kind is not Result or bool(said.tool_call_id and (not said.is_error or said.error_type is not UNSET))
 
 
 def _is_enough_of_turn(event: Any, line: bytes) -> bool:
@@ -113,3 +164,4 @@ _CHECKS: dict[type, Callable[[Any, bytes], bool]] = {
     TurnEnd: _is_enough_of_turn,
     ToolExecutionEnd: _went_well,
 }
+_check_of = _CHECKS.get

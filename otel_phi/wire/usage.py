@@ -52,8 +52,11 @@ def count_tokens(usage: Usage, api: str | None, provider: str | None) -> TokenCo
         Counts in which cached tokens are part of the input and reasoning is part of the output.
     """
     api = API_ALIASES.get(api, api) if api else None
-    given, output, reasoning = max(usage.input, 0), max(usage.output, 0), max(usage.reasoning, 0)
-    read, write, total = max(usage.cache_read, 0), max(usage.cache_write, 0), max(usage.total_tokens, 0)
+    given, output, reasoning = usage.input, usage.output, usage.reasoning
+    read, write, total = usage.cache_read, usage.cache_write, usage.total_tokens
+    if min(given, output, reasoning, read, write, total) < 0:
+        given, output, reasoning = max(given, 0), max(output, 0), max(reasoning, 0)
+        read, write, total = max(read, 0), max(write, 0), max(total, 0)
     if _excluded(usage, api, provider, given, output, read + write, total):
         return TokenCount(given + read + write, output, read, write, reasoning, exclusive=True)
     hidden = max(total - given - output, 0)

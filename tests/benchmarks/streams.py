@@ -5,25 +5,20 @@ The shape follows RELIABILITY section 2: about ten events a turn without deltas,
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 
 SESSION = "0f8b7c1e-2d4a-4c59-9e1b-6a7d3f2c8b10"
+_EPOCH = dt.datetime(1970, 1, 1)
 _START_MS = 1_779_786_842_000
 _TURN_MS = 4_000
 _PROSE = "The parser keeps one token of lookahead and hands every statement to the resolver before it is typed. " * 12
 
 
 def stamp(ms: int) -> str:
-    """Writes milliseconds since the epoch as RFC 3339 with nanoseconds."""
-    seconds, rest = divmod(ms, 1000)
-    minutes, second = divmod(seconds - _START_MS // 1000 + 14 * 60, 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours + 9, 24)
-    months, day = divmod(days, 28)
-    return (
-        f"{2026 + months // 12:04}-{months % 12 + 1:02}-{day + 1:02}T{hour:02}:{minute:02}:{second:02}.{rest:03}000001Z"
-    )
+    """Writes milliseconds since the epoch as RFC 3339 with nanoseconds: events and messages have one clock."""
+    return f"{(_EPOCH + dt.timedelta(milliseconds=ms)).isoformat(timespec='milliseconds')}000001Z"
 
 
 def _line(**fields: object) -> bytes:
