@@ -95,7 +95,7 @@ class Kept:
         for event in events:
             self.events += 1
             if not shown_nowhere(event):
-                self._recording.take(event)
+                self._recording.hook(event)
 
     def finish(self, at_most_s: float | None) -> str:
         """Waits as `otel_phi.cli.settling.settle` does."""

@@ -12,9 +12,8 @@ from typing import Any, Protocol, TypeVar, cast, overload
 from otel_phi.config import Config
 from otel_phi.hook.recording import Recording
 from otel_phi.hook.stats import HookStats
-from otel_phi.hook.taking import DELTA, DELTA_TEXT, PAST_DELTA, PAST_DELTA_TEXT
 from otel_phi.hook.tap import tapped, tapped_async
-from otel_phi.wire.events import AgentEvent, MessageUpdate
+from otel_phi.wire.events import AgentEvent
 
 Event = AgentEvent | Mapping[str, Any] | str | bytes
 T = TypeVar("T")
@@ -75,27 +74,11 @@ class Hook(Protocol):
 
 def hook_of(recording: Recording) -> Hook:
     """Makes the hook of a recording."""
-    # Every variable of this function that `hook` uses is copied at each call: two are.
-    left_out, take = recording.left_out_steps, recording.take
-
-    def hook(event: Any, traceparent: str | None = None) -> None:
-        """Records one event; never raises. It is in the journal when this returns."""
-        kind = event.__class__
-        # Most of a streamed turn ends here: nothing is called on the way.
-        if (
-            kind is MessageUpdate
-            or (kind is bytes and DELTA <= event < PAST_DELTA)
-            or (kind is dict and (name := event.get("type")).__class__ is str and name == "MessageUpdate")
-            or (kind is str and DELTA_TEXT <= event < PAST_DELTA_TEXT)
-        ):
-            for _ in left_out:
-                return
-        take(event, traceparent)
 
     def tap(events: Any) -> Any:
         return tapped_async(events, recording) if isinstance(events, AsyncIterable) else tapped(events, recording)
 
-    made: Any = hook
+    made: Any = recording.hook
     made.config, made.off, made.tap = recording.config, recording.off, tap
     made.flush, made.shutdown, made.stats = recording.flush, recording.shutdown, recording.stats
     return cast("Hook", made)

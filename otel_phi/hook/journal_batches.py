@@ -26,10 +26,11 @@ from otel_phi.mapping.span import Span
 
 # A batch is gathered in slices and held in memory: a small one takes a moment to compress, and little is under way when
 # bounds bite.
-MAX_BATCH_BYTES = 256 << 10
+MAX_BATCH_BYTES = 512 << 10
 # An exporter that is down keeps the others from nothing until it is so many times as far behind: 64 MiB, some 100,000 spans.
 # Then all wait for it; the journal has room for four times that.
 BEHIND = 8
+
 _Value = str | bool | int | float | tuple[str, ...]  # of a resource's attribute
 Made = tuple[str, Span]  # a span and the session it is of
 
@@ -79,8 +80,10 @@ class JournalBatches:
         self._journal, self._queues, self._accounts = journal, queues, accounts
         self._adopted, self._options = adopted, options
         self._prefix, self._next_key = number.to_bytes(4, "big"), 0
-        self._gathered: list[tuple[bytes, bytes]] = []  # key and encoded span
+        self._keys: list[bytes] = []  # of the spans gathered
+        self._entries: list[bytes] = []  # these spans, encoded
         self._gathered_bytes = 0
+        self._full_bytes = options.max_batch_bytes * 15 // 16  # mostly another turn's spans do not go in
         self._after = START  # the end of the last fact none of whose spans is among these
         self._facts: dict[bytes, tuple[str, Position]] = {}  # session and place of what the spans not settled come of
         self._unwanted: dict[bytes, str] = {}
@@ -90,7 +93,7 @@ class JournalBatches:
     @property
     def settled(self) -> bool:
         """Whether everything put so far is settled with every exporter."""
-        return not self._gathered and all(queue.empty for queue in self._queues)
+        return not self._keys and all(queue.empty for queue in self._queues)
 
     @property
     def settled_position(self) -> Position:
@@ -110,8 +113,9 @@ class JournalBatches:
 
         None holds spans of two segments: one that goes for the bounds must not be held by what the next one begins with.
         """
-        if self._gathered and self._facts[self._gathered[-1][0]][1].segment != position.segment:
+        if self._keys and self._facts[self._keys[-1]][1].segment != position.segment:
             self._cut()
+        origin = ("", position)
         for session, span in made:
             if self._options.on_span is not None:
                 self._options.on_span(span)
@@ -120,14 +124,20 @@ class JournalBatches:
                 self._cut()
             key = self._prefix + self._next_key.to_bytes(8, "big")
             self._next_key += 1
-            self._facts[key] = (session, position)
-            if not self._gathered:
+            if origin[0] != session:
+                origin = (
+                    session,
+                    position,
+                )  # one for all spans of a fact: each is one more for the collector to look at
+            self._facts[key] = origin
+            if not self._keys:
                 self._after = self.position
-            self._gathered.append((key, entry))
+            self._keys.append(key)
+            self._entries.append(entry)
             self._gathered_bytes += len(entry)
         self._accounts.made(len(made), adopted=self._adopted)
         self.position = position
-        if self._gathered_bytes >= self._options.max_batch_bytes // 2:
+        if self._gathered_bytes >= self._full_bytes:
             self.push()
 
     def push(self) -> None:
@@ -140,7 +150,7 @@ class JournalBatches:
     def acknowledge(self) -> None:
         """Moves the marks in the journal behind what is settled."""
         for number, queue in enumerate(self._queues):
-            if not self._gathered:
+            if not self._keys:
                 queue.settled_to(self.position)
             if queue.mark > self._marked[number]:
                 self._journal.acknowledge(queue.mark, number)
@@ -166,12 +176,12 @@ class JournalBatches:
 
     def _cut(self) -> None:
         """Makes a batch of what was gathered, for every exporter; everything up to `position` is in it or before it."""
-        if not self._gathered:
+        if not self._keys:
             return
-        keys, entries = zip(*self._gathered, strict=True)
         envelope = self._encoder.envelope
-        batch = Batch(envelope, entries, keys, self._gathered_bytes + envelope.size_bytes)
-        self._gathered, self._gathered_bytes = [], 0
+        size_bytes = self._gathered_bytes + envelope.size_bytes
+        batch = Batch(envelope, tuple(self._entries), tuple(self._keys), size_bytes)
+        self._keys, self._entries, self._gathered_bytes = [], [], 0
         for queue in self._queues:
             queue.put(batch, self._after, self.position)
 

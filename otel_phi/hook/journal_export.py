@@ -48,7 +48,7 @@ from otel_phi.wire.events import AgentEvent, AgentStart, ToolExecutionEnd
 # Mapped and not yet settled, a journal. Past it the journal itself is the buffer.
 AHEAD_BYTES = 8 << 20
 ADOPTED_AHEAD_BYTES = 1 << 20  # of each journal of a dead process that is held; at most eight are
-READ_BYTES = 8 << 10  # of the journal at once: some five turns, a quarter of a millisecond of the interpreter
+READ_BYTES = 4 << 10  # of the journal at once: some two turns, a tenth of a millisecond of the interpreter
 MAPPING_FAILED, SAMPLED_OUT, PURGED = "mapping_failed", "sampled_out", "purged"
 RECORDING_FAILED, UNREADABLE = "recording_failed", "unreadable"
 
@@ -139,6 +139,7 @@ class JournalExport:
         while self._read:
             entry = self._read.popleft()
             made = self._taken(entry)
+            self._breathe()
             if made:
                 self._put(made, entry.position)
                 break
@@ -180,6 +181,7 @@ class JournalExport:
         if self.journal.wants_snapshot:  # nothing was read then
             self._write_snapshot()
             self._read.extend(self.journal.read(READ_BYTES))
+        self._breathe()
         return bool(self._read)
 
     def _restore(self, state: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
@@ -73,8 +74,10 @@ class Leftovers:
 
     def _found(self, outbox: Outbox) -> Iterator[ReadySource]:
         parent = outbox.folder / self._head.destination.name
-        for path in sorted(parent.glob(f"*/{retry_file.PREFIX}*")):
-            if path.suffix != retry_file.LOCK_SUFFIX and (claimed := retry_file.claim(path, self._ours)) is not None:
+        for path in (path for folder in _entries(parent) for path in _entries(folder)):
+            if not path.name.startswith(retry_file.PREFIX) or path.suffix == retry_file.LOCK_SUFFIX:
+                continue
+            if (claimed := retry_file.claim(path, self._ours)) is not None:
                 yield claimed
         files = old_outbox.old_files(outbox.folder)
         if not files and not (outbox.folder / old_outbox.KNOWN).exists():
@@ -93,3 +96,11 @@ class Leftovers:
 
     def _say(self, text: str) -> None:
         self._complaints.add(text, text)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Returns what lies in a folder, nothing where it is none or has just gone: `glob` raises then."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

@@ -11,8 +11,8 @@ Rule 3: a process that comes to be by a fork has a journal of its own from its f
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
@@ -22,10 +22,20 @@ from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
-from otel_phi.hook.taking import RULES, WAKING, encode, event_of, fact_of, shown_nowhere
-from otel_phi.policy.lean import LeanEvent
+from otel_phi.hook.taking import (
+    DELTA,
+    DELTA_TEXT,
+    PAST_DELTA,
+    PAST_DELTA_TEXT,
+    RULES,
+    WAKING,
+    encode,
+    event_of,
+    fact_of,
+    shown_nowhere,
+)
 from otel_phi.wire.decode import Undecodable
-from otel_phi.wire.events import AgentEnd, AgentEvent
+from otel_phi.wire.events import AgentEnd, AgentEvent, MessageUpdate
 from otel_phi.wire.foreign import is_foreign, pass_on
 
 CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
@@ -33,6 +43,13 @@ CLOSING = 0.25  # of the time to shut down: for a request under way and the file
 _MISFITS = (TypeError, ValueError, AttributeError, OverflowError)
 # Of an object that a child inherited by a fork: its files and sockets are the parent's, and closing them here would close them there.
 _inherited: list[object] = []
+
+
+class Door(Protocol):
+    """A door is what an agent's threads call."""
+
+    def __call__(self, event: Any, traceparent: str | None = None, /) -> None:
+        """Records one event."""
 
 
 class Recording:
@@ -48,8 +65,10 @@ class Recording:
         off: as given.
         closed: whether it was shut down; events are then counted as lost.
         left_out: counts an event that no span shows.
-        left_out_steps: each step of it does the same, and nothing is called.
+        hook: records one event: `take`, by a quick way for most.
     """
+
+    _rules: Mapping[type, Callable[[Any], Any]] = RULES
 
     def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None, off: str = "") -> None:
         self.config = config
@@ -57,8 +76,8 @@ class Recording:
         self.closed = False
         self._make = make
         self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
-        self.left_out, self.left_out_steps = self._tallies["left_out"].add, self._tallies["left_out"].steps
-        self._rules = RULES
+        self.left_out = self._tallies["left_out"].add
+        self.hook = self._door()
         self._begin()
         self._fresh()
 
@@ -100,39 +119,72 @@ class Recording:
 
     # --- events ----------------------------------------------------------------------------------------------------------
 
-    def take(self, given: object, traceparent: str | None = None) -> AgentEvent | LeanEvent | None:
-        """Records one event; returns it as it was recorded, None where it was not.
+    def _door(self) -> Door:
+        """Makes the function that an agent's threads call. Most of a streamed turn ends in it, so it has few variables: each costs."""
+        left_out, quick = self._tallies["left_out"].steps, self._quick
 
-        What needs no second look is encoded and appended here, with nothing called that need not be: an agent's thread waits.
-        """
+        def hook(event: Any, traceparent: str | None = None) -> None:
+            """Records one event; never raises. It is in the journal when this returns."""
+            kind = event.__class__
+            if (
+                (kind is bytes and DELTA <= event < PAST_DELTA)
+                or kind is MessageUpdate
+                or (kind is dict and event.get("type").__class__ is str and event["type"] == "MessageUpdate")
+                or (kind is str and DELTA_TEXT <= event < PAST_DELTA_TEXT)
+            ):
+                for _ in left_out:
+                    return
+            quick(event, traceparent)
+
+        return hook
+
+    def _quick(self, given: Any, traceparent: str | None) -> None:
+        """Records one event: what needs no second look is encoded and appended with nothing called that need not be."""
+        fact, rule, live = None, self._rules.get(given.__class__), self._live
         try:
-            rule, live = self._rules.get(given.__class__), self._live
-            if rule is None or live is None or self.closed:
-                return self._take(given, traceparent)
-            try:
+            if rule is not None and live is not None and not self.closed:
                 event = rule(given)
-                fact = None if event is None else encode(event)
-            except _MISFITS as error:
-                pass_on(error)
-                return self._take(given, traceparent)
-            if fact is None:
-                return self._take(given, traceparent)
-            try:
-                live.journal.append(fact)
-            except Forked:
-                return self._take(given, traceparent)
-            if event.__class__ in WAKING and live.bell.asleep:
-                live.bell.ring()
-        except Exception as error:
-            if not _is_ours(error):
-                raise
-            self._tallies["failed"].add()
-            self._complaints.failed("taking an event", error)
+                if event is not None:
+                    fact = encode(event)
+                    live.journal.append(fact)
+                    if event.__class__ in WAKING and live.bell.asleep:
+                        live.bell.ring()
+                    return
+        except Exception as error:  # noqa: BLE001  # rule 2
+            if self._is_over(error, fact):
+                return
+        self.take(given, traceparent)
+
+    def _is_over(self, error: Exception, fact: bytes | None) -> bool:
+        """Says whether an event was dealt with that the quick way ended with an exception for; else it goes the other one.
+
+        Raises:
+            Exception: it is none of ours.
+        """
+        if isinstance(error, Forked):
+            return False
+        if fact is None and isinstance(error, _MISFITS):
+            pass_on(error)
+            return False
+        self._fail(error)
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        if not _is_ours(error):
+            raise error
+        self._tallies["failed"].add()
+        self._complaints.failed("taking an event", error)
+
+    def take(self, given: object, traceparent: str | None = None) -> AgentEvent | None:
+        """Records one event, unless no span shows it; returns it as it was recorded, None where it was not."""
+        try:
+            return self._take(given, traceparent)
+        except Exception as error:  # noqa: BLE001  # rule 2
+            self._fail(error)
             return None
-        return cast("AgentEvent | LeanEvent", event)
 
     def _take(self, given: object, traceparent: str | None) -> AgentEvent | None:
-        """Records an event in whatever form and state, unless no span shows it; returns the whole event."""
+        """Records an event in whatever form and state."""
         live = self._live or self._fresh()
         if live is None or shown_nowhere(given):
             self.left_out()

@@ -45,6 +45,7 @@ _PREFIX_BYTES = tuple(prefix.encode() for prefix in _PREFIXES)
 EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
 
 
+INSIDE = EVENTS - {AgentStart, AgentEnd}  # neither begins nor ends a loop
 # Events whose fact is the event itself and nothing more.
 PLAIN = EVENTS - NOWHERE - {AgentStart, GenericEvent}
 # What is said of what is given, by its class, where no second look is needed; None says that one is.
@@ -68,6 +69,16 @@ def shown_nowhere(given: Any) -> bool:
     if kind is str:
         return bool(DELTA_TEXT <= given < PAST_DELTA_TEXT or given.startswith(_PREFIXES))
     return kind in NOWHERE
+
+
+def may_bracket(given: Any) -> bool:
+    """Says, as quickly, whether an event may begin or end a loop."""
+    kind = given.__class__
+    if kind is bytes:
+        return b'"Agent' in given
+    if kind is str:
+        return '"Agent' in given
+    return kind not in INSIDE
 
 
 def event_of(given: object) -> AgentEvent | Undecodable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from otel_phi.hook.taking import shown_nowhere
+from otel_phi.hook.taking import INSIDE, may_bracket
 from otel_phi.wire.events import AgentEnd, AgentStart
 
 if TYPE_CHECKING:
@@ -22,15 +22,15 @@ T = TypeVar("T")
 class _Begun:
     """The loops that began in a tap and have not ended."""
 
-    __slots__ = ("_loops", "_recording")
+    __slots__ = ("_hook", "_loops", "_recording")
 
     def __init__(self, recording: Recording) -> None:
-        self._recording = recording
+        self._recording, self._hook = recording, recording.hook
         self._loops: dict[str, None] = {}
 
     def record(self, event: object) -> None:
-        if shown_nowhere(event):  # most of a stream
-            self._recording.left_out()
+        if event.__class__ in INSIDE or not may_bracket(event):
+            self._hook(event)
             return
         recorded = self._recording.take(event)
         if isinstance(recorded, AgentStart):

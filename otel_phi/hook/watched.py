@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -31,12 +31,13 @@ from otel_phi.wire.spellings import UnknownKey, respelled
 class WatchedRecording(Recording):
     """A watched recording is one with `strict`, `record` or both; the arguments are those of `Recording`."""
 
+    _rules: Mapping[type, Callable[[Any], Any]] = {}  # no quick way: it leaves an event without a record's fields
+
     def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None) -> None:
         self._record = None if config.record is None else Record(config.record)
         self._mode = config.strict
         self._look_anew()
         super().__init__(config, make)
-        self._rules = {}  # the quick ways leave an event without the fields that a record has
 
     def _look_anew(self) -> None:
         self._lock = threading.RLock()  # a signal's handler may give an event in the midst of another
@@ -60,7 +61,7 @@ class WatchedRecording(Recording):
         if self._pid != os.getpid():  # forked by C code: whoever held the lock is not here to give it back
             self._lock = threading.RLock()
         with self._lock:
-            recorded = cast("AgentEvent | None", super().take(given, traceparent))
+            recorded = super().take(given, traceparent)
             if self._record is not None and recorded is not None:
                 caller = caller_of(recorded, traceparent) if isinstance(recorded, AgentStart) else None
                 self._record.write(recorded, caller)

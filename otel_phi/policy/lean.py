@@ -13,7 +13,7 @@ Rule 3: encoded, a lean event is what the journal keeps of its twin.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType, field
@@ -25,9 +25,13 @@ from otel_phi.wire.messages import TurnId, Usage
 from otel_phi.wire.parts import ResponseFormat
 from otel_phi.wire.times import parse_ns
 
-# A text as it was decoded, an integer once it was read. An integer on the wire is no time, see `_read`.
-_Time = str | int | None
-_GivenTime = str | int | UnsetType
+# A text as it was decoded, an integer once it was read: `Any` would let everything in, and nothing else may be in a field twice.
+if TYPE_CHECKING:
+    _Time = Any
+    _GivenTime = Any
+else:
+    _Time = str | None
+    _GivenTime = str | UnsetType
 
 
 class LeanEvent(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True, gc=False):
@@ -182,27 +186,16 @@ def convert_lean(given: dict[str, Any]) -> LeanEvent | None:
 # --- what is judged ------------------------------------------------------------------------------------------------------
 
 
-def _read(time: str | int) -> int:
-    """Reads a time.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if time.__class__ is int:
-        raise _LookCloser
-    return parse_ns(time)  # type: ignore[arg-type]  # a text
-
-
 def _turn_start(event: _TurnStart, _: object) -> None:
     if event.timestamp is not None:
-        event.timestamp = _read(event.timestamp)
+        event.timestamp = parse_ns(event.timestamp)
     if event.triggered_by not in TRIGGERS:
         event.triggered_by = OTHER
 
 
 def _turn_request(event: _TurnRequest, _: object) -> None:
     if event.timestamp is not None:
-        event.timestamp = _read(event.timestamp)
+        event.timestamp = parse_ns(event.timestamp)
     payload = event.payload
     if payload is None:
         return
@@ -222,7 +215,7 @@ def _message_end(event: _MessageEnd, given: object) -> None:
 
 def _turn_end(event: LeanTurnEnd, given: object) -> None:
     if event.timestamp is not None:
-        event.timestamp = _read(event.timestamp)
+        event.timestamp = parse_ns(event.timestamp)
     said = event.message
     if said is not None:
         _MESSAGES[said.__class__](said, given)
@@ -268,7 +261,7 @@ def _tool_result(said: _ToolResult, _: object, *, listed: bool = False) -> None:
 
 def _tool_start(event: _ToolStart, _: object) -> None:
     if event.timestamp is not UNSET:
-        event.timestamp = _read(event.timestamp)
+        event.timestamp = parse_ns(event.timestamp)
     if event.tool_name not in known_names:
         event.tool_name = name(event.tool_name)
 
@@ -277,7 +270,7 @@ def _tool_end(event: _ToolEnd, _: object) -> None:
     if event.is_error or event.error_type is not UNSET or event.outcome is not UNSET:
         raise _LookCloser
     if event.timestamp is not UNSET:
-        event.timestamp = _read(event.timestamp)
+        event.timestamp = parse_ns(event.timestamp)
     if event.tool_name not in known_names:
         event.tool_name = name(event.tool_name)
     if event.result is not None and event.result.child_loop_id is None:

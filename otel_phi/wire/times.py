@@ -16,6 +16,7 @@ from otel_phi.wire.foreign import pass_on
 NANOSECONDS = 1_000_000_000
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 _SECOND_NS = {f"{second:02}": second * NANOSECONDS for second in range(60)}
+_SECOND_DOT_NS = {f"{second}.": time_ns for second, time_ns in _SECOND_NS.items()}
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
@@ -64,9 +65,8 @@ def parse_ns(text: str) -> int:
         ValueError: the text is not RFC 3339, or names no zone.
     """
     try:
-        digits = text[20:29]
-        if len(text) == 30 and text[29] == "Z" and text[19] == "." and digits.isdigit() and text.isascii():
-            return _minute_ns(text[:17]) + _SECOND_NS[text[17:19]] + int(digits)
+        if len(text) == 30 and text[29] == "Z" and text.isascii() and (digits := text[20:29]).isdigit():
+            return _minute_ns(text[:17]) + _SECOND_DOT_NS[text[17:20]] + int(digits)
     except (ValueError, KeyError) as error:
         pass_on(error)
     return int(parse_time(text))
