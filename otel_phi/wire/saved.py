@@ -95,13 +95,23 @@ _decoder = msgspec.json.Decoder(SavedSession, dec_hook=from_wire)
 def decode_session(content: bytes) -> SavedSession | Undecodable:
     """Decodes a saved session; says why where it is none, or not yet whole."""
     try:
-        return _decoder.decode(content)
+        return _decoded(content)
     except UnicodeError:
         return Undecodable("not UTF-8")
     except RecursionError:
         return Undecodable("nested too deeply")
     except msgspec.MsgspecError as error:
         return Undecodable(str(error))
+
+
+def _decoded(content: bytes) -> SavedSession:
+    try:
+        return _decoder.decode(content)
+    except msgspec.ValidationError as error:  # a newer phi-core may write keys that this version does not know
+        from otel_phi.wire.spellings import decode_respelled
+
+        found: SavedSession = decode_respelled(_decoder, content, SavedSession, error)
+        return found
 
 
 def stored_events(loop: SavedLoop) -> list[AgentEvent | Undecodable]:
