@@ -9,13 +9,13 @@ Rule 3: nothing that a person or a model wrote gets further than this, unless co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from otel_phi.delivery.journal.facts import encode_event, plain_encoder
 from otel_phi.hook.caller import caller_of
-from otel_phi.policy.content import BY_KIND, admit, decode_without_content
+from otel_phi.policy.content import BY_KIND, admit, decode_strictly_without_content, decode_without_content
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import (
     AgentEnd,
@@ -32,6 +32,9 @@ from otel_phi.wire.events import (
 )
 from otel_phi.wire.foreign import pass_on
 
+if TYPE_CHECKING:
+    from otel_phi.wire.spellings import UnknownKey
+
 NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressMessage})
 # What opens or closes something that is to be seen at once; all else waits for the next of these, or a second.
 WAKING: frozenset[type] = frozenset({AgentStart, AgentEnd, TurnEnd, ParallelLoopEnd})
@@ -46,10 +49,10 @@ EVENTS = frozenset((*KnownEvent.__args__, GenericEvent))
 
 # Events whose fact is the event itself and nothing more.
 PLAIN = EVENTS - NOWHERE - {AgentStart, GenericEvent}
-# What is said of what is given, by its class, where no second look is needed.
+# What is said of what is given, by its class, where no second look is needed; each raises where one is.
 RULES: Mapping[type, Callable[[Any], Any]] = {
     **{kind: rule for kind, rule in BY_KIND.items() if kind in PLAIN},
-    bytes: decode_without_content,
+    bytes: decode_strictly_without_content,
 }
 encode = plain_encoder.encode
 
@@ -67,29 +70,29 @@ def shown_nowhere(given: Any) -> bool:
     return kind in NOWHERE
 
 
-def event_of(given: object) -> AgentEvent | Undecodable:
-    """Returns the event as it may be said, `Undecodable` where there is none."""
+def event_of(given: object, unknown: list[UnknownKey] | None = None) -> AgentEvent | Undecodable:
+    """Returns the event as it may be said, `Undecodable` where there is none; `unknown` gets the keys that nobody knows."""
     kind = given.__class__
     if kind in EVENTS:
         return admit(cast("AgentEvent", given))
     if kind is Undecodable:
         return cast("Undecodable", given)
     if kind is bytes or kind is str:
-        return decode_without_content(cast("bytes | str", given))
+        return decode_without_content(cast("bytes | str", given), unknown)
     if isinstance(given, bytearray | memoryview):
-        return decode_without_content(bytes(given))
+        return decode_without_content(bytes(given), unknown)
     if isinstance(given, Mapping):
-        return _by_way_of_json(given)
+        return _by_way_of_json(given, unknown)
     return Undecodable(f"a {kind.__name__} is no event")
 
 
-def _by_way_of_json(given: Mapping[Any, Any]) -> AgentEvent | Undecodable:
+def _by_way_of_json(given: Mapping[Any, Any], unknown: list[UnknownKey] | None) -> AgentEvent | Undecodable:
     try:
         text = msgspec.json.encode(given if given.__class__ is dict else _plain(given))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, KeyError) as error:
         pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
-    return decode_without_content(text)
+    return decode_without_content(text, unknown)
 
 
 def _plain(given: Mapping[Any, Any]) -> dict[Any, Any]:

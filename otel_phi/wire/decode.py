@@ -24,7 +24,7 @@ from otel_phi.wire.times import Instant, format_time, parse_time
 if TYPE_CHECKING:
     from otel_phi.wire.spellings import UnknownKey
 
-_ROLES = ("user", "assistant", "toolResult", "extension")
+ROLES = ("user", "assistant", "toolResult", "extension")
 # Where messages carry what phi-core itself drops when it is malformed (serde `default`), see WIRE section 2.
 _OPTIONAL_MARKS: dict[str, Any] = {"turnId": TurnId, "nodeId": int, "parentId": int}
 
@@ -207,7 +207,7 @@ def _generic(kind: str, found: dict[str, Any], line: bytes | str) -> GenericEven
 
 def _roles_known(event: dict[str, Any]) -> bool:
     message = event.get("message")
-    return not isinstance(message, dict) or message.get("role") in _ROLES
+    return not isinstance(message, dict) or message.get("role") in ROLES
 
 
 def _mend(value: Any) -> Any:

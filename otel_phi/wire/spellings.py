@@ -10,7 +10,6 @@ Rule 3: what is content or free (arguments, contents, metadata, attributes) is n
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Collection
@@ -87,6 +86,10 @@ def decode_respelled(decoder: msgspec.json.Decoder[Any], line: Any, kind: Any, e
 
 def nearest(name: str, known: Collection[str]) -> str | None:
     """Returns the known name that is most like another, None where none is like it."""
+    if not known:
+        return None
+    import difflib  # 5 ms that nobody needs whose names are right
+
     small = {one.lower().replace("_", ""): one for one in known}
     close = difflib.get_close_matches(name.lower().replace("_", ""), small, n=1, cutoff=_NEAR)
     return small[close[0]] if close else None
