@@ -30,6 +30,7 @@ from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Settled
 from otel_phi.delivery.sending.stats import LiveStats, Progress, Stats
 from otel_phi.hook.accounts import Accounts
+from otel_phi.hook.c_forks import is_about_to_fork
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.flushes import Flush, Flushes
@@ -47,7 +48,8 @@ BREATHE_EVERY_S = 150e-6  # about one turn's mapping
 _EVERYTHING = Position(1 << 62, 0)
 GLANCE_S = 0.2  # between looks of one who waits whether the thread still lives
 # A server that loads an application and then forks its workers in C (uWSGI) takes a thread's hold of the interpreter along: a
-# worker that is forked while this one works hangs for ever. So it does nothing at first, unless there is something to do.
+# worker that is forked while this one works hangs for ever. uWSGI's first process has no such thread (`is_about_to_fork`); of any
+# other of that kind nobody knows, so it does nothing at first, unless there is something to do.
 START_S = 1.0
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
 
@@ -94,6 +96,7 @@ class LiveDelivery:
         # As the senders said last: to ask one takes its lock, which an interrupt of the asker could leave held.
         self._progress = [(Progress(Stats()), 0.0)] * len(self._exporters)
         self._thread: threading.Thread | None = None
+        self._deferred = False  # whether there will be a thread as soon as this process forks no more
         self._breathed = 0.0
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
         self._numbers = 0
@@ -117,6 +120,9 @@ class LiveDelivery:
 
     def start(self) -> None:
         """Starts the thread, where there may be one; else whoever adopts the journal sends it."""
+        self._deferred = is_about_to_fork()
+        if self._deferred:
+            return
         thread = threading.Thread(target=self._run, name="otel-phi", daemon=True)
         try:
             thread.start()
@@ -130,7 +136,9 @@ class LiveDelivery:
     def wake(self) -> None:
         """Rings the bell, from any thread: something opened or closed."""
         if self.asleep:
-            self.asleep = False
+            if self._deferred:
+                self.start()
+            self.asleep = self._deferred  # so that the next one looks again
             self._bell.put(None)
 
     # --- for the agent's threads -----------------------------------------------------------------------------------------
