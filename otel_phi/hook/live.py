@@ -42,14 +42,14 @@ from otel_phi.hook.live_sender import LiveSender
 from otel_phi.hook.ready_spans import ReadySource, ReadySpans
 from otel_phi.hook.shared_counts import SharedCounts
 from otel_phi.mapping.span import Span
+from otel_phi.own_threads import leave_signals_to_others
 
 BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
 BREATHE_EVERY_S = 150e-6  # about one turn's mapping
 _EVERYTHING = Position(1 << 62, 0)
 GLANCE_S = 0.2  # between looks of one who waits whether the thread still lives
-# A server that loads an application and then forks its workers in C (uWSGI) takes a thread's hold of the interpreter along: a
-# worker that is forked while this one works hangs for ever. uWSGI's first process has no such thread (`is_about_to_fork`); of any
-# other of that kind nobody knows, so it does nothing at first, unless there is something to do.
+# A server that forks its workers in C once it has loaded an application takes a thread's hold of the interpreter along, and such a
+# worker hangs for ever. Of uWSGI that is known (`is_about_to_fork`); for any other this thread does nothing at first.
 START_S = 1.0
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
 
@@ -91,12 +91,12 @@ class LiveDelivery:
         self._flushes = Flushes()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
         self.asleep = True
-        self._stopping = self._closed = self._ending = self._whole = False
+        self._stopping = self._ending = self._whole = False
+        self._deferred = False  # whether the thread is to start as soon as this process forks no more
         self._until = 0.0  # when a close has to be done
         # As the senders said last: to ask one takes its lock, which an interrupt of the asker could leave held.
         self._progress = [(Progress(Stats()), 0.0)] * len(self._exporters)
         self._thread: threading.Thread | None = None
-        self._deferred = False  # whether there will be a thread as soon as this process forks no more
         self._breathed = 0.0
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
         self._numbers = 0
@@ -221,6 +221,7 @@ class LiveDelivery:
     # --- the thread ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        leave_signals_to_others()
         self._wait_for_bell(START_S)
         while not self._stopping:
             try:
@@ -268,12 +269,6 @@ class LiveDelivery:
                 self._housekeeping.leave(export.journal)
             export.close(delete=False)
             return True
-
-    def _abandon(self, journal: Journal, error: Exception) -> None:
-        """Leaves a dead process's journal to others: what is wrong with it must not keep this one from its own."""
-        self._complaints.failed("adoption", error)
-        self._housekeeping.leave(journal)
-        journal.close(delete=False)
 
     def _sleep(self) -> None:
         self.asleep = True
@@ -326,7 +321,9 @@ class LiveDelivery:
         try:
             export = self._export(journal, adopted=True)
         except Exception as error:  # noqa: BLE001  # a state that another version wrote, say
-            self._abandon(journal, error)
+            self._complaints.failed("adoption", error)
+            self._housekeeping.leave(journal)  # to others: it must not keep this process from its own
+            journal.close(delete=False)
             return
         if reason:
             export.drop_until(_EVERYTHING, reason)
