@@ -151,6 +151,8 @@ _text = msgspec.json.Decoder(str)
 
 def decode_tool_results(raw: Raw | bytes) -> list[ToolResultMessage]:
     """Decodes `TurnEnd.tool_results`; gives an empty list where they are not a list of tool results."""
+    if raw == NULL:  # as an agent writes it that has none
+        return []
     try:
         return _tool_results.decode(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
