@@ -50,6 +50,7 @@ ROOMS = {
     },
     "delivery.sending": {
         "late_imports",
+        "own_threads",
         "delivery.exporters",
         "delivery.otlp",
         "delivery",
@@ -189,7 +190,14 @@ def _reads_environment(path: Path) -> bool:
 def test_threads_live_in_the_hook_the_front_delivery_and_testing_alone() -> None:
     names = {"threading", "_thread", "concurrent", "multiprocessing"}
     where = {room(path) for path in FILES if {name.split(".")[0] for name in imports(path)} & names}
-    assert {name.split(".")[0] for name in where} <= {"hook", "front", "delivery", "late_imports", "testing"}
+    assert {name.split(".")[0] for name in where} <= {
+        "hook",
+        "front",
+        "delivery",
+        "late_imports",
+        "own_threads",
+        "testing",
+    }
 
 
 # --- names ---------------------------------------------------------------------------------------------------------------

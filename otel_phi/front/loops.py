@@ -313,8 +313,15 @@ class Loop(scopes.Scope):
         self._door(TurnEnd(loop_id=self.id, timestamp=Instant(now_ns)))
 
     def _late(self, what: str) -> None:
-        if self.ended and os.getpid() == self._pid:
+        if os.getpid() != self._pid:
+            return
+        if self.ended:
             hint(f"late_{what}", f"a {what} began in a loop that has ended; nothing shows it")
+        elif not self._begun:
+            hint(
+                f"early_{what}",
+                f"a {what} began in a loop that was not entered; nothing shows it: write `with otel_phi.loop(...) as loop:`",
+            )
 
 
 def loop_of(scope: scopes.Scope) -> Loop:

@@ -59,6 +59,10 @@ class Accounts:
         """Counts what is to be said, once a kind."""
         self._complaints.add(kind, text)
 
+    def strange(self, kind: str, text: str) -> None:
+        """Counts what nobody understands in an event, and has it said once a kind."""
+        self._complaints.strange(kind, "", text)
+
     def with_progress(self, progress: Sequence[Progress], in_memory: str) -> LiveStats:
         """Returns the counts with what the senders say of themselves; of several, the first that is in trouble."""
         worst = next((one for one in progress if one.trouble), progress[0])

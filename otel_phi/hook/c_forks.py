@@ -14,9 +14,23 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import sys
+from typing import Any
 
 _STAT_BYTES = 1_024  # /proc/self/stat has some 300
 _THREADS = 17  # its 20th field; the first of those behind the command, which may hold blanks and brackets, is the third
+
+
+def is_about_to_fork() -> bool:
+    """Says whether this process loads an application for workers that C code is to fork of it: uWSGI's first process does.
+
+    A thread of it that works just then can leave its locks held in a worker for ever, Python's and SQLite's among them. Best is none.
+    """
+    server: Any = sys.modules.get("uwsgi")  # uWSGI's own, there within its processes alone; it cannot be installed
+    try:
+        return server is not None and server.worker_id() == 0
+    except Exception:  # noqa: BLE001  # whatever is called so
+        return False
 
 
 def tell_python() -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 from collections import Counter, deque
 
 from otel_phi.delivery.sending.stats import Progress
 
 logger = logging.getLogger("otel_phi")
-_QUOTED = re.compile(r"'[^']*'")
 # Kinds are few; a wild stream, or a destination that finds new words each time, must not make them many.
 MAX_KINDS = 64
+# Names that nobody knows come from a program's text: few. A wild stream must not make them many.
+MAX_NAMES = 256
 
 
 class Complaints:
@@ -20,13 +20,18 @@ class Complaints:
 
     Args:
         endpoint: the destination in words, without secrets.
+        strict: whether what nobody understands is said elsewhere: it is only counted here.
 
     Attributes:
         counts: troubles by kind.
+        unknown: what nobody understands in an event, by kind and name; what is past a bound is `more`.
     """
 
-    def __init__(self, endpoint: str = "") -> None:
+    def __init__(self, endpoint: str = "", *, strict: bool = False) -> None:
         self.counts: Counter[str] = Counter()
+        self.unknown: Counter[str] = Counter()
+        self._strict = strict
+        self._strange: set[str] = set()
         self._endpoint = endpoint
         self._waiting: deque[tuple[str, str]] = deque()
 
@@ -44,9 +49,22 @@ class Complaints:
         self.add(f"{where}: {name}", f"{where} failed: {name}; this is a bug of otel-phi's, the agent is not touched")
 
     def undecodable(self, reason: str) -> None:
-        """Counts something that is no event; what the reason quotes is not repeated."""
-        unquoted = _QUOTED.sub("'...'", reason)
-        self.add("undecodable", f"what was given is no event: {unquoted}")
+        """Counts something that is no event."""
+        self.add("undecodable", f"what was given is no event: {reason}")
+
+    def strange(self, kind: str, name: str, text: str) -> None:
+        """Counts something that nobody understands in an event; the first of its kind is to be said.
+
+        Args:
+            kind: `unknown_type`, `unknown_key` or `loop_not_open`.
+            name: the type or key; "" where names are many, of loops say.
+            text: what is to be said.
+        """
+        counted = f"{kind} {name}".rstrip()
+        self.unknown[counted if counted in self.unknown or len(self.unknown) < MAX_NAMES else "more"] += 1
+        if kind not in self._strange and not self._strict:
+            self._strange.add(kind)
+            self._waiting.append((kind, text))
 
     def trouble(self, progress: Progress) -> None:
         """Looks at a state of a sender, which holds its lock: nothing is said here."""

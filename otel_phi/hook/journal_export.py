@@ -37,6 +37,7 @@ from otel_phi.delivery.journal.known import Known
 from otel_phi.delivery.sending.batch import Settled
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.exporter_queue import ExporterQueue
+from otel_phi.hook.findings import LOOP_NOT_OPEN, loop_not_open
 from otel_phi.hook.journal_batches import ExportOptions, JournalBatches, Made
 from otel_phi.hook.lookups import Lookups
 from otel_phi.mapping.options import MappingOptions
@@ -93,6 +94,7 @@ class JournalExport:
         self._batches = JournalBatches(journal, queues, accounts, number=number, adopted=adopted, options=options)
         self._read: deque[Entry] = deque()
         self._failed: Counter[str] = Counter()
+        self._not_open = self._pipeline.core.counts[LOOP_NOT_OPEN]
         self._drop_until, self._drop_reason = START, ""
         self.caught_up = self.ended = False
 
@@ -241,7 +243,17 @@ class JournalExport:
             child_id = event.child_loop_id or (event.result.child_loop_id if event.result else None)
             self._looks.up(position, child_id, self._pipeline.core)
         notices = self._pipeline.core.on_event(event, caller)
-        return self._mapped(position, notices) if notices else []
+        if notices:
+            return self._mapped(position, notices)
+        if self._pipeline.core.counts[LOOP_NOT_OPEN] != self._not_open:
+            self._wonder(event)
+        return []
+
+    def _wonder(self, event: AgentEvent) -> None:
+        """Says of an event of this process that it belongs to no open loop; what a dead process told helps nobody any more."""
+        self._not_open = self._pipeline.core.counts[LOOP_NOT_OPEN]
+        if not self._adopted:
+            self._accounts.strange(LOOP_NOT_OPEN, str(loop_not_open(event)))
 
     # --- mapping ---------------------------------------------------------------------------------------------------------
 

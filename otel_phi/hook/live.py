@@ -31,6 +31,7 @@ from otel_phi.delivery.sending.batch import Settled
 from otel_phi.delivery.sending.stats import LiveStats, Progress, Stats
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.bell import Bell
+from otel_phi.hook.c_forks import is_about_to_fork
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.hook.flushes import Flush, Flushes
@@ -42,6 +43,7 @@ from otel_phi.hook.live_sender import LiveSender
 from otel_phi.hook.ready_spans import ReadySource, ReadySpans
 from otel_phi.hook.shared_counts import SharedCounts
 from otel_phi.mapping.span import Span
+from otel_phi.own_threads import leave_signals_to_others
 
 BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
 BREATHE_EVERY_S = 80e-6  # about half a turn's mapping; half of that again, and 20,000 spans take twice as long to leave
@@ -50,8 +52,8 @@ BREATHE_EVERY_S = 80e-6  # about half a turn's mapping; half of that again, and 
 PUSH_EVERY_S = 0.1
 _EVERYTHING = Position(1 << 62, 0)
 GLANCE_S = 0.2  # between looks of one who waits whether the thread still lives
-# A server that loads an application and then forks its workers in C (uWSGI) takes a thread's hold of the interpreter along: a
-# worker that is forked while this one works hangs for ever. So it does nothing at first, unless there is something to do.
+# A server that forks its workers in C once it has loaded an application takes a thread's hold of the interpreter along, and such a
+# worker hangs for ever. Of uWSGI that is known (`is_about_to_fork`); for any other this thread does nothing at first.
 START_S = 1.0
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
 
@@ -92,7 +94,8 @@ class LiveDelivery:
         self._flushes = Flushes()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
         self.bell = Bell()
-        self._stopping = self._closed = self._ending = self._whole = False
+        self._stopping = self._ending = self._whole = False
+        self._deferred = False  # whether the thread is to start as soon as this process forks no more
         self._until = 0.0  # when a close has to be done
         # As the senders said last: to ask one takes its lock, which an interrupt of the asker could leave held.
         self._progress = [(Progress(Stats()), 0.0)] * len(self._exporters)
@@ -120,6 +123,9 @@ class LiveDelivery:
 
     def start(self) -> None:
         """Starts the thread, where there may be one; else whoever adopts the journal sends it."""
+        self._deferred = is_about_to_fork()
+        if self._deferred:
+            return
         thread = threading.Thread(target=self._run, name="otel-phi", daemon=True)
         try:
             thread.start()
@@ -129,6 +135,14 @@ class LiveDelivery:
             )
         else:
             self._thread = thread
+
+    def wake(self) -> None:
+        """Rings the bell, from any thread: something opened or closed."""
+        if self.bell.asleep:
+            if self._deferred:
+                self.start()
+            self.bell.ring()
+            self.bell.asleep = self._deferred  # so that the next one looks again
 
     # --- for the agent's threads -----------------------------------------------------------------------------------------
 
@@ -207,6 +221,7 @@ class LiveDelivery:
     # --- the thread ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        leave_signals_to_others()
         self.bell.wait(START_S)
         while not self._stopping:
             try:
@@ -316,7 +331,9 @@ class LiveDelivery:
         try:
             export = self._export(journal, adopted=True)
         except Exception as error:  # noqa: BLE001  # a state that another version wrote, say
-            self._abandon(journal, error)
+            self._complaints.failed("adoption", error)
+            self._housekeeping.leave(journal)  # to others: it must not keep this process from its own
+            journal.close(delete=False)
             return
         if reason:
             export.drop_until(_EVERYTHING, reason)

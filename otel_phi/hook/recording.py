@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
@@ -20,6 +22,7 @@ from otel_phi.delivery.journal.append import Forked, Tally
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
+from otel_phi.hook.findings import findings, refusals
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
 from otel_phi.hook.taking import (
@@ -35,12 +38,15 @@ from otel_phi.hook.taking import (
     shown_nowhere,
 )
 from otel_phi.wire.decode import Undecodable
-from otel_phi.wire.events import AgentEnd, AgentEvent, MessageUpdate
+from otel_phi.wire.events import AgentEnd, AgentEvent, GenericEvent, MessageUpdate
 from otel_phi.wire.foreign import is_foreign, pass_on
 
+if TYPE_CHECKING:
+    from otel_phi.wire.spellings import UnknownKey
+
 CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
-# What says that an event made by hand is not what it seems: it goes through JSON.
-_MISFITS = (TypeError, ValueError, AttributeError, OverflowError)
+# What says that an event made by hand is not what it seems, or JSON not as phi-core writes it: it is looked at again.
+_MISFITS = (TypeError, ValueError, AttributeError, OverflowError, RecursionError, msgspec.MsgspecError)
 # Of an object that a child inherited by a fork: its files and sockets are the parent's, and closing them here would close them there.
 _inherited: list[object] = []
 
@@ -82,7 +88,7 @@ class Recording:
         self._fresh()
 
     def _begin(self) -> None:
-        self._complaints = Complaints(self.config.display_endpoint)
+        self._complaints = Complaints(self.config.display_endpoint, strict=self.config.strict != "off")
         for tally in self._tallies.values():
             tally.reset()
         self._delivered: bool | None = None
@@ -148,7 +154,7 @@ class Recording:
                     fact = encode(event)
                     live.journal.append(fact)
                     if event.__class__ in WAKING and live.bell.asleep:
-                        live.bell.ring()
+                        live.wake()
                     return
         except Exception as error:  # noqa: BLE001  # rule 2
             if self._is_over(error, fact):
@@ -189,18 +195,30 @@ class Recording:
         if live is None or shown_nowhere(given):
             self.left_out()
             return None
-        event = event_of(given)
+        unknown: list[UnknownKey] = []
+        event = event_of(given, unknown)
         if isinstance(event, Undecodable):
-            self._tallies["undecodable"].add()
-            self._complaints.undecodable(event.reason)
+            self._refuse(given, event.reason, unknown)
             return None
         if self.closed:
             self._tallies["after_shutdown"].add()
             return None
         live = self._append(live, fact_of(event, traceparent))
         if type(event) in WAKING and live.bell.asleep:
-            live.bell.ring()
+            live.wake()
+        if unknown or event.__class__ is GenericEvent:
+            self._wonder(event, unknown)
         return event
+
+    def _refuse(self, given: object, reason: str, unknown: list[UnknownKey]) -> None:
+        """Counts what is no event."""
+        self._tallies["undecodable"].add()
+        self._complaints.undecodable("; ".join(map(str, refusals(given, reason, unknown))))
+
+    def _wonder(self, event: AgentEvent, unknown: list[UnknownKey]) -> None:
+        """Counts what nobody understands of an event, which is recorded without it."""
+        for finding in findings(event, unknown):
+            self._complaints.strange(finding.kind, finding.name, str(finding))
 
     def _append(self, live: LiveDelivery, fact: bytes) -> LiveDelivery:
         """Appends, and returns where to: in a process that was forked without Python's knowledge to a journal of its own."""
@@ -297,6 +315,7 @@ class Recording:
             damaged=journal.damaged_lines if journal is not None else 0,
             ignored=live.ignored if live is not None else {},
             open_loops=live.open_loops if live is not None else 0,
+            unknown=dict(self._complaints.unknown),
             troubles=dict(self._complaints.counts),
             off=self.off,
             delivery=live.stats() if live is not None else LiveStats(),

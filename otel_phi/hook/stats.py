@@ -23,6 +23,7 @@ class HookStats(msgspec.Struct, frozen=True, kw_only=True):
         waiting: recorded events that were not read yet; they follow, in order.
         damaged: lines of the journal that somebody changed or cut off before they were read.
         ignored: recorded events that said nothing a span could show, by reason.
+        unknown: what nobody understands in recorded events, by kind and name, such as `unknown_key assistant.stopReson`.
         open_loops: loops that have not ended, in what was read.
         troubles: what went wrong, by kind; the first of a kind was logged.
         off: why nothing is recorded, "" while all is well: `sdk_disabled`, or `not_started` after a fault at the start,
@@ -38,6 +39,7 @@ class HookStats(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     damaged: int = 0
     ignored: Mapping[str, int] = {}
+    unknown: Mapping[str, int] = {}
     open_loops: int = 0
     troubles: Mapping[str, int] = {}
     off: str = ""

@@ -9,7 +9,7 @@ Rule 3: nothing that a person or a model wrote gets further than this, unless co
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -32,6 +32,9 @@ from otel_phi.wire.events import (
     TurnEnd,
 )
 from otel_phi.wire.foreign import pass_on
+
+if TYPE_CHECKING:
+    from otel_phi.wire.spellings import UnknownKey
 
 NOWHERE = frozenset({MessageUpdate, MessageStart, ToolExecutionUpdate, ProgressMessage})
 # What opens or closes something that is to be seen at once; all else waits for the next of these, or a second.
@@ -81,29 +84,29 @@ def may_bracket(given: Any) -> bool:
     return kind not in INSIDE
 
 
-def event_of(given: object) -> AgentEvent | Undecodable:
-    """Returns the event as it may be said, `Undecodable` where there is none."""
+def event_of(given: object, unknown: list[UnknownKey] | None = None) -> AgentEvent | Undecodable:
+    """Returns the event as it may be said, `Undecodable` where there is none; `unknown` gets the keys that nobody knows."""
     kind = given.__class__
     if kind in EVENTS:
         return admit(cast("AgentEvent", given))
     if kind is Undecodable:
         return cast("Undecodable", given)
     if kind is bytes or kind is str:
-        return decode_without_content(cast("bytes | str", given))
+        return decode_without_content(cast("bytes | str", given), unknown)
     if isinstance(given, bytearray | memoryview):
-        return decode_without_content(bytes(given))
+        return decode_without_content(bytes(given), unknown)
     if isinstance(given, Mapping):
-        return _by_way_of_json(given)
+        return _by_way_of_json(given, unknown)
     return Undecodable(f"a {kind.__name__} is no event")
 
 
-def _by_way_of_json(given: Mapping[Any, Any]) -> AgentEvent | Undecodable:
+def _by_way_of_json(given: Mapping[Any, Any], unknown: list[UnknownKey] | None) -> AgentEvent | Undecodable:
     try:
         text = msgspec.json.encode(given if given.__class__ is dict else _plain(given))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, KeyError) as error:
         pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
-    return decode_without_content(text)
+    return decode_without_content(text, unknown)
 
 
 def _plain(given: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -25,7 +25,7 @@ from otel_phi.hook.taking import EVENTS, shown_nowhere
 from otel_phi.wire.decode import Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent, AgentStart
 from otel_phi.wire.foreign import pass_on
-from otel_phi.wire.spellings import UnknownKey, respelled
+from otel_phi.wire.spellings import UnknownKey
 
 
 class WatchedRecording(Recording):
@@ -36,6 +36,7 @@ class WatchedRecording(Recording):
     def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None) -> None:
         self._record = None if config.record is None else Record(config.record)
         self._mode = config.strict
+        self._refused: tuple[str, list[UnknownKey]] | None = None
         self._look_anew()
         super().__init__(config, make)
 
@@ -61,15 +62,31 @@ class WatchedRecording(Recording):
         if self._pid != os.getpid():  # forked by C code: whoever held the lock is not here to give it back
             self._lock = threading.RLock()
         with self._lock:
+            self._refused = None
             recorded = super().take(given, traceparent)
             if self._record is not None and recorded is not None:
                 caller = caller_of(recorded, traceparent) if isinstance(recorded, AgentStart) else None
                 self._record.write(recorded, caller)
             if self._strictness is not None and not self.closed:
-                event, unknown = _understood(given)
-                if event is not None:
-                    self._strictness.look(event, unknown)
+                self._look(self._strictness, given)
             return recorded
+
+    def _look(self, strictness: Strictness, given: object) -> None:
+        """Looks at what was given, as it was given.
+
+        Raises:
+            StrictError: nobody understands it.
+        """
+        if self._refused is not None:
+            strictness.refused(given, *self._refused)
+            return
+        event, unknown = _understood(given)
+        if event is not None:
+            strictness.look(event, unknown)
+
+    def _refuse(self, given: object, reason: str, unknown: list[UnknownKey]) -> None:
+        super()._refuse(given, reason, unknown)
+        self._refused = (reason, unknown)
 
     def end(self) -> LiveDelivery | None:
         """Says that no more events come, and closes the record."""
@@ -94,6 +111,6 @@ def _understood(given: object) -> tuple[AgentEvent | None, list[UnknownKey]]:
             return None, []
     else:
         return None, []
-    spelled, unknown = respelled(line)
-    event = decode_event(spelled)
+    unknown: list[UnknownKey] = []
+    event = decode_event(line, unknown)
     return (None if isinstance(event, Undecodable) else event), unknown

@@ -13,8 +13,9 @@ import re
 from otel_phi.mapping.options import DEFAULT_SERVICE, UNKNOWN_SERVICE, MappingOptions
 from otel_phi.recorder.notices import LoopStart
 
-# A word, such as `concise`; not one that holds what ids are made of: 8 hexadecimal digits with a decimal one among them, or 6 decimal ones.
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.:/@+-]{0,63}")
+# A name, such as `concise` or `Careful Judge`; not one that holds what ids are made of: 8 hexadecimal digits with a decimal one among
+# them, or 6 decimal ones. A sentence has more than five parts, or other signs in it.
+_NAME = re.compile(r"(?=.{1,64}$)[^\W\d_][\w.:/@+-]*(?: [\w.+&()'-]+){0,4}")
 _ID = re.compile(r"(?=[a-f]*\d)[0-9a-f]{8}|\d{6}", re.IGNORECASE)
 _NO_WORD = re.compile(r"[^\w-]")
 
@@ -38,7 +39,7 @@ def of_service(options: MappingOptions) -> str | None:
 @functools.lru_cache(maxsize=256)
 def _given(config_id: str | None, provider: str, model: str) -> str | None:
     """Returns a configuration's name where its user chose it; phi-core makes up `{provider}.{model}`, `.thinking` behind it at times."""
-    if not config_id or not _WORD.fullmatch(config_id) or _ID.search(config_id):
+    if not config_id or not _NAME.fullmatch(config_id) or _ID.search(config_id):
         return None
     # phi-core 0.15, `ModelConfig::id`: every character of the model's id that is no letter, digit or hyphen becomes a hyphen.
     made_up = f"{provider}.{_NO_WORD.sub('-', model).replace('_', '-')}"

@@ -10,22 +10,18 @@ Rule 4: a value that is let through is of its declared class, or a TypeError say
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from otel_phi.policy import happenings, loops, turns
 from otel_phi.policy.fresh import IN_PLACE, LEAN_IN_PLACE
 from otel_phi.wire import events as e
-from otel_phi.wire.decode import (
-    WITH_MESSAGE,
-    Undecodable,
-    decode_event,
-    decode_strictly,
-    encode_event,
-    otherwise_spelled,
-)
+from otel_phi.wire.decode import Undecodable, decode_event, decode_strictly, encode_event
 from otel_phi.wire.foreign import pass_on
+
+if TYPE_CHECKING:
+    from otel_phi.wire.spellings import UnknownKey
 
 E = TypeVar("E", bound=e.AgentEvent)
 
@@ -48,28 +44,36 @@ def without_content(event: E) -> E:
     return taken(event)  # type: ignore[no-any-return]  # each gives back what it takes
 
 
-def decode_without_content(line: bytes | str) -> e.AgentEvent | Undecodable:
+def decode_strictly_without_content(line: bytes | str) -> e.KnownEvent:
+    """Decodes one AgentEvent that is as phi-core writes it, keeping nothing of its content.
+
+    Raises:
+        MsgspecError, UnicodeError, RecursionError: it is not; who asks `decode_without_content` then may still read it.
+    """
+    event = decode_strictly(line)
+    taken = IN_PLACE.get(event.__class__)
+    if taken is None:
+        return without_content(event)
+    taken(event)
+    return event
+
+
+def decode_without_content(line: bytes | str, unknown: list[UnknownKey] | None = None) -> e.AgentEvent | Undecodable:
     """Decodes one AgentEvent as it may be said, keeping nothing of its content: `without_content(decode_event(line))`, at less cost.
 
     Args:
         line: a JSON object, with or without white space around it.
+        unknown: gets the keys that nobody knows.
 
     Returns:
         The event; `Undecodable` for what is none.
     """
-    event: e.AgentEvent | Undecodable
     try:
-        event = decode_strictly(line)
-        if event.__class__ in WITH_MESSAGE and otherwise_spelled(event, line):
-            event = decode_event(line)
+        return decode_strictly_without_content(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         pass_on(error)
-        event = decode_event(line)
-    taken = IN_PLACE.get(event.__class__)
-    if taken is None:
-        return event if isinstance(event, Undecodable) else without_content(event)
-    taken(event)
-    return event
+        event = decode_event(line, unknown)
+    return event if isinstance(event, Undecodable) else without_content(event)
 
 
 def admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:

@@ -1,12 +1,12 @@
-"""Lean events: JSON decoded straight into types that have no place for content. The quick way of the events of a turn.
+"""Lean events: JSON decoded straight into types that keep no content. The quick way of the events of a turn.
 
-    bytes, text, dict ─▶ lean type ─▶ words judged, time read ─▶ the JSON of `without_content(decode_event(line))`
+    bytes, text, dict ─▶ lean type ─▶ words judged, time read, content dropped ─▶ the JSON of `without_content(decode_event(line))`
                              └─ anything unusual ─▶ None: the whole way is for that
 
-Rule 1: a lean type has the fields of its twin in `wire` that may be said, in their order, and no others: what is not asked for is
-        skipped, neither copied nor kept.
-Rule 2: what has to be looked at closer gives None: an error whose words are derived from content, the other spelling of keys, what
-        is not written as phi-core writes it.
+Rule 1: a lean type has the fields of its twin in `wire`, in their order. Content is not decoded: it is passed over, and dropped by
+        the rule of its type before anybody sees the event.
+Rule 2: what has to be looked at closer gives None: an error whose words are derived from content, a key that is none of phi-core's
+        or spelled otherwise, what is not written as phi-core writes it.
 Rule 3: encoded, a lean event is what the journal keeps of its twin.
 """
 
@@ -16,12 +16,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType, field
+from msgspec import UNSET, Raw, UnsetType, field
 
 from otel_phi.policy.parts import form
 from otel_phi.policy.words import LEVELS, OTHER, TRIGGERS, known_names, known_words, name, word
 from otel_phi.wire.foreign import pass_on
-from otel_phi.wire.messages import TurnId, Usage
+from otel_phi.wire.messages import NULL, TurnId, Usage
 from otel_phi.wire.parts import ResponseFormat
 from otel_phi.wire.times import parse_ns
 
@@ -34,15 +34,28 @@ else:
     _GivenTime = str | UnsetType
 
 
-class LeanEvent(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True, gc=False):
+class LeanEvent(
+    msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """A lean event is an event without content, just decoded and not seen by anybody yet: it is changed in place."""
 
 
-class _Message(msgspec.Struct, tag_field="role", rename="camel", kw_only=True, omit_defaults=True, gc=False):
+class _Message(
+    msgspec.Struct,
+    tag_field="role",
+    rename="camel",
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    gc=False,
+):
+    content: Raw = NULL
     timestamp: int = 0
     turn_id: TurnId | None = None
     node_id: int | None = None
     parent_id: int | None = None
+    tags: Raw = NULL
+    provenance_hint: Raw = NULL
 
 
 class _Assistant(_Message, tag="assistant"):
@@ -63,7 +76,11 @@ class _ToolResult(_Message, tag="toolResult"):
     error_type: str | UnsetType = field(default=UNSET, name="error_type")
 
 
-class _Request(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class _Request(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    system_prompt: Raw = NULL
+    messages: Raw = NULL
+    provenance: Raw = NULL
+    tools: Raw = NULL
     model_id: str = ""
     thinking_level: str | None = None
     max_tokens: int | None = None
@@ -71,7 +88,9 @@ class _Request(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     response_format: ResponseFormat | None = None
 
 
-class _Result(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+class _Result(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
+    content: Raw = NULL
+    details: Raw = NULL
     child_loop_id: str | None = None
 
 
@@ -108,6 +127,7 @@ class _ToolStart(LeanEvent, tag="ToolExecutionStart"):
     loop_id: str
     tool_call_id: str = ""
     tool_name: str = ""
+    args: Raw = NULL
     timestamp: _GivenTime = UNSET
 
 
@@ -125,19 +145,19 @@ class _ToolEnd(LeanEvent, tag="ToolExecutionEnd"):
 
 
 # What no span shows, here so that it is told apart without an exception.
-class _MessageStart(LeanEvent, tag="MessageStart"):
+class _MessageStart(LeanEvent, tag="MessageStart", forbid_unknown_fields=False):
     pass
 
 
-class _MessageUpdate(LeanEvent, tag="MessageUpdate"):
+class _MessageUpdate(LeanEvent, tag="MessageUpdate", forbid_unknown_fields=False):
     pass
 
 
-class _ToolUpdate(LeanEvent, tag="ToolExecutionUpdate"):
+class _ToolUpdate(LeanEvent, tag="ToolExecutionUpdate", forbid_unknown_fields=False):
     pass
 
 
-class _Progress(LeanEvent, tag="ProgressMessage"):
+class _Progress(LeanEvent, tag="ProgressMessage", forbid_unknown_fields=False):
     pass
 
 
@@ -164,7 +184,7 @@ def decode_lean(line: bytes | str) -> LeanEvent | None:
     """Decodes an event of a turn as it may be said; None for any that takes a closer look."""
     try:
         event = _decode(line)
-        _RULES[event.__class__](event, line)
+        _RULES[event.__class__](event)
     except _REFUSED as error:
         pass_on(error)
         return None
@@ -175,30 +195,55 @@ def convert_lean(given: dict[str, Any]) -> LeanEvent | None:
     """Returns an event of a turn, given as its JSON object, as it may be said; None for any that takes a closer look."""
     try:
         kind = _KINDS[given["type"]]
-        event = msgspec.convert(given, kind)
-        _RULES[kind](event, given)
+        event = msgspec.convert(_emptied(given), kind)
+        _RULES[kind](event)
     except (*_REFUSED, KeyError) as error:
         pass_on(error)
         return None
     return event
 
 
+# Where content stands in the events of a turn, and in what they hold.
+_CONTENT = ("content", "tags", "provenanceHint", "details", "system_prompt", "messages", "provenance", "tools", "args")
+_HOLDERS = ("message", "payload", "result")
+
+
+def _emptied(given: dict[str, Any]) -> dict[str, Any]:
+    """Returns an event with nulls for its content: a mapping's is made of values, which the lean types do not take."""
+    kept = _nulls_in(given)
+    for holder in _HOLDERS:
+        if holder in kept:
+            kept[holder] = _nulls_in(kept[holder])
+    if "tool_results" in kept:
+        kept["tool_results"] = [_nulls_in(one) for one in kept["tool_results"]]
+    return kept
+
+
+def _nulls_in(found: dict[str, Any]) -> dict[str, Any]:
+    kept = dict(found)
+    for key in _CONTENT:
+        if key in kept:
+            kept[key] = NULL
+    return kept
+
+
 # --- what is judged ------------------------------------------------------------------------------------------------------
 
 
-def _turn_start(event: _TurnStart, _: object) -> None:
+def _turn_start(event: _TurnStart) -> None:
     if event.timestamp is not None:
         event.timestamp = parse_ns(event.timestamp)
     if event.triggered_by not in TRIGGERS:
         event.triggered_by = OTHER
 
 
-def _turn_request(event: _TurnRequest, _: object) -> None:
+def _turn_request(event: _TurnRequest) -> None:
     if event.timestamp is not None:
         event.timestamp = parse_ns(event.timestamp)
     payload = event.payload
     if payload is None:
         return
+    payload.system_prompt = payload.messages = payload.provenance = payload.tools = NULL
     if payload.model_id not in known_names:
         payload.model_id = name(payload.model_id)
     if payload.thinking_level not in LEVELS:
@@ -207,33 +252,33 @@ def _turn_request(event: _TurnRequest, _: object) -> None:
         payload.response_format = form(payload.response_format)
 
 
-def _message_end(event: _MessageEnd, given: object) -> None:
+def _message_end(event: _MessageEnd) -> None:
     said = event.message
     if said is not None:
-        _MESSAGES[said.__class__](said, given)
+        _MESSAGES[said.__class__](said)
 
 
-def _turn_end(event: LeanTurnEnd, given: object) -> None:
+def _turn_end(event: LeanTurnEnd) -> None:
     if event.timestamp is not None:
         event.timestamp = parse_ns(event.timestamp)
     said = event.message
     if said is not None:
-        _MESSAGES[said.__class__](said, given)
+        _MESSAGES[said.__class__](said)
     if event.usage.cached is not UNSET:
         raise _LookCloser
     if event.tool_results is not None:
         for one in event.tool_results:
-            _tool_result(one, given, listed=True)
+            _tool_result(one)
         event.tool_results = event.tool_results or None
 
 
-def _assistant(said: _Assistant, given: object) -> None:
+def _assistant(said: _Assistant) -> None:
+    said.content = said.tags = said.provenance_hint = NULL
     stop = said.stop_reason
     if (
         said.error_message is not None
         or said.error_type is not UNSET
         or stop == "error"
-        or (stop == "stop" and _may_say_stop_reason(given))
         or said.usage.cached is not UNSET
     ):
         raise _LookCloser
@@ -245,43 +290,43 @@ def _assistant(said: _Assistant, given: object) -> None:
         said.provider = word(said.provider)
 
 
-def _may_say_stop_reason(given: object) -> bool:
-    """Says whether a message may have its keys in the other spelling, see `otherwise_spelled` in `wire.decode`."""
-    if isinstance(given, dict):
-        return "stop_reason" in given["message"]
-    return '"stop_reason"' in given if isinstance(given, str) else b'"stop_reason"' in given  # type: ignore[operator]
-
-
-def _tool_result(said: _ToolResult, _: object, *, listed: bool = False) -> None:
-    if said.is_error or said.error_type is not UNSET or not (said.tool_call_id or listed):
+def _tool_result(said: _ToolResult) -> None:
+    said.content = said.tags = said.provenance_hint = NULL
+    if said.is_error or said.error_type is not UNSET:
         raise _LookCloser
     if said.tool_name not in known_names:
         said.tool_name = name(said.tool_name)
 
 
-def _tool_start(event: _ToolStart, _: object) -> None:
+def _tool_start(event: _ToolStart) -> None:
+    event.args = NULL
     if event.timestamp is not UNSET:
         event.timestamp = parse_ns(event.timestamp)
     if event.tool_name not in known_names:
         event.tool_name = name(event.tool_name)
 
 
-def _tool_end(event: _ToolEnd, _: object) -> None:
+def _tool_end(event: _ToolEnd) -> None:
     if event.is_error or event.error_type is not UNSET or event.outcome is not UNSET:
         raise _LookCloser
     if event.timestamp is not UNSET:
         event.timestamp = parse_ns(event.timestamp)
     if event.tool_name not in known_names:
         event.tool_name = name(event.tool_name)
-    if event.result is not None and event.result.child_loop_id is None:
+    result = event.result
+    if result is None:
+        return
+    if result.child_loop_id is None:
         event.result = None
+    else:
+        result.content = result.details = NULL
 
 
-def _look_closer(_event: LeanEvent, _given: object) -> None:
+def _look_closer(_event: LeanEvent) -> None:
     raise _LookCloser
 
 
-_RULES: Mapping[type, Callable[[Any, object], None]] = {
+_RULES: Mapping[type, Callable[[Any], None]] = {
     _TurnStart: _turn_start,
     _TurnRequest: _turn_request,
     LeanTurnEnd: _turn_end,
@@ -297,4 +342,4 @@ _KINDS: Mapping[str, type[LeanEvent]] = {
     kind.__struct_config__.tag: kind  # type: ignore[misc]  # each has one
     for kind in (_TurnStart, _TurnRequest, LeanTurnEnd, _MessageEnd, _ToolStart, _ToolEnd)
 }
-_MESSAGES: Mapping[type, Callable[[Any, object], None]] = {_Assistant: _assistant, _ToolResult: _tool_result}
+_MESSAGES: Mapping[type, Callable[[Any], None]] = {_Assistant: _assistant, _ToolResult: _tool_result}

@@ -7,7 +7,16 @@ from msgspec import UNSET, Raw
 
 from otel_phi.policy import parts
 from otel_phi.policy.parts import old_if_equal, usage
-from otel_phi.policy.words import GIVEN_IDENTIFIERS, IDENTIFIERS, OUTCOMES, TIMES, checked, error_word, name, one_of
+from otel_phi.policy.words import (
+    GIVEN_IDENTIFIERS,
+    IDENTIFIERS,
+    OUTCOMES,
+    TIMES,
+    agent_name,
+    checked,
+    error_word,
+    one_of,
+)
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_alone
 from otel_phi.wire.times import Instant
@@ -32,7 +41,7 @@ def agent_start(event: e.AgentStart) -> e.AgentStart:
             config_snapshot=parts.config(event.config_snapshot),
             parent_session_id=event.parent_session_id,
             parent_tool_call_id=event.parent_tool_call_id,
-            agent_name=UNSET if event.agent_name is UNSET else name(event.agent_name),
+            agent_name=UNSET if event.agent_name is UNSET else agent_name(event.agent_name),
             attributes=UNSET if event.attributes is UNSET else parts.attributes(event.attributes),
         ),
         event,

@@ -24,6 +24,10 @@ OTHER_ERROR = "_OTHER"
 _WORD = re.compile(r"[A-Za-z0-9_.:/@+-]{1,64}", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}", re.ASCII)
 _NO_LETTER = re.compile(r"[^A-Za-z0-9]", re.ASCII)
+# An agent's name is its configurer's own word: letters of any language, in at most five parts with a blank between. A sentence is
+# longer, or has other signs in it.
+_TITLE = re.compile(r"[\w.+&()'-]+(?: [\w.+&()'-]+){0,4}")
+_TITLE_LENGTH = 64  # as a word
 # What was judged before, so that a hot word costs one look-up. An agent has a few dozen; past it all are judged again.
 MAX_KNOWN = 4_096
 
@@ -58,6 +62,17 @@ def word(text: str) -> str:
 def name(text: str) -> str:
     """Returns the name of a model or tool, at most 128 characters, `_other` for what is none."""
     return text if text in known_names else _judged(text, _NAME, known_names)
+
+
+def agent_name(text: str) -> str:
+    """Returns the name of an agent, as the developer configured it: a `name`, or up to five of them with blanks, at most 64 characters.
+
+    `Research Planner` and `Planificateur` are names, `Ask: which town?` is none; `_other` for what is none.
+    """
+    found = name(text)
+    if found == OTHER and len(text) <= _TITLE_LENGTH and _TITLE.fullmatch(text):
+        return text
+    return found
 
 
 def error_word(text: str) -> str:

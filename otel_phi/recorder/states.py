@@ -272,8 +272,14 @@ def decode_head(line: bytes) -> Head:
 
 
 def decode_line(line: bytes) -> Line:
-    """Reads any other line."""
-    return _lines.decode(line)
+    """Reads any other line; a key of a newer version says nothing."""
+    try:
+        return _lines.decode(line)
+    except msgspec.ValidationError as error:
+        from otel_phi.wire.spellings import decode_respelled  # what this version writes never needs it
+
+        found: Line = decode_respelled(_lines, line, Line, error)
+        return found
 
 
 def _mended(value: Any) -> Any:

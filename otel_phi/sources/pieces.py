@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from otel_phi.wire.spellings import decode_respelled, refused_for_a_key
+
 # Small enough for many files under way at once, large enough that a read costs less than what it reads.
 PIECE_BYTES = 1 << 16
 # One value within, such as an image in a message. As for a line; past this the document is given up.
@@ -33,6 +35,18 @@ _key = msgspec.json.Decoder(str)
 
 class Unreadable(Exception):  # noqa: N818
     """Says why a document cannot be read."""
+
+
+def decoded(decoder: msgspec.json.Decoder[Any], content: bytes) -> Any:
+    """Decodes a value, with its keys in either spelling and without those that nobody knows.
+
+    Raises:
+        MsgspecError: it is no such value.
+    """
+    try:
+        return decoder.decode(content)
+    except msgspec.ValidationError as error:
+        return decode_respelled(decoder, content, decoder.type, error)
 
 
 class Window:
@@ -77,7 +91,7 @@ class Window:
         end = self._end(decoder, path)  # which may read on
         content = self._held[self._at : end]
         self._pass_to(end)
-        return decoder.decode(content)
+        return decoded(decoder, content)
 
     def skip(self, decoder: msgspec.json.Decoder[Any], path: str) -> None:
         """Passes the next value, having seen that it is what the decoder says.
@@ -160,6 +174,17 @@ class Window:
         self._held, self._at = self._held[self._at :] + piece, 0
         return not self._ended
 
+    def _end_otherwise(self, decoder: msgspec.json.Decoder[Any], error: Exception, path: str) -> int:
+        """Returns the same where a key was refused that may be a newer phi-core's, or is spelled otherwise."""
+        try:
+            if not refused_for_a_key(error):
+                raise error
+            end = self._end(_anything, path)
+            decode_respelled(decoder, self._held[self._at : end], decoder.type, error)
+        except msgspec.ValidationError as final:
+            raise Unreadable(placed(str(final), path)) from None
+        return end
+
     def _end(self, decoder: msgspec.json.Decoder[Any], path: str) -> int:
         """Returns the place in the window behind the next value, and the white space after it."""
         while True:
@@ -168,7 +193,7 @@ class Window:
                 decoder.decode(memoryview(self._held)[self._at :])
                 trouble = None
             except msgspec.ValidationError as error:
-                raise Unreadable(placed(str(error), path)) from None
+                return self._end_otherwise(decoder, error, path)
             except msgspec.DecodeError as error:
                 found = _TRAILING.search(trouble := str(error))
                 if found is not None:

@@ -118,8 +118,19 @@ def _payload(turn: SavedTurn) -> RequestPayload | None:
         return None
     try:
         return _payloads.decode(turn.request_payload)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        return _payload_otherwise(turn.request_payload, error)
+
+
+def _payload_otherwise(raw: msgspec.Raw, error: Exception) -> RequestPayload | None:
+    """Reads a payload that a newer phi-core wrote, without the keys that this version does not know; None for what is none."""
+    from otel_phi.wire.spellings import decode_respelled
+
+    try:
+        found: RequestPayload = decode_respelled(_payloads, raw, RequestPayload, error)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
+    return found
 
 
 def _message(raw: msgspec.Raw) -> Message | None:

@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from otel_phi.sources.merge import Stream, lean
-from otel_phi.sources.pieces import Unreadable, Window
+from otel_phi.sources.pieces import Unreadable, Window, decoded
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.remade import remade_events
 from otel_phi.sources.saved_places import FoundLoop, places_of
@@ -177,7 +177,7 @@ class _Reading:
         if self._loop.final_message is not None:
             with closing(self._content.reader(self._loop.final_message)) as reader:
                 final = Window(reader.read, self._loop.final_message).value(ELEMENTS["messages"], "")
-        yield from remade_events(LOOPS.decode(self._loop.head), self._elements("turns", self._loop.turns), final)
+        yield from remade_events(decoded(LOOPS, self._loop.head), self._elements("turns", self._loop.turns), final)
 
     def _elements(self, kind: str, offset: int | None) -> Iterator[Any]:
         if offset is None:

@@ -9,9 +9,11 @@ Rule 2: of a key that comes twice the later value counts.
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 
-from otel_phi.sources.pieces import Unreadable, Window, placed, skip_any
+from otel_phi.sources.pieces import Unreadable, Window, decoded, placed, skip_any
 from otel_phi.sources.remade import remade_start
 from otel_phi.wire.callers import traceparent_alone
 from otel_phi.wire.events import AgentStart
@@ -113,7 +115,7 @@ def _array(window: Window, name: str, path: str) -> int | None:
 
 def _decoded(head: bytes, path: str) -> SavedLoop:
     try:
-        return LOOPS.decode(head)
+        return cast("SavedLoop", decoded(LOOPS, head))
     except UnicodeError:
         raise Unreadable("not UTF-8") from None
     except msgspec.MsgspecError as error:

@@ -1,7 +1,9 @@
 """Bytes to events: one line at a time, lenient, never raising.
 
-Rule 1: a line that is an event costs one typed decode. Only what that refuses is looked at again.
-Rule 2: keys are read in both spellings, `loop_id` and `loopId`; null stands for "not given", a string for a content of one text block, an integral float for an integer.
+Rule 1: a line that is an event costs one typed decode. Only what that refuses is looked at again: a key that it has no field
+        for is refused.
+Rule 2: keys are read in both spellings, `loop_id` and `loopId`, mixed too; one that nobody knows is left out, and told to who asks.
+        Null stands for "not given", a string for a content of one text block, an integral float for an integer.
 Rule 3: an unknown `type` or `role` gives a `GenericEvent`; nothing is thrown away that can be kept.
 Rule 4: what cannot be kept comes back as `Undecodable`, whose reason never quotes the line.
 """
@@ -9,20 +11,20 @@ Rule 4: what cannot be kept comes back as `Undecodable`, whose reason never quot
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
-from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent, MessageEnd, TurnEnd
+from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
 from otel_phi.wire.foreign import pass_on
-from otel_phi.wire.messages import AssistantMessage, ToolResultMessage, TurnId
+from otel_phi.wire.messages import TurnId
 from otel_phi.wire.times import Instant, format_time, parse_time
 
-# What may hold a message, which has no key that must be there: its spelling is looked at, see `otherwise_spelled`.
-WITH_MESSAGE: frozenset[type] = frozenset({MessageEnd, TurnEnd})
-_MISSING = "missing required field"  # msgspec's words where `loopId` stands for `loop_id`
-_ROLES = ("user", "assistant", "toolResult", "extension")
+if TYPE_CHECKING:
+    from otel_phi.wire.spellings import UnknownKey
+
+ROLES = ("user", "assistant", "toolResult", "extension")
 # Where messages carry what phi-core itself drops when it is malformed (serde `default`), see WIRE section 2.
 _OPTIONAL_MARKS: dict[str, Any] = {"turnId": TurnId, "nodeId": int, "parentId": int}
 
@@ -70,24 +72,21 @@ _encoder = msgspec.json.Encoder(enc_hook=_to_wire)
 KNOWN_TYPES = frozenset(kind.__name__ for kind in KnownEvent.__args__)
 
 
-def decode_event(line: bytes | str) -> AgentEvent | Undecodable:
+def decode_event(line: bytes | str, unknown: list[UnknownKey] | None = None) -> AgentEvent | Undecodable:
     """Decodes one AgentEvent.
 
     Args:
         line: a JSON object, with or without white space around it.
+        unknown: gets the keys that nobody knows.
 
     Returns:
         The event; a `GenericEvent` for a type or role this version does not know; `Undecodable` for anything else.
     """
     try:
-        event = _events.decode(line)
-        if event.__class__ in WITH_MESSAGE and otherwise_spelled(event, line):
-            return _respelled(line) or event
-        return event
+        return _events.decode(line)
     except msgspec.ValidationError as error:
         pass_on(error)
-        missing = _MISSING in str(error)
-        return (_respelled(line) if missing else None) or _decode_leniently(line)
+        return _decode_otherwise(line, unknown)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         pass_on(error)
         return _undecodable(error)
@@ -102,8 +101,7 @@ def decode_log_line(line: bytes) -> tuple[int | None, AgentEvent | Undecodable]:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return None, _undecodable(error)
     else:
-        if not (found.event.__class__ in WITH_MESSAGE and otherwise_spelled(found.event, line)):
-            return found.ordinal, found.event
+        return found.ordinal, found.event
     try:
         outer = _any_log_lines.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -111,39 +109,19 @@ def decode_log_line(line: bytes) -> tuple[int | None, AgentEvent | Undecodable]:
     return outer.ordinal, decode_event(bytes(outer.event))
 
 
-def otherwise_spelled(event: Any, line: bytes | str) -> bool:
-    """Says whether an event of `WITH_MESSAGE` may have keys in the other spelling: its message misses what phi-core always writes.
-
-    Args:
-        event: as decoded from the line.
-        line: what it was decoded from.
-    """
-    said = event.message
-    if said.__class__ is AssistantMessage:
-        return assistant_otherwise(said, line)
-    return said.__class__ is ToolResultMessage and not said.tool_call_id
-
-
-def assistant_otherwise(said: Any, line: bytes | str) -> bool:
-    """Says the same of an assistant's message, whatever its type."""
-    if said.stop_reason == "stop":
-        return '"stop_reason"' in line if isinstance(line, str) else b'"stop_reason"' in line
-    return said.stop_reason == "error" and said.error_message is None and said.error_type is UNSET
-
-
-def _respelled(line: bytes | str) -> KnownEvent | None:
-    """Decodes a line with every key spelled as phi-core does; None where nothing was to be changed, or it is no event then either."""
+def _decode_otherwise(line: bytes | str, unknown: list[UnknownKey] | None) -> AgentEvent | Undecodable:
+    """Decodes what is not as phi-core writes it: its keys are spelled as phi-core does, and what is left is read leniently."""
     from otel_phi.wire.spellings import respelled  # what phi-core writes never needs it
 
-    spelled, _ = respelled(line)
-    if spelled is line:
-        return None
-    try:
-        return _events.decode(spelled)
-    except msgspec.ValidationError as error:
-        pass_on(error)
-        found = _decode_leniently(spelled)
-        return None if isinstance(found, GenericEvent | Undecodable) else found
+    spelled, strange = respelled(line)
+    if unknown is not None:
+        unknown += strange
+    if spelled is not line:
+        try:
+            return _events.decode(spelled)
+        except msgspec.ValidationError as error:
+            pass_on(error)
+    return _decode_leniently(spelled, line)
 
 
 def encode_event(event: AgentEvent) -> bytes:
@@ -190,7 +168,8 @@ def _undecodable(error: Exception) -> Undecodable:
             return Undecodable(str(error))
 
 
-def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
+def _decode_leniently(line: bytes | str, whole: bytes | str) -> AgentEvent | Undecodable:
+    """Decodes a line whose keys are phi-core's; `whole` is as it came, and what a `GenericEvent` keeps."""
     try:
         found = _anything.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -205,7 +184,7 @@ def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
     if kind == "TurnEnd" and not _roles_known(mended):
         del mended["message"]  # the turn ends all the same
     if kind not in KNOWN_TYPES or not _roles_known(mended):
-        return _generic(kind, found, line)
+        return _generic(kind, found, whole)
     if "continuation_kind" in mended:
         mended["continuation_kind"] = _mend_kind(found["continuation_kind"])
     try:
@@ -216,7 +195,7 @@ def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
 
 
 def _generic(kind: str, found: dict[str, Any], line: bytes | str) -> GenericEvent:
-    loop_id, time = found.get("loop_id"), found.get("timestamp")
+    loop_id, time = found.get("loop_id", found.get("loopId")), found.get("timestamp")
     try:
         timestamp = parse_time(time) if isinstance(time, str) else None
     except ValueError as error:
@@ -228,7 +207,7 @@ def _generic(kind: str, found: dict[str, Any], line: bytes | str) -> GenericEven
 
 def _roles_known(event: dict[str, Any]) -> bool:
     message = event.get("message")
-    return not isinstance(message, dict) or message.get("role") in _ROLES
+    return not isinstance(message, dict) or message.get("role") in ROLES
 
 
 def _mend(value: Any) -> Any:

@@ -16,7 +16,15 @@ from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload
 from otel_phi.wire.times import Instant
 
 
-class _Event(msgspec.Struct, frozen=True, tag_field="type", tag=True, kw_only=True, omit_defaults=True):
+class _Event(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="type",
+    tag=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,  # `decode` leaves out what is refused for it, and can tell
+):
     pass
 
 

@@ -1,6 +1,7 @@
-"""Events as a file is read where nobody asks for content: those of every turn, decoded without the fields that hold any.
+"""Events as a file is read where nobody asks for content: those of every turn, decoded without what a person or a model wrote.
 
-Rule 1: a lean type is made of the type it stands for, of which it leaves out fields and nothing else: it follows by itself.
+Rule 1: a lean type is made of the type it stands for, of which it passes fields over and does nothing else: it follows by itself. A key
+        that neither has is refused, and the line looked at again: it may be spelled otherwise.
 Rule 2: what words are derived from is there: an assistant's `error_message`, the content of user messages. A tool that failed says in its
         content how: such a line is decoded whole, as is any that is not as phi-core writes it.
 Rule 3: garbage collection is told to pass over lean values (`gc=False`): they hold no circle, and a stream makes millions.
@@ -15,26 +16,29 @@ from types import GenericAlias
 from typing import Any
 
 import msgspec
-from msgspec import NODEFAULT, UNSET
+from msgspec import NODEFAULT, UNSET, Raw
 
 from otel_phi.wire import events as e
-from otel_phi.wire.decode import Undecodable, assistant_otherwise, decode_event, decode_log_line, from_wire
+from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line, from_wire
 from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.messages import NULL, AssistantMessage, ExtensionMessage, ToolResultMessage, UserMessage
 from otel_phi.wire.parts import RequestPayload, ToolResult
 
 
 def _lean(kind: type[msgspec.Struct], *without: str, **instead: Any) -> Any:
-    """Returns a kind without some fields, and with other types for some."""
-    fields = []
+    """Returns a kind without some fields, and with other types for some. What it is without is passed over, undecoded."""
+    fields: list[Any] = []
     for one in msgspec.structs.fields(kind):
-        if one.name not in without:
+        if one.name in without:
+            fields.append((f"passed_over_{one.name}", Raw, msgspec.field(name=one.encode_name, default=NULL)))
+        else:
             default = {} if one.default is NODEFAULT else {"default": None if one.default is NULL else one.default}
             fields.append((one.name, instead.get(one.name, one.type), msgspec.field(name=one.encode_name, **default)))
     config = kind.__struct_config__
     return msgspec.defstruct(
         kind.__name__, fields, tag_field=config.tag_field, tag=config.tag, kw_only=True, frozen=True, gc=False,
-        module=__name__, namespace={"timestamp_ns": kind.timestamp_ns} if hasattr(kind, "timestamp_ns") else None,
+        forbid_unknown_fields=config.forbid_unknown_fields, module=__name__,
+        namespace={"timestamp_ns": kind.timestamp_ns} if hasattr(kind, "timestamp_ns") else None,
     )  # fmt: skip
 
 
@@ -141,17 +145,15 @@ def decode_lean_lines(lines: bytes) -> tuple[list[e.AgentEvent], int] | None:
     return [event for event in events if event.__class__ not in _LEFT_OUT], len(events)
 
 
-def _is_enough(event: Any, line: bytes) -> bool:
+def _is_enough(event: Any, _: bytes = b"") -> bool:
     """Says whether what was decoded of a message is enough."""
     said = event.message
     kind = said.__class__
-    if kind is Assistant:
-        return not assistant_otherwise(said, line)
-    return kind is not Result or bool(said.tool_call_id and (not said.is_error or said.error_type is not UNSET))
+    return kind is not Result or not said.is_error or said.error_type is not UNSET
 
 
-def _is_enough_of_turn(event: Any, line: bytes) -> bool:
-    return _is_enough(event, line) and (not event.tool_results or all(map(_went_well, event.tool_results)))
+def _is_enough_of_turn(event: Any, _: bytes) -> bool:
+    return _is_enough(event) and (not event.tool_results or all(map(_went_well, event.tool_results)))
 
 
 def _went_well(said: Any, _: bytes = b"") -> bool:

@@ -3,6 +3,8 @@
 Contents stay undecoded bytes (`msgspec.Raw`) until someone asks: they are most of the bytes and, with content capture
 off, nobody does. `error_message` and everything inside `usage` are snake_case on the wire, unlike the rest; so are the words that
 phi-core does not write, `error_type` and `stop_limit`: who leaves them out writes phi-core's own bytes.
+
+A key that has no field here is refused: `spellings` reads it in its other spelling, or leaves it out and can tell.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ NULL = Raw(b"null")
 MILLISECOND_NS = 1_000_000
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, forbid_unknown_fields=True):
     """Counts the tokens of one model call as the provider's adapter in phi-core filled them in.
 
     Attributes:
@@ -44,14 +46,22 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 NO_USAGE = Usage()
 
 
-class TurnId(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+class TurnId(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True, forbid_unknown_fields=True):
     """Names a turn: the loop's id and the turn's index in it, from 0."""
 
     loop_id: str = ""
     turn_index: int = 0
 
 
-class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw_only=True, omit_defaults=True):
+class _Message(
+    msgspec.Struct,
+    frozen=True,
+    tag_field="role",
+    rename="camel",
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+):
     content: Raw = NULL
     timestamp: int = 0  # milliseconds since the epoch, floored by phi-core
     turn_id: TurnId | None = None
@@ -118,7 +128,13 @@ class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
 
 
 class ExtensionMessage(
-    msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    tag_field="role",
+    tag="extension",
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
 ):
     """An extension message is an application's own; it has no time and never reaches a model."""
 
@@ -135,11 +151,24 @@ _text = msgspec.json.Decoder(str)
 
 def decode_tool_results(raw: Raw | bytes) -> list[ToolResultMessage]:
     """Decodes `TurnEnd.tool_results`; gives an empty list where they are not a list of tool results."""
+    if raw == NULL:  # as an agent writes it that has none
+        return []
     try:
         return _tool_results.decode(raw)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         pass_on(error)
+        return _otherwise_spelled(raw, error)
+
+
+def _otherwise_spelled(raw: Raw | bytes, error: Exception) -> list[ToolResultMessage]:
+    from otel_phi.wire.spellings import decode_respelled  # what phi-core writes never needs it
+
+    try:
+        found: list[ToolResultMessage] = decode_respelled(_tool_results, raw, list[ToolResultMessage], error)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as again:
+        pass_on(again)
         return []
+    return found
 
 
 def first_text(content: Raw, limit: int) -> str:

@@ -18,7 +18,9 @@ class Tag(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 ContinuationKind = str | dict[str, Tag] | None
 
 
-class ConfigSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class ConfigSnapshot(
+    msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """A snapshot is the model configuration a loop started with; all but model and provider can be missing.
 
     Attributes:
@@ -49,12 +51,12 @@ class ConfigSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_d
 
 
 class ResponseFormat(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Says what form of answer was asked for: `text`, `json-object` or `json-schema`."""
+    """Says what form of answer was asked for: `text`, `json-object` or `json-schema`; a schema is left where it stands."""
 
     kind: str = "text"
 
 
-class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A request payload is what was sent to the model; the large parts stay undecoded.
 
     Attributes:
@@ -80,7 +82,7 @@ class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     response_format: ResponseFormat | None = None
 
 
-class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A tool result is what a tool returned.
 
     Attributes:

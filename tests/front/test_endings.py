@@ -261,6 +261,23 @@ def test_what_begins_in_a_loop_that_has_ended_is_not_told_and_is_one_hint(
     assert len(caplog.records) == 4  # a call, a tool, the loop itself; and a response that is none
 
 
+def test_what_begins_in_a_loop_that_was_not_entered_is_one_hint(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    loop = otel_phi.loop(session="chat")
+    for _ in range(2):
+        with loop.model_call() as call:
+            call.usage(input=1)
+        with loop.tool("t"):
+            pass
+    assert len(told) == 0
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "a model call began in a loop that was not entered",
+        "a tool began in a loop that was not entered",
+    ]
+    with loop, loop.model_call():
+        pass
+    assert len(told) > 2, "it can still be entered"
+
+
 def test_a_loop_can_be_entered_twice_and_ends_with_the_outer_one(told: Told) -> None:
     with otel_phi.loop(session="s") as loop:
         with loop:

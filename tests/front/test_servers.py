@@ -135,7 +135,8 @@ def test_uwsgi(receiver: Receiver, environment: Environment, tmp_path: Path) -> 
     port, log = free_port(), tmp_path / "log"
     flags = ["--master", "--workers", "2", "--enable-threads", "--die-on-term", "--http", f"127.0.0.1:{port}"]
     command = [uwsgi, *flags, "--module", "tests.front.servers.wsgi:app", "--virtualenv", sys.prefix]
-    with running(environment, log, *command) as server:
+    # Long enough for a thread of ours to be at work while uWSGI forks, if there were one.
+    with running({**environment, "LOAD_S": "1.0"}, log, *command) as server:
         wait_for(port, server, log)
         ask_all(port)
     assert_each_loop_once(receiver)

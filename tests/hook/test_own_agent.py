@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import otel_phi
 from otel_phi import events as e
 from otel_phi.mapping.span import StatusCode
 from otel_phi.pipeline import spans
@@ -97,3 +98,30 @@ def test_the_table_names_events_and_fields_that_exist() -> None:
     fields = {field for kind in kinds.values() for field in kind.__struct_fields__}
     assert len(rows) > 10
     assert named - kinds.keys() - fields - {"SubAgent", "AssistantMessage", "RequestPayload"} == set()
+
+
+def test_a_name_with_blanks_is_on_the_spans_of_its_loop(receiver: Receiver, tmp_path: Path) -> None:
+    hook = otel_phi.install(endpoint=receiver.endpoint, service_name="test", state_dir=tmp_path)
+    try:
+
+        @otel_phi.agent(name="Research Planner", model="m")
+        def run() -> None:
+            with otel_phi.model_call():
+                pass
+
+        run()
+        hook(e.AgentStart(session_id="s", loop_id="l", timestamp=at(0), agent_name="Fact Checker"))
+        hook({"type": "AgentEnd", "loopId": "l", "timestamp": "2026-11-26T10:00:00Z"})
+        hook({**START, "loop_id": "j", "config_snapshot": {"model": "m", "config_id": "Careful Judge"}})
+        hook({"type": "AgentEnd", "loop_id": "j", "timestamp": "2026-11-26T10:00:01Z"})
+        assert hook.flush(60)
+    finally:
+        hook.shutdown()
+    assert sorted(span.name for span in receiver.spans if role(span) == "loop") == [
+        "invoke_agent Careful Judge",
+        "invoke_agent Fact Checker",
+        "invoke_agent Research Planner",
+    ]
+
+
+START = {"type": "AgentStart", "session_id": "s", "timestamp": "2026-11-26T10:00:00Z"}

@@ -17,10 +17,11 @@ import pytest
 from otel_phi.events import AgentEvent
 from otel_phi.pipeline import Pipeline
 from otel_phi.testing import Receiver
-from tests.hook.stories import OPTIONS, arrived, as_count, expected, loop_of
+from tests.hook.stories import OPTIONS, arrived, as_count, expected, loop_of, session
 
 ROOT = Path(__file__).parents[2]
 MAIN = loop_of("main")
+LOOP = f"{session('main')}.agent.1"
 REFUSED = "http://127.0.0.1:9"  # nobody listens: the collector is down
 
 
@@ -169,7 +170,10 @@ def lost_spans(events: list[AgentEvent]) -> Counter[bytes]:
 
 def test_a_forked_child_begins_with_nothing_open_and_the_parent_goes_on(receiver: Receiver, tmp_path: Path) -> None:
     code, err, _ = run("forks", state=tmp_path, endpoint=receiver.endpoint)
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert [line.partition(":")[0] for line in err.splitlines()] == [
+        f"MessageEnd of loop '{LOOP}' belongs to no open loop"  # the child told what is the parent's to tell
+    ]
     assert arrived(receiver) == expected(MAIN, loop_of("child"))
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from otel_phi.errors import StrictError
 from otel_phi.events import AgentEvent, GenericEvent, ProgressMessage
-from otel_phi.hook.strict import MAX_NAMES, MAX_OPEN, Strictness
+from otel_phi.hook.complaints import MAX_NAMES
+from otel_phi.hook.strict import MAX_OPEN, Strictness
 from otel_phi.wire.spellings import UnknownKey
 from tests import golden
 from tests.streams import LOOP, OWN_CASES, SMALL_CASES, end, start, turn, whole_loop

@@ -57,7 +57,11 @@ def test_a_configured_agents_name_is_nearer_than_the_configurations() -> None:
         "openai.gpt-5-mini-1.thinking",
         "3f9a1c7e-5b42-4d0e-8c61-92d7e4ab10f5",
         "run-20261126",
-        "a name with blanks",
+        "this is a sentence and no name",
+        "which one?",
+        " concise",
+        "two  blanks",
+        "a\nline",
         "x" * 65,
     ],
 )
@@ -66,7 +70,9 @@ def test_what_nobody_chose_or_an_id_names_no_agent(config_id: str | None) -> Non
     assert names_of(loop_with(config_id, service_name="svc")) == ("invoke_agent", {"svc"})
 
 
-@pytest.mark.parametrize("config_id", ["concise", "cfg-a", "v2.fast", "facade", "gpt-4o-2024-08-06"])
+@pytest.mark.parametrize(
+    "config_id", ["concise", "Careful Judge", "Prüferin", "cfg-a", "v2.fast", "facade", "gpt-4o-2024-08-06"]
+)
 def test_a_word_names_the_agent(config_id: str) -> None:
     assert names_of(loop_with(config_id)) == (f"invoke_agent {config_id}", {config_id})
 

@@ -58,6 +58,10 @@ def planted(hint: Any, field: str, marker: str) -> Iterator[Any]:
         yield {marker: 7, "a-key": True, "another": 0.5, "a-text": "its configurer's own words"}
     elif origin is dict:
         yield {marker: Tag(marker)}
+    elif (
+        hint is str and field == "agent_name"
+    ):  # its configurer's own word: tests/policy/test_words.py says what is one
+        yield "Research Planner"
     elif hint is str:
         yield ID if field in IDENTIFIERS else marker
     elif hint is msgspec.Raw:

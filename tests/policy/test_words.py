@@ -23,11 +23,13 @@ from otel_phi.events import (
     TurnRequest,
     TurnStart,
     UserMessage,
+    decode_event,
+    encode_event,
 )
 from otel_phi.mapping.providers import server
 from otel_phi.policy import words
 from otel_phi.policy.content import without_content
-from otel_phi.policy.words import address, display_name, name, word
+from otel_phi.policy.words import address, agent_name, display_name, name, word
 from tests.mapping.test_status import CALLS, TOOLS
 from tests.streams import LOOP, SESSION, at, listed, start, text
 
@@ -116,6 +118,53 @@ def test_what_is_no_word_becomes_other(given: str) -> None:
 
 def test_names_of_models_and_tools_may_be_longer_than_words() -> None:
     assert (word("x" * 65), name("x" * 128)) == ("_other", "x" * 128)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "planner",
+        "Research Planner",
+        "Q&A (beta) v2.1",
+        "Planificateur d'itinéraires",
+        "研究员",
+        "team/planner:v2@eu",
+        "one two three four five",
+        "x" * 128,
+    ],
+)
+def test_an_agents_name_is_its_configurers_own_word_and_may_have_blanks(given: str) -> None:
+    assert agent_name(given) == given
+    for said in (start(0, agent_name=given), decode_event(encode_event(start(0, agent_name=given)))):
+        assert isinstance(said, AgentStart)
+        assert without_content(said).agent_name == given
+        assert without_content(without_content(said)) == without_content(said)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "one two three four five six",
+        "x " * 32 + "x",
+        "What is the weather, please?",
+        "Answer: 42 degrees",
+        "two  blanks",
+        " planner",
+        "planner ",
+        "a tab\tin it",
+        "a line\nbreak",
+        'a "quote"',
+        "call me@home.example now",
+        "see https://host/x",
+        "a\u2028b",
+        "\ud800",
+        "\U0001f916 robot",
+        "x" * 129,
+    ],
+)
+def test_a_sentence_is_no_name_of_an_agent(given: str) -> None:
+    assert agent_name(given) == "_other"
+    assert without_content(start(0, agent_name=given)).agent_name == "_other"
 
 
 def test_what_was_judged_is_remembered_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,10 @@ from msgspec import Raw
 
 import otel_phi.sources.pieces as pieces
 from otel_phi.sources.pieces import Unreadable, Window
+from otel_phi.sources.reader import BadLine
 from otel_phi.sources.saved import read_session
 from otel_phi.sources.saved_places import places_of
+from otel_phi.sources.stored import Stored
 from otel_phi.wire.decode import Undecodable, from_wire
 from otel_phi.wire.saved import SavedEvent, SavedLoop
 
@@ -154,3 +156,25 @@ def test_a_gzipped_session_that_breaks_off_is_named(tmp_path: Path) -> None:
     found = read_session(path)
     assert isinstance(found, Undecodable)
     assert found.reason == "the gzip stream ends early"
+
+
+def _with_a_newer_key(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_a_newer_key(inner) for key, inner in value.items()} | {"newer": 1}
+    return [_with_a_newer_key(one) for one in value] if isinstance(value, list) else value
+
+
+def test_a_saved_session_of_a_newer_phi_core_is_read_without_what_it_knows_more(tmp_path: Path) -> None:
+    turn = {"turn_id": {"loopId": "l", "turnIndex": 1}, "usage": {"output": 1}, "started_at": "2026-05-26T09:14:03Z"}
+    loop = {"loop_id": "l", "session_id": "s", "started_at": "2026-05-26T09:14:02Z", "ended_at": "2026-05-26T09:14:09Z",
+            "status": "Completed", "config": {"model": "m"}, "usage": {"input": 3}, "turns": [turn]}  # fmt: skip
+    saved = {"session_id": "s", "loops": [loop]}
+    found = []
+    for name, content in (("as_known.json", saved), ("newer.json", _with_a_newer_key(saved))):
+        path = tmp_path / name
+        path.write_text(json.dumps(content), encoding="utf-8")
+        bad: list[BadLine] = []
+        found.append(list(Stored([path], final=True, on_bad_line=bad.append).events()))
+        assert not bad
+    assert found[0] == found[1]
+    assert [type(event).__name__ for event in found[0]][:2] == ["AgentStart", "TurnStart"]

@@ -172,10 +172,11 @@ def test_malformed_marks_are_dropped_as_phi_core_does_and_the_message_kept() -> 
     assert (message.turn_id, message.node_id, message.parent_id, message.timestamp) == (None, None, 7, 5)
 
 
-def test_error_message_is_snake_case_in_a_camel_case_message() -> None:
+def test_error_message_is_snake_case_in_a_camel_case_message_and_read_in_both() -> None:
     base = {"role": "assistant", "content": [], "timestamp": 5}
     assert ended({**base, "error_message": "x"}).error_message == "x"
-    assert ended({**base, "errorMessage": "x"}).error_message is None
+    assert ended({**base, "errorMessage": "x"}).error_message == "x"
+    assert b'"error_message":"x"' in encode_event(MessageEnd(loop_id="l", message=AssistantMessage(error_message="x")))
 
 
 def test_the_four_roles() -> None:

@@ -246,7 +246,21 @@ def decode_fact(body: bytes | memoryview) -> Fact:
     try:
         found = _decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError) as error:
-        return Unreadable(_reason(error))
+        return _decoded_of_another_version(body, error)
+    return _fact(found)
+
+
+def _decoded_of_another_version(body: bytes | memoryview, error: Exception) -> Fact:
+    """Reads what was refused for a key alone: a newer version may write one that this one does not know."""
+    from otel_phi.wire.spellings import decode_respelled  # what this version writes never needs it
+
+    try:
+        return _fact(decode_respelled(_decoder, body, _Stored, error))
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError) as refused:
+        return Unreadable(_reason(refused))
+
+
+def _fact(found: _Stored) -> Fact:
     if isinstance(found, _Generic):
         return GenericEvent(type=found.kind, loop_id=found.loop_id, timestamp=found.timestamp, raw=found.raw)
     return found

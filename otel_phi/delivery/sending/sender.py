@@ -40,6 +40,7 @@ from otel_phi.delivery.sending.backoff import Backoff, Refusals, wrong_settings
 from otel_phi.delivery.sending.batch import Batch, Settled, dead_letter
 from otel_phi.delivery.sending.stats import Counts, DeadLetter, Progress, Stats
 from otel_phi.errors import DeliveryError
+from otel_phi.own_threads import leave_signals_to_others
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from 3.11 on
@@ -217,6 +218,7 @@ class Sender:
             thread.start()
 
     def _work(self) -> None:
+        leave_signals_to_others()  # so do the timers that are started in it
         while (batch := self._next()) is not None:
             started = clock.monotonic()
             result = self._post(batch)

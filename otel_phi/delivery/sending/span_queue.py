@@ -16,6 +16,7 @@ from otel_phi.delivery.sending.batch import Batch, Batcher
 from otel_phi.delivery.sending.sender import Sender
 from otel_phi.errors import DeliveryError
 from otel_phi.mapping.span import Span
+from otel_phi.own_threads import leave_signals_to_others
 
 # Some 100,000 spans without content: hours of an agent's work while its collector is away.
 MAX_QUEUE_BYTES = 64 << 20
@@ -99,6 +100,7 @@ class SpanQueue:
         return self._drained >= wanted or self._failed is not None or self._closing
 
     def _work(self) -> None:
+        leave_signals_to_others()
         while True:
             with self._changed:
                 while not self._has_work():

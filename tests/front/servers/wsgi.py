@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,6 +11,7 @@ import otel_phi
 from tests.front.servers.work import answer
 
 otel_phi.install(service_name="test")
+time.sleep(float(os.environ.get("LOAD_S", "0")))  # an application that takes long to load
 
 
 def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
