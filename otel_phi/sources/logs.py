@@ -110,12 +110,12 @@ class _LogReading:
     The place is the beginning of a block of lines, as it was before the first of them was read, and how many events it gave.
     """
 
-    __slots__ = ("_chunks", "_events", "_left_out", "_limit_bytes", "_line", "_of", "_offset", "_ordinal", "_path", "_seen_bytes", "_silent", "_told")  # fmt: skip
+    __slots__ = ("_chunks", "_events", "_left_out", "_limit_bytes", "_line", "_of", "_offset", "_ordinal", "_path", "_reported", "_seen_bytes", "_silent")  # fmt: skip
 
     def __init__(self, of: Reading, path: Path, limit_bytes: int, left_out: frozenset[Opened]) -> None:
         self._of, self._path, self._limit_bytes, self._left_out = of, path, limit_bytes, left_out
         self._offset, self._line, self._ordinal, self._events = 0, 1, 0, 0
-        self._seen_bytes = self._told = 0
+        self._seen_bytes = self._reported = 0
         self._silent: set[str] | None = set() if left_out else None
         self._chunks: FileChunks | None = None
 
@@ -159,8 +159,8 @@ class _LogReading:
             self._of.report(BadLine(str(self._path), self._line, 0, 0, _BROKE_OFF))
 
     def _bad(self, bad: BadLine) -> None:
-        if bad.line > self._told and self._of.on_bad_line is not None:
-            self._told = bad.line
+        if bad.line > self._reported and self._of.on_bad_line is not None:
+            self._reported = bad.line
             self._of.on_bad_line(bad)
 
 

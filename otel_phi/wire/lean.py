@@ -1,7 +1,7 @@
 """Events as a file is read where nobody asks for content: those of every turn, decoded without what a person or a model wrote.
 
 Rule 1: a lean type is made of the type it stands for, of which it passes fields over and does nothing else: it follows by itself. A key
-        that neither has is refused, and the line looked at again: it may be spelled otherwise.
+        that neither has is refused, and the line looked at again: it may be spelled otherwise. What was passed over is dropped at once.
 Rule 2: what words are derived from is there: an assistant's `error_message`, the content of user messages. A tool that failed says in its
         content how: such a line is decoded whole, as is any that is not as phi-core writes it.
 Rule 3: garbage collection is told to pass over lean values (`gc=False`): they hold no circle, and a stream makes millions.
@@ -36,7 +36,7 @@ def _lean(kind: type[msgspec.Struct], *without: str, **instead: Any) -> Any:
             fields.append((one.name, instead.get(one.name, one.type), msgspec.field(name=one.encode_name, **default)))
     config = kind.__struct_config__
     return msgspec.defstruct(
-        kind.__name__, fields, tag_field=config.tag_field, tag=config.tag, kw_only=True, frozen=True, gc=False,
+        kind.__name__, fields, tag_field=config.tag_field, tag=config.tag, kw_only=True, gc=False,
         forbid_unknown_fields=config.forbid_unknown_fields, module=__name__,
         namespace={"timestamp_ns": kind.timestamp_ns} if hasattr(kind, "timestamp_ns") else None,
     )  # fmt: skip
@@ -145,25 +145,53 @@ def decode_lean_lines(lines: bytes) -> tuple[list[e.AgentEvent], int] | None:
     return [event for event in events if event.__class__ not in _LEFT_OUT], len(events)
 
 
+# --- what is dropped, and whether the rest is enough -----------------------------------------------------------------------
+
+
 def _is_enough(event: Any, _: bytes = b"") -> bool:
     """Says whether what was decoded of a message is enough."""
     said = event.message
     kind = said.__class__
-    return kind is not Result or not said.is_error or said.error_type is not UNSET
+    if kind is Assistant:
+        said.passed_over_content = said.passed_over_tags = said.passed_over_provenance_hint = NULL
+        return True
+    return kind is not Result or _is_enough_of_result(said)
 
 
-def _is_enough_of_turn(event: Any, _: bytes) -> bool:
-    return _is_enough(event) and (not event.tool_results or all(map(_went_well, event.tool_results)))
-
-
-def _went_well(said: Any, _: bytes = b"") -> bool:
-    """Says whether nothing is to be looked up in a content: it went well, or somebody said in one word how it failed."""
+def _is_enough_of_result(said: Any) -> bool:
+    said.passed_over_content = said.passed_over_tags = said.passed_over_provenance_hint = NULL
     return not said.is_error or said.error_type is not UNSET
 
 
+def _is_enough_of_turn(event: Any, _: bytes) -> bool:
+    return _is_enough(event) and (not event.tool_results or all(map(_is_enough_of_result, event.tool_results)))
+
+
+def _is_enough_of_request(event: Any, _: bytes) -> bool:
+    asked = event.payload
+    if asked is not None:
+        asked.passed_over_system_prompt = asked.passed_over_messages = NULL
+        asked.passed_over_provenance = asked.passed_over_tools = NULL
+    return True
+
+
+def _is_enough_of_start(event: Any, _: bytes) -> bool:
+    event.passed_over_args = NULL
+    return True
+
+
+def _went_well(event: Any, _: bytes) -> bool:
+    """Says whether nothing is to be looked up in a content: it went well, or somebody said in one word how it failed."""
+    if event.result is not None:
+        event.result.passed_over_content = event.result.passed_over_details = NULL
+    return not event.is_error or event.error_type is not UNSET
+
+
 _CHECKS: dict[type, Callable[[Any, bytes], bool]] = {
+    TurnRequest: _is_enough_of_request,
     MessageEnd: _is_enough,
     TurnEnd: _is_enough_of_turn,
+    ToolExecutionStart: _is_enough_of_start,
     ToolExecutionEnd: _went_well,
 }
 _check_of = _CHECKS.get
