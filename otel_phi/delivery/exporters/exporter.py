@@ -8,6 +8,8 @@ from typing import Protocol
 
 import msgspec
 
+from otel_phi.late_imports import importing
+
 
 class Accepted(msgspec.Struct, frozen=True):
     """Says that the request arrived and must never be sent again.
@@ -107,8 +109,9 @@ class Nowhere:
 def untraced() -> Iterator[None]:
     """Keeps OpenTelemetry's instrumentations (urllib3, requests, grpc) from making spans of what is called within."""
     # Here, since whoever only encodes needs nothing of OpenTelemetry; whoever exports detected a resource and has it loaded.
-    from opentelemetry import context
-    from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
+    with importing:
+        from opentelemetry import context
+        from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
 
     now = context.get_current()
     # What `opentelemetry.instrumentation.utils.suppress_instrumentation` sets, a package that is no dependency of ours; the last

@@ -25,6 +25,7 @@ import re
 import msgspec
 
 from otel_phi.delivery.exporters.exporter import ExportResult, Misconfigured, Refused, Retry, TooLarge
+from otel_phi.late_imports import importing
 
 # Longer waits are slips (milliseconds for seconds, a clock of last year) or hold data until it is too old: a try is made.
 MAX_RETRY_AFTER_S = 900.0
@@ -107,9 +108,10 @@ class RpcStatus(msgspec.Struct, frozen=True):
 
 def read_status(content: bytes) -> RpcStatus:
     """Reads a serialised `google.rpc.Status`; bytes that are none read as an empty one."""
-    from google.protobuf.message import DecodeError
-    from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # it ships no stubs
-    from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it ships no stubs
+    with importing:
+        from google.protobuf.message import DecodeError
+        from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]  # it ships no stubs
+        from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # it ships no stubs
 
     info = RetryInfo()
     try:
