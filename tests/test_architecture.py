@@ -243,6 +243,33 @@ def test_delivery_has_four_rooms_and_at_most_40_files_none_beside_them() -> None
     assert len([path for path in files if len(path.parts) > 1 and path.name != "__init__.py"]) <= 40
 
 
+OPENING = {
+    "open.py",
+    "journal.py",
+    "resource.py",
+    "otlp_json.py",
+}  # called by who opens; in a thread of ours behind `importing` as a whole
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if room(path).startswith("delivery.") and path.name not in OPENING],
+    ids=lambda path: path.stem,
+)
+def test_what_a_thread_of_ours_imports_late_a_fork_waits_for(path: Path) -> None:
+    """A child keeps what another thread was importing half imported, for ever: each request of its then fails."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guarded = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With) and [ast.unparse(item.context_expr) for item in node.items] == ["importing"]
+        for inner in ast.walk(node)
+    }
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    late = [node for one in functions for node in ast.walk(one) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(node) for node in late if node not in guarded] == []
+
+
 # --- what loads when -------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from otel_phi.delivery.exporters.exporter import Exporter, ExportResult, Misconfigured, Nowhere
 from otel_phi.delivery.otlp.resource import Resource, detect_resource, with_ip
 from otel_phi.errors import ConfigError
+from otel_phi.late_imports import importing
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
@@ -27,7 +28,8 @@ def open_exporters(config: Config) -> tuple[Exporter, ...]:
         ConfigError: a file, header or exporter cannot be used; then none stays open.
     """
     if config.file is not None:
-        from otel_phi.delivery.exporters.file import FileExporter
+        with importing:
+            from otel_phi.delivery.exporters.file import FileExporter
 
         return (FileExporter(config.file),)
     if config.sends_nothing is not None:
@@ -87,6 +89,11 @@ class OpenedLater:
 
 
 def _opened(exporter: object, config: Config) -> Exporter:
+    with importing:  # in a forked child a sender's thread opens it
+        return _open(exporter, config)
+
+
+def _open(exporter: object, config: Config) -> Exporter:
     if exporter == "otlp":
         return _otlp(config)
     from otel_phi.delivery.exporters.sdk import SdkExporter, console_exporter, load_exporter

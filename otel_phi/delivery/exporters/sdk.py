@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Refused, Retry, untraced
 from otel_phi.delivery.otlp.decode import decode_request
 from otel_phi.errors import ConfigError
+from otel_phi.late_imports import importing
 from otel_phi.mapping.span import Attributes, Span
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class SdkExporter:
 
     def send(self, body: bytes, timeout_s: float) -> ExportResult:  # noqa: ARG002  # `export` takes no deadline
         """Exports one request's spans."""
-        from opentelemetry.sdk.trace.export import SpanExportResult
+        with importing:
+            from opentelemetry.sdk.trace.export import SpanExportResult
 
         name = type(self._exporter).__name__
         try:
@@ -55,7 +57,8 @@ class SdkExporter:
 
 def console_exporter(out: IO[str]) -> SpanExporter:
     """Makes OpenTelemetry's console exporter, writing there."""
-    from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+    with importing:
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
     return ConsoleSpanExporter(out=out)
 
@@ -83,8 +86,9 @@ def readable_spans(body: bytes) -> list[ReadableSpan]:
     Raises:
         ValueError: the bytes are none.
     """
-    from opentelemetry.sdk.resources import Resource as SdkResource
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    with importing:
+        from opentelemetry.sdk.resources import Resource as SdkResource
+        from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
     spans: list[ReadableSpan] = []
     for group in decode_request(body):
@@ -95,8 +99,9 @@ def readable_spans(body: bytes) -> list[ReadableSpan]:
 
 
 def _readable(span: Span, resource: SdkResource, scope: InstrumentationScope) -> ReadableSpan:
-    from opentelemetry.sdk.trace import Event, ReadableSpan
-    from opentelemetry.trace import SpanKind, Status, StatusCode
+    with importing:
+        from opentelemetry.sdk.trace import Event, ReadableSpan
+        from opentelemetry.trace import SpanKind, Status, StatusCode
 
     return ReadableSpan(
         name=span.name,
@@ -118,12 +123,14 @@ def _readable(span: Span, resource: SdkResource, scope: InstrumentationScope) ->
 
 
 def _link(trace_id: int, span_id: int, attributes: Attributes) -> Link:
-    from opentelemetry.trace import Link
+    with importing:
+        from opentelemetry.trace import Link
 
     return Link(_context(trace_id, span_id), dict(attributes))
 
 
 def _context(trace_id: int, span_id: int) -> SpanContext:
-    from opentelemetry.trace import SpanContext, TraceFlags
+    with importing:
+        from opentelemetry.trace import SpanContext, TraceFlags
 
     return SpanContext(trace_id, span_id, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
