@@ -31,6 +31,7 @@ from otel_phi.delivery.sending.batch import Settled
 from otel_phi.delivery.sending.stats import LiveStats, Progress, Stats
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.bell import Bell
+from otel_phi.hook.breath import Breath
 from otel_phi.hook.c_forks import is_about_to_fork
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.exporter_queue import ExporterQueue
@@ -45,8 +46,6 @@ from otel_phi.hook.shared_counts import SharedCounts
 from otel_phi.mapping.span import Span
 from otel_phi.own_threads import leave_signals_to_others
 
-BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
-BREATHE_EVERY_S = 80e-6  # about half a turn's mapping; half of that again, and 20,000 spans take twice as long to leave
 # Of a steady stream, whether a batch is full or not. A request takes a millisecond of the interpreter: one a turn, as a collector
 # that is near would get, keeps an agent that computes.
 PUSH_EVERY_S = 0.1
@@ -100,7 +99,7 @@ class LiveDelivery:
         # As the senders said last: to ask one takes its lock, which an interrupt of the asker could leave held.
         self._progress = [(Progress(Stats()), 0.0)] * len(self._exporters)
         self._thread: threading.Thread | None = None
-        self._breathed = self._pushed_at = 0.0
+        self._breathe, self._pushed_at = Breath(), 0.0
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
         self._numbers = 0
         self._options = ExportOptions(
@@ -286,12 +285,6 @@ class LiveDelivery:
         self._complaints.failed("adoption", error)
         self._housekeeping.leave(journal)
         journal.close(delete=False)
-
-    def _breathe(self) -> None:
-        """Lets other threads have the interpreter, at most after each turn's worth of work."""
-        if monotonic() - self._breathed > BREATHE_EVERY_S:
-            time.sleep(BREATH_S)
-            self._breathed = monotonic()
 
     def _take_outcomes(self) -> bool:
         took = False

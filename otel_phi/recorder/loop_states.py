@@ -118,7 +118,9 @@ def _whole(message: ToolResultMessage) -> ToolResultMessage:
     """Returns a result message as it is written, whether it is lean or not."""
     if message.__class__ is ToolResultMessage:
         return message
-    return ToolResultMessage(**{name: getattr(message, name) for name in ToolResultMessage.__struct_fields__ if hasattr(message, name)})
+    return ToolResultMessage(
+        **{name: getattr(message, name) for name in ToolResultMessage.__struct_fields__ if hasattr(message, name)}
+    )
 
 
 def _open_turn(state: TurnState) -> OpenTurn:

@@ -132,9 +132,7 @@ def test_what_takes_a_closer_look_is_left_to_the_whole_way(given_: dict[str, Any
         (ToolResult, lean._Result),
     ],
 )
-def test_a_lean_type_has_every_field_in_the_same_order(
-    whole: type[msgspec.Struct], twin: type[msgspec.Struct]
-) -> None:
+def test_a_lean_type_has_every_field_in_the_same_order(whole: type[msgspec.Struct], twin: type[msgspec.Struct]) -> None:
     assert twin.__struct_encode_fields__ == whole.__struct_encode_fields__
     assert twin.__struct_config__.forbid_unknown_fields
     assert twin.__struct_config__.tag == whole.__struct_config__.tag
