@@ -46,13 +46,10 @@ from otel_phi.hook.shared_counts import SharedCounts
 from otel_phi.mapping.span import Span
 from otel_phi.own_threads import leave_signals_to_others
 
-# Of a steady stream, whether a batch is full or not. A request takes a millisecond of the interpreter: one a turn, as a collector
-# that is near would get, keeps an agent that computes.
-PUSH_EVERY_S = 0.1
+PUSH_EVERY_S = 0.1  # of a steady stream, be the batch full or not: a request takes a millisecond of the interpreter
 _EVERYTHING = Position(1 << 62, 0)
 GLANCE_S = 0.2  # between looks of one who waits whether the thread still lives
-# A server that forks its workers in C once it has loaded an application takes a thread's hold of the interpreter along, and such a
-# worker hangs for ever. Of uWSGI that is known (`is_about_to_fork`); for any other this thread does nothing at first.
+# A worker forked in C beside a thread at work hangs. Of uWSGI that is known (`is_about_to_fork`); else nothing is done at first.
 START_S = 1.0
 IDLE_S = 1.0  # between looks at the folder, the locks and the clock where nothing happens
 
