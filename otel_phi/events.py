@@ -22,6 +22,7 @@ from otel_phi.wire.events import (
     ProgressMessage,
     PrunApplied,
     RevertApplied,
+    SideCall,
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolExecutionUpdate,
@@ -38,7 +39,7 @@ from otel_phi.wire.messages import (
     Usage,
     UserMessage,
 )
-from otel_phi.wire.parts import ConfigSnapshot, RequestPayload, ResponseFormat, Tag, ToolResult
+from otel_phi.wire.parts import ConfigSnapshot, RequestPayload, ResponseFormat, Source, Tag, ToolResult, Vcs
 from otel_phi.wire.times import Instant, format_time, parse_time
 
 __all__ = [
@@ -65,6 +66,8 @@ __all__ = [
     "RequestPayload",
     "ResponseFormat",
     "RevertApplied",
+    "SideCall",
+    "Source",
     "Tag",
     "ToolExecutionEnd",
     "ToolExecutionStart",
@@ -78,6 +81,7 @@ __all__ = [
     "Undecodable",
     "Usage",
     "UserMessage",
+    "Vcs",
     "decode_event",
     "encode_event",
     "format_time",

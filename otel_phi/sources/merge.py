@@ -60,7 +60,7 @@ def _timed(stream: Stream) -> Iterator[tuple[int, AgentEvent]]:
     latest = stream.first_ns
     for event in stream.read():
         stamp = getattr(event, "timestamp", None)
-        if stamp is not None and stamp > latest:
+        if isinstance(stamp, int) and stamp > latest:
             latest = int(stamp)
         yield latest, event
 

@@ -1,4 +1,4 @@
-"""The 19 variants of phi-core's `AgentEvent`, tagged by `type`, as frozen values.
+"""The 19 variants of phi-core's `AgentEvent`, tagged by `type`, as frozen values; and one of ours, `SideCall`.
 
 Every field that can be missing has a default; what nobody asked for stays undecoded (`msgspec.Raw`). Timed events carry
 `timestamp`, an `Instant` (nanoseconds since the epoch), None where the writer left it out. Events about messages and
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from otel_phi.wire.messages import NULL, Message, Usage
-from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, ToolResult
+from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, Source, ToolResult
 from otel_phi.wire.times import Instant
 
 
@@ -32,6 +32,10 @@ class AgentStart(_Event, frozen=True, tag=True):
         timestamp: start of the loop.
         metadata: any JSON; phi-core itself writes null.
         config_snapshot: the model configuration; missing for a compaction pass.
+        parent_tool_call_id: the tool call of this session that runs the loop as a sub-agent. Not phi-core's, nor are those below.
+        parent_session_id: the session of the parent loop, where its id does not tell.
+        agent_name: low-cardinality name of the agent that runs the loop.
+        source: the agent whose records the loop was read from.
     """
 
     session_id: str
@@ -42,6 +46,10 @@ class AgentStart(_Event, frozen=True, tag=True):
     continuation_kind: ContinuationKind = "Initial"
     metadata: Raw = NULL
     config_snapshot: ConfigSnapshot | None = None
+    parent_tool_call_id: str | UnsetType = UNSET
+    parent_session_id: str | UnsetType = UNSET
+    agent_name: str | UnsetType = UNSET
+    source: Source | UnsetType = UNSET
 
 
 class AgentEnd(_Event, frozen=True, tag=True):
@@ -117,12 +125,13 @@ class MessageEnd(_Event, frozen=True, tag=True):
 
 
 class ToolExecutionStart(_Event, frozen=True, tag=True):
-    """Begins a tool's execution; `args` is JSON, null for a tool skipped by steering."""
+    """Begins a tool's execution; `args` is JSON, null for a tool skipped by steering; `timestamp` is not phi-core's: a source that knows the start says it."""
 
     loop_id: str
     tool_call_id: str = ""
     tool_name: str = ""
     args: Raw = NULL
+    timestamp: Instant | UnsetType = UNSET
 
 
 class ToolExecutionUpdate(_Event, frozen=True, tag=True):
@@ -145,6 +154,7 @@ class ToolExecutionEnd(_Event, frozen=True, tag=True):
         is_error: whether it failed.
         child_loop_id: the loop it ran as a sub-agent, None for none.
         error_type: how it failed, in one word. Not phi-core's: a source says it, or policy derives it.
+        timestamp: end of the execution. Not phi-core's: a source that knows says it.
     """
 
     loop_id: str
@@ -154,6 +164,7 @@ class ToolExecutionEnd(_Event, frozen=True, tag=True):
     is_error: bool = False
     child_loop_id: str | None = None
     error_type: str | UnsetType = UNSET
+    timestamp: Instant | UnsetType = UNSET
 
 
 class ProgressMessage(_Event, frozen=True, tag=True):
@@ -235,6 +246,30 @@ class RevertApplied(_Event, frozen=True, tag=True):
     timestamp: Instant | None = None
 
 
+class SideCall(_Event, frozen=True, tag=True):
+    """Is a model call outside the turns: a title, a compaction, the warming of a cache. Not phi-core's.
+
+    Attributes:
+        id: names it within its session.
+        session_id: the session.
+        loop_id: the loop in which it happened, None for none.
+        model: the model that answered.
+        usage: its tokens.
+        start: when it was asked, None where unknown.
+        end: when it was answered, None where unknown.
+        kind: what it was for, in one word.
+    """
+
+    id: str
+    session_id: str
+    loop_id: str | None = None
+    model: str = ""
+    usage: Usage = Usage()
+    start: Instant | None = None
+    end: Instant | None = None
+    kind: str = ""
+
+
 class GenericEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Keeps an event that this version does not know, whole.
 
@@ -271,5 +306,6 @@ KnownEvent = (
     | CompactionEnded
     | PrunApplied
     | RevertApplied
+    | SideCall
 )
 AgentEvent = KnownEvent | GenericEvent

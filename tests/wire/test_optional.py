@@ -15,14 +15,19 @@ from hypothesis import given
 from otel_phi.events import (
     AgentEnd,
     AgentEvent,
+    AgentStart,
     AssistantMessage,
     GenericEvent,
     Instant,
     MessageEnd,
+    Source,
     ToolExecutionEnd,
+    ToolExecutionStart,
     ToolResultMessage,
     Undecodable,
+    Usage,
     UserMessage,
+    Vcs,
     decode_event,
     encode_event,
     format_time,
@@ -32,13 +37,27 @@ from tests import golden
 from tests.streams import LOOP, SMALL_CASES, answer, end, start, turn, turn_end, wild_streams
 
 FIELDS: dict[type[msgspec.Struct], set[str]] = {
+    AgentStart: {"parent_tool_call_id", "parent_session_id", "agent_name", "source"},
     AgentEnd: {"outcome", "error_type"},
-    ToolExecutionEnd: {"error_type"},
-    AssistantMessage: {"error_type"},
+    ToolExecutionStart: {"timestamp"},
+    ToolExecutionEnd: {"error_type", "timestamp"},
+    AssistantMessage: {"error_type", "cost_usd", "first_token_ms"},
     ToolResultMessage: {"error_type"},
     UserMessage: {"stop_limit"},
+    Usage: {"cached", "partial"},
 }
+USED = Usage(input=1, cached="out", partial=True)
+SOURCE = Source(agent="codex", version="0.1", cwd="/w", title="t", vcs=Vcs(branch="main"))
+NAMES = set().union(*FIELDS.values())
 WITH_THEM: list[AgentEvent] = [
+    AgentStart(
+        session_id="s", loop_id="l", timestamp=Instant(1), parent_tool_call_id="c", agent_name="a", source=SOURCE
+    ),
+    AgentStart(session_id="s", loop_id="l", timestamp=Instant(1), parent_session_id="p"),
+    AgentEnd(loop_id="l", usage=USED),
+    ToolExecutionStart(loop_id="l", timestamp=Instant(1)),
+    ToolExecutionEnd(loop_id="l", timestamp=Instant(1)),
+    MessageEnd(loop_id="l", message=AssistantMessage(cost_usd=0.5, first_token_ms=20.0, usage=USED)),
     AgentEnd(loop_id="l", outcome="error", error_type="timeout"),
     ToolExecutionEnd(loop_id="l", error_type="timeout"),
     MessageEnd(loop_id="l", message=AssistantMessage(error_type="api_error")),
@@ -111,7 +130,7 @@ def test_any_event_is_written_as_an_encoder_that_leaves_no_default_out_writes_it
 def test_what_is_given_is_written_in_snake_case_and_read_again(event: AgentEvent) -> None:
     written = json.loads(encode_event(event))
     inner = written.get("message", written)
-    assert {"error_type", "stop_limit"} & inner.keys()
+    assert NAMES & (inner.keys() | inner.get("usage", {}).keys())
     assert decode_event(encode_event(event)) == event
 
 
@@ -119,6 +138,7 @@ def test_the_list_of_new_fields_is_whole() -> None:
     kinds: set[Any] = {type(event) for event in WITH_THEM} | {
         type(event.message) for event in WITH_THEM if isinstance(event, MessageEnd)
     }
+    kinds.add(Usage)
     found = {kind: {one.name for one in msgspec.structs.fields(kind) if one.default is msgspec.UNSET} for kind in kinds}
     assert {kind: names for kind, names in found.items() if names} == FIELDS
 
@@ -127,28 +147,28 @@ def test_the_list_of_new_fields_is_whole() -> None:
 def test_null_stands_for_not_given(event: AgentEvent) -> None:
     line = json.loads(encode_event(event))
     holder = line.get("message", line)
-    for key in ("error_type", "stop_limit", "outcome"):
-        if key in holder:
-            holder[key] = None
+    held = event.message if isinstance(event, MessageEnd) else event
+    assert held is not None
+    given = FIELDS[type(held)] & holder.keys()
+    for key in given:
+        holder[key] = None
     found = decode_event(json.dumps(line))
     assert not isinstance(found, Undecodable)
-    assert json.loads(encode_event(found)).keys() == line.keys() - (
-        {"error_type", "outcome"} if holder is line else set()
-    )
-    again = json.loads(encode_event(found)).get("message", {})
-    assert not {"error_type", "stop_limit"} & again.keys()
+    again = json.loads(encode_event(found))
+    assert again.get("message", again).keys() == holder.keys() - given
 
 
 def test_phi_cores_own_json_never_has_them() -> None:
     recorder = SessionRecorder()
     story = [start(0), turn(1), turn_end(5, message=answer(4, 0, error_type="api_error")), *WITH_THEM]
     for event in [*story, end(9, outcome="error", error_type="api_error")]:
-        recorder.on_event(msgspec.structs.replace(event, loop_id=LOOP))
+        if not isinstance(event, AgentStart) or event is story[0]:
+            recorder.on_event(msgspec.structs.replace(event, loop_id=LOOP))
     recorder.flush()
     (session,) = recorder.sessions()
     printed = json.dumps(session.to_dict(events=True))
     assert '"role": "assistant"' in printed
-    names = ("error_type", "stop_limit", "outcome")
+    names = NAMES - {"timestamp"}  # which other events have of phi-core
     assert not [name for name in names if f'"{name}"' in printed]
     held = [stored.event for loop in session.loops for stored in loop.events]
     assert not [event for event in held for name in names if getattr(event, name, msgspec.UNSET) is not msgspec.UNSET]
