@@ -155,6 +155,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
             build.prepared.model, build.prepared.provider = model, provider_of(model)
         turn = build.begin_turn(at_ns)
         turn.model, turn.provider, turn.thinking_level = model, provider_of(model), text(line.effort)
+        self.own.copied = False
 
     def _more(self, line: Line, message: Message, at_ns: int) -> None:
         turn = self.build.turn
@@ -219,6 +220,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
             facts = self._facts(line, loop_id, at_ns)
             facts.weak = weak
             build.prepare(facts)
+            self.own.copied = False
         build.said(at_ns, content_of(message.content))
 
     def _result(self, line: Line, block: Block, at_ns: int) -> None:
@@ -279,7 +281,6 @@ class ClaudeFold(BaseFold[ClaudeState]):
         elif own.copied:
             facts.kind, facts.trigger = {"Branch": Tag()}, "Branch"
             facts.parent_session_id = own.origin or None
-            own.copied = False
         return facts
 
     def _source(self, line: Line) -> Source:

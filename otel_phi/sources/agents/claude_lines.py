@@ -13,13 +13,13 @@ from otel_phi.sources.agents.reading import (
     as_content,
     decoded,
     is_text,
-    joined,
     members,
     number,
     pieces,
     text,
     used,
 )
+from otel_phi.sources.agents.builder import joined
 from otel_phi.wire.messages import NULL, Usage
 
 # What stands in the place of a prompt and is none, by its beginning.
