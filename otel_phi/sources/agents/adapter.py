@@ -106,8 +106,8 @@ class Adapter(Protocol):
     def roots(self, env: Mapping[str, str]) -> tuple[str, ...]:
         """Returns the folders in which the agent keeps its sessions, by the environment; none need exist."""
 
-    def recognizes(self, head: bytes) -> bool:
-        """Says whether a file that begins so is of this format."""
+    def recognizes(self, head: bytes, path: str) -> bool:
+        """Says whether a file that begins so is of this format; the path is asked only between twins of one format."""
 
     def group(self, path: str, head: bytes) -> Group:
         """Says where a file of this format belongs, by its path and its beginning."""

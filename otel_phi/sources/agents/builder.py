@@ -18,10 +18,10 @@ from collections.abc import Callable
 from msgspec import UNSET, Raw
 
 from otel_phi.sources.agents.adapter import SILENCE_NS, Settled
+from otel_phi.sources.agents.events import NOT_EXECUTED, start_event, turn_events
 from otel_phi.sources.agents.facts import LoopFacts, Progress, ToolFacts, TurnFacts
 from otel_phi.wire import events as e
-from otel_phi.wire.messages import MILLISECOND_NS, AssistantMessage, ToolResultMessage, UserMessage
-from otel_phi.wire.parts import ConfigSnapshot, RequestPayload, ToolResult
+from otel_phi.wire.messages import MILLISECOND_NS, Usage, UserMessage
 from otel_phi.wire.times import Instant
 
 
@@ -43,6 +43,7 @@ class LoopBuilder:
         self.turn: TurnFacts | None = None
         self.prepared: LoopFacts | None = None
         self._said: list[tuple[int, Raw]] = []
+        self._apart: list[e.AgentEvent] = []  # whole loops of their own, told when nothing before them is untold
         self._on_unit = on_unit
         self._out: list[e.AgentEvent] = []
 
@@ -96,6 +97,7 @@ class LoopBuilder:
         """Forgets the prepared loop and what was said for it."""
         self.prepared = None
         self._said.clear()
+        self._tell_said()
 
     def said(self, at_ns: int, content: Raw) -> None:
         """Takes what the user said: the prompt of the prepared loop, or a word into the open one."""
@@ -138,6 +140,8 @@ class LoopBuilder:
             return
         if progress.failed and outcome in ("ok", ""):
             outcome, error_type = "error", progress.failed
+        elif progress.bad_answer and outcome == "ok":
+            outcome = ""  # its last turn says what went wrong
         progress.is_open, progress.failed, progress.answer_ns = False, "", 0
         progress.last_ns = max(at_ns, progress.last_ns)
         self._out.append(
@@ -163,7 +167,7 @@ class LoopBuilder:
         """Takes that the user stopped the agent; tools without a result were not executed."""
         if self.turn is not None:
             for call_id in [call_id for call_id in self.turn.tools if call_id not in self.turn.results]:
-                self.turn.tools[call_id].error_type = "not_executed"
+                self.turn.tools[call_id].error_type = NOT_EXECUTED
                 self.turn.tools[call_id].ended_ns = at_ns
                 self.turn.results.append(call_id)
         self.end(at_ns, outcome="cancelled")
@@ -226,31 +230,66 @@ class LoopBuilder:
             progress.last_ns, progress.answer_ns = max(progress.last_ns, at_ns), 0
         self.heard(at_ns)
 
+    def side(
+        self,
+        call_id: str,
+        usage: Usage,
+        asked_ns: int,
+        at_ns: int,
+        *,
+        kind: str,
+        model: str = "",
+        provider: str = "",
+    ) -> None:
+        """Takes a model call beside the turns: within the open one a `SideCall`, else a loop of its own with one turn.
+
+        Args:
+            call_id: names it in its session.
+            usage: its tokens.
+            asked_ns: when it was asked, 0 for unknown.
+            at_ns: when it was answered.
+            kind: what it was for, in one word.
+            model: what answered, "" where unknown.
+            provider: of the model.
+        """
+        progress, turn = self.progress, self.turn
+        if turn is not None:
+            turn.others.append(
+                e.SideCall(
+                    id=call_id,
+                    session_id=progress.session_id,
+                    loop_id=progress.loop_id,
+                    model=model or turn.model,
+                    usage=usage,
+                    start=Instant(asked_ns) if asked_ns else None,
+                    end=Instant(at_ns),
+                    kind=kind,
+                )
+            )
+            return
+        apart = LoopBuilder(Progress(session_id=progress.session_id), _nothing)
+        loop_id, started_ns = f"{progress.session_id}.{call_id}", asked_ns or at_ns
+        facts = LoopFacts(loop_id=loop_id, started_ns=started_ns, kind="Compaction", model=model, provider=provider)
+        facts.parent_loop_id, facts.trigger = progress.loop_id or None, "Continuation"
+        apart.prepare(facts)
+        lone = apart.begin_turn(at_ns, asked_ns)
+        lone.answered_ns, lone.usage, lone.model, lone.provider, lone.final = at_ns, usage, model, provider, True
+        apart.end(at_ns)
+        self._apart += apart.take()
+        if self.idle:
+            self._tell_said()
+
     # --- events ------------------------------------------------------------------------------------------------------
 
     def _open(self, facts: LoopFacts) -> None:
-        progress, turn_model = self.progress, facts.model
+        progress = self.progress
         is_more = progress.base_id and facts.loop_id.startswith(f"{progress.base_id}+")
         progress.part = progress.part + 1 if is_more else 1
         progress.base_id = progress.base_id if is_more else facts.loop_id
         progress.loop_id, progress.is_open = facts.loop_id, True
         progress.started_ns = progress.last_ns = facts.started_ns
         progress.turns, progress.answer_ns, progress.failed, progress.trigger = 0, 0, "", facts.trigger
-        config = ConfigSnapshot(model=turn_model, provider=facts.provider, thinking_level=facts.thinking_level or None)
-        self._out.append(
-            e.AgentStart(
-                session_id=progress.session_id,
-                loop_id=facts.loop_id,
-                timestamp=Instant(facts.started_ns),
-                parent_loop_id=facts.parent_loop_id,
-                continuation_kind=facts.kind,
-                config_snapshot=config if facts.model or facts.provider else None,
-                parent_tool_call_id=facts.parent_tool_call_id or UNSET,
-                parent_session_id=facts.parent_session_id or UNSET,
-                agent_name=facts.agent_name or UNSET,
-                source=facts.source or UNSET,
-            )
-        )
+        self._out.append(start_event(facts, progress.session_id))
         self.prepared = None
 
     def _tell_said(self) -> None:
@@ -261,85 +300,21 @@ class LoopBuilder:
                 self._out.append(e.MessageEnd(loop_id=self.progress.loop_id, message=message))
                 self.progress.last_ns = max(self.progress.last_ns, at_ns)
         self._said.clear()
+        self._out += self._apart
+        self._apart.clear()
 
     def _close_turn(self) -> None:
         turn, progress = self.turn, self.progress
         if turn is None:
             return
-        loop_id, index = progress.loop_id, progress.turns
-        self._begin_events(turn, loop_id, index)
-        for tool in turn.tools.values():
-            if tool.error_type != "not_executed":
-                self._out.append(
-                    e.ToolExecutionStart(
-                        loop_id=loop_id,
-                        tool_call_id=tool.call_id,
-                        tool_name=tool.name,
-                        args=tool.args,
-                        timestamp=Instant(tool.started_ns),
-                    )
-                )
-        for call_id in turn.results:
-            self._result(turn.tools[call_id], loop_id)
-        self._out += turn.others
-        if not turn.unanswered:
-            self._out.append(e.TurnEnd(loop_id=loop_id, timestamp=Instant(turn.ended_ns)))
+        trigger = progress.trigger if progress.turns == 0 else "Continuation"
+        self._out += turn_events(turn, progress.loop_id, progress.turns, trigger)
         progress.turns += 1
         progress.last_ns = max(progress.last_ns, turn.ended_ns)
-        progress.answer_ns = self.answer_ns
+        progress.answer_ns, progress.bad_answer = self.answer_ns, turn.stop_reason == "error"
         progress.mark_ns = max(progress.mark_ns, turn.ended_ns) if not turn.unanswered else turn.ended_ns
         self.turn = None
 
-    def _begin_events(self, turn: TurnFacts, loop_id: str, index: int) -> None:
-        trigger = self.progress.trigger if index == 0 else "Continuation"
-        asked = turn.asked_model or turn.model
-        self._out.append(
-            e.TurnStart(loop_id=loop_id, turn_index=index, timestamp=Instant(turn.started_ns), triggered_by=trigger)
-        )
-        payload = RequestPayload(model_id=asked, thinking_level=turn.thinking_level or None)
-        request_ns = Instant(turn.request_ns) if turn.request_ns else None
-        self._out.append(e.TurnRequest(loop_id=loop_id, turn_index=index, payload=payload, timestamp=request_ns))
-        message = AssistantMessage(
-            content=joined(turn.blocks),
-            timestamp=(turn.answered_ns or turn.at_ns) // MILLISECOND_NS,
-            stop_reason=turn.stop_reason or ("toolUse" if turn.tools else "stop"),
-            model=turn.model,
-            provider=turn.provider,
-            usage=turn.usage,
-            error_message=turn.error_message,
-            error_type=turn.error_type or UNSET,
-            cost_usd=UNSET if turn.cost_usd is None else turn.cost_usd,
-            first_token_ms=UNSET if turn.first_token_ms is None else turn.first_token_ms,
-        )
-        self._out.append(e.MessageEnd(loop_id=loop_id, message=message))
 
-    def _result(self, tool: ToolFacts, loop_id: str) -> None:
-        executed = tool.error_type != "not_executed"
-        error_type = (tool.error_type if executed else "") or UNSET
-        if executed:
-            self._out.append(
-                e.ToolExecutionEnd(
-                    loop_id=loop_id,
-                    tool_call_id=tool.call_id,
-                    tool_name=tool.name,
-                    result=ToolResult(content=tool.content),
-                    is_error=tool.is_error,
-                    child_loop_id=tool.child_loop_id,
-                    error_type=error_type,
-                    timestamp=Instant(tool.ended_ns),
-                )
-            )
-        message = ToolResultMessage(
-            content=tool.content,
-            timestamp=tool.ended_ns // MILLISECOND_NS,
-            tool_call_id=tool.call_id,
-            tool_name=tool.name,
-            is_error=tool.is_error or not executed,
-            error_type=error_type,
-        )
-        self._out.append(e.MessageEnd(loop_id=loop_id, message=message))
-
-
-def joined(blocks: list[bytes]) -> Raw:
-    """Returns content blocks as a JSON list."""
-    return Raw(b"[" + b",".join(blocks) + b"]")
+def _nothing() -> None:
+    pass

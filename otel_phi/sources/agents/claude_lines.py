@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw
 
+from otel_phi.sources.agents.events import joined
 from otel_phi.sources.agents.reading import (
     anything,
     as_content,
@@ -19,7 +20,6 @@ from otel_phi.sources.agents.reading import (
     text,
     used,
 )
-from otel_phi.sources.agents.builder import joined
 from otel_phi.wire.messages import NULL, Usage
 
 # What stands in the place of a prompt and is none, by its beginning.
@@ -28,7 +28,10 @@ INTERRUPTED = "[Request interrupted"
 _COMMAND = ("<command-name>", "<command-message>")
 _STOPS = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "toolUse", "max_tokens": "length"}
 # Claude Code writes a tool that the user did not allow as a failed one.
-_REFUSED = ("The user doesn't want to proceed with this tool use", "The user doesn't want to take this action right now")
+_REFUSED = (
+    "The user doesn't want to proceed with this tool use",
+    "The user doesn't want to take this action right now",
+)
 _API_ERRORS = {401: "auth_error", 403: "auth_error", 408: "timeout", 429: "rate_limited"}
 _API_STATUS = re.compile(r"API Error: (\d{3})\b")
 
@@ -212,5 +215,3 @@ def tool_duration_ns(details: dict[str, Any]) -> int:
 def blank(block: Block) -> bool:
     """Says whether a text block holds nothing but white space."""
     return not text(block.text).strip()
-
-

@@ -39,7 +39,9 @@ _CONTEXT = (
 _EXIT_CODE = re.compile(r"^(?:Exit code:|Process exited with code) (-?\d+)", re.MULTILINE)
 _EXIT_CODE_WITHIN = 512  # it stands in the lines above the output
 _UUID = rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_CHILD = re.compile(rb'\\?"(?:agent_id|thread_id|agent_thread_id|new_thread_id|receiver_thread_id)\\?"\s*:\s*\\?"(' + _UUID + rb')\\?"')
+_CHILD = re.compile(
+    rb'\\?"(?:agent_id|thread_id|agent_thread_id|new_thread_id|receiver_thread_id)\\?"\s*:\s*\\?"(' + _UUID + rb')\\?"'
+)
 MAX_TEXT = 256  # of what a state keeps: a path, a branch, a name
 
 

@@ -122,6 +122,7 @@ class Progress(msgspec.Struct, kw_only=True):
         mark_ns: the earliest at which the next model call can have begun: a prompt, an answer, a tool's result.
         answer_ns: the end of an answer that asked for nothing, where that is the last thing told; else 0.
         failed: what went wrong with the last attempt, in one word, where nothing followed it; else "".
+        bad_answer: whether the last answer told was an error.
         trigger: what triggers its first turn.
     """
 
@@ -136,4 +137,5 @@ class Progress(msgspec.Struct, kw_only=True):
     mark_ns: int = 0
     answer_ns: int = 0
     failed: str = ""
+    bad_answer: bool = False
     trigger: str = "User"

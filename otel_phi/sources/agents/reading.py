@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from otel_phi.sources.agents.builder import joined
+from otel_phi.sources.agents.events import joined
 from otel_phi.wire.messages import NULL, Usage
 from otel_phi.wire.times import NANOSECONDS, parse_time
 
