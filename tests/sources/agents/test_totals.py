@@ -1,0 +1,92 @@
+"""Every sample's sessions, loops, calls, tools, errors and tokens are those that an independent script computed of the raw lines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from otel_phi.events import encode_event
+from otel_phi.sources.agents.registry import BY_NAME, adapter_of
+from tests.sources.agents import samples
+from tests.sources.agents.samples import Totals, expected, files, folded, same_tokens, sample, totals
+
+# Where the raw lines are counted otherwise than the format means them, and FORMATS says so.
+NO_LOOP = {
+    "agtrace_claude_session.jsonl": 1,  # `/exit` at the end, which nothing answers
+    "synthetic_0c1a0000-0000-4000-8000-000000000001.jsonl": 1,  # opened by the gateway's own words
+}
+NO_CALL = {"synthetic_0c1a0000-0000-4000-8000-000000000001.jsonl": 1}  # the same
+HIDDEN_ERRORS = {
+    "synthetic_0c1a0000-0000-4000-8000-000000000001.jsonl": 1
+}  # `details.status`, where `isError` is false
+MADE_LOOPS = {"user_message"}  # Codex: 0 loops where a file tells of none; its answers need one
+
+
+def main_of(wanted: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = wanted.get("main", wanted)
+    return found
+
+
+def assert_same(found: Totals, wanted: dict[str, Any], name: str) -> None:
+    same_tokens(found.tokens, wanted["tokens"])
+    if "side_tokens" in wanted:
+        same_tokens(found.side, wanted["side_tokens"])
+    assert found.tools == wanted.get("tool_calls", found.tools)
+    assert found.results == wanted.get("tool_results", found.results)
+    assert found.errors - HIDDEN_ERRORS.get(name, 0) == wanted.get("tool_errors", found.errors)
+    if "usage_from" in wanted:
+        assert found.measured == wanted["model_calls"]  # an answer without a usage is a call all the same
+    else:
+        assert found.calls + NO_CALL.get(name, 0) == wanted["model_calls"]
+    if wanted.get("loops_from") in MADE_LOOPS and wanted["loops"] == 0:
+        assert found.loops == 1
+    else:
+        assert found.loops + NO_LOOP.get(name, 0) == wanted["loops"]
+
+
+@samples.needed
+@pytest.mark.parametrize(("agent", "name"), files())
+def test_a_sample_has_the_expected_totals(agent: str, name: str) -> None:
+    path = sample(agent, name)
+    events, counts = folded(BY_NAME[agent], path.read_bytes(), name=path.stem)
+    wanted = main_of(expected(agent)[name])
+    assert_same(totals(events), wanted, name)
+    assert counts["bad_lines"] == wanted["bad_lines"]
+
+
+@samples.needed
+@pytest.mark.parametrize(
+    ("name", "inner"),
+    [(name, inner) for name, wanted in expected("claude-code").items() for inner in wanted.get("subagents", {})],
+)
+def test_a_sub_agents_file_has_the_expected_totals(name: str, inner: str) -> None:
+    path = sample("claude-code", name).with_suffix("") / "subagents" / inner
+    events, _ = folded(BY_NAME["claude-code"], path.read_bytes(), name=path.stem)
+    assert_same(totals(events), expected("claude-code")[name]["subagents"][inner], inner)
+
+
+@samples.needed
+@pytest.mark.parametrize(("agent", "name"), files())
+def test_a_fold_killed_and_rebuilt_after_any_line_gives_the_same_events(agent: str, name: str) -> None:
+    data = sample(agent, name).read_bytes()
+    whole = [encode_event(event) for event in folded(BY_NAME[agent], data)[0]]
+    many = data.count(b"\n")
+    for kill_after in {1, 2, 3, 7, max(many // 20, 1)} if many < 200 else {1, 7, many // 20}:
+        events, _ = folded(BY_NAME[agent], data, kill_after=kill_after)
+        assert [encode_event(event) for event in events] == whole, kill_after
+
+
+@samples.needed
+@pytest.mark.parametrize(("agent", "name"), files())
+def test_a_samples_format_is_told_from_its_beginning(agent: str, name: str) -> None:
+    found = adapter_of(sample(agent, name).read_bytes()[: 1 << 16], name)
+    assert found is not None
+    assert found.name == agent
+
+
+@samples.needed
+@pytest.mark.parametrize(("agent", "cost"), [("pi", 30.330198), ("openclaw", 0.032)])
+def test_what_the_calls_cost_is_told(agent: str, cost: float) -> None:
+    name = next(iter(expected(agent).keys() - {"_folder"})) if agent == "openclaw" else "pi_v1_large-session.jsonl"
+    assert totals(folded(BY_NAME[agent], sample(agent, name).read_bytes())[0]).cost_usd == pytest.approx(cost)
