@@ -17,7 +17,7 @@ from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.core import RecorderCore
-from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened
+from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent
@@ -91,7 +91,7 @@ class Road:
 
 
 def _session(notice: Notice) -> str:
-    if isinstance(notice, SessionOpened | GroupNotice):
+    if isinstance(notice, SessionOpened | SideCallMade | GroupNotice):
         return notice.session_id
     start = notice.loop
     return start.identity.session_id

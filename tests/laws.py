@@ -17,13 +17,13 @@ Place = tuple[int, int]
 _PARENTS: dict[str, dict[str, set[str | None]]] = {
     "session": {
         "root": {None},
-        "loop": {"root", "loop"},
+        "loop": {"root", "loop", "tool"},
         "turn": {"loop"},
-        "chat": {"turn"},
+        "chat": {"turn", "loop", "root", None},
         "tool": {"turn"},
         "group": {"root"},
     },
-    "loop": {"loop": {None}, "turn": {"loop"}, "chat": {"turn"}, "tool": {"turn"}, "group": {None}},
+    "loop": {"loop": {None}, "turn": {"loop"}, "chat": {"turn", "loop", None}, "tool": {"turn"}, "group": {None}},
 }
 _KINDS = {"invoke_agent": "loop", "agent_step": "turn", "chat": "chat", "execute_tool": "tool"}
 
@@ -67,7 +67,7 @@ class Run:
         ]
 
     def _tools(self) -> Iterator[str]:
-        ended = {"ok", "error"}
+        ended = {"ok", "error", "detached"}
         told = sum(
             dict(event.attributes).get(s.TOOL_OUTCOME) in ended
             for span in self.spans
@@ -108,11 +108,13 @@ def family(spans: list[Span], options: MappingOptions) -> Iterator[str]:
             yield f"the parent of {span.name} never arrived"
             continue
         allowed = _PARENTS[options.trace_scope].get(role(span))
+        if role(span) == "chat" and span.get(s.SIDE_CALL_ID) is None:
+            allowed = {"turn"}
         found = None if parent is None else role(parent)
         if allowed is None or found not in allowed:
             yield f"a {role(span)} under a {found}"
-        if options.loop_layout == "flat" and role(span) == "loop" and found == "loop":
-            yield "a loop under a loop in the flat layout"
+        if options.loop_layout == "flat" and role(span) == "loop" and found in {"loop", "tool"}:
+            yield f"a loop under a {found} in the flat layout"
         if _in_circle(span, known):
             yield f"{span.name} is its own ancestor"
 
@@ -141,6 +143,7 @@ def times(spans: list[Span]) -> Iterator[str]:
                 yield "a tool event outside its turn"
         parent = known.get((span.trace_id, span.parent_span_id))
         inside = parent is None or (parent.start_ns <= span.start_ns and span.end_ns <= parent.end_ns)
+        inside = inside or span.get(s.SIDE_CALL_ID) is not None
         if role(span) in {"turn", "chat", "tool"} and not inside:
             yield f"{span.name} outside its parent"
 
@@ -191,9 +194,10 @@ def tokens(spans: list[Span]) -> Iterator[str]:
         if role(span) != "chat":
             yield from (f"{key} on a {role(span)}" for key, _ in span.attributes if key.startswith("gen_ai.usage."))
             continue
-        turn = known.get((span.trace_id, span.parent_span_id))
-        if turn is not None:
-            total = sums[span.trace_id, turn.parent_span_id]
+        above = known.get((span.trace_id, span.parent_span_id))
+        if above is not None:
+            loop = above.parent_span_id if role(above) == "turn" else above.span_id
+            total = sums[span.trace_id, loop]
             total["in"] += int(str(span.get(s.USAGE_INPUT) or 0))
             total["out"] += int(str(span.get(s.USAGE_OUTPUT) or 0))
     for place, span in known.items():

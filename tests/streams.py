@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec import UNSET
 
 from otel_phi.events import (
     AgentEnd,
@@ -30,6 +31,7 @@ from otel_phi.events import (
     RequestPayload,
     ResponseFormat,
     RevertApplied,
+    SideCall,
     Tag,
     ToolExecutionEnd,
     ToolExecutionStart,
@@ -194,6 +196,43 @@ SMALL_CASES: dict[str, list[AgentEvent]] = {
 }
 
 
+# What phi-core does not write, and agents of one's own and other sources do.
+OWN_CASES: dict[str, list[AgentEvent]] = {
+    "own agent": [
+        start(0, agent_name="planner", parent_loop_id=None),
+        turn(1),
+        request(2),
+        said(9, streamed=False, error_type="RateLimitError", stop_reason="error"),
+        ToolExecutionStart(loop_id=LOOP, tool_call_id="c1", tool_name="ask", timestamp=at(10)),
+        start(11, f"{SESSION}.sub.1", parent_loop_id=LOOP, parent_tool_call_id="c1", continuation_kind="SubAgent"),
+        *whole_turn(12, 0, f"{SESSION}.sub.1"),
+        SideCall(
+            id="title",
+            session_id=SESSION,
+            loop_id=LOOP,
+            start=at(12),
+            end=at(15),
+            model="m",
+            kind="title",
+            usage=TOKENS,
+        ),
+        end(23, f"{SESSION}.sub.1", outcome="cancelled"),
+        ToolExecutionEnd(
+            loop_id=LOOP, tool_call_id="c1", tool_name="ask", is_error=True, error_type="ValueError", timestamp=at(24)
+        ),
+        ToolExecutionStart(loop_id=LOOP, tool_call_id="c2", tool_name="ask", timestamp=at(25)),
+        ToolExecutionEnd(loop_id=LOOP, tool_call_id="c2", tool_name="ask", outcome="detached", timestamp=at(26)),
+        turn_end(26, None, message=None, usage=Usage()),
+        turn(27, 1),
+        request(27, 1),
+        said(40, first_token_ms=5, usage=Usage(100, 20, cache_read=7, cached="out", partial=True)),
+        end(41, outcome="error", error_type="KeyError"),
+        SideCall(id="late", session_id=SESSION, start=at(50), end=at(52), model="m", streamed=False),
+        SideCall(id="alone", session_id=OTHER, start=at(50), error_type="Timeout"),
+    ],
+}
+
+
 # --- wild streams ------------------------------------------------------------------------------------------------------
 
 _SESSIONS = [SESSION, SESSION.upper(), OTHER, "s", "dotted.session", "", "00000000-0000-0000-0000-000000000000"]
@@ -206,8 +245,15 @@ instants = st.one_of(_near, _near, _near, st.integers(-(2**62), 2**65).map(Insta
 stamps = st.one_of(_near, _near, st.none(), instants)
 milliseconds = st.one_of(st.integers(0, 50).map(lambda ms: EPOCH_MS + ms), st.just(0), st.integers(-(2**63), 2**63 - 1))
 indexes = st.one_of(st.integers(0, 3), st.integers(-2, 2_000), st.integers(-(2**63), 2**63 - 1))
+told = st.sampled_from([UNSET, "", "s", SESSION, OTHER])
+outcomes = st.sampled_from([UNSET, "", "ok", "error", "cancelled", "detached", "newer"])
+times = st.one_of(st.just(UNSET), st.integers(0, 50).map(at))
 counts = st.one_of(st.integers(0, 500), st.integers(0, 2**63 - 1))
-usages = st.one_of(st.just(Usage()), st.builds(Usage, counts, counts, counts, counts, counts, counts))
+usages = st.one_of(
+    st.just(Usage()),
+    st.builds(Usage, counts, counts, counts, counts, counts, counts),
+    st.builds(Usage, counts, cached=st.sampled_from(["in", "out", "newer"]), partial=st.booleans()),
+)
 raws = st.sampled_from([b"null", b"[]", b'"x"', b'[{"type":"text","text":"Cancelled"}]', b'{"text":[', b"[1"]).map(
     msgspec.Raw
 )
@@ -236,6 +282,9 @@ messages = st.one_of(
         provider=words,
         usage=usages,
         error_message=st.one_of(st.none(), words),
+        error_type=outcomes,
+        first_token_ms=st.one_of(st.just(UNSET), milliseconds),
+        streamed=st.sampled_from([UNSET, True, False]),
     ),
     st.builds(ToolResultMessage, content=raws, timestamp=milliseconds, tool_call_id=names, tool_name=names),
     st.builds(ExtensionMessage, kind=names),
@@ -251,21 +300,53 @@ starts = st.builds(
     continuation_kind=kinds,
     metadata=raws,
     config_snapshot=st.one_of(st.none(), configs),
+    parent_session_id=told,
+    parent_tool_call_id=st.one_of(st.just(UNSET), names),
+    agent_name=told,
+    attributes=st.sampled_from([UNSET, {}, {"a": 1, "gen_ai.operation.name": "x"}]),
+)
+side_calls = st.builds(
+    SideCall,
+    id=names,
+    session_id=sessions,
+    loop_id=st.one_of(st.none(), loops),
+    start=st.integers(0, 50).map(at),
+    end=st.one_of(st.none(), instants),
+    usage=usages,
+    stop_reason=words,
+    error_type=outcomes,
 )
 events: st.SearchStrategy[AgentEvent] = st.one_of(
     starts,
     starts,
-    st.builds(AgentEnd, loop_id=loops, usage=usages, timestamp=stamps, rejection=st.one_of(st.none(), words)),
+    st.builds(
+        AgentEnd,
+        loop_id=loops,
+        usage=usages,
+        timestamp=stamps,
+        rejection=st.one_of(st.none(), words),
+        outcome=outcomes,
+        error_type=outcomes,
+    ),
+    side_calls,
     st.builds(TurnStart, loop_id=loops, turn_index=indexes, timestamp=stamps, triggered_by=st.one_of(st.none(), words)),
     st.builds(TurnRequest, loop_id=loops, turn_index=indexes, timestamp=stamps, payload=st.none()),
     st.builds(TurnEnd, loop_id=loops, message=messages, usage=usages, timestamp=stamps, tool_results=raws),
     st.builds(MessageStart, loop_id=loops, message=messages),
     st.builds(MessageUpdate, loop_id=loops, message=raws, delta=raws),
     st.builds(MessageEnd, loop_id=loops, message=messages),
-    st.builds(ToolExecutionStart, **_tools, args=raws),
+    st.builds(ToolExecutionStart, **_tools, args=raws, timestamp=times),
     st.builds(ToolExecutionUpdate, **_tools),
     st.builds(
-        ToolExecutionEnd, **_tools, result=_results, is_error=st.booleans(), child_loop_id=st.one_of(st.none(), loops)
+        ToolExecutionEnd,
+        **_tools,
+        result=_results,
+        is_error=st.booleans(),
+        child_loop_id=st.one_of(st.none(), loops),
+        error_type=outcomes,
+        child_session_id=told,
+        outcome=outcomes,
+        timestamp=times,
     ),
     st.builds(ProgressMessage, **_tools, text=words),
     st.builds(InputRejected, loop_id=loops, reason=words),

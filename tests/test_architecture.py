@@ -21,7 +21,7 @@ from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
 from otel_phi.road import spans
 from tests import golden
 from tests.laws import role
-from tests.streams import SMALL_CASES
+from tests.streams import OWN_CASES, SMALL_CASES
 
 PACKAGE = golden.PROJECT / "otel_phi"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -250,7 +250,7 @@ def _keys(attributes: Attributes, where: str) -> Iterator[tuple[str, str]]:
 
 def _all_spots() -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
-    streams = [*golden.small_streams().values(), *SMALL_CASES.values()]
+    streams = [*golden.small_streams().values(), *SMALL_CASES.values(), *OWN_CASES.values()]
     if golden.present:
         streams += [events for name in ("recorder_cases", "recorder_wild") for _, events in golden.random_streams(name)]
     for events in streams:

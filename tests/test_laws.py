@@ -21,7 +21,19 @@ from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 from tests import golden
 from tests.laws import Run, as_bytes
-from tests.streams import SMALL_CASES, Mutilated, end, mutilated, start, tool, tool_end, turn, whole_loop, wild_streams
+from tests.streams import (
+    OWN_CASES,
+    SMALL_CASES,
+    Mutilated,
+    end,
+    mutilated,
+    start,
+    tool,
+    tool_end,
+    turn,
+    whole_loop,
+    wild_streams,
+)
 
 _SCOPES: tuple[Literal["session", "loop"], ...] = ("session", "loop")
 _LAYOUTS: tuple[Literal["tree", "flat"], ...] = ("tree", "flat")
@@ -32,7 +44,7 @@ OPTIONS = [
     for tools in (True, False)
 ]
 options = st.sampled_from(OPTIONS)
-STREAMS = {**golden.small_streams(), **SMALL_CASES}
+STREAMS = {**golden.small_streams(), **SMALL_CASES, **OWN_CASES}
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -149,7 +161,7 @@ def test_no_hash_seed_environment_locale_or_time_zone_is_in_a_span() -> None:
 @pytest.mark.parametrize("name", STREAMS)
 def test_every_tool_end_of_an_open_loop_is_one_event_and_one_span_by_name_and_call_id(name: str) -> None:
     run = Run(STREAMS[name], OPTIONS[0])
-    ended = {"ok", "error"}
+    ended = {"ok", "error", "detached"}
     told = sorted(
         (str(pairs[s.TOOL_NAME]), str(pairs[s.TOOL_CALL_ID]))
         for span in run.spans

@@ -26,6 +26,7 @@ from otel_phi.recorder.notices import (
     LoopOpened,
     Notice,
     SessionOpened,
+    SideCallMade,
     TurnClosed,
     TurnOpened,
 )
@@ -117,6 +118,8 @@ class Recording:
                 spans = spans_of(notice, self._options)
                 step.spans += spans
                 step.close(spans[0])
+            case SideCallMade():
+                step.spans += spans_of(notice, self._options)
             case GroupOpened() | GroupClosed() | GroupGivenUp():
                 self._map_group(step, notice)
 
@@ -136,7 +139,7 @@ class Recording:
     def _kept(self, notice: Notice) -> bool:
         if self._sample >= 1.0:
             return True
-        if isinstance(notice, SessionOpened | GroupNotice):
+        if isinstance(notice, SessionOpened | SideCallMade | GroupNotice):
             return sample_point(notice.session_id) < self._sample
         return sample_point(notice.loop.identity.session_id) < self._sample
 

@@ -53,9 +53,19 @@ def _session_pairs(session_id: str, agent: str, loop_id: str | None, max_bytes: 
     return table(max_bytes, pairs)
 
 
-def session_pairs(session_id: str, options: MappingOptions, loop_id: str | None = None) -> Attributes:
-    """Returns the attributes that every span of a session carries, and what names the loop for those within one."""
-    return _session_pairs(session_id, options.agent_name or options.service_name, loop_id, options.max_attribute_bytes)
+def session_pairs(
+    session_id: str, options: MappingOptions, loop_id: str | None = None, agent: str | None = None
+) -> Attributes:
+    """Returns the attributes that every span of a session carries, and what names the loop for those within one.
+
+    Args:
+        session_id: the session.
+        options: how to map.
+        loop_id: the loop, None for a span outside of any and for the loop itself.
+        agent: the loop's own agent, None where it names none.
+    """
+    named = agent or options.agent_name or options.service_name
+    return _session_pairs(session_id, named, loop_id, options.max_attribute_bytes)
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +78,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
         place: its trace and span id.
         parent: its parent's span id, 0 for none.
         times: start and end, as `clamp_times` or `inside` gave them.
+        extras: pairs that its source chose, for keys that it has not got.
     """
 
     title: str
@@ -76,6 +87,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     place: SpanRef
     parent: int
     times: tuple[int, int]
+    extras: Attributes = ()
 
 
 def span(
@@ -108,8 +120,10 @@ def span(
         code, message = status(error)
     if options.mlflow_trace_name and not frame.parent:
         attributes += table(options.max_attribute_bytes, ((s.MLFLOW_TRACE_NAME, frame.title),))
+    if frame.extras:
+        attributes = _with_extras(attributes, frame.extras, options)
     if options.attributes:
-        attributes = _with_extras(attributes, options)
+        attributes = _with_extras(attributes, options.attributes, options)
     return Span(
         frame.title,
         *frame.place,
@@ -125,7 +139,7 @@ def span(
     )
 
 
-def _with_extras(attributes: Attributes, options: MappingOptions) -> Attributes:
+def _with_extras(attributes: Attributes, given: Attributes, options: MappingOptions) -> Attributes:
     taken = {key for key, _ in attributes}
-    extras = [(key, value) for key, value in dict(options.attributes).items() if key not in taken]
+    extras = [(key, value) for key, value in dict(given).items() if key not in taken]
     return attributes + options.bounded(extras)

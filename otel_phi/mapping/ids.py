@@ -91,6 +91,16 @@ def tool_span(trace_id: int, turn_span_id: int, call_id: str, repeat: int) -> in
     return _below(trace_id, turn_span_id, f"tool;{repeat};{call_id}")
 
 
+def side_trace(session_id: str, call_id: str, started_ns: int) -> int:
+    """Returns the trace id of a model call outside turns that belongs to no loop and no root."""
+    return _hash(TRACE_BYTES, session_id, "side", call_id, started_ns)
+
+
+def side_span(trace_id: int, parent_span_id: int, call_id: str) -> int:
+    """Returns the span id of a model call outside turns; its parent is a loop, a root or, with 0, none."""
+    return _below(trace_id, parent_span_id, f"side;{call_id}")
+
+
 def parse_traceparent(text: str | None) -> SpanRef | None:
     """Reads a W3C `traceparent`; None where it is none, or names no span."""
     found = _TRACEPARENT.fullmatch(text.strip()) if text else None

@@ -43,7 +43,7 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
         loop_frame(start, loop.ended_ns, options),
         [
             *start_pairs(start),
-            (s.LOOP_STATUS, "rejected" if loop.rejected else "aborted" if loop.aborted else "completed"),
+            (s.LOOP_STATUS, _status(loop)),
             (s.LOOP_LIMIT, limit(loop.stop_text)),
             (s.LOOP_TURNS, loop.turn_count),
             (s.LOOP_TOOLS, loop.tool_count),
@@ -59,15 +59,24 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
     )
 
 
+def _status(loop: LoopClosed) -> str:
+    if loop.rejected:
+        return "rejected"
+    if loop.outcome in {"error", "cancelled"}:
+        return loop.outcome
+    return "aborted" if loop.aborted else "completed"
+
+
 def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Frame:
     """Returns what places a loop's span."""
     return Frame(
-        name("invoke_agent", options.agent_name),
+        name("invoke_agent", start.agent_name or options.agent_name),
         "invoke_agent",
-        session_pairs(start.identity.session_id, options),
+        session_pairs(start.identity.session_id, options, agent=start.agent_name),
         loop_place(start.identity, options),
         loop_parent(start, options),
         clamp_times(start.identity.started_ns, ended_ns),
+        start.attributes,
     )
 
 

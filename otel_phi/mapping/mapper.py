@@ -6,6 +6,7 @@ from typing_extensions import assert_never
 
 from otel_phi.mapping.loop import group_span, loop_span, root_span
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.side_call import side_call_span
 from otel_phi.mapping.span import Span
 from otel_phi.mapping.turn import turn_spans
 from otel_phi.recorder.notices import (
@@ -16,6 +17,7 @@ from otel_phi.recorder.notices import (
     LoopOpened,
     Notice,
     SessionOpened,
+    SideCallMade,
     TurnClosed,
     TurnOpened,
 )
@@ -32,6 +34,8 @@ def spans_of(notice: Notice, options: MappingOptions) -> list[Span]:
             return [root_span(notice, options)] if options.trace_scope == "session" else []
         case GroupClosed():
             return [group_span(notice, options)]
+        case SideCallMade():
+            return [side_call_span(notice, options)]
         case LoopOpened() | TurnOpened() | GroupOpened() | GroupGivenUp():
             return []
         case _:

@@ -11,10 +11,10 @@ from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import SpanLink
 from otel_phi.recorder.identities import UNKNOWN, Foreign, LoopIdentity
-from otel_phi.recorder.notices import LoopStart
+from otel_phi.recorder.notices import LoopStart, ToolPlace
 
 # How a loop came out of its parent, as the link says it. phi-core's Default, and an Initial with a parent, continue it.
-_LINK_KINDS = {"rerun": "rerun", "branch": "branch", "compaction": "compaction"}
+_LINK_KINDS = {"rerun": "rerun", "branch": "branch", "compaction": "compaction", "subagent": "sub_agent"}
 
 
 def loop_place(loop: LoopIdentity, options: MappingOptions) -> SpanRef:
@@ -27,6 +27,13 @@ def loop_place(loop: LoopIdentity, options: MappingOptions) -> SpanRef:
 def _loop_place(loop: LoopIdentity, scope: str, namespace: str, joined: int) -> SpanRef:
     trace = joined or (ids.loop_trace(loop) if scope == "loop" else ids.session_trace(loop.session_id, namespace))
     return SpanRef(trace, ids.loop_span(trace, loop))
+
+
+def tool_place(tool: ToolPlace, options: MappingOptions) -> SpanRef:
+    """Returns the trace and span id of a tool execution of a loop that this stream has seen begin."""
+    loop = loop_place(tool.loop, options)
+    turn = ids.turn_span(loop.trace_id, loop.span_id, tool.turn_index, tool.turn_repeat)
+    return SpanRef(loop.trace_id, ids.tool_span(loop.trace_id, turn, tool.call_id, tool.repeat))
 
 
 def joined_span(loop: LoopIdentity, options: MappingOptions) -> SpanRef | None:
@@ -61,6 +68,8 @@ def loop_parent(start: LoopStart, options: MappingOptions) -> int:
     if options.trace_scope == "loop":
         joined = joined_span(start.identity, options)
         return joined.span_id if joined else 0
+    if start.tool is not None and options.tool_spans and options.loop_layout == "tree":
+        return tool_place(start.tool, options).span_id
     if start.parent is not None and options.loop_layout == "tree":
         return loop_place(start.parent, options).span_id
     return root_place(start.identity.session_id, options).span_id

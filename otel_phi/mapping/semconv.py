@@ -57,6 +57,9 @@ COMPACTED = "gen_ai.conversation.compacted"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 STOP_REASON = "phi.stop_reason"
+FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+SIDE_CALL_ID = "phi.side_call.id"
+SIDE_CALL_KIND = "phi.side_call.kind"
 
 # --- usage: gen_ai.* on the chat span only, so that nobody counts twice ----------------------------------------------
 USAGE_INPUT = "gen_ai.usage.input_tokens"
@@ -71,6 +74,7 @@ RAW_CACHE_READ = "phi.usage.cache_read"
 RAW_CACHE_WRITE = "phi.usage.cache_write"
 RAW_TOTAL = "phi.usage.total"
 RAW_MODE = "phi.usage.input_mode"
+USAGE_PARTIAL = "phi.usage.partial"
 TOTAL_INPUT = "phi.usage.input_tokens"
 TOTAL_OUTPUT = "phi.usage.output_tokens"
 
@@ -149,14 +153,14 @@ TABLE: tuple[Row, ...] = (
     Row(OPERATION, SPANS, "`invoke_workflow`, `invoke_agent`, `agent_step`, `chat`, `execute_tool`, `invoke_workflow`"),
     Row(CONVERSATION_ID, SPANS, "`AgentStart.session_id`"),
     Row(SESSION_ID, SPANS, "`AgentStart.session_id`"),
-    Row(AGENT_NAME, SPANS, "option `agent_name`, else `service.name`"),
+    Row(AGENT_NAME, SPANS, "`AgentStart.agent_name`, else option `agent_name`, else `service.name`"),
     Row(OPENINFERENCE_KIND, SPANS, "CHAIN, AGENT, CHAIN, LLM, TOOL, CHAIN"),
     Row(ERROR_TYPE, (*_BELOW, GROUP, TOOL_EVENT), "derived, see [errors](#errors)"),
     Row(TIME_INFERRED, (*_BELOW, GROUP), "true where a time is not in the source"),
     Row(WORKFLOW_NAME, (ROOT, GROUP), "`phi.session` or the agent's name; `phi.parallel`"),
     Row(
         MLFLOW_TRACE_NAME,
-        (ROOT, LOOP, GROUP),
+        (ROOT, LOOP, CHAT, GROUP),
         "the span's name, where it is its trace's root; `profile=\"mlflow\"` alone",
     ),
     Row(PHI_AGENT_ID, (ROOT, LOOP), "`AgentStart.agent_id`"),
@@ -164,7 +168,11 @@ TABLE: tuple[Row, ...] = (
     Row(LOOP_PARENT_ID, (LOOP,), "`AgentStart.parent_loop_id`"),
     Row(LOOP_KIND, (LOOP,), "`AgentStart.continuation_kind`, lower case"),
     Row(LOOP_TAG, (LOOP,), "tag of a rerun or branch"),
-    Row(LOOP_STATUS, (LOOP,), "completed, rejected or aborted, as phi-core's recorder says"),
+    Row(
+        LOOP_STATUS,
+        (LOOP,),
+        "completed, rejected or aborted, as phi-core's recorder says; error or cancelled where `AgentEnd.outcome` does",
+    ),
     Row(LOOP_LIMIT, (LOOP,), "the limit that stopped the loop: turns, tokens, duration, cost"),
     Row(LOOP_TURNS, (LOOP,), "turns of the loop"),
     Row(LOOP_TOOLS, (LOOP,), "tools executed in the loop"),
@@ -179,7 +187,7 @@ TABLE: tuple[Row, ...] = (
     Row(REQUEST_MODEL, (LOOP, CHAT), "`config_snapshot.model`; `TurnRequest.payload.model_id`"),
     Row(REQUEST_MAX_TOKENS, (LOOP, CHAT), "`max_tokens` of the snapshot; of the request"),
     Row(REQUEST_TEMPERATURE, (LOOP, CHAT), "`temperature` of the snapshot; of the request"),
-    Row(REQUEST_STREAM, (CHAT,), "true: phi-core always streams"),
+    Row(REQUEST_STREAM, (CHAT,), "true, unless the answer came whole: phi-core always streams"),
     Row(REQUEST_THINKING, (LOOP, CHAT), "`thinking_level`, unless off"),
     Row(RESPONSE_MODEL, (CHAT,), "the message's `model`, where it differs from the request's"),
     Row(FINISH_REASONS, (LOOP, CHAT), "`stopReason`, in the convention's words; on the loop the last one"),
@@ -188,6 +196,9 @@ TABLE: tuple[Row, ...] = (
     Row(SERVER_ADDRESS, (CHAT,), "host of `config_snapshot.base_url`"),
     Row(SERVER_PORT, (CHAT,), "port of `config_snapshot.base_url`"),
     Row(STOP_REASON, (TURN, CHAT), "`stopReason` as phi-core writes it"),
+    Row(FIRST_CHUNK, (CHAT,), "`first_token_ms`, in seconds"),
+    Row(SIDE_CALL_ID, (CHAT,), "`SideCall.id`: a model call outside turns"),
+    Row(SIDE_CALL_KIND, (CHAT,), "`SideCall.kind`"),
     Row(USAGE_INPUT, (CHAT,), "input tokens, cached ones included, whatever the provider"),
     Row(USAGE_OUTPUT, (CHAT,), "output tokens, reasoning included"),
     Row(USAGE_CACHE_READ, (CHAT,), "`usage.cache_read`"),
@@ -200,6 +211,7 @@ TABLE: tuple[Row, ...] = (
     Row(RAW_CACHE_WRITE, (LOOP, CHAT), "`usage.cache_write`"),
     Row(RAW_TOTAL, (LOOP, CHAT), "`usage.total_tokens`"),
     Row(RAW_MODE, (CHAT,), "`inclusive` or `exclusive`: whether `usage.input` counts cached tokens"),
+    Row(USAGE_PARTIAL, (CHAT,), "true where the answer was left early: counts can be too low"),
     Row(TOTAL_INPUT, (LOOP,), "sum of the chats' `gen_ai.usage.input_tokens`"),
     Row(TOTAL_OUTPUT, (LOOP,), "sum of the chats' `gen_ai.usage.output_tokens`"),
     Row(TURN_INDEX, (TURN, CHAT, TOOL), "`TurnStart.turn_index`, from 0"),
@@ -209,7 +221,11 @@ TABLE: tuple[Row, ...] = (
     Row(TOOL_NAME, (TOOL, TOOL_EVENT), "`tool_name`"),
     Row(TOOL_CALL_ID, (TOOL, TOOL_EVENT), "`tool_call_id`"),
     Row(TOOL_TYPE, (TOOL,), "`function`"),
-    Row(TOOL_OUTCOME, (TOOL, TOOL_EVENT), "ok, error, aborted, not_executed"),
+    Row(
+        TOOL_OUTCOME,
+        (TOOL, TOOL_EVENT),
+        "ok, error, aborted, not_executed; detached: it went on when its turn was over",
+    ),
     Row(TOOL_DURATION_MS, (TOOL_EVENT,), "milliseconds from start to result"),
     Row(CHILD_LOOP, (TOOL, TOOL_EVENT), "`child_loop_id` of the execution or its result"),
     Row(CHILD_SESSION, (TOOL, TOOL_EVENT), "the session of that loop"),
@@ -233,7 +249,9 @@ TABLE: tuple[Row, ...] = (
     Row(REVERT_TARGET, (f"event {EVENT_REVERT}",), "`RevertApplied.target`"),
     Row(REVERT_ABANDONED, (f"event {EVENT_REVERT}",), "number of `RevertApplied.abandoned_node_ids`"),
     Row(EVENT_TYPE, (f"event {EVENT_UNKNOWN}",), "type of an event this version does not know"),
-    Row(LINK_KIND, (LINK,), "spawned, spawned_by, continuation, rerun, branch, compaction, parallel, caller"),
+    Row(
+        LINK_KIND, (LINK,), "spawned, spawned_by, continuation, rerun, branch, compaction, sub_agent, parallel, caller"
+    ),
     Row(LINK_SESSION, (LINK,), "session of the target, where it is another"),
     Row(LINK_LOOP, (LINK,), "loop of the target"),
     Row(LINK_TOOL_CALL, (LINK,), "tool call that spawned it"),

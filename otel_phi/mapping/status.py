@@ -66,6 +66,8 @@ def status(error: str | None) -> tuple[StatusCode, str]:
 
 def answer_error(answer: Answer) -> str | None:
     """Returns the error word of a model's answer."""
+    if answer.error_type is not None:
+        return answer.error_type
     if answer.stop_reason == "aborted":
         return "aborted"
     if answer.stop_reason != "error" and answer.error_message is None:
@@ -90,6 +92,8 @@ def tool_error(tool: Tool) -> str | None:
         return "aborted"
     if tool.outcome != "error":
         return None
+    if tool.error_type is not None:
+        return tool.error_type
     text = tool.error_text
     found = (word for start, end, word in _TOOL_ERRORS if text.startswith(start) and text.endswith(end))
     return next(found, "tool_error")
@@ -103,11 +107,20 @@ def turn_error(turn: TurnClosed) -> str | None:
 
 
 def loop_error(loop: LoopClosed) -> str | None:
-    """Returns the error word of a loop, the first that applies."""
+    """Returns the error word of a loop, the first that applies; None where its AgentEnd says that all was well."""
     if loop.rejected:
         return "input_rejected"
+    if loop.outcome == "cancelled":
+        return "cancelled"
+    if loop.outcome == "error":
+        return loop.error_type or _derived(loop) or "_OTHER"
     if loop.aborted:
         return "aborted"
+    return None if loop.outcome == "ok" else _derived(loop)
+
+
+def _derived(loop: LoopClosed) -> str | None:
+    """Returns the error word that follows from a loop's turns and messages."""
     last = turn_error(loop.last_turn) if loop.last_turn else None
     if last is not None:
         return last

@@ -59,7 +59,10 @@ def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOpt
     identity = turn.loop.identity
     loop = loop_place(identity, options)
     place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
-    common = (*session_pairs(identity.session_id, options, identity.loop_id), (s.TURN_INDEX, turn.index))
+    common = (
+        *session_pairs(identity.session_id, options, identity.loop_id, turn.loop.agent_name),
+        (s.TURN_INDEX, turn.index),
+    )
     return Frame("turn", "agent_step", common, place, loop.span_id, clamp_times(turn.started_ns, ended_ns))
 
 
@@ -98,12 +101,12 @@ def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple
 def _chat_span(context: _Context, chat: Chat) -> Span:
     options, answer, request = context.options, chat.answer, chat.request or _NO_REQUEST
     said = ("", None) if answer is None else (answer.model, answer.provider)
-    marks = (chat.inferred, chat.compacted)
-    asked, before, after = _asked(context.turn.loop.config, request, said, marks, options.max_attribute_bytes)
+    marks = (chat.inferred, chat.compacted, answer is None or answer.streamed)
+    asked, before, after = asked_pairs(context.turn.loop.config, request, said, marks, options.max_attribute_bytes)
     numbers = ((s.REQUEST_MAX_TOKENS, request.max_tokens), (s.REQUEST_TEMPERATURE, request.temperature))
     shared = before + table(options.max_attribute_bytes, numbers) + after
     if answer is not None:
-        shared += _answered(answer.model, answer.stop_reason, asked, options.max_attribute_bytes)
+        shared += answered_pairs(answer.model, answer.stop_reason, asked, options.max_attribute_bytes)
     return span(
         context.frame(
             name("chat", asked),
@@ -112,7 +115,7 @@ def _chat_span(context: _Context, chat: Chat) -> Span:
             inside(chat.started_ns, chat.ended_ns, *context.times),
             shared,
         ),
-        () if answer is None else _used(answer),
+        () if answer is None else used_pairs(answer),
         options,
         kind=_CLIENT,
         error=chat_error(chat),
@@ -120,11 +123,11 @@ def _chat_span(context: _Context, chat: Chat) -> Span:
 
 
 @functools.lru_cache(maxsize=256)  # a loop asks the same again and again
-def _asked(
+def asked_pairs(
     config: ConfigSnapshot | None,
     request: Request,
     said: tuple[str, str | None],
-    marks: tuple[bool, bool],
+    marks: tuple[bool, bool, bool],
     max_bytes: int,
 ) -> tuple[str | None, Attributes, Attributes]:
     """Returns the model asked for, and what was asked before and after its numbers.
@@ -135,7 +138,7 @@ def _asked(
         config: of the loop.
         request: what was asked.
         said: model and provider of the answer, for what names none itself.
-        marks: whether a time is inferred, and whether the context was compacted.
+        marks: whether a time is inferred, whether the context was compacted, whether the answer came in pieces.
         max_bytes: as in `table`.
     """
     config = config or _NO_CONFIG
@@ -148,7 +151,7 @@ def _asked(
         (s.REQUEST_MODEL, asked),
     )
     after: tuple[Pair, ...] = (
-        (s.REQUEST_STREAM, True),
+        (s.REQUEST_STREAM, True if marks[2] else None),
         (s.REQUEST_THINKING, thinking if thinking != "off" else None),
         (s.OUTPUT_TYPE, "json" if (request.response_format or "").startswith("json") else None),
         (s.COMPACTED, True if marks[1] else None),
@@ -159,7 +162,8 @@ def _asked(
 
 
 @functools.lru_cache(maxsize=256)  # models and reasons are few
-def _answered(model: str, stop_reason: str, asked: str | None, max_bytes: int) -> Attributes:
+def answered_pairs(model: str, stop_reason: str, asked: str | None, max_bytes: int) -> Attributes:
+    """Returns what an answer says of itself, numbers aside."""
     pairs: tuple[Pair, ...] = (
         (s.RESPONSE_MODEL, model if model and model != asked else None),
         (s.FINISH_REASONS, (finish_reason(stop_reason),)),
@@ -168,11 +172,22 @@ def _answered(model: str, stop_reason: str, asked: str | None, max_bytes: int) -
     return table(max_bytes, pairs)
 
 
-def _used(answer: Answer) -> tuple[Pair, ...]:
-    if answer.usage == NO_USAGE:
+def used_pairs(answer: Answer) -> tuple[Pair, ...]:
+    """Returns the numbers of an answer: its tokens, and when the first of them was there."""
+    usage, tokens = answer.usage, answer.tokens
+    if usage == NO_USAGE and answer.first_token_ms is None:
         return ()  # a call that failed before it counted anything
-    tokens = answer.tokens
+    first = answer.first_token_ms
+    marks: tuple[Pair, ...] = (
+        (s.FIRST_CHUNK, None if first is None else first / 1_000),
+        (s.USAGE_PARTIAL, usage.partial or None),
+    )
+    if not (
+        usage.input or usage.output or usage.cache_read or usage.cache_write or usage.reasoning or usage.total_tokens
+    ):
+        return marks
     return (
+        *marks,
         (s.USAGE_INPUT, tokens.input),
         (s.USAGE_OUTPUT, tokens.output),
         (s.USAGE_CACHE_READ, tokens.cache_read or None),

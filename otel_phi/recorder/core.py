@@ -15,11 +15,14 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+from msgspec import UNSET
+
 from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.loops import OpenLoop
-from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened
+from otel_phi.recorder.loops import OpenLoop, side_answer
+from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
@@ -28,6 +31,9 @@ from otel_phi.wire import events as e
 MAX_OPEN_LOOPS = 10_000
 # A forgotten session that comes back opens again; its root then repeats.
 MAX_REMEMBERED_SESSIONS = 32_768
+
+# A side call told twice is one: they come from sources that repeat what they told a moment ago.
+MAX_REMEMBERED_SIDE_CALLS = 4_096
 
 _NOTHING: tuple[Notice, ...] = ()
 
@@ -40,7 +46,7 @@ class RecorderCore:
 
     Attributes:
         counts: events that gave no notice, by reason: `duplicate_start`, `loop_not_open`, `turn_closed`, `aborted_restart`,
-            `evicted`, `unknown_type`.
+            `evicted`, `unknown_type`, `duplicate_side_call`.
     """
 
     def __init__(self, ahead: Ahead | None = None) -> None:
@@ -50,6 +56,7 @@ class RecorderCore:
         self._open: OrderedDict[str, OpenLoop] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()  # session -> the spelling it was first seen in
         self._groups = OpenGroups()
+        self._side_calls: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     @property
     def open_loops(self) -> int:
@@ -99,6 +106,8 @@ class RecorderCore:
                 return self._agent_start(event, caller or traceparent_of(event))
             case e.AgentEnd():
                 return self._agent_end(event)
+            case e.SideCall():
+                return self._side_call(event)
             case e.ParallelLoopStart():
                 given_up = self._groups.announced(event)
                 return _NOTHING if given_up is None else (given_up,)
@@ -134,7 +143,7 @@ class RecorderCore:
         if replaced is not None:
             self.counts["aborted_restart"] += 1
             notices += self._close(replaced, None)
-        start = loop_start(event, identity, self._references)
+        start = self._under_its_tool(loop_start(event, identity, self._references))
         self._references.remember(identity)
         notices += opened
         notices.append(LoopOpened(start))
@@ -146,6 +155,43 @@ class RecorderCore:
             self.counts["evicted"] += 1
             notices += self._close(next(iter(self._open.values())), None)
         return notices
+
+    def _side_call(self, event: e.SideCall) -> Sequence[Notice]:
+        key = (session_key(event.session_id), event.id)
+        if key in self._side_calls:
+            self.counts["duplicate_side_call"] += 1
+            return _NOTHING
+        self._side_calls[key] = None
+        if len(self._side_calls) > MAX_REMEMBERED_SIDE_CALLS:
+            self._side_calls.popitem(last=False)
+        session_id = self._sessions.get(key[0])
+        loop = self._open.get(event.loop_id or "")
+        if loop is not None and session_key(loop.start.identity.session_id) != key[0]:
+            loop = None  # it says two sessions: its own counts
+        answer = side_answer(event, None) if loop is None else loop.side_answer(event)
+        ended_ns = int(event.start) + 1 if event.end is None else max(int(event.end), int(event.start) + 1)
+        made = SideCallMade(
+            session_id=session_id or event.session_id,
+            loop=None if loop is None else loop.start,
+            in_session=session_id is not None,
+            id=event.id,
+            purpose=event.kind or None,
+            started_ns=int(event.start),
+            ended_ns=ended_ns,
+            answer=answer,
+            inferred=event.end is None,
+        )
+        return (made,)
+
+    def _under_its_tool(self, start: LoopStart) -> LoopStart:
+        """Returns a loop's start with the place of the tool that ran it, if it is known now and was not before."""
+        if start.tool_call_id is None or start.tool is not None or start.parent is None:
+            return start
+        parent = self._open.get(start.parent.loop_id)
+        if parent is None or not _same(parent.start.identity, start.parent):
+            return start
+        place = parent.tool_place(start.tool_call_id)
+        return start if place is None else msgspec.structs.replace(start, tool=place)
 
     def _open_session(self, event: e.AgentStart) -> list[Notice]:
         key = session_key(event.session_id)
@@ -160,6 +206,7 @@ class RecorderCore:
 
     def _close(self, loop: OpenLoop, event: e.AgentEnd | None) -> list[Notice]:
         identity = loop.start.identity
+        loop.start = self._under_its_tool(loop.start)
         del self._open[identity.loop_id]
         notices: list[Notice] = list(loop.close(event))
         closed = notices[-1]
@@ -185,12 +232,16 @@ def _order(start: LoopStart) -> tuple[int, str]:
 def _tool_started(loop: OpenLoop, event: e.ToolExecutionStart) -> Sequence[Notice]:
     turn, cut = loop.current_turn()
     turn.tool_started(event)
+    if event.timestamp is not UNSET:
+        loop.seen(event.timestamp)
     return cut
 
 
 def _tool_ended(loop: OpenLoop, event: e.ToolExecutionEnd) -> Sequence[Notice]:
     turn, cut = loop.current_turn()
     turn.tool_ended(event)
+    if event.timestamp is not UNSET:
+        loop.seen(event.timestamp)
     return cut
 
 

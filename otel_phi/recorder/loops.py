@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import cast
 
+from msgspec import UnsetType
+
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import (
     Answer,
@@ -20,12 +22,13 @@ from otel_phi.recorder.notices import (
     Occurrence,
     Request,
     Timed,
+    ToolPlace,
     TurnClosed,
     TurnOpened,
 )
 from otel_phi.recorder.references import References
 from otel_phi.recorder.turns import MAX_TEXT, Happenings, OpenTurn
-from otel_phi.wire.events import AgentEnd, TurnEnd, TurnRequest, TurnStart
+from otel_phi.wire.events import AgentEnd, SideCall, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
     NO_USAGE,
     AssistantMessage,
@@ -36,7 +39,7 @@ from otel_phi.wire.messages import (
     UserMessage,
     first_text,
 )
-from otel_phi.wire.parts import RequestPayload
+from otel_phi.wire.parts import ConfigSnapshot, RequestPayload
 from otel_phi.wire.usage import TokenCount, count_tokens
 
 TurnNotice = TurnOpened | TurnClosed
@@ -240,7 +243,24 @@ class OpenLoop:
             usage=used,
             tokens=count_tokens(used, api, provider),
             error_message=None if error is None else error[:MAX_TEXT],
+            error_type=message.error_type or None,
+            first_token_ms=_or_none(message.first_token_ms),
+            streamed=message.streamed is not False,
         )
+
+    def side_answer(self, call: SideCall) -> Answer:
+        """Returns what a model said outside turns, and takes its tokens into the loop's totals."""
+        answer = side_answer(call, self.start.config)
+        self.usage = _add_usage(self.usage, answer.usage)
+        self.tokens = _add_tokens(self.tokens, answer.tokens)
+        return answer
+
+    def tool_place(self, call_id: str) -> ToolPlace | None:
+        """Returns where the latest execution of a call stands in the open turn, None where it is not there."""
+        found = None if self.turn is None else self.turn.place_of(call_id)
+        if self.turn is None or found is None:
+            return None
+        return ToolPlace(self.start.identity, self.turn.index, self.turn.repeat, *found)
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
@@ -266,8 +286,30 @@ class OpenLoop:
             last_turn=self.last_turn,
             happened=tuple(self.happenings.items),
             dropped=self.happenings.dropped,
+            outcome=None if event is None else event.outcome or None,
+            error_type=None if event is None else event.error_type or None,
         )
         return [*turns, closed]
+
+
+def side_answer(call: SideCall, config: ConfigSnapshot | None) -> Answer:
+    """Returns what a model said outside turns; `config` is of the loop it belongs to, None for none."""
+    provider = (config.provider if config else None) or call.provider
+    return Answer(
+        model=call.model,
+        provider=call.provider,
+        stop_reason=call.stop_reason,
+        usage=call.usage,
+        tokens=count_tokens(call.usage, config.api if config else None, provider),
+        error_message=None,
+        error_type=call.error_type or None,
+        first_token_ms=_or_none(call.first_token_ms),
+        streamed=call.streamed is not False,
+    )
+
+
+def _or_none(number: int | UnsetType) -> int | None:
+    return None if isinstance(number, UnsetType) else number
 
 
 def _request(payload: RequestPayload | None) -> Request:

@@ -5,6 +5,7 @@
     TurnOpened      a turn started
     TurnClosed      a turn ended, with its model call, its tools and its events
     LoopClosed      a loop ended
+    SideCallMade    a model was called outside turns
     GroupOpened     a branch of a parallel evaluation started or ended, and the evaluation goes on
     GroupClosed     a parallel evaluation ended, all its branches too
     GroupGivenUp    nothing is to be told of a parallel evaluation that was opened
@@ -26,6 +27,16 @@ from otel_phi.wire.parts import ConfigSnapshot
 from otel_phi.wire.usage import TokenCount
 
 
+class ToolPlace(msgspec.Struct, frozen=True, gc=False):
+    """Says where a tool execution stands: turn and repeat are as in `TurnClosed`, call and its repeat as in `Tool`."""
+
+    loop: LoopIdentity
+    turn_index: int
+    turn_repeat: int
+    call_id: str
+    repeat: int
+
+
 class LoopStart(msgspec.Struct, frozen=True, gc=False):
     """Holds what an `AgentStart` said, its references resolved.
 
@@ -38,6 +49,10 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False):
         kind: `initial`, `default`, `rerun`, `branch`, `compaction`, or a newer kind in lower case.
         tag: of a rerun or branch, None for none.
         config: the model configuration, None where the event has none.
+        agent_name: the agent's own name, None where the event gives none.
+        attributes: what else the loop's span says.
+        tool_call_id: the tool call of the parent loop that ran it, None for none.
+        tool: that tool execution's place, None where it is not known; it can be found as late as when the loop closes.
     """
 
     identity: LoopIdentity
@@ -48,6 +63,10 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False):
     kind: str
     tag: str | None
     config: ConfigSnapshot | None
+    agent_name: str | None = None
+    attributes: tuple[tuple[str, str | bool | int | float], ...] = ()
+    tool_call_id: str | None = None
+    tool: ToolPlace | None = None
 
 
 class SessionOpened(msgspec.Struct, frozen=True, gc=False):
@@ -94,6 +113,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         usage: as phi-core wrote it.
         tokens: the same in one meaning for all providers.
         error_message: the provider's error, cut to 256 characters; None where the call went well.
+        error_type: the source's or policy's own word for what went wrong, None where they say none.
+        first_token_ms: milliseconds from the request to the first token, None where the source does not tell.
+        streamed: whether the answer came in pieces.
     """
 
     model: str
@@ -102,6 +124,9 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     usage: Usage
     tokens: TokenCount
     error_message: str | None
+    error_type: str | None = None
+    first_token_ms: int | None = None
+    streamed: bool = True
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):
@@ -124,7 +149,7 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
     inferred: bool
 
 
-Outcome = Literal["ok", "error", "aborted", "not_executed"]
+Outcome = Literal["ok", "error", "aborted", "not_executed", "detached"]
 
 
 class Tool(msgspec.Struct, frozen=True, gc=False):
@@ -134,13 +159,15 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
         call_id: `tool_call_id`; providers repeat it from turn to turn.
         name: `tool_name`.
         repeat: 0 for the first of this call id in the turn, then 1, 2, ...
-        started_ns: the latest of the request, the assistant's message and the tool results seen before the start.
-        ended_ns: the time of its toolResult message, else the turn's end.
+        started_ns: its own start where the source tells, else the latest of the request, the assistant's message and the
+            tool results seen before the start.
+        ended_ns: its own end where the source tells, else the time of its toolResult message, else the turn's end.
         outcome: how it went.
         error_text: the first 256 characters of a failed tool's answer, "" otherwise.
         child_loop_id: loop it ran as a sub-agent, None for none.
         child: that loop, if it is of another session.
         inferred: whether a time is not the source's own.
+        error_type: the source's or policy's own word for what went wrong, None where they say none.
     """
 
     call_id: str
@@ -153,6 +180,7 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
     child_loop_id: str | None
     child: Foreign | None
     inferred: bool
+    error_type: str | None = None
 
 
 class Compaction(msgspec.Struct, frozen=True, gc=False):
@@ -224,6 +252,8 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         last_turn: the last turn that says how the loop went, None for a loop without turns.
         happened: what happened in the loop outside its turns.
         dropped: how many of `happened` a bound left out.
+        outcome: `ok`, `cancelled` or `error` where its AgentEnd says so, None where it does not.
+        error_type: the source's or policy's own word for what went wrong, None where they say none.
     """
 
     loop: LoopStart
@@ -240,6 +270,34 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     last_turn: TurnClosed | None
     happened: tuple[Timed, ...]
     dropped: int
+    outcome: str | None = None
+    error_type: str | None = None
+
+
+class SideCallMade(msgspec.Struct, frozen=True, gc=False):
+    """Says that a model was called outside turns.
+
+    Attributes:
+        session_id: from `SideCall.session_id`, as its session was first spelled.
+        loop: the loop it belongs to, None unless that is open.
+        in_session: whether the session has begun here: only then is there a root.
+        id: from `SideCall.id`.
+        purpose: from `SideCall.kind`, None for none.
+        started_ns: when it began.
+        ended_ns: when the answer was there, at least 1 ns later.
+        answer: what came back.
+        inferred: whether a time is not the source's own.
+    """
+
+    session_id: str
+    loop: LoopStart | None
+    in_session: bool
+    id: str
+    purpose: str | None
+    started_ns: int
+    ended_ns: int
+    answer: Answer
+    inferred: bool
 
 
 class GroupOpened(msgspec.Struct, frozen=True, gc=False):
@@ -295,4 +353,4 @@ class GroupGivenUp(msgspec.Struct, frozen=True, gc=False):
 
 
 GroupNotice = GroupOpened | GroupClosed | GroupGivenUp
-Notice = SessionOpened | LoopOpened | TurnOpened | TurnClosed | LoopClosed | GroupNotice
+Notice = SessionOpened | LoopOpened | TurnOpened | TurnClosed | LoopClosed | SideCallMade | GroupNotice

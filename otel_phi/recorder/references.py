@@ -3,7 +3,8 @@
 Rule 1: a reference means the latest occurrence of that loop id seen; where a source read ahead, the latest that started
         no later than the referrer. Never the referrer itself, so no circle can form.
 Rule 2: a loop of the same session is a parent; a loop of another is a spawn.
-Rule 3: an id never seen tells its session only by a UUID before its first dot. Nothing is guessed.
+Rule 3: an id never seen tells its session only by a UUID before its first dot, unless who refers to it names the session:
+        that wins over all else. Nothing is guessed.
 Rule 4: the table is bounded. A loop forgotten is as one never seen.
 """
 
@@ -88,33 +89,59 @@ class References:
                 return loop
         return None
 
-    def parent_of(self, loop: LoopIdentity, parent_loop_id: str | None) -> tuple[LoopIdentity | None, Foreign | None]:
-        """Resolves a loop's parent, before the loop itself is remembered: a loop of the same session, or a spawner."""
+    def parent_of(
+        self, loop: LoopIdentity, parent_loop_id: str | None, named: str | None = None
+    ) -> tuple[LoopIdentity | None, Foreign | None]:
+        """Resolves a loop's parent, before the loop itself is remembered: a loop of the same session, or a spawner.
+
+        Args:
+            loop: whose parent it is.
+            parent_loop_id: as its AgentStart says, None for none.
+            named: the parent's session where the AgentStart names it, None where not.
+        """
         if not parent_loop_id:
             return None, None
-        found = self.find(parent_loop_id, loop.started_ns)
+        found = self._of(named, self.find(parent_loop_id, loop.started_ns))
         if found is not None and session_key(found.session_id) == session_key(loop.session_id):
             return found, None
         if found is None and parent_loop_id == loop.loop_id:
             return None, None  # a compaction pass whose own loop was never seen
-        return None, self.foreign(parent_loop_id, loop.session_id, found)
+        return None, self.foreign(parent_loop_id, loop.session_id, found, named)
 
-    def child_of(self, session_id: str, child_loop_id: str | None, ended_ns: int) -> Foreign | None:
-        """Resolves the loop that a tool of a turn ended at `ended_ns` ran, if it is of another session."""
+    def child_of(
+        self, session_id: str, child_loop_id: str | None, ended_ns: int, named: str | None = None
+    ) -> Foreign | None:
+        """Resolves the loop that a tool of a turn ended at `ended_ns` ran, if it is of another session.
+
+        Args:
+            session_id: the tool's own session.
+            child_loop_id: as its ToolExecutionEnd says, None for none.
+            ended_ns: end of the turn.
+            named: the child's session where the ToolExecutionEnd names it, None where not.
+        """
         if not child_loop_id:
             return None
-        found = self.find(child_loop_id, ended_ns + 1)
+        found = self._of(named, self.find(child_loop_id, ended_ns + 1))
         return (
             None
             if found is not None and session_key(found.session_id) == session_key(session_id)
-            else self.foreign(child_loop_id, session_id, found)
+            else self.foreign(child_loop_id, session_id, found, named)
         )
 
     @staticmethod
-    def foreign(loop_id: str, own_session: str, found: LoopIdentity | None) -> Foreign | None:
-        """Describes a loop outside the referrer's session; None if the id says that it is inside."""
+    def _of(named: str | None, found: LoopIdentity | None) -> LoopIdentity | None:
+        """Returns a loop that was found, None where another session was named than its own."""
+        if found is None or named is None or session_key(found.session_id) == session_key(named):
+            return found
+        return None
+
+    @staticmethod
+    def foreign(loop_id: str, own_session: str, found: LoopIdentity | None, named: str | None = None) -> Foreign | None:
+        """Describes a loop outside the referrer's session; None if what is known of it says that it is inside."""
         if found is not None:
             return Foreign(loop_id, found.session_id, found)
+        if named is not None:
+            return None if session_key(named) == session_key(own_session) else Foreign(loop_id, named, None)
         if loop_id == own_session or loop_id.startswith(own_session + "."):
             return None
         prefix, dot, _ = loop_id.partition(".")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import LoopStart
 from otel_phi.recorder.references import References
@@ -11,7 +13,7 @@ from otel_phi.wire.parts import ContinuationKind
 
 def loop_start(event: AgentStart, identity: LoopIdentity, references: References) -> LoopStart:
     """Returns what an AgentStart says, with its parent found; to be called before the loop itself is remembered."""
-    parent, spawner = references.parent_of(identity, event.parent_loop_id)
+    parent, spawner = references.parent_of(identity, event.parent_loop_id, event.parent_session_id or None)
     kind, tag = kind_and_tag(event.continuation_kind)
     return LoopStart(
         identity=identity,
@@ -22,6 +24,9 @@ def loop_start(event: AgentStart, identity: LoopIdentity, references: References
         kind=kind,
         tag=tag,
         config=event.config_snapshot,
+        agent_name=event.agent_name or None,
+        attributes=() if event.attributes is UNSET else tuple(event.attributes.items()),
+        tool_call_id=event.parent_tool_call_id or None,
     )
 
 

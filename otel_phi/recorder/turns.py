@@ -3,7 +3,7 @@
 Rule 1: of a turn there is one request and one answer, the first of each.
 Rule 2: tool starts, ends and result messages of one call id are matched first in, first out.
 Rule 3: a tool starts when the model's answer or the last tool result seen before it was there, never before the request,
-        and ends with its result.
+        and ends with its result; where its events have times of their own, these.
 Rule 4: a result whose tool was never executed is kept as an answer without execution.
 """
 
@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
+from msgspec import UnsetType
+
 from otel_phi.recorder.identities import Foreign
 from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, Timed, Tool
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import CompactionEnded, CompactionStarted, ToolExecutionEnd, ToolExecutionStart
 from otel_phi.wire.messages import ToolResultMessage, decode_tool_results, first_text
+from otel_phi.wire.times import Instant
 
 # Far above any real turn; past it tools are counted as dropped, so that a wild stream cannot fill the memory.
 MAX_TOOLS = 65_536
@@ -65,17 +68,25 @@ class Happenings:
 class OpenTool:
     """Is a tool execution whose turn is still open."""
 
-    __slots__ = ("call_id", "child_loop_id", "ended", "error_text", "inferred", "is_error", "name", "started_ns")
+    __slots__ = (
+        "call_id", "child_loop_id", "child_session_id", "detached", "ended", "ended_ns", "error_text", "error_type",
+        "inferred", "is_error", "name", "started_ns", "timed",
+    )  # fmt: skip
 
-    def __init__(self, call_id: str, name: str, started_ns: int, *, inferred: bool) -> None:
+    def __init__(self, call_id: str, name: str, started_ns: int, *, inferred: bool, timed: bool = False) -> None:
         self.call_id = call_id
         self.name = name
         self.started_ns = started_ns
         self.inferred = inferred
+        self.timed = timed  # whether `started_ns` is its own
         self.ended = False
+        self.ended_ns: int | None = None
+        self.detached = False
         self.is_error = False
         self.error_text = ""
+        self.error_type: str | None = None
         self.child_loop_id: str | None = None
+        self.child_session_id: str | None = None
 
 
 class OpenTurn:
@@ -151,7 +162,7 @@ class OpenTurn:
 
     def tool_started(self, event: ToolExecutionStart) -> None:
         """Begins a tool."""
-        tool = self._new_tool(event.tool_call_id, event.tool_name)
+        tool = self._new_tool(event.tool_call_id, event.tool_name, at_ns=_given(event.timestamp))
         if tool is not None:
             self._pending.setdefault(event.tool_call_id, deque()).append(tool)
 
@@ -162,15 +173,28 @@ class OpenTurn:
         if tool is None:
             return
         tool.ended = True
+        tool.ended_ns = _given(event.timestamp)
+        tool.detached = event.outcome == "detached"
         tool.is_error = event.is_error
+        tool.error_type = event.error_type or None
         tool.child_loop_id = event.child_loop_id or (event.result.child_loop_id if event.result else None)
+        tool.child_session_id = event.child_session_id or None
         if event.is_error and event.result is not None:
             tool.error_text = first_text(event.result.content, MAX_TEXT)
 
-    def _new_tool(self, call_id: str, name: str, *, seen: bool = True) -> OpenTool | None:
+    def place_of(self, call_id: str) -> tuple[str, int] | None:
+        """Returns call id and repeat of the latest execution of a call; None where it has none here."""
+        count = sum(tool.call_id == call_id for tool in self.tools)
+        return (call_id, count - 1) if count else None
+
+    def _new_tool(self, call_id: str, name: str, *, seen: bool = True, at_ns: int | None = None) -> OpenTool | None:
         if len(self.tools) >= MAX_TOOLS:
             self.dropped_tools += 1
             return None
+        if at_ns is not None:
+            tool = OpenTool(call_id, name, at_ns, inferred=False, timed=True)
+            self.tools.append(tool)
+            return tool
         # Message times are floored to the millisecond: the answer can seem older than the request it answers.
         known = [at for at in (self.mark_ns, self.request_ns) if at is not None]
         at = max(known, default=self.started_ns)
@@ -209,7 +233,7 @@ class OpenTurn:
         for tool in self.tools:
             waiting = results.get(tool.call_id)
             message = waiting.popleft() if waiting else None
-            child = references.child_of(session_id, tool.child_loop_id, ended_ns)
+            child = references.child_of(session_id, tool.child_loop_id, ended_ns, tool.child_session_id)
             closed.append(_closed(tool, message, ended_ns, repeats.get(tool.call_id, 0), child))
             repeats[tool.call_id] = repeats.get(tool.call_id, 0) + 1
         for call_id, waiting in results.items():
@@ -242,19 +266,29 @@ def _closed(
     tool: OpenTool, message: ToolResultMessage | None, turn_end_ns: int, repeat: int, child: Foreign | None
 ) -> Tool:
     outcome: Outcome = ("error" if tool.is_error else "ok") if tool.ended else "aborted"
-    timed = message is not None and message.timestamp > 0
+    ended_ns, word = tool.ended_ns, tool.error_type
+    if ended_ns is None and message is not None and message.timestamp > 0:
+        ended_ns = message.timestamp_ns
+    if word is None and message is not None:
+        word = message.error_type or None
     return Tool(
         call_id=tool.call_id,
         name=tool.name,
         repeat=repeat,
         started_ns=tool.started_ns,
-        ended_ns=message.timestamp_ns if message is not None and timed else turn_end_ns,
-        outcome=outcome,
+        ended_ns=turn_end_ns if ended_ns is None else ended_ns,
+        outcome="detached" if tool.detached else outcome,
         error_text=tool.error_text,
         child_loop_id=tool.child_loop_id,
         child=child,
-        inferred=tool.inferred or not timed,
+        inferred=tool.inferred or ended_ns is None,
+        error_type=word,
     )
+
+
+def _given(time_ns: Instant | UnsetType) -> int | None:
+    """Returns an event's own time, None where it has none."""
+    return None if isinstance(time_ns, UnsetType) else int(time_ns)
 
 
 def _unexecuted(message: ToolResultMessage, turn_end_ns: int, repeat: int) -> Tool:
@@ -271,4 +305,5 @@ def _unexecuted(message: ToolResultMessage, turn_end_ns: int, repeat: int) -> To
         None,
         None,
         message.timestamp == 0,
+        message.error_type or None,
     )

@@ -9,7 +9,6 @@ Known difference: second 60 comes out as the second after it; an `Instant` count
 
 from __future__ import annotations
 
-import functools
 import struct
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -31,7 +30,7 @@ from otel_phi.session.canonical_parts import Fragment, Provenance, SchemaFormat,
 from otel_phi.session.canonical_print import to_json
 from otel_phi.wire.decode import KNOWN_TYPES, Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
-from otel_phi.wire.messages import NULL, Usage
+from otel_phi.wire.messages import NO_USAGE, NULL
 from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, ResponseFormat, Tag, ToolResult
 from otel_phi.wire.usage import API_ALIASES
 
@@ -81,10 +80,11 @@ def canonical_event(line: bytes, unread: frozenset[str] = frozenset()) -> AgentE
 def _rewritten(event: KnownEvent, kind: str, held: dict[str, Raw]) -> KnownEvent:
     readers = _UPDATE_READERS if kind == "MessageUpdate" else _READERS
     changes = {name: readers[name](raw) for name, raw in held.items() if raw != NULL and hasattr(event, name)}
-    usage = getattr(event, "usage", None)
-    if usage is not None:
-        changes["usage"] = msgspec.structs.replace(usage, **_not_phi_cores(Usage))
-    return msgspec.structs.replace(event, **(_IF_ABSENT.get(kind, {}) | changes | _not_phi_cores(type(event))))
+    for name in ("usage", "evaluation_usage"):
+        used = getattr(event, name, NO_USAGE)
+        if used.cached is not UNSET or used.partial is not UNSET:
+            changes[name] = msgspec.structs.replace(used, cached=UNSET, partial=UNSET)
+    return msgspec.structs.replace(event, **(_IF_ABSENT.get(kind, {}) | changes | _NOT_PHI_CORES.get(kind, {})))
 
 
 def widened(temperature: float | None) -> float | None:
@@ -231,9 +231,8 @@ _IF_ABSENT: dict[str, dict[str, Any]] = {
     "TurnEnd": {"tool_results": _EMPTY},
     "MessageUpdate": {"message": canonical_message(NULL)},
 }
-
-
-@functools.cache
-def _not_phi_cores(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Returns the fields that sources and policy add to a class of the wire, not given: phi-core would drop them."""
-    return {one.name: UNSET for one in msgspec.structs.fields(kind) if one.default is UNSET}
+# What sources and policy add to the wire: phi-core would drop it.
+_NOT_PHI_CORES: dict[str, dict[str, Any]] = {
+    kind.__name__: {one.name: UNSET for one in msgspec.structs.fields(kind) if one.default is UNSET}
+    for kind in KnownEvent.__args__
+}

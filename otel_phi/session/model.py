@@ -230,8 +230,8 @@ class Session(msgspec.Struct, kw_only=True, dict=True):
 
     def total_usage(self) -> Usage:
         """Returns the tokens of all loops together."""
-        numbers = [one.name for one in msgspec.structs.fields(Usage) if one.type is int]
-        return Usage(*(sum(getattr(record.usage, name) for record in self.loops) for name in numbers))
+        fields = [one.name for one in msgspec.structs.fields(Usage) if one.default == 0]  # the counts
+        return Usage(*(sum(getattr(record.usage, name) for record in self.loops) for name in fields))
 
 
 def _without_events(session: Session) -> Session:

@@ -152,8 +152,10 @@ class SessionRecorder:
                 self._end_group(event)
             case wire.MessageUpdate() if not self.config.include_streaming_events:
                 pass
-            case wire.RevertApplied() | wire.SideCall():
-                pass  # phi-core 0.10 never stores the one and does not know the other
+            case wire.RevertApplied():
+                pass  # phi-core 0.10 never stores it
+            case wire.SideCall():
+                pass  # phi-core knows none
             case wire.ProgressMessage() | wire.InputRejected() if not event.loop_id:
                 self.counts[NO_OPEN_LOOP] += 1  # phi-core 0.10: never stored, even where a loop is called ""
             case _:

@@ -60,7 +60,7 @@ def _timed(stream: Stream) -> Iterator[tuple[int, AgentEvent]]:
     latest = stream.first_ns
     for event in stream.read():
         stamp = getattr(event, "timestamp", None)
-        if isinstance(stamp, int) and stamp > latest:
+        if isinstance(stamp, int) and stamp > latest:  # not None, and not UNSET on a tool's
             latest = int(stamp)
         yield latest, event
 

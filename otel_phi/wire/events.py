@@ -1,4 +1,4 @@
-"""The 19 variants of phi-core's `AgentEvent`, tagged by `type`, as frozen values; and one of ours, `SideCall`.
+"""The 19 variants of phi-core's `AgentEvent`, and `SideCall`, tagged by `type`, as frozen values.
 
 Every field that can be missing has a default; what nobody asked for stays undecoded (`msgspec.Raw`). Timed events carry
 `timestamp`, an `Instant` (nanoseconds since the epoch), None where the writer left it out. Events about messages and
@@ -28,14 +28,15 @@ class AgentStart(_Event, frozen=True, tag=True):
         session_id: the session the loop belongs to.
         loop_id: the loop; phi-core can use one id more than once in a session.
         parent_loop_id: the loop this one continues, or that spawned it.
-        continuation_kind: how it continues its parent.
+        continuation_kind: how it continues its parent; `SubAgent` for one that a tool of the same session ran.
         timestamp: start of the loop.
         metadata: any JSON; phi-core itself writes null.
         config_snapshot: the model configuration; missing for a compaction pass.
-        parent_tool_call_id: the tool call of this session that runs the loop as a sub-agent. Not phi-core's, nor are those below.
-        parent_session_id: the session of the parent loop, where its id does not tell.
-        agent_name: low-cardinality name of the agent that runs the loop.
-        source: the agent whose records the loop was read from.
+        parent_session_id: the session of `parent_loop_id`, where that id does not tell. Not phi-core's.
+        parent_tool_call_id: the tool call of the parent loop that ran this one. Not phi-core's.
+        agent_name: low-cardinality name of the agent that runs the loop. Not phi-core's.
+        attributes: what else its span says: texts, numbers and booleans. Not phi-core's.
+        source: the agent whose records the loop was read from. Not phi-core's.
     """
 
     session_id: str
@@ -46,9 +47,10 @@ class AgentStart(_Event, frozen=True, tag=True):
     continuation_kind: ContinuationKind = "Initial"
     metadata: Raw = NULL
     config_snapshot: ConfigSnapshot | None = None
-    parent_tool_call_id: str | UnsetType = UNSET
     parent_session_id: str | UnsetType = UNSET
+    parent_tool_call_id: str | UnsetType = UNSET
     agent_name: str | UnsetType = UNSET
+    attributes: dict[str, str | bool | int | float] | UnsetType = UNSET
     source: Source | UnsetType = UNSET
 
 
@@ -125,7 +127,15 @@ class MessageEnd(_Event, frozen=True, tag=True):
 
 
 class ToolExecutionStart(_Event, frozen=True, tag=True):
-    """Begins a tool's execution; `args` is JSON, null for a tool skipped by steering; `timestamp` is not phi-core's: a source that knows the start says it."""
+    """Begins a tool's execution.
+
+    Attributes:
+        loop_id: the loop.
+        tool_call_id: the model's call.
+        tool_name: the tool.
+        args: JSON, null for a tool skipped by steering.
+        timestamp: when it began. Not phi-core's: a source that knows says it.
+    """
 
     loop_id: str
     tool_call_id: str = ""
@@ -154,7 +164,9 @@ class ToolExecutionEnd(_Event, frozen=True, tag=True):
         is_error: whether it failed.
         child_loop_id: the loop it ran as a sub-agent, None for none.
         error_type: how it failed, in one word. Not phi-core's: a source says it, or policy derives it.
-        timestamp: end of the execution. Not phi-core's: a source that knows says it.
+        child_session_id: the session of `child_loop_id`, where that id does not tell. Not phi-core's.
+        outcome: `detached` for a tool that went on when its turn was over. Not phi-core's.
+        timestamp: when it ended. Not phi-core's: a source that knows says it.
     """
 
     loop_id: str
@@ -164,6 +176,8 @@ class ToolExecutionEnd(_Event, frozen=True, tag=True):
     is_error: bool = False
     child_loop_id: str | None = None
     error_type: str | UnsetType = UNSET
+    child_session_id: str | UnsetType = UNSET
+    outcome: str | UnsetType = UNSET
     timestamp: Instant | UnsetType = UNSET
 
 
@@ -247,27 +261,37 @@ class RevertApplied(_Event, frozen=True, tag=True):
 
 
 class SideCall(_Event, frozen=True, tag=True):
-    """Is a model call outside the turns: a title, a compaction, the warming of a cache. Not phi-core's.
+    """Is a model call outside turns, told when it is over: a title, a compaction, one beside the turn's own. Not phi-core's.
 
     Attributes:
-        id: names it within its session.
-        session_id: the session.
-        loop_id: the loop in which it happened, None for none.
+        id: tells the calls of a session apart.
+        session_id: the session it belongs to.
+        loop_id: the loop it belongs to, None for none.
         model: the model that answered.
-        usage: its tokens.
-        start: when it was asked, None where unknown.
-        end: when it was answered, None where unknown.
-        kind: what it was for, in one word.
+        provider: the provider.
+        usage: tokens of this call.
+        start: when it began.
+        end: when the answer was there.
+        kind: what for, in one word, such as `title`; "" for one that nobody named.
+        stop_reason: as on an assistant message.
+        error_type: what went wrong, in one word.
+        first_token_ms: as on an assistant message.
+        streamed: as on an assistant message.
     """
 
     id: str
     session_id: str
+    start: Instant
     loop_id: str | None = None
     model: str = ""
+    provider: str = ""
     usage: Usage = Usage()
-    start: Instant | None = None
     end: Instant | None = None
     kind: str = ""
+    stop_reason: str = "stop"
+    error_type: str | UnsetType = UNSET
+    first_token_ms: int | UnsetType = UNSET
+    streamed: bool | UnsetType = UNSET
 
 
 class GenericEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

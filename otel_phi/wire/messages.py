@@ -2,7 +2,7 @@
 
 Contents stay undecoded bytes (`msgspec.Raw`) until someone asks: they are most of the bytes and, with content capture
 off, nobody does. `error_message` and everything inside `usage` are snake_case on the wire, unlike the rest; so are the words that
-phi-core does not write, `error_type`, `stop_limit`, `cost_usd`, `first_token_ms`: who leaves them out writes phi-core's own bytes.
+phi-core does not write, `error_type` and `stop_limit`: who leaves them out writes phi-core's own bytes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         cache_read: prompt tokens read from a cache.
         cache_write: prompt tokens written to a cache.
         total_tokens: the provider's own total, 0 where it gives none (Anthropic).
-        cached: whether cached tokens are part of `input` (`in`) or stand beside it (`out`). Not phi-core's: a source that knows says it.
-        partial: true where the numbers are a lower bound: the source never learnt the last ones. Not phi-core's either.
+        cached: whether cached tokens are part of `input` (`in`) or stand beside it (`out`). Not phi-core's: a source that
+            knows says it.
+        partial: true where the answer was left early and the counts are not the last. Not phi-core's.
     """
 
     input: int = 0
@@ -84,8 +85,9 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
         usage: tokens of this call.
         error_message: the provider's error, None where the call went well.
         error_type: what went wrong, in one word. Not phi-core's: a source says it, or policy derives it.
+        first_token_ms: milliseconds from the request to the first token. Not phi-core's: its stream cannot tell.
+        streamed: whether the answer came in pieces; UNSET means yes, as phi-core always asks. Not phi-core's.
         cost_usd: what the call cost, as the source says it. Not phi-core's.
-        first_token_ms: milliseconds from the request to the first token. Not phi-core's: a source that measured says it.
     """
 
     stop_reason: str = "stop"
@@ -94,8 +96,9 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
     usage: Usage = Usage()
     error_message: str | None = field(default=None, name="error_message")
     error_type: str | UnsetType = field(default=UNSET, name="error_type")
+    first_token_ms: int | UnsetType = field(default=UNSET, name="first_token_ms")
+    streamed: bool | UnsetType = field(default=UNSET, name="streamed")
     cost_usd: float | UnsetType = field(default=UNSET, name="cost_usd")
-    first_token_ms: float | UnsetType = field(default=UNSET, name="first_token_ms")
 
 
 class ToolResultMessage(_Message, frozen=True, tag="toolResult"):

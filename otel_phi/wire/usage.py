@@ -45,7 +45,7 @@ def count_tokens(usage: Usage, api: str | None, provider: str | None) -> TokenCo
 
     Args:
         usage: as phi-core wrote it; negative numbers count as 0.
-        api: `config_snapshot.api`, in either spelling, None where unknown.
+        api: `config_snapshot.api`, in either spelling, None where unknown. `usage.cached` says more than api and provider.
         provider: provider name, for streams without an `api`.
 
     Returns:
@@ -54,7 +54,9 @@ def count_tokens(usage: Usage, api: str | None, provider: str | None) -> TokenCo
     api = API_ALIASES.get(api, api) if api else None
     given, output, reasoning = max(usage.input, 0), max(usage.output, 0), max(usage.reasoning, 0)
     read, write, total = max(usage.cache_read, 0), max(usage.cache_write, 0), max(usage.total_tokens, 0)
-    if _excludes_cached(api, provider, given, output, read + write, total):
+    if usage.cached == "in":  # the source has brought it to this meaning
+        return TokenCount(given, output, read, write, reasoning)
+    if usage.cached == "out" or _excludes_cached(api, provider, given, output, read + write, total):
         return TokenCount(given + read + write, output, read, write, reasoning, exclusive=True)
     hidden = max(total - given - output, 0)
     if hidden and api is not None and api.startswith("google_"):

@@ -19,7 +19,9 @@ from otel_phi.events import (
     AssistantMessage,
     GenericEvent,
     Instant,
+    KnownEvent,
     MessageEnd,
+    SideCall,
     Source,
     ToolExecutionEnd,
     ToolExecutionStart,
@@ -34,33 +36,38 @@ from otel_phi.events import (
 )
 from otel_phi.session.recorder import SessionRecorder
 from tests import golden
-from tests.streams import LOOP, SMALL_CASES, answer, end, start, turn, turn_end, wild_streams
+from tests.streams import LOOP, SESSION, SMALL_CASES, answer, end, start, turn, turn_end, wild_streams
 
 FIELDS: dict[type[msgspec.Struct], set[str]] = {
-    AgentStart: {"parent_tool_call_id", "parent_session_id", "agent_name", "source"},
+    AgentStart: {"parent_session_id", "parent_tool_call_id", "agent_name", "attributes", "source"},
     AgentEnd: {"outcome", "error_type"},
     ToolExecutionStart: {"timestamp"},
-    ToolExecutionEnd: {"error_type", "timestamp"},
-    AssistantMessage: {"error_type", "cost_usd", "first_token_ms"},
+    ToolExecutionEnd: {"error_type", "child_session_id", "outcome", "timestamp"},
+    AssistantMessage: {"error_type", "first_token_ms", "streamed", "cost_usd"},
     ToolResultMessage: {"error_type"},
     UserMessage: {"stop_limit"},
     Usage: {"cached", "partial"},
 }
-USED = Usage(input=1, cached="out", partial=True)
-SOURCE = Source(agent="codex", version="0.1", cwd="/w", title="t", vcs=Vcs(branch="main"))
-NAMES = set().union(*FIELDS.values())
 WITH_THEM: list[AgentEvent] = [
     AgentStart(
-        session_id="s", loop_id="l", timestamp=Instant(1), parent_tool_call_id="c", agent_name="a", source=SOURCE
+        session_id="s",
+        loop_id="l",
+        timestamp=Instant(1),
+        parent_session_id="chat-1",
+        parent_tool_call_id="c",
+        agent_name="planner",
+        attributes={"tenant": "t", "weight": 0.5, "vip": True, "number": 7},
+        source=Source(agent="codex", version="0.1", cwd="/w", title="t", vcs=Vcs(branch="main")),
     ),
-    AgentStart(session_id="s", loop_id="l", timestamp=Instant(1), parent_session_id="p"),
-    AgentEnd(loop_id="l", usage=USED),
-    ToolExecutionStart(loop_id="l", timestamp=Instant(1)),
-    ToolExecutionEnd(loop_id="l", timestamp=Instant(1)),
-    MessageEnd(loop_id="l", message=AssistantMessage(cost_usd=0.5, first_token_ms=20.0, usage=USED)),
     AgentEnd(loop_id="l", outcome="error", error_type="timeout"),
-    ToolExecutionEnd(loop_id="l", error_type="timeout"),
-    MessageEnd(loop_id="l", message=AssistantMessage(error_type="api_error")),
+    ToolExecutionStart(loop_id="l", timestamp=Instant(1)),
+    ToolExecutionEnd(
+        loop_id="l", error_type="timeout", child_session_id="chat-2", outcome="detached", timestamp=Instant(2)
+    ),
+    MessageEnd(
+        loop_id="l", message=AssistantMessage(error_type="api_error", first_token_ms=3, streamed=False, cost_usd=0.5)
+    ),
+    MessageEnd(loop_id="l", message=AssistantMessage(usage=Usage(1, 2, cached="out", partial=True))),
     MessageEnd(loop_id="l", message=ToolResultMessage(error_type="tool_error")),
     MessageEnd(loop_id="l", message=UserMessage(stop_limit="turns")),
 ]
@@ -88,10 +95,10 @@ def test_golden_streams_are_written_in_the_bytes_they_always_were() -> None:
 
 
 @functools.cache
-def _twin(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """Returns a class with the same JSON that leaves no default out and has none of the new fields."""
+def _twin(kind: type[msgspec.Struct], absent: frozenset[str]) -> type[msgspec.Struct]:
+    """Returns a class with the same JSON that leaves no default out and has none of the new fields that are not given."""
     config = kind.__struct_config__
-    kept = [one for one in msgspec.structs.fields(kind) if one.name not in FIELDS.get(kind, ())]
+    kept = [one for one in msgspec.structs.fields(kind) if one.name not in absent]
     return msgspec.defstruct(
         kind.__name__,
         [(one.name, Any) for one in kept],
@@ -103,7 +110,8 @@ def _twin(kind: type[msgspec.Struct]) -> type[msgspec.Struct]:
 
 def _as_twin(value: Any) -> Any:
     if isinstance(value, msgspec.Struct):
-        twin = _twin(type(value))
+        absent = {name for name in value.__struct_fields__ if getattr(value, name) is msgspec.UNSET}
+        twin = _twin(type(value), frozenset(absent))
         return twin(*(_as_twin(getattr(value, name)) for name in twin.__struct_fields__))
     if isinstance(value, dict):
         return {key: _as_twin(inner) for key, inner in value.items()}
@@ -126,19 +134,22 @@ def test_any_event_is_written_as_an_encoder_that_leaves_no_default_out_writes_it
                 assert encode_event(event) == before
 
 
+def _given(event: AgentEvent) -> set[str]:
+    """Returns the JSON keys of the new fields that an event has, in itself or its message and usage."""
+    line = json.loads(encode_event(event))
+    inner = line.get("message") or {}
+    names = {name for fields in FIELDS.values() for name in fields} - {"timestamp"}
+    return {key for holder in (line, inner, inner.get("usage") or {}) for key in holder if key in names}
+
+
 @pytest.mark.parametrize("event", WITH_THEM, ids=repr)
 def test_what_is_given_is_written_in_snake_case_and_read_again(event: AgentEvent) -> None:
-    written = json.loads(encode_event(event))
-    inner = written.get("message", written)
-    assert NAMES & (inner.keys() | inner.get("usage", {}).keys())
+    assert _given(event) or isinstance(event, ToolExecutionStart)
     assert decode_event(encode_event(event)) == event
 
 
 def test_the_list_of_new_fields_is_whole() -> None:
-    kinds: set[Any] = {type(event) for event in WITH_THEM} | {
-        type(event.message) for event in WITH_THEM if isinstance(event, MessageEnd)
-    }
-    kinds.add(Usage)
+    kinds: set[Any] = {Usage, UserMessage, AssistantMessage, ToolResultMessage, *KnownEvent.__args__} - {SideCall}
     found = {kind: {one.name for one in msgspec.structs.fields(kind) if one.default is msgspec.UNSET} for kind in kinds}
     assert {kind: names for kind, names in found.items() if names} == FIELDS
 
@@ -146,29 +157,35 @@ def test_the_list_of_new_fields_is_whole() -> None:
 @pytest.mark.parametrize("event", WITH_THEM, ids=repr)
 def test_null_stands_for_not_given(event: AgentEvent) -> None:
     line = json.loads(encode_event(event))
-    holder = line.get("message", line)
-    held = event.message if isinstance(event, MessageEnd) else event
-    assert held is not None
-    given = FIELDS[type(held)] & holder.keys()
-    for key in given:
-        holder[key] = None
+    inner = line.get("message") or {}
+    for holder in (line, inner, inner.get("usage") or {}):
+        for key in holder:
+            if (any(key in fields for fields in FIELDS.values()) and holder is not inner and key != "timestamp") or (
+                holder is inner and key in FIELDS[AssistantMessage] | FIELDS[UserMessage]
+            ):
+                holder[key] = None
     found = decode_event(json.dumps(line))
     assert not isinstance(found, Undecodable)
-    again = json.loads(encode_event(found))
-    assert again.get("message", again).keys() == holder.keys() - given
+    assert _given(found) == set()
 
 
 def test_phi_cores_own_json_never_has_them() -> None:
     recorder = SessionRecorder()
-    story = [start(0), turn(1), turn_end(5, message=answer(4, 0, error_type="api_error")), *WITH_THEM]
-    for event in [*story, end(9, outcome="error", error_type="api_error")]:
-        if not isinstance(event, AgentStart) or event is story[0]:
-            recorder.on_event(msgspec.structs.replace(event, loop_id=LOOP))
+    story = [
+        start(0),
+        turn(1),
+        turn_end(5, message=answer(4, 0, error_type="api_error"), usage=Usage(1, 2, partial=True)),
+        *WITH_THEM[1:],
+    ]
+    side = SideCall(id="side", session_id=SESSION, start=Instant(1), loop_id=LOOP)
+    for event in [*story, side, end(9, outcome="error", error_type="api_error")]:
+        recorder.on_event(msgspec.structs.replace(event, loop_id=LOOP))
     recorder.flush()
     (session,) = recorder.sessions()
     printed = json.dumps(session.to_dict(events=True))
     assert '"role": "assistant"' in printed
-    names = NAMES - {"timestamp"}  # which other events have of phi-core
+    names = {name for fields in FIELDS.values() for name in fields} - {"timestamp"}
     assert not [name for name in names if f'"{name}"' in printed]
+    assert "SideCall" not in printed
     held = [stored.event for loop in session.loops for stored in loop.events]
     assert not [event for event in held for name in names if getattr(event, name, msgspec.UNSET) is not msgspec.UNSET]

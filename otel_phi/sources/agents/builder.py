@@ -261,7 +261,7 @@ class LoopBuilder:
                     loop_id=progress.loop_id,
                     model=model or turn.model,
                     usage=usage,
-                    start=Instant(asked_ns) if asked_ns else None,
+                    start=Instant(asked_ns or at_ns),
                     end=Instant(at_ns),
                     kind=kind,
                 )

@@ -122,7 +122,7 @@ class CodexFold(CodexHistory):
     def _complete(self, payload: Payload, at_ns: int) -> None:
         turn, first_ms = self.build.turn, payload.time_to_first_token_ms
         if turn is not None and self.own.progress.turns == 0 and isinstance(first_ms, int | float):
-            turn.first_token_ms = float(first_ms)  # of the task's first call: for a later one it comes too late
+            turn.first_token_ms = int(first_ms)  # of the task's first call: for a later one it comes too late
         self._finish_turn()
         self.build.end(at_ns)
 

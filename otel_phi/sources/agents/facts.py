@@ -86,7 +86,7 @@ class TurnFacts(msgspec.Struct, kw_only=True):
     error_message: str | None = None
     error_type: str = ""
     cost_usd: float | None = None
-    first_token_ms: float | None = None
+    first_token_ms: int | None = None
     blocks: list[bytes] = msgspec.field(default_factory=list)
     final: bool = False
     tools: dict[str, ToolFacts] = msgspec.field(default_factory=dict)

@@ -123,7 +123,7 @@ def test_a_total_without_a_last_usage_counts_by_how_much_it_grew() -> None:
 def test_the_first_token_is_told_where_the_tasks_only_call_is_still_open() -> None:
     done = event("task_complete", 5, turn_id="t1", time_to_first_token_ms=250)
     messages = [one.message for one in read(meta(), task(1, "t1"), answer(2), done) if isinstance(one, MessageEnd)]
-    assert [one.first_token_ms for one in messages if isinstance(one, AssistantMessage)] == [250.0]
+    assert [one.first_token_ms for one in messages if isinstance(one, AssistantMessage)] == [250]
 
 
 @pytest.mark.parametrize(
