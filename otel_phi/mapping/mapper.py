@@ -6,7 +6,7 @@ from typing_extensions import assert_never
 
 from otel_phi.mapping.loop import group_span, loop_span, root_span
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.mapping.side_call import side_call_span
+from otel_phi.mapping.side_call import side_call_span, side_span_within
 from otel_phi.mapping.span import Span
 from otel_phi.mapping.turn import turn_spans
 from otel_phi.recorder.notices import (
@@ -27,7 +27,7 @@ def spans_of(notice: Notice, options: MappingOptions) -> list[Span]:
     """Returns the spans that are complete with a notice, parents before children; what has opened has none yet."""
     match notice:
         case TurnClosed():
-            return turn_spans(notice, options)
+            return turn_spans(notice, options) + [side_span_within(side, notice, options) for side in notice.sides]
         case LoopClosed():
             return [loop_span(notice, options)]
         case SessionOpened():

@@ -22,9 +22,18 @@ from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.loops import OpenLoop, side_answer
-from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened, SideCallMade
+from otel_phi.recorder.notices import (
+    LoopOpened,
+    LoopStart,
+    Notice,
+    SessionOpened,
+    SideCallMade,
+    ToolPlace,
+    TurnClosed,
+)
 from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.starts import loop_start
+from otel_phi.recorder.tool_places import ToolPlaces
 from otel_phi.wire import events as e
 
 # Ten thousand agents at once in one process: 10 to 20 MB of open state. Precedent: RELIABILITY 5.10.
@@ -57,6 +66,7 @@ class RecorderCore:
         self._sessions: OrderedDict[str, str] = OrderedDict()  # session -> the spelling it was first seen in
         self._groups = OpenGroups()
         self._side_calls: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._tools = ToolPlaces()
 
     @property
     def open_loops(self) -> int:
@@ -97,7 +107,14 @@ class RecorderCore:
         if notices is None:
             self.counts["turn_closed"] += 1
             return _NOTHING
+        if notices and loop.start.source is not None:
+            self._remember_tools(notices)
         return notices
+
+    def _remember_tools(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            if isinstance(notice, TurnClosed):
+                self._tools.take(notice)
 
     def _outside(self, event: e.AgentEvent, caller: str | None) -> Sequence[Notice]:
         """Takes an event that opens or closes a loop or a group, or says nothing that every source knows."""
@@ -181,17 +198,38 @@ class RecorderCore:
             answer=answer,
             inferred=event.end is None,
         )
-        return (made,)
+        if loop is None or loop.turn is None:
+            return (made,)
+        loop.turn.sides.append(made)  # it leaves with its turn, inside of which it was
+        loop.seen(made.ended_ns)
+        return _NOTHING
 
     def _under_its_tool(self, start: LoopStart) -> LoopStart:
         """Returns a loop's start with the place of the tool that ran it, if it is known now and was not before."""
-        if start.tool_call_id is None or start.tool is not None or start.parent is None:
+        if start.tool_call_id is None or start.tool is not None:
             return start
-        parent = self._open.get(start.parent.loop_id)
-        if parent is None or not _same(parent.start.identity, start.parent):
+        place = self._open_tool(start, start.tool_call_id)
+        if place is None:
+            place = self._tools.find(start.identity.session_id, start.tool_call_id)
+        # Of a loop that began before: so no circle can form, whatever the loops name as their parents.
+        if place is None or (start.parent is None and place.loop.started_ns >= start.identity.started_ns):
             return start
-        place = parent.tool_place(start.tool_call_id)
-        return start if place is None else msgspec.structs.replace(start, tool=place)
+        return msgspec.structs.replace(start, tool=place)
+
+    def _open_tool(self, start: LoopStart, call_id: str) -> ToolPlace | None:
+        """Returns the place of a tool in an open turn: of the parent loop, or, where none is named, of any of the session."""
+        if start.parent is not None:
+            parent = self._open.get(start.parent.loop_id)
+            if parent is None or not _same(parent.start.identity, start.parent):
+                return None
+            return parent.tool_place(call_id)
+        key = session_key(start.identity.session_id)
+        found = (
+            loop.tool_place(call_id)
+            for loop in self._open.values()
+            if session_key(loop.start.identity.session_id) == key and not _same(loop.start.identity, start.identity)
+        )
+        return next((place for place in found if place is not None), None)
 
     def _open_session(self, event: e.AgentStart) -> list[Notice]:
         key = session_key(event.session_id)
@@ -202,13 +240,15 @@ class RecorderCore:
         self._sessions[key] = first.session_id
         if len(self._sessions) > MAX_REMEMBERED_SESSIONS:
             self._sessions.popitem(last=False)
-        return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp))]
+        source = event.source if first.source is UNSET else first.source  # what was read ahead need not know it
+        return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp), source or None)]
 
     def _close(self, loop: OpenLoop, event: e.AgentEnd | None) -> list[Notice]:
         identity = loop.start.identity
         loop.start = self._under_its_tool(loop.start)
         del self._open[identity.loop_id]
         notices: list[Notice] = list(loop.close(event))
+        self._remember_tools(notices)
         closed = notices[-1]
         group = self._groups.ended(identity, closed.ended_ns) if hasattr(closed, "ended_ns") else None
         return notices if group is None else [*notices, group]

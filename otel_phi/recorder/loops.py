@@ -10,7 +10,7 @@ Rule 4: the last known time is the latest of the loop's event times and MessageE
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeVar, cast
 
 from msgspec import UnsetType
 
@@ -42,6 +42,7 @@ from otel_phi.wire.messages import (
 from otel_phi.wire.parts import ConfigSnapshot, RequestPayload
 from otel_phi.wire.usage import TokenCount, count_tokens
 
+N = TypeVar("N", int, float)
 TurnNotice = TurnOpened | TurnClosed
 STOP_PREFIX = "[Agent stopped:"
 
@@ -173,6 +174,7 @@ class OpenLoop:
             happened=tuple(turn.happenings.items),
             dropped=turn.happenings.dropped + turn.dropped_tools,
             message_count=turn.message_count,
+            sides=tuple(turn.sides),
         )
         self._take_totals(closed)
         self._closed.close(turn.index)
@@ -246,6 +248,7 @@ class OpenLoop:
             error_type=message.error_type or None,
             first_token_ms=_or_none(message.first_token_ms),
             streamed=message.streamed is not False,
+            cost_usd=_or_none(message.cost_usd),
         )
 
     def side_answer(self, call: SideCall) -> Answer:
@@ -308,7 +311,7 @@ def side_answer(call: SideCall, config: ConfigSnapshot | None) -> Answer:
     )
 
 
-def _or_none(number: int | UnsetType) -> int | None:
+def _or_none(number: N | UnsetType) -> N | None:
     return None if isinstance(number, UnsetType) else number
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import UnsetType
 
 from otel_phi.recorder.identities import Foreign
-from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, Timed, Tool
+from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, SideCallMade, Timed, Tool
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import CompactionEnded, CompactionStarted, ToolExecutionEnd, ToolExecutionStart
 from otel_phi.wire.messages import ToolResultMessage, decode_tool_results, first_text
@@ -114,6 +114,7 @@ class OpenTurn:
         "request",
         "request_ns", "request_timed",
         "results",
+        "sides",
         "source_ns",
         "started_ns",
         "tools",
@@ -141,6 +142,7 @@ class OpenTurn:
         self.happenings = Happenings()
         self.tools: list[OpenTool] = []
         self.results: list[ToolResultMessage] = []
+        self.sides: list[SideCallMade] = []
         self._pending: dict[str, deque[OpenTool]] = {}
 
     def answered(self, answer: Answer, time_ns: int | None) -> None:
