@@ -78,6 +78,11 @@ class RecorderCore:
         """How many parallel groups are open."""
         return len(self._groups)
 
+    @property
+    def remembered_tools(self) -> int:
+        """How many tool executions of closed turns are remembered."""
+        return len(self._tools)
+
     def seen(self, loop_id: str) -> bool:
         """Says whether a loop of that id is remembered."""
         return self._references.seen(loop_id)

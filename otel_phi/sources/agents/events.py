@@ -27,7 +27,7 @@ def start_event(facts: LoopFacts, session_id: str) -> e.AgentStart:
         config_snapshot=config if facts.model or facts.provider else None,
         parent_tool_call_id=facts.parent_tool_call_id or UNSET,
         parent_session_id=facts.parent_session_id or UNSET,
-        agent_name=facts.agent_name or UNSET,
+        agent_name=facts.agent_name or (facts.source.agent if facts.source else UNSET),
         source=facts.source or UNSET,
     )
 
