@@ -15,6 +15,9 @@ from pathlib import Path
 
 import msgspec
 
+from otel_phi.sources.agent_files import AgentOptions, AgentReading
+from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, with_children
+from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import Kind, kind_of
 from otel_phi.sources.logs import EventFile, Reading, first_pass
@@ -28,6 +31,7 @@ from otel_phi.wire.saved import SavedLoop
 # A phi-core agent writes with every event; ten minutes cover a long model call.
 STILL_WRITTEN_S = 600
 
+_READ = ("events", "session", "agent")
 _LOGGED, _SAVED = 0, 1
 _Loop = tuple[str, str, int]  # session id, loop id and start
 _Owners = dict[_Loop, tuple[int, int, int, Path]]  # without an end, kind of file, length (negative), file
@@ -44,8 +48,11 @@ class Stored:
         paths: files and folders; folders are searched whole.
         final: take every loop that is open at the end of its file as aborted, even if the file was written to just now.
         on_bad_line: called with each line that is no event.
+        since_ns: leave out what was last written to before that, nanoseconds since the epoch.
+        agents: how other agents' sessions are read.
 
     Attributes:
+        agents: other agents' sessions; what is said of them is known when their events are read.
         files: the files read, in order of name.
         ignored: files of the folders that hold no events, or cannot be read; the latter are reported too.
         superseded: saved sessions left out since all their loops are read from logs, or from other saved sessions.
@@ -64,6 +71,8 @@ class Stored:
         *,
         final: bool = False,
         on_bad_line: Callable[[BadLine], None] | None = None,
+        since_ns: int = 0,
+        agents: AgentOptions | None = None,
     ) -> None:
         self.ignored: list[Path] = []
         self.superseded: list[Path] = []
@@ -72,28 +81,47 @@ class Stored:
         self._reading = Reading(on_bad_line, FileChunks.size_for(1))
         given = [Path(path) for path in paths]
         kinds = {path: kind for root in given for path, kind in self._found(root)}
+        of_agents = [path for path, kind in kinds.items() if kind == "agent"]
+        kinds = {path: kind for path, kind in sorted(kinds.items()) if path.stat().st_mtime_ns >= since_ns}
         self._reading.chunk_bytes = FileChunks.size_for(len(kinds))
-        logs = [first_pass(path) for path, kind in sorted(kinds.items()) if kind == "events"]
-        saved = self._sessions([path for path, kind in sorted(kinds.items()) if kind == "session"], given)
-        if not logs and not saved:
-            raise NothingHere(f"{', '.join(map(str, given))}: nothing of it can be read")
+        logs = [first_pass(path) for path, kind in kinds.items() if kind == "events"]
+        saved = self._sessions([path for path, kind in kinds.items() if kind == "session"], given)
+        self.agents = self._agent_reading(of_agents, given, since_ns, agents or AgentOptions())
+        if not logs and not saved and not self.agents.sessions:
+            late = " that was written to since then" if since_ns else ""
+            raise NothingHere(f"{', '.join(map(str, given))}: nothing of it can be read{late}")
         owners = _owners(logs, saved)
         sessions = [file for file in map(partial(self._own_loops, owners), saved) if file is not None]
-        self.files = tuple(sorted([log.path for log in logs] + [file.path for file in sessions]))
-        self.size_bytes = sum(path.stat().st_size for path in self.files)
+        own = [log.path for log in logs] + [file.path for file in sessions]
+        self.files = tuple(sorted([*own, *self.agents.files]))
+        self.size_bytes = sum(path.stat().st_size for path in own) + self.agents.size_bytes
         self._streams = [self._log_stream(log, owners) for log in logs]
         for file in sessions:
             self._streams += self._session_streams(file)
 
+    def _agent_reading(
+        self, paths: list[Path], given: list[Path], since_ns: int, options: AgentOptions
+    ) -> AgentReading:
+        files: dict[Path, AgentFile] = {}
+        for path in paths:
+            adapter = adapter_of(head_of(path), str(path))
+            if adapter is not None:
+                file = agent_file(path, adapter)
+                files |= {one.path: one for one in (with_children(file) if path in given else [file])}
+        now_ns = -1 if self._final else time.time_ns()
+        return AgentReading(
+            files.values(), now_ns=now_ns, since_ns=since_ns, on_bad_line=self._reading.report, options=options
+        )
+
     @property
     def counts(self) -> Counter[str]:
         """What the readers counted: `events`, `left_out`, `bad_lines`, `restarts`, `missing`."""
-        return self._reading.counts
+        return self._reading.counts + self.agents.counts
 
     @property
     def read_bytes(self) -> int:
         """Bytes read so far by `events`."""
-        return self._reading.read_bytes
+        return self._reading.read_bytes + self.agents.read_bytes
 
     @property
     def starts(self) -> tuple[AgentStart, ...]:
@@ -102,7 +130,9 @@ class Stored:
 
     def events(self) -> Iterator[AgentEvent]:
         """Yields the events of all files as one stream, without those that no span shows."""
-        return merged(self._streams)
+        if self._streams:
+            yield from merged(self._streams)
+        yield from self.agents.events()
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
@@ -110,8 +140,8 @@ class Stored:
         if path.is_dir():
             candidates = sorted(inner for inner in path.rglob("*") if inner.is_file() and may_be_ours(inner))
             kinds = [(inner, kind) for inner in candidates if (kind := self._kind_within(inner)) is not None]
-            found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in ("events", "session")]
-            self.ignored += [inner for inner, kind in kinds if kind not in ("events", "session")]
+            found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in _READ]
+            self.ignored += [inner for inner, kind in kinds if kind not in _READ]
             if not found:
                 raise NothingHere(_empty_folder(path, len(candidates)))
             return found
@@ -120,7 +150,7 @@ class Stored:
         if not path.is_file():
             raise NothingHere(f"{path}: not a file that can be read twice; pass a stream to otel-phi pipe instead")
         kind = _kind(path)
-        if kind not in ("events", "session"):
+        if kind not in _READ:
             raise NothingHere(f"{path}: {_WRONG[kind]}")
         return [(path, kind)]
 
@@ -218,7 +248,10 @@ def _kind(path: Path) -> Kind:
 
 _WRONG: dict[Kind, str] = {
     "empty": "the file is empty; an agent's event log has one JSON object a line",
-    "json": "this is JSON, but no AgentEvents and no saved session of phi-core",
+    "json": "this is JSON, but no AgentEvents, no saved session of phi-core and no other agent's",
+    "utf16": "this is UTF-16; agents write UTF-8: convert it, with `iconv -f UTF-16 -t UTF-8`",
+    "wrapped": "these are log lines with events inside: give the events alone, one JSON object a line",
+    "zstd": "this is compressed with zstd: unpack it, with `zstd -d`",
     "other": "this is no file of AgentEvents: each line should be an object with a `type`, or with `ordinal` and `event`",
 }
 

@@ -38,8 +38,8 @@ def test_root_and_loops_say_which_agents_records_they_are_of() -> None:
 
 
 def test_each_source_has_a_resource_of_its_own_in_one_request() -> None:
-    other = [start(0, "l2", session="s2", source=Source(agent="pi"))]
-    own = [start(0, "l3", session="s3"), end(5, "l3")]
+    other: list[AgentEvent] = [start(0, "l2", session="s2", source=Source(agent="pi"))]
+    own: list[AgentEvent] = [start(0, "l3", session="s3"), end(5, "l3")]
     encoder = Encoder(OWN)
     request = parse_request(encoder.request([encoder.span(span) for span in found([*READ, *other, *own])]))
     services = [
@@ -105,16 +105,18 @@ def test_tools_are_remembered_within_a_bound_and_only_of_sessions_that_were_read
     core = RecorderCore()
     core.on_event(start(0, source=Source(agent="x")))
     for number in range(MAX_REMEMBERED_TOOLS + 9):
-        for event in (
+        told: list[AgentEvent] = [
             turn(number, number),
-            said(number + 1),
+            said(1),
             tool(f"c{number}"),
             tool_end(f"c{number}"),
-            turn_end(number),
-        ):
+            turn_end(2),
+        ]
+        for event in told:
             core.on_event(event)
     assert core.remembered_tools == MAX_REMEMBERED_TOOLS
     own = RecorderCore()
-    for event in (start(0), turn(1), tool("c"), tool_end("c"), turn_end(3), end(4)):
+    mine: list[AgentEvent] = [start(0), turn(1), tool("c"), tool_end("c"), turn_end(3), end(4)]
+    for event in mine:
         own.on_event(event)
     assert own.remembered_tools == 0

@@ -21,6 +21,7 @@ from otel_phi.sources.agents.facts import LoopFacts, ToolFacts
 from otel_phi.sources.agents.fold import BaseFold, FoldState
 from otel_phi.sources.agents.pi_lines import Entry, Message, message_of
 from otel_phi.sources.agents.reading import decoded, instant, members, number, text
+from otel_phi.wire.messages import Usage
 from otel_phi.wire.parts import Source, Tag
 
 NAME = "pi"
@@ -229,9 +230,10 @@ class PiFold(BaseFold[PiState]):
             tool.started_ns = at_ns - length_ns
             first_ns = min(one.started_ns for one in turn.tools.values() if one.call_id in turn.results)
             turn.answered_ns = max(turn.answered_ns, first_ns)  # the stream does not say when the answer was done
-        usage = lines.usage_of(message.usage)
-        if usage.input or usage.output:
-            self.build.side(f"{call_id}", usage, tool.started_ns, tool.ended_ns, kind="tool")
+        if lines.usage_of(message.usage) != Usage():
+            self.counts["usage_of_tools"] += (
+                1  # of a nested agent, which has a session of its own: told here it would count twice
+            )
 
     def _aside(self, entry: Entry, at_ns: int) -> None:
         """Takes an entry that may hold a model call outside the turns."""

@@ -16,9 +16,15 @@ T = TypeVar("T")
 BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 # Enough to tell a kind of error by its first words; policy looks at as many.
 MAX_ERROR_TEXT = 256
+HEAD_LINES = 50  # before a session's first message come its header, settings, hooks
 _list = msgspec.json.Decoder(list[Raw])
 _any = msgspec.json.Decoder()
 _encode = msgspec.json.encode
+
+
+def head_records(head: bytes) -> list[bytes]:
+    """Returns the first lines of a file's beginning: enough to tell whose it is."""
+    return head.removeprefix(b"\xef\xbb\xbf").split(b"\n", HEAD_LINES)[:HEAD_LINES]
 
 
 def decoded(decoder: msgspec.json.Decoder[T], data: bytes | Raw) -> T | None:
