@@ -198,6 +198,11 @@ def resolve(**options: Unpack[Options]) -> Config:
     )
 
 
+def environment() -> Mapping[str, str]:
+    """Returns the environment, for whoever asks where other agents keep their sessions."""
+    return dict(os.environ)
+
+
 def state_dir(given: Path | None = None) -> Path:
     """Returns where state lives, for whoever needs nothing else: what is given, else the environment, else the platform's."""
     return _state_dir(Choices({"state_dir": given}, os.environ))

@@ -48,6 +48,7 @@ WORDS = {
     "interrupted": "the model asked for tools and no turn followed: cancelled, or stopped by a hook",
     "invalid_arguments": "the tool refused its arguments",
     "network_error": "the provider could not be reached",
+    "permission_denied": "the user did not allow it",
     "process_lost": "its process was lost before it ended",
     "rate_limited": "the provider's rate limit was hit",
     "schema_mismatch": "the answer did not fit the schema asked for",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -14,7 +15,7 @@ _MANY_FILES = 64  # from here the pieces are small: all files of a folder can be
 
 
 class FileChunks:
-    """Reads a file piece by piece, opening it anew for each; a gzipped one stays open, since it cannot be entered midway.
+    """Reads a file piece by piece, opening it anew for each; a gzipped one, or an array's lines, stay open, since they cannot be entered midway.
 
     Args:
         path: the file.
@@ -33,7 +34,7 @@ class FileChunks:
         self.read_bytes = 0
         self.broke_off = False
         stream = open_lines(path)
-        self._zipped = stream if isinstance(stream, gzip.GzipFile) else None
+        self._zipped = stream if isinstance(stream, gzip.GzipFile | io.BytesIO) else None
         if self._zipped is None:
             stream.close()  # a plain file is opened again for each piece
 
@@ -55,7 +56,7 @@ class FileChunks:
         self.read_bytes += len(chunk)
         return chunk
 
-    def _read_zipped(self, stream: gzip.GzipFile) -> bytes:
+    def _read_zipped(self, stream: gzip.GzipFile | io.BytesIO) -> bytes:
         self.read_bytes = self._path.stat().st_size
         chunk = b""
         try:

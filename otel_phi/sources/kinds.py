@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from otel_phi.sources.agents.registry import adapter_of
-from otel_phi.sources.lines import chunks, open_lines
+from otel_phi.sources.lines import BOM, chunks, open_lines
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
@@ -51,6 +51,11 @@ def kind_of(path: Path) -> Kind:
     if adapter_of(start, str(path)) is not None:
         return "agent"
     return _json_kind(path) if start[:1] in b"{[" else _other_kind(head)
+
+
+def _is_array(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(64).removeprefix(BOM).lstrip().startswith(b"[")
 
 
 def _other_kind(head: bytes) -> Kind:
@@ -100,12 +105,22 @@ def _json_kind(path: Path) -> Kind:
     """Tells a saved session, its keys in any order, from other JSON, and both from what is none."""
     if path.stat().st_size > _MAX_JSON_BYTES:
         return "other"
+    if _is_array(path):
+        return "json" if _is_json(path) else "other"
     try:
         found = msgspec.json.decode(_read(path, 1 << 62), type=_Outline | list[msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return "other"
     is_session = isinstance(found, _Outline) and bytes(found.session_id) != b"" != bytes(found.loops)
     return "session" if is_session else "json"
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        msgspec.json.decode(path.read_bytes().removeprefix(BOM), type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return True
 
 
 class _Outline(msgspec.Struct):

@@ -19,6 +19,9 @@ CHUNK_BYTES = 1 << 20
 # A TurnRequest holds the whole context, images included; phi-core itself has no limit. Past this a line is passed over.
 MAX_LINE_BYTES = 256 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+BOM = b"\xef\xbb\xbf"
+MAX_ARRAY_BYTES = 64 << 20  # held whole; a larger one is as other JSON
+_ARRAY_WITHIN = 64  # bytes in which one begins
 
 
 class Readable(Protocol):
@@ -46,15 +49,33 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     too_long: bool = False
 
 
-def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile:
+def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | io.BytesIO:
     """Opens a file for reading, gunzipping it if its first bytes say that it is gzipped.
+
+    A JSON array is read as if each of its members stood on a line: some tools save a session so.
 
     Raises:
         OSError: it cannot be read.
     """
     with path.open("rb") as stream:
-        zipped = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-    return gzip.GzipFile(path, "rb") if zipped else path.open("rb")
+        begins = stream.read(_ARRAY_WITHIN)
+    if begins.startswith(GZIP_MAGIC):
+        return gzip.GzipFile(path, "rb")
+    if begins.removeprefix(BOM).lstrip().startswith(b"[") and path.stat().st_size <= MAX_ARRAY_BYTES:
+        members = _members(path.read_bytes())
+        if members is not None:
+            return io.BytesIO(members)
+    return path.open("rb")
+
+
+def _members(content: bytes) -> bytes | None:
+    """Returns the members of a JSON array as lines, None for what is none or holds anything but objects."""
+    try:
+        found = msgspec.json.decode(content.removeprefix(BOM), type=list[msgspec.Raw])
+        lines = [msgspec.json.format(raw, indent=-1) for raw in found]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return b"\n".join([*lines, b""]) if all(line.startswith(b"{") for line in lines) else None
 
 
 def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Block]:

@@ -10,8 +10,10 @@ import click
 from rich.text import Text
 
 from otel_phi.cli import screen
+from otel_phi.cli.agent_flags import agent_flags, with_places
 from otel_phi.cli.flags import mapping_flags
 from otel_phi.cli.outputs import refuse_own_input
+from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import span_object
 from otel_phi.cli.report.table import table
@@ -24,6 +26,7 @@ from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import ahead_of
 from otel_phi.road import spans
+from otel_phi.sources.agent_files import AgentOptions
 from otel_phi.sources.stored import Stored
 from otel_phi.tree import session_of
 
@@ -35,12 +38,14 @@ _EXAMPLES = """\b
 Examples:
   otel-phi show run.jsonl
   otel-phi show logs/ --session 76676b69 --all
+  otel-phi show --claude --since 1d
   otel-phi show run.jsonl --json | jq '.[] | select(.status == "ERROR") | .name'
 """
 
 
 @click.command(short_help="Show sessions as trees in the terminal; sends nothing.", epilog=_EXAMPLES)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
+@agent_flags
 @click.option("--session", "session_prefix", metavar="ID", help="Only the sessions whose id begins with this.")
 @click.option("--all", "whole", is_flag=True, help="Fold nothing: every turn and tool of a long session.")
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
@@ -56,16 +61,16 @@ def show(
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
 
-    PATH is phi-core's event log, a file of AgentEvent lines, or a folder of them; gzipped or not. Long sessions are
-    folded; what failed is always shown. A loop that has not ended is shown as aborted.
+    PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, or a folder
+    of them; gzipped or not. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
 
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
     """
+    since_ns, paths = mapping.pop("since_ns"), with_places(paths, mapping)
     refuse_own_input(picture, paths, "--svg")
-    found = [
-        span for span in _spans(paths, options_for(**mapping)) if session_of(span).startswith(session_prefix or "")
-    ]
+    made = _spans(paths, options_for(**mapping), since_ns)
+    found = [span for span in made if session_of(span).startswith(session_prefix or "")]
     if not found:
         _nothing(paths, session_prefix)
     if as_json:
@@ -78,11 +83,13 @@ def show(
         screen.print_lines(console, draw(found, console.width, whole=whole))
 
 
-def _spans(paths: tuple[Path, ...], options: MappingOptions) -> Iterator[Span]:
-    complaints = Complaints()
-    stored = Stored(paths, final=True, on_bad_line=complaints)
+def _spans(paths: tuple[Path, ...], options: MappingOptions, since_ns: int) -> Iterator[Span]:
+    complaints, whole = Complaints(), AgentOptions(with_places=True)  # nothing leaves this machine
+    stored = Stored(paths, final=True, on_bad_line=complaints, since_ns=since_ns, agents=whole)
     yield from spans(stored.events(), options, ahead=ahead_of(stored.starts))
     complaints.conclude()
+    for line in reading.after(stored, final=True):
+        screen.say(f"otel-phi: {line}")
 
 
 def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> NoReturn:
@@ -105,5 +112,5 @@ def draw(found: list[Span], width: int, *, whole: bool = False) -> Iterator[Text
 
 
 def _session(session: Session, width: int, *, whole: bool) -> Iterator[Text]:
-    yield from headline(session.totals, session.agent)
+    yield from headline(session.totals, session.agent, session.source)
     yield from lines(session.rows if whole else fold(session.rows), width)

@@ -12,7 +12,7 @@ from otel_phi.mapping.status import WORDS
 from otel_phi.tree import clean
 
 # Links a loop's own label says already, and those a group's does.
-_IN_LABELS = frozenset({"continuation", "rerun", "branch", "compaction", "parallel"})
+_IN_LABELS = frozenset({"continuation", "rerun", "branch", "compaction", "sub_agent", "parallel"})
 
 
 def error_note(span: Span) -> Row | None:

@@ -270,7 +270,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
         if own.agent_id:
             facts.parent_tool_call_id = self.context.parent_call(own.agent_id)
             facts.parent_loop_id = f"{own.progress.session_id}.{line.promptId}" if text(line.promptId) else None
-            facts.trigger, facts.agent_name = "SubAgent", text(line.attributionAgent)
+            facts.kind, facts.trigger, facts.agent_name = "SubAgent", "SubAgent", text(line.attributionAgent)
             if own.agent_id.startswith(_SIDE_FILES):
                 facts.kind, facts.trigger = "Compaction", "Continuation"
         elif own.copied:

@@ -156,7 +156,7 @@ class CodexFold(CodexHistory):
         own = self.own
         facts = LoopFacts(loop_id=loop_id, started_ns=at_ns, source=own.source, agent_name=own.agent_name)
         if own.is_child:
-            facts.trigger = "SubAgent"
+            facts.kind, facts.trigger = "SubAgent", "SubAgent"
             facts.parent_tool_call_id = self.context.parent_call(own.thread)
             facts.parent_session_id = own.origin or None
         elif own.forked:
