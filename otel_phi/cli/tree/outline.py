@@ -77,7 +77,8 @@ def _session(session_id: str, spans: list[Span], names: Names) -> Session:
 
 
 def _agent(spans: list[Span]) -> str:
-    names = {str(span.get(s.AGENT_NAME) or "") for span in spans}
+    names = {str(span.get(s.SOURCE_AGENT) or "") for span in spans} - {""}
+    names = names or {str(span.get(s.AGENT_NAME) or "") for span in spans}
     return min((name for name in names if not name.startswith("unknown_service")), default="")
 
 

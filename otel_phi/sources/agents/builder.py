@@ -227,7 +227,7 @@ class LoopBuilder:
                     timestamp=Instant(at_ns),
                 )
             )
-            progress.last_ns, progress.answer_ns = max(progress.last_ns, at_ns), 0
+            progress.last_ns = max(progress.last_ns, at_ns)
         self.heard(at_ns)
 
     def side(
@@ -260,6 +260,7 @@ class LoopBuilder:
                     session_id=progress.session_id,
                     loop_id=progress.loop_id,
                     model=model or turn.model,
+                    provider=provider or turn.provider,
                     usage=usage,
                     start=Instant(asked_ns or at_ns),
                     end=Instant(at_ns),
@@ -288,6 +289,7 @@ class LoopBuilder:
         progress.base_id = progress.base_id if is_more else facts.loop_id
         progress.loop_id, progress.is_open = facts.loop_id, True
         progress.started_ns = progress.last_ns = facts.started_ns
+        progress.mark_ns = max(progress.mark_ns, facts.started_ns)
         progress.turns, progress.answer_ns, progress.failed, progress.trigger = 0, 0, "", facts.trigger
         self._out.append(start_event(facts, progress.session_id))
         self.prepared = None

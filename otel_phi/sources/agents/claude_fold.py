@@ -242,15 +242,11 @@ class ClaudeFold(BaseFold[ClaudeState]):
                 self.counts["compactions"] += 1
                 self.build.compacted(at_ns, number(numbers.get("preTokens")), number(numbers.get("postTokens")))
             case "turn_duration":
-                self._stopped(at_ns)
+                self.build.end(at_ns)
             case "stop_hook_summary" if not line.hookErrors:  # a hook that fails keeps the agent at work
-                self._stopped(at_ns)
+                self.build.end(at_ns)
             case _:
                 self.skip(f"system/{text(line.subtype)}")
-
-    def _stopped(self, at_ns: int) -> None:
-        if self.build.answer_ns:
-            self.build.end(at_ns)
 
     # --- loops -------------------------------------------------------------------------------------------------------
 
