@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from msgspec import UNSET, Raw
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
 
 from otel_phi.sources.agents.facts import LoopFacts, ToolFacts, TurnFacts
 from otel_phi.wire import events as e
 from otel_phi.wire.messages import MILLISECOND_NS, AssistantMessage, ToolResultMessage
-from otel_phi.wire.parts import ConfigSnapshot, RequestPayload, ToolResult
+from otel_phi.wire.parts import ConfigSnapshot, RequestPayload, Source, ToolResult
 from otel_phi.wire.times import Instant
 
+_WORD = re.compile(r"[A-Za-z0-9_.:/@+-]{1,64}")
 NOT_EXECUTED = "not_executed"  # the `error_type` of a tool that was called and never run; it stands in no event
 
 
 def start_event(facts: LoopFacts, session_id: str) -> e.AgentStart:
     """Returns a loop's AgentStart."""
-    config = ConfigSnapshot(model=facts.model, provider=facts.provider, thinking_level=facts.thinking_level or None)
+    config = ConfigSnapshot(
+        model=facts.model, provider=facts.provider, thinking_level=_word(facts.thinking_level) or None
+    )
     return e.AgentStart(
         session_id=session_id,
         loop_id=facts.loop_id,
@@ -27,15 +32,25 @@ def start_event(facts: LoopFacts, session_id: str) -> e.AgentStart:
         config_snapshot=config if facts.model or facts.provider else None,
         parent_tool_call_id=facts.parent_tool_call_id or UNSET,
         parent_session_id=facts.parent_session_id or UNSET,
-        agent_name=facts.agent_name or (facts.source.agent if facts.source else UNSET),
-        source=facts.source or UNSET,
+        agent_name=_word(facts.agent_name) or (facts.source.agent if facts.source else UNSET),
+        source=UNSET if facts.source is None else _in_words(facts.source),
     )
+
+
+def _word(text: str | UnsetType) -> str | UnsetType:
+    """Returns a text that is a word as such; a name with a blank in it is somebody's text."""
+    return text if isinstance(text, str) and _WORD.fullmatch(text) else UNSET
+
+
+def _in_words(source: Source) -> Source:
+    """Returns a source whose version and entrypoint are words, or not there."""
+    return msgspec.structs.replace(source, version=_word(source.version), entrypoint=_word(source.entrypoint))
 
 
 def turn_events(turn: TurnFacts, loop_id: str, index: int, trigger: str) -> Iterator[e.AgentEvent]:
     """Yields the events of a turn; without TurnEnd where a tool has no result."""
     yield e.TurnStart(loop_id=loop_id, turn_index=index, timestamp=Instant(turn.started_ns), triggered_by=trigger)
-    payload = RequestPayload(model_id=turn.asked_model or turn.model, thinking_level=turn.thinking_level or None)
+    payload = RequestPayload(model_id=turn.asked_model or turn.model, thinking_level=_word(turn.thinking_level) or None)
     request_ns = Instant(turn.request_ns) if turn.request_ns else None
     yield e.TurnRequest(loop_id=loop_id, turn_index=index, payload=payload, timestamp=request_ns)
     yield e.MessageEnd(loop_id=loop_id, message=_answer(turn))
