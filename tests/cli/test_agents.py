@@ -182,3 +182,16 @@ def test_a_loop_at_work_is_held_back_and_counted(run: Run, tmp_path: Path) -> No
     done = run("export", path, "--file", tmp_path / "out.jsonl", "--json")
     assert "1 loop still open and held back" in done.stderr
     assert json.loads(done.stdout)["held_loops"] == 1
+
+
+def test_in_ci_a_run_joins_the_trace_of_the_job_that_started_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller, out = "0af7651916cd43dd8448eb211c80319c", tmp_path / "out.jsonl"
+    monkeypatch.setenv("TRACEPARENT", f"00-{caller}-b7ad6b7169203331-01")
+    path = claude_project(tmp_path)
+    assert run("export", path, "--file", out).exit_code == 0
+    assert f'"traceId":"{caller}","spanId":"b7ad6b7169203331"' in out.read_text()
+    assert run("export", path, "--file", out, "--trace-scope", "loop", "--join").exit_code == 0
+    assert f'"traceId":"{caller}","spanId":"b7ad6b7169203331"' not in out.read_text()
+    assert '"parentSpanId":"b7ad6b7169203331"' in out.read_text()

@@ -19,7 +19,7 @@ from otel_phi.cli.report.progress import ExportProgress
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
 from otel_phi.cli.report.totals import Sessions
-from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.cli.settings import called, configured, destination, sends_nothing
 from otel_phi.errors import DeliveryError
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.agent_files import AgentOptions
@@ -58,12 +58,13 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     of them; gzipped or not. A folder is read as one stream, and what one session copied from another is counted once.
     Loops that are still open in a file written to in the last 10 minutes are held back.
 
-    The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
+    TRACEPARENT in the environment becomes a link from each loop that no other loop started; with --trace-scope loop --join
+    the loops are children of that span. The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
     were rejected, 4 gave up; run the same command again to send the rest.
     """
     agents = AgentOptions(flags.pop("whole"), flags.pop("source_info"))
     since_ns, paths = flags.pop("since_ns"), with_places(paths, flags)
-    config = configured(flags)
+    config = called(configured(flags))
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")

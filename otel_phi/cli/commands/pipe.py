@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from otel_phi.cli import screen
 from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
@@ -15,7 +14,7 @@ from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.table import table
 from otel_phi.cli.report.totals import Sessions
-from otel_phi.cli.settings import configured, sends_nothing
+from otel_phi.cli.settings import called, configured, sends_nothing
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 
@@ -56,9 +55,7 @@ def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
     config = configured(flags)
     if tee and config.file == "-":
         raise click.UsageError("--tee and --file - would both write to stdout; give --file a name")
-    config = msgspec.structs.replace(
-        config, mapping=msgspec.structs.replace(config.mapping, caller=config.mapping.caller or config.traceparent)
-    )
+    config = called(config)
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
