@@ -53,7 +53,8 @@ def kind_of(path: Path) -> Kind:
     return _json_kind(path) if start[:1] in b"{[" else _other_kind(head)
 
 
-def _is_array(path: Path) -> bool:
+def is_array(path: Path) -> bool:
+    """Says whether a file begins as a JSON array does: it is no log that grows."""
     with path.open("rb") as stream:
         return stream.read(64).removeprefix(BOM).lstrip().startswith(b"[")
 
@@ -105,7 +106,7 @@ def _json_kind(path: Path) -> Kind:
     """Tells a saved session, its keys in any order, from other JSON, and both from what is none."""
     if path.stat().st_size > _MAX_JSON_BYTES:
         return "other"
-    if _is_array(path):
+    if is_array(path):
         return "json" if _is_json(path) else "other"
     try:
         found = msgspec.json.decode(_read(path, 1 << 62), type=_Outline | list[msgspec.Raw])

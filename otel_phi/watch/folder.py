@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from otel_phi.sources.kinds import Kind, kind_of
+from otel_phi.sources.kinds import Kind, is_array, kind_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, may_be_ours
 from otel_phi.sources.tail import Look, look_at
@@ -93,7 +93,7 @@ class Folder:
             return None
         kind = kind_of(path)
         self._unreadable.discard(path)
-        if kind in ("events", "session"):
+        if kind == "session" or (kind == "events" and not is_array(path)):
             self._other.pop(path, None)
             return kind
         self._other[path] = look

@@ -13,7 +13,7 @@ Rule 4: no end precedes its start. Records are never sorted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import UNSET, Raw
 
@@ -36,6 +36,7 @@ class LoopBuilder:
         progress: as given.
         turn: the turn under way, None between turns.
         prepared: the loop about to begin, None for none.
+        beside: gives what a turn's tools did as agents of the same file; it is told when the turn has been.
     """
 
     def __init__(self, progress: Progress, on_unit: Callable[[], None]) -> None:
@@ -45,6 +46,7 @@ class LoopBuilder:
         self._said: list[tuple[int, Raw]] = []
         self._apart: list[e.AgentEvent] = []  # whole loops of their own, told when nothing before them is untold
         self._on_unit = on_unit
+        self.beside: Callable[[TurnFacts], Iterable[e.AgentEvent]] = _nobody
         self._out: list[e.AgentEvent] = []
 
     @property
@@ -63,6 +65,10 @@ class LoopBuilder:
         """Returns the events built since the last time."""
         out, self._out = self._out, []
         return out
+
+    def tell(self, events: Iterable[e.AgentEvent]) -> None:
+        """Takes whole loops of others."""
+        self._out += events
 
     # --- loops -------------------------------------------------------------------------------------------------------
 
@@ -311,6 +317,7 @@ class LoopBuilder:
             return
         trigger = progress.trigger if progress.turns == 0 else "Continuation"
         self._out += turn_events(turn, progress.loop_id, progress.turns, trigger)
+        self._out += self.beside(turn)
         progress.turns += 1
         progress.last_ns = max(progress.last_ns, turn.ended_ns)
         progress.answer_ns, progress.bad_answer = self.answer_ns, turn.stop_reason == "error"
@@ -320,3 +327,7 @@ class LoopBuilder:
 
 def _nothing() -> None:
     pass
+
+
+def _nobody(_turn: TurnFacts) -> Iterable[e.AgentEvent]:
+    return ()

@@ -10,10 +10,12 @@ Rule 4: output tokens are the largest number on a message's lines, a lower bound
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import msgspec
 from msgspec import UNSET
 
-from otel_phi.sources.agents.adapter import Context
+from otel_phi.sources.agents.adapter import Context, Settled
 from otel_phi.sources.agents.claude_lines import (
     INTERRUPTED,
     Block,
@@ -22,6 +24,7 @@ from otel_phi.sources.agents.claude_lines import (
     api_error,
     blank,
     blocks_of,
+    call_for,
     content_of,
     first_words,
     in_phis_form,
@@ -45,6 +48,7 @@ from otel_phi.sources.agents.reading import (
     text,
     version_of,
 )
+from otel_phi.wire.events import AgentEvent
 from otel_phi.wire.parts import Source, Tag, Vcs
 
 NAME = "claude-code"
@@ -52,6 +56,7 @@ NAME = "claude-code"
 _NO_STOP_REASONS = (2, 1, 39)
 _SIDE_FILES = "acompact"  # agent ids of compactions begin so
 _TITLES = ("ai-title", "custom-title", "summary")
+MAX_PROMPT = 1 << 20  # of a sub-agent's prompt, by which its call is found
 MAX_TITLE = 256  # a title is a line
 _lines = msgspec.json.Decoder(Line)
 
@@ -88,6 +93,20 @@ class ClaudeFold(BaseFold[ClaudeState]):
         self._output = 0
         self._told_output: int | None = None  # of it, in a turn before
         self._spoke = False
+        self._sides: list[
+            tuple[int, Line, bytes]
+        ] = []  # lines of sub-agents, which the oldest versions wrote into the same file
+        self.build.beside = self._beside
+
+    @property
+    def state(self) -> bytes:
+        """Returns the state, see `Fold`."""
+        return self._saved if self._sides and self._saved is not None else super().state
+
+    def settle(self, why: Settled) -> Sequence[AgentEvent]:
+        """Takes that nothing more comes, see `Fold`."""
+        beside = list(self._beside(None)) if self.build.turn is None else []
+        return [*beside, *super().settle(why)]
 
     def take(self, data: bytes) -> None:
         """Takes a line."""
@@ -102,6 +121,11 @@ class ClaudeFold(BaseFold[ClaudeState]):
             self.skip(kind)
             return
         self._begin(line)
+        if line.isSidechain is True and not self.own.agent_id:
+            self._aside(line, data)
+            return
+        if self._sides and self.build.turn is None:
+            self.build.tell(self._beside(None))
         at_ns = self.time(line.timestamp)
         if self.build.pause(at_ns):
             self.own.cut_call, self.own.cut_output = self._call, self._output
@@ -118,10 +142,36 @@ class ClaudeFold(BaseFold[ClaudeState]):
         if not own.begun:
             own.begun = True
             own.progress.session_id = text(line.sessionId) or self.context.name
-            own.agent_id = text(line.agentId) if line.isSidechain is True else ""
+            own.agent_id = (text(line.agentId) or self.context.name) if line.isSidechain is True else ""
         origin = text(members(line.forkedFrom).get("sessionId")) or text(line.session_id)
         if origin and origin != own.progress.session_id:
             own.origin = origin
+
+    # --- sub-agents in the same file -----------------------------------------------------------------------------------
+
+    def _aside(self, line: Line, data: bytes) -> None:
+        if self.build.idle and not self._sides:
+            self._unit_begins()
+        self._sides.append((self.position, line, data))
+
+    def _beside(self, turn: TurnFacts | None) -> Iterator[AgentEvent]:
+        """Yields the loops of the sub-agents whose lines stand among a turn's: a chain of lines is one of them."""
+        sides, self._sides = self._sides, []
+        roots: dict[str, str] = {}
+        chains: dict[str, list[tuple[int, Line, bytes]]] = {}
+        for side in sides:
+            uuid = text(side[1].uuid) or str(side[0])
+            root = roots.setdefault(uuid, roots.get(text(side[1].parentUuid), uuid))
+            chains.setdefault(root, []).append(side)
+        for root, chain in chains.items():
+            call_id = None if turn is None else call_for(turn, first_words(message_of(chain[0][1]).content, MAX_PROMPT))
+            fold = ClaudeFold(msgspec.structs.replace(self.context, parent_call=lambda _, call_id=call_id: call_id))
+            fold.own.begun, fold.own.agent_id = True, root
+            fold.own.progress.session_id = self.own.progress.session_id
+            for position, _, data in chain:
+                yield from fold.record(position, data)
+            yield from fold.settle("end")
+            self.counts += fold.counts
 
     # --- answers -----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from otel_phi.sources.agents.events import joined
+from otel_phi.sources.agents.facts import TurnFacts
 from otel_phi.sources.agents.reading import (
     anything,
     as_content,
@@ -25,6 +26,7 @@ from otel_phi.wire.messages import NULL, Usage
 # What stands in the place of a prompt and is none, by its beginning.
 _NO_PROMPT = ("<local-command-stdout>", "<local-command-stderr>", "<bash-stdout>", "<task-notification>")
 INTERRUPTED = "[Request interrupted"
+_AGENT_TOOLS = ("Task", "Agent")
 _COMMAND = ("<command-name>", "<command-message>")
 _STOPS = {"end_turn": "stop", "stop_sequence": "stop", "tool_use": "toolUse", "max_tokens": "length"}
 # Claude Code writes a tool that the user did not allow as a failed one.
@@ -210,6 +212,13 @@ def tool_duration_ns(details: dict[str, Any]) -> int:
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**33:
             return int(value * unit)
     return 0
+
+
+def call_for(turn: TurnFacts, prompt: str) -> str | None:
+    """Returns the call of a turn that started the sub-agent with a prompt; the only one that starts any where none has it."""
+    calls = [tool for tool in turn.tools.values() if tool.name in _AGENT_TOOLS]
+    same = [tool.call_id for tool in calls if prompt and members(anything(tool.args)).get("prompt") == prompt]
+    return same[0] if same else calls[0].call_id if len(calls) == 1 else None
 
 
 def blank(block: Block) -> bool:

@@ -261,6 +261,29 @@ def test_a_main_files_lines_tell_which_call_started_which_sub_agent() -> None:
     assert each(events, ToolExecutionEnd, lambda end: end.child_loop_id) == [f"{SESSION}.pid.a1"]
 
 
+def test_the_oldest_files_hold_their_sub_agents_lines_which_are_loops_of_their_own() -> None:
+    side: dict[str, Any] = {"isSidechain": True}
+    task = {**use("toolu_1"), "name": "Task", "input": {"prompt": "look for it"}}
+    records = [
+        prompt(0, "p"),
+        spoke(1, "a", task),
+        prompt(2, "sp", "look for it", parentUuid=None, **side),
+        spoke(3, "sa", use("t2"), uuid="s1", parentUuid="sp", **side),
+        {**result(4, "t2"), **side, "parentUuid": "s1"},
+        spoke(5, "sb", uuid="s2", parentUuid="r-t2", **side),
+        result(6, "toolu_1"),
+        spoke(7, "b"),
+    ]
+    events, counts = folded(CLAUDE, written(*records))
+    assert [loop.split(".")[0] for loop, _ in loops(events)] == ["p", "sp"]
+    assert each(events, AgentStart, lambda start: start.parent_tool_call_id)[1] == "toolu_1"
+    found = totals(events)
+    assert (found.calls, found.results, counts["late_results"], ends(events)) == (4, 2, 0, ["ok", "ok"])
+    for kill_after in (1, 2, 3):
+        again, _ = folded(CLAUDE, written(*records), kill_after=kill_after)
+        assert [encode_event(event) for event in again] == [encode_event(event) for event in events]
+
+
 # --- leniency --------------------------------------------------------------------------------------------------------------
 
 
