@@ -43,6 +43,7 @@ from otel_phi.sources.agents.reading import (
     MAX_ERROR_TEXT,
     anything,
     decoded,
+    ident,
     members,
     number,
     text,
@@ -141,9 +142,9 @@ class ClaudeFold(BaseFold[ClaudeState]):
         own = self.own
         if not own.begun:
             own.begun = True
-            own.progress.session_id = text(line.sessionId) or self.context.name
-            own.agent_id = (text(line.agentId) or self.context.name) if line.isSidechain is True else ""
-        origin = text(members(line.forkedFrom).get("sessionId")) or text(line.session_id)
+            own.progress.session_id = ident(line.sessionId) or self.context.name
+            own.agent_id = (ident(line.agentId) or self.context.name) if line.isSidechain is True else ""
+        origin = ident(members(line.forkedFrom).get("sessionId")) or ident(line.session_id)
         if origin and origin != own.progress.session_id:
             own.origin = origin
 
@@ -160,8 +161,8 @@ class ClaudeFold(BaseFold[ClaudeState]):
         roots: dict[str, str] = {}
         chains: dict[str, list[tuple[int, Line, bytes]]] = {}
         for side in sides:
-            uuid = text(side[1].uuid) or str(side[0])
-            root = roots.setdefault(uuid, roots.get(text(side[1].parentUuid), uuid))
+            uuid = ident(side[1].uuid) or str(side[0])
+            root = roots.setdefault(uuid, roots.get(ident(side[1].parentUuid), uuid))
             chains.setdefault(root, []).append(side)
         for root, chain in chains.items():
             call_id = None if turn is None else call_for(turn, first_words(message_of(chain[0][1]).content, MAX_PROMPT))
@@ -179,13 +180,15 @@ class ClaudeFold(BaseFold[ClaudeState]):
         if line.isApiErrorMessage is True or message.model == "<synthetic>":
             self._failed(line, message, at_ns)
             return
-        key = text(message.id) or text(line.uuid) or f"@{self.position}"
+        key = ident(message.id) or ident(line.uuid) or f"@{self.position}"
         turn = self.build.turn
         if turn is None or key != self._call:
             more = self.own.cut_call != "" and key == self.own.cut_call
             if not more and not self.claim("call", key, self.build.next_loop_id or self._loop_id(line)):
                 self.counts["copied_calls"] += 1
                 self.own.copied = True
+                if self.own.agent_id:
+                    self.build.discard()  # a question aside begins with its session's messages, under other ids
                 return
             turn = self._begin_turn(line, message, at_ns)
             self._call, self._output, self._spoke = key, 0, False
@@ -226,7 +229,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
         if line.isApiErrorMessage is not True:
             self.skip("synthetic")
             return
-        key = text(line.uuid) or f"@{self.position}"
+        key = ident(line.uuid) or f"@{self.position}"
         if not self.claim("error", key, self.build.next_loop_id or self._loop_id(line)):
             return
         self.counts["api_errors"] += 1
@@ -257,7 +260,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
             build.discard()
             in_row = False
         owner = build.next_loop_id if in_row else loop_id
-        if not self.claim("prompt", text(line.uuid) or f"@{self.position}", owner):
+        if not self.claim("prompt", ident(line.uuid) or f"@{self.position}", owner):
             self.counts["copied_prompts"] += 1
             self.own.copied = True
             return
@@ -282,8 +285,8 @@ class ClaudeFold(BaseFold[ClaudeState]):
         if tool.is_error:
             tool.error_type = tool_error(first_words(block.content, MAX_ERROR_TEXT))
         agent_id = text(details.get("agentId"))
-        if agent_id and text(line.promptId):
-            tool.child_loop_id = f"{self.own.progress.session_id}.{text(line.promptId)}.{agent_id}"
+        if agent_id and ident(line.promptId):
+            tool.child_loop_id = f"{self.own.progress.session_id}.{ident(line.promptId)}.{agent_id}"
 
     def _system(self, line: Line, at_ns: int) -> None:
         match line.subtype:
@@ -303,11 +306,11 @@ class ClaudeFold(BaseFold[ClaudeState]):
     def _loop_id(self, line: Line) -> str:
         """Returns the id of the loop that begins with a line."""
         own = self.own
-        prompt_id = text(line.promptId)
+        prompt_id = ident(line.promptId)
         loop_id = f"{own.progress.session_id}.{prompt_id}" + (f".{own.agent_id}" if own.agent_id else "")
         if prompt_id and loop_id != own.progress.base_id:
             return loop_id
-        loop_id = f"{own.progress.session_id}.{text(line.uuid) or self.position}"
+        loop_id = f"{own.progress.session_id}.{ident(line.uuid) or self.position}"
         return loop_id + (f".{own.agent_id}" if own.agent_id else "")
 
     def _facts(self, line: Line, loop_id: str, at_ns: int) -> LoopFacts:
@@ -315,7 +318,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
         facts = LoopFacts(loop_id=loop_id, started_ns=at_ns, source=self._source(line))
         if own.agent_id:
             facts.parent_tool_call_id = self.context.parent_call(own.agent_id)
-            facts.parent_loop_id = f"{own.progress.session_id}.{line.promptId}" if text(line.promptId) else None
+            facts.parent_loop_id = f"{own.progress.session_id}.{ident(line.promptId)}" if ident(line.promptId) else None
             facts.kind, facts.trigger, facts.agent_name = "SubAgent", "SubAgent", text(line.attributionAgent)
             if own.agent_id.startswith(_SIDE_FILES):
                 facts.kind, facts.trigger = "Compaction", "Continuation"

@@ -20,7 +20,7 @@ from otel_phi.sources.agents.adapter import Context, Settled
 from otel_phi.sources.agents.codex_history import CodexHistory
 from otel_phi.sources.agents.codex_lines import Line, Outcome, Payload
 from otel_phi.sources.agents.facts import LoopFacts, ToolFacts, TurnFacts
-from otel_phi.sources.agents.reading import as_content, decoded, members, number, said, text, text_block
+from otel_phi.sources.agents.reading import as_content, decoded, ident, members, number, said, text, text_block
 from otel_phi.wire.events import AgentEvent
 from otel_phi.wire.messages import NULL
 from otel_phi.wire.parts import Tag
@@ -41,6 +41,11 @@ class CodexFold(CodexHistory):
         self._measured = ""  # where the open turn's usage is from: "", "count" or "record"
         self._answered = False  # whether a tool of the open turn has its output
         self._outcomes: dict[str, Outcome] = {}
+
+    def shrink(self) -> None:
+        """Makes the state smaller."""
+        super().shrink()
+        self.own.loops = self.own.loops[(len(self.own.loops) + 1) // 2 :]
 
     def settle(self, why: Settled) -> Sequence[AgentEvent]:
         """Takes that nothing more comes, see `Fold`."""
@@ -93,7 +98,7 @@ class CodexFold(CodexHistory):
     def _event(self, payload: Payload, at_ns: int) -> None:
         match payload.type:
             case "task_started":
-                self._task(text(payload.turn_id), at_ns)
+                self._task(ident(payload.turn_id), at_ns)
             case "user_message":
                 self._user_said(said(text(payload.message)), at_ns, event=True)
             case "task_complete":
@@ -240,7 +245,7 @@ class CodexFold(CodexHistory):
 
     def _call(self, payload: Payload, kind: str, at_ns: int) -> None:
         turn = self._turn(at_ns)
-        call_id = text(payload.call_id) or text(payload.id) or f"@{self.position}"
+        call_id = ident(payload.call_id) or ident(payload.id) or f"@{self.position}"
         if call_id in turn.tools:
             self._answered = True  # no answer calls two tools by one id
             turn = self._turn(at_ns)
@@ -252,7 +257,7 @@ class CodexFold(CodexHistory):
             self.build.answered(call_id, at_ns)
 
     def _output(self, payload: Payload, at_ns: int) -> None:
-        call_id = text(payload.call_id)
+        call_id = ident(payload.call_id)
         tool = self.build.answered(call_id, at_ns)
         if tool is None:
             self.counts["late_results"] += 1

@@ -9,7 +9,7 @@ from otel_phi.sources.agents.adapter import Context
 from otel_phi.sources.agents.codex_lines import NAME, Line, Payload
 from otel_phi.sources.agents.codex_state import CodexState
 from otel_phi.sources.agents.fold import BaseFold
-from otel_phi.sources.agents.reading import members, text
+from otel_phi.sources.agents.reading import ident, members, text
 from otel_phi.wire.parts import Source
 
 _states = msgspec.json.Decoder(CodexState)
@@ -30,7 +30,7 @@ class CodexHistory(BaseFold[CodexState]):
     def meta(self, line: Line, meta: Payload) -> None:
         """Takes a `session_meta`: the file's own, again after a resume, or another thread's before its copied history."""
         own = self.own
-        thread = text(meta.id) or text(line.id)
+        thread = ident(meta.id) or ident(line.id)
         if own.thread:
             if thread != own.thread and own.first_second == text(line.timestamp)[:19]:
                 own.copying = True

@@ -7,7 +7,7 @@ import msgspec
 from otel_phi.sources.agents import codex_lines as lines
 from otel_phi.sources.agents.codex_lines import Line, Payload
 from otel_phi.sources.agents.fold import FoldState
-from otel_phi.sources.agents.reading import members, number, text
+from otel_phi.sources.agents.reading import ident, members, number, text
 from otel_phi.wire.parts import Source
 
 
@@ -64,19 +64,19 @@ class CodexState(FoldState, kw_only=True):
             meta: its payload.
             name: of the file; stands for a thread without an id.
         """
-        self.thread = text(meta.id) or text(line.id) or name
-        self.progress.session_id = text(meta.session_id) or self.thread
+        self.thread = ident(meta.id) or ident(line.id) or name
+        self.progress.session_id = ident(meta.session_id) or self.thread
         self.provider, self.source = text(meta.model_provider), lines.source_of(meta, self.title)
         spawn = members(members(meta.source).get("subagent"))
         spawned = members(spawn.get("thread_spawn"))
         child = members(meta.source).get("subagent")
-        parent = text(spawned.get("parent_thread_id")) or text(meta.parent_thread_id)
+        parent = ident(spawned.get("parent_thread_id")) or ident(meta.parent_thread_id)
         self.is_child = bool(child or parent)
-        self.agent_name = text(spawned.get("agent_nickname")) or text(spawned.get("agent_path")) or text(child)
-        forked_from = text(meta.forked_from_id)
+        self.agent_name = ident(spawned.get("agent_nickname")) or ident(spawned.get("agent_path")) or ident(child)
+        forked_from = ident(meta.forked_from_id)
         self.forked = bool(forked_from) and not self.is_child
         origin = forked_from or parent
-        self.origin = origin if origin != self.progress.session_id and not text(meta.session_id) else ""
+        self.origin = origin if origin != self.progress.session_id and not ident(meta.session_id) else ""
         self.cut = number(members(meta.history_base).get("end_ordinal_exclusive"))
         start = meta.subagent_history_start_ordinal
         self.cut = max(self.cut, int(start) if isinstance(start, str) and start.isdecimal() else number(start))

@@ -15,6 +15,7 @@ from otel_phi.sources.agents.facts import Progress
 from otel_phi.sources.agents.reading import instant
 from otel_phi.wire.events import AgentEvent
 
+_SHRINKS = 8  # what is halved so often is gone
 _encoder = msgspec.json.Encoder()
 
 
@@ -89,12 +90,12 @@ class BaseFold(Generic[S]):
     def _encoded(self, position: int) -> bytes:
         self.own.position = position
         encoded = _encoder.encode(self.own)
-        self.own.position = -1
-        if len(encoded) > MAX_STATE_BYTES:
+        for _ in range(_SHRINKS):
+            if len(encoded) <= MAX_STATE_BYTES:
+                break
             self.shrink()
-            self.own.position = position
             encoded = _encoder.encode(self.own)
-            self.own.position = -1
+        self.own.position = -1
         return encoded
 
     def shrink(self) -> None:

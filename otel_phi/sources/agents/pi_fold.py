@@ -20,7 +20,7 @@ from otel_phi.sources.agents.adapter import Context
 from otel_phi.sources.agents.facts import LoopFacts, ToolFacts
 from otel_phi.sources.agents.fold import BaseFold, FoldState
 from otel_phi.sources.agents.pi_lines import Entry, Message, message_of
-from otel_phi.sources.agents.reading import decoded, instant, members, number, text
+from otel_phi.sources.agents.reading import decoded, ident, instant, members, number, text
 from otel_phi.wire.messages import Usage
 from otel_phi.wire.parts import Source, Tag
 
@@ -68,7 +68,7 @@ class PiFold(BaseFold[PiState]):
     def shrink(self) -> None:
         """Makes the state smaller."""
         super().shrink()
-        self.own.ends = self.own.ends[len(self.own.ends) // 2 :]
+        self.own.ends = self.own.ends[(len(self.own.ends) + 1) // 2 :]
 
     def take(self, data: bytes) -> None:
         """Takes a line."""
@@ -81,7 +81,7 @@ class PiFold(BaseFold[PiState]):
             return
         self._begin()
         self._dispatch(entry)
-        self.own.last_entry = text(entry.id) or self.own.last_entry
+        self.own.last_entry = ident(entry.id) or self.own.last_entry
 
     def _dispatch(self, entry: Entry) -> None:
         match entry.type:
@@ -99,7 +99,7 @@ class PiFold(BaseFold[PiState]):
             case "session_info":
                 self.own.title = text(entry.name)[:MAX_TEXT]
             case "tool_execution_end":
-                self._durations[text(entry.toolCallId)] = number(entry.durationMs) * 1_000_000
+                self._durations[ident(entry.toolCallId)] = number(entry.durationMs) * 1_000_000
             case "agent_end" if entry.willRetry is not True:
                 self.build.end(0)
             case "entry_appended":
@@ -115,9 +115,9 @@ class PiFold(BaseFold[PiState]):
         own = self.own
         if own.progress.session_id:
             return  # a fork's copy of the header it came from
-        own.progress.session_id = text(entry.id) or self.context.name
+        own.progress.session_id = ident(entry.id) or self.context.name
         own.source = Source(agent=self._format, cwd=text(entry.cwd)[:MAX_TEXT] or UNSET)
-        own.origin = lines.session_of_path(text(entry.parentSession) or text(entry.branchedFrom))
+        own.origin = ident(lines.session_of_path(text(entry.parentSession) or text(entry.branchedFrom)))
         self.model(entry.provider, entry.modelId)
         own.effort = text(entry.thinkingLevel)[:MAX_TEXT]
         self.own.seen_ns = instant(entry.timestamp)
@@ -168,7 +168,7 @@ class PiFold(BaseFold[PiState]):
     def _mine(self, entry: Entry, message: Message, loop_id: str) -> bool:
         """Claims a message for a loop."""
         by_content = message.role == "user" or self.claim("message", lines.call_key(message), loop_id)
-        if not text(entry.id):
+        if not ident(entry.id):
             return by_content
         return self.claim("entry", f"{entry.id}:{message.timestamp}", loop_id)
 
@@ -209,7 +209,7 @@ class PiFold(BaseFold[PiState]):
         turn.error_message = text(message.errorMessage) or None
         for raw, block in lines.answer_blocks(message.content):
             turn.blocks.append(raw)
-            call_id = text(block.id)
+            call_id = ident(block.id)
             if block.type == "toolCall" and call_id not in turn.tools:
                 name = text(block.name)
                 turn.tools[call_id] = ToolFacts(call_id=call_id, name=name, started_ns=at_ns, args=block.arguments)
@@ -218,7 +218,7 @@ class PiFold(BaseFold[PiState]):
             build.cancel(at_ns)
 
     def _result(self, message: Message, at_ns: int) -> None:
-        call_id, turn = text(message.toolCallId), self.build.turn
+        call_id, turn = ident(message.toolCallId), self.build.turn
         tool = self.build.answered(call_id, at_ns)
         if tool is None or turn is None:
             self.counts["late_results"] += 1
@@ -239,7 +239,7 @@ class PiFold(BaseFold[PiState]):
         """Takes an entry that may hold a model call outside the turns."""
         kind = text(entry.kind) or text(entry.type)
         usage = lines.usage_of(entry.usage)
-        entry_id = text(entry.id) or str(self.position)
+        entry_id = ident(entry.id) or str(self.position)
         if (usage.input or usage.output) and self.claim("entry", f"{entry_id}:{entry.timestamp}", "side"):
             model = text(entry.model) or text(entry.modelId) or self.own.model
             self.build.side(entry_id, usage, 0, at_ns, kind=kind, model=model, provider=self.own.provider)
@@ -250,13 +250,13 @@ class PiFold(BaseFold[PiState]):
     # --- loops -------------------------------------------------------------------------------------------------------
 
     def _loop_id(self, entry: Entry, message: Message) -> str:
-        own_id = text(entry.id) or (number(message.timestamp) if entry.type == "message_end" else self.position)
+        own_id = ident(entry.id) or (number(message.timestamp) if entry.type == "message_end" else self.position)
         return f"{self.own.progress.session_id}.{own_id}"
 
     def _facts(self, entry: Entry, loop_id: str, at_ns: int) -> LoopFacts:
         own = self.own
         facts = LoopFacts(loop_id=loop_id, started_ns=at_ns, source=self._source(), agent_name=self.agent_name)
-        parent = text(entry.parentId)
+        parent = ident(entry.parentId)
         if parent and own.last_entry and parent != own.last_entry and message_of(entry).role == "user":
             facts.kind, facts.trigger = {"Branch": Tag()}, "Branch"
             facts.parent_loop_id = next((loop for last, loop in reversed(own.ends) if last == parent), None)

@@ -16,6 +16,7 @@ T = TypeVar("T")
 BROKEN = (msgspec.MsgspecError, UnicodeError, RecursionError)
 # Enough to tell a kind of error by its first words; policy looks at as many.
 MAX_ERROR_TEXT = 256
+MAX_ID = 128  # a UUID has 36 characters; a state holds a dozen ids in 4 kB
 HEAD_LINES = 50  # before a session's first message come its header, settings, hooks
 _list = msgspec.json.Decoder(list[Raw])
 _any = msgspec.json.Decoder()
@@ -43,6 +44,11 @@ def anything(data: bytes | Raw) -> Any:
 def text(value: Any) -> str:
     """Returns a text as it is, "" for anything else."""
     return value if isinstance(value, str) else ""
+
+
+def ident(value: Any) -> str:
+    """Returns an id, cut to a length that a state can keep; "" for anything but text."""
+    return value[:MAX_ID] if isinstance(value, str) else ""
 
 
 def number(value: Any) -> int:

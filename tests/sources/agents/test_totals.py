@@ -96,3 +96,35 @@ def test_a_samples_format_is_told_from_its_beginning(agent: str, name: str) -> N
 def test_what_the_calls_cost_is_told(agent: str, cost: float) -> None:
     name = next(iter(expected(agent).keys() - {"_folder"})) if agent == "openclaw" else "pi_v1_large-session.jsonl"
     assert totals(folded(BY_NAME[agent], sample(agent, name).read_bytes())[0]).cost_usd == pytest.approx(cost)
+
+
+@pytest.mark.parametrize("agent", BY_NAME)
+def test_a_state_is_small_whatever_ids_and_names_a_file_has(agent: str) -> None:
+    long = "x" * 100_000
+    lines: list[dict[str, Any]] = [
+        {"type": "session", "id": long, "timestamp": "2026-11-01T10:00:00Z", "cwd": long, "parentSession": f"/a/t_{long}.jsonl"},
+        {"type": "session_meta", "timestamp": "2026-11-01T10:00:00Z", "payload": {"id": long, "cwd": long, "git": {"branch": long}}},
+    ]  # fmt: skip
+    for number in range(40):
+        own = f"{number}{long}"
+        message = {"id": own, "role": "assistant", "model": long, "content": [{"type": "text", "text": long}]}
+        user = {"role": "user", "content": long, "timestamp": number + 1}
+        common = {
+            "uuid": own,
+            "id": own,
+            "sessionId": long,
+            "timestamp": f"2026-11-01T10:00:{number:02}Z",
+            "promptId": own,
+        }
+        lines += [
+            {"type": "message", **common, "message": user},
+            {"type": "message", **common, "message": {**message, "stopReason": "stop", "timestamp": number + 1}},
+            {"type": "user", **common, "message": {"content": long}},
+            {"type": "assistant", **common, "message": message},
+            {"type": "event_msg", **common, "payload": {"type": "task_started", "turn_id": own}},
+            {"type": "turn_context", **common, "payload": {"model": long, "effort": long}},
+            {"type": "response_item", **common, "payload": {"type": "message", "role": "assistant", "content": long}},
+            {"type": "ai-title", "title": long},
+        ]
+    events, _ = folded(BY_NAME[agent], samples.written(*lines), kill_after=1)  # asserts the size at each line
+    assert totals(events).calls == 40
