@@ -118,7 +118,7 @@ def test_a_state_is_small_whatever_ids_and_names_a_file_has(agent: str) -> None:
         }
         lines += [
             {"type": "message", **common, "message": user},
-            {"type": "message", **common, "message": {**message, "stopReason": "stop", "timestamp": number + 1}},
+            {"type": "message", **common, "message": {**message, "stopReason": "stop", "timestamp": number + 500}},
             {"type": "user", **common, "message": {"content": long}},
             {"type": "assistant", **common, "message": message},
             {"type": "event_msg", **common, "payload": {"type": "task_started", "turn_id": own}},
