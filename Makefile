@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit e2e-core e2e bench soak picture clean
+.PHONY: demo test lint types unit e2e-core e2e bench soak picture pictures clean
 
 demo: $(VENV)/.installed   ## install into .venv and watch a real agent session arrive over OTLP
 	$(BIN)/otel-phi demo
@@ -33,10 +33,13 @@ bench: $(VENV)/.dev        ## ratios against the SDK path, in one run; not part 
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(VENV)/.dev         ## 200 kills and 30 minutes (OTEL_PHI_SOAK_MINUTES) with a collector that comes and goes
-	OTEL_PHI_SOAK=1 $(BIN)/python -m pytest tests/faults/test_soak.py
+	OTEL_PHI_SOAK=1 $(BIN)/python -m pytest tests/faults/test_kills.py tests/faults/test_soak.py
 
 picture: $(VENV)/.installed  ## the README's picture, drawn by the product itself
 	$(BIN)/otel-phi show otel_phi/demo.jsonl --svg docs/trace.svg
+
+pictures: $(VENV)/.dev     ## those of docs/backends.md: real backends' pages in a headless Chromium; what cannot be had here stays as it is
+	$(BIN)/python -m tests.e2e.pictures
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -3,6 +3,7 @@
     spans(events)        events to finished spans, a pure function
     read_events(path)    events of a JSONL file or of phi-core's event log
     install(...)         the hook: a running agent's events to a collector
+    loop(...), @agent    a run of an agent of one's own, for the hook; in it loop.model_call(), loop.tool(...) and @tool
     Bridge(...)          events to spans to a collector
     resolve(...)         a configuration from keywords and environment
     SessionRecorder()    events to phi-core's Session tree; save_session, load_session for its files
@@ -20,10 +21,11 @@ from otel_phi.version import __version__
 if TYPE_CHECKING:
     from otel_phi.bridge import Bridge, BridgeStats
     from otel_phi.config import Config, resolve
+    from otel_phi.front import Loop, ModelCall, Tool, agent, current_loop, loop, model_call, tool
     from otel_phi.hook import Hook, HookStats, install
     from otel_phi.mapping.options import MappingOptions
     from otel_phi.mapping.span import Span, SpanEvent, SpanKind, SpanLink, StatusCode
-    from otel_phi.road import spans
+    from otel_phi.pipeline import spans
     from otel_phi.session.files import load_session, save_session
     from otel_phi.session.model import LoopRecord, Session, Turn
     from otel_phi.session.parts import (
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from otel_phi.sources.reader import BadLine, read_events
 
 _MODEL, _PARTS = "otel_phi.session.model", "otel_phi.session.parts"
+_FRONT = "otel_phi.front"
 _RECORDER, _FILES = "otel_phi.session.recorder", "otel_phi.session.files"
 _LAZY = {
     "BadLine": "otel_phi.sources.reader",
@@ -60,9 +63,11 @@ _LAZY = {
     "HookStats": "otel_phi.hook",
     "InactivityTimeout": _PARTS,
     "LoopEvent": _PARTS,
+    "Loop": _FRONT,
     "LoopRecord": _MODEL,
     "LoopStatus": _PARTS,
     "MappingOptions": "otel_phi.mapping.options",
+    "ModelCall": _FRONT,
     "ParallelGroupRecord": _PARTS,
     "Session": _MODEL,
     "SessionFormation": _PARTS,
@@ -75,14 +80,20 @@ _LAZY = {
     "SpanLink": "otel_phi.mapping.span",
     "SpawnRef": _PARTS,
     "StatusCode": "otel_phi.mapping.span",
+    "Tool": _FRONT,
     "Turn": _MODEL,
     "TurnRange": _PARTS,
+    "agent": _FRONT,
+    "current_loop": _FRONT,
     "install": "otel_phi.hook",
     "load_session": _FILES,
+    "loop": _FRONT,
+    "model_call": _FRONT,
     "read_events": "otel_phi.sources.reader",
     "resolve": "otel_phi.config",
     "save_session": _FILES,
-    "spans": "otel_phi.road",
+    "spans": "otel_phi.pipeline",
+    "tool": _FRONT,
 }
 
 __all__ = [
@@ -98,10 +109,12 @@ __all__ = [
     "Hook",
     "HookStats",
     "InactivityTimeout",
+    "Loop",
     "LoopEvent",
     "LoopRecord",
     "LoopStatus",
     "MappingOptions",
+    "ModelCall",
     "ParallelGroupRecord",
     "Session",
     "SessionFormation",
@@ -114,15 +127,21 @@ __all__ = [
     "SpanLink",
     "SpawnRef",
     "StatusCode",
+    "Tool",
     "Turn",
     "TurnRange",
     "__version__",
+    "agent",
+    "current_loop",
     "install",
     "load_session",
+    "loop",
+    "model_call",
     "read_events",
     "resolve",
     "save_session",
     "spans",
+    "tool",
 ]
 
 
@@ -137,7 +156,9 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         import importlib
 
-        return getattr(importlib.import_module(_LAZY[name]), name)
+        found = getattr(importlib.import_module(_LAZY[name]), name)
+        globals()[name] = found  # the next one who asks does not come here: `otel_phi.loop` is asked for all the time
+        return found
     raise AttributeError(f"module 'otel_phi' has no attribute {name!r}")
 
 

@@ -1,4 +1,6 @@
-"""The bridge: events in, OTLP out. Puts the road, the encoder and a sender together.
+"""The bridge: events in, OTLP out. Puts the pipeline, the encoder and the senders together.
+
+    events ─▶ Pipeline ─▶ spans ─▶ what an earlier run has not delivered ─▶ FanOut ─▶ a Sender for each exporter
 
 with otel_phi.Bridge(endpoint="http://localhost:4318") as bridge:
     bridge.feed(otel_phi.read_events("run.jsonl"))
@@ -8,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -16,19 +19,21 @@ import msgspec
 from typing_extensions import Self
 
 from otel_phi.config import Config, resolve
-from otel_phi.delivery.exporters.exporter import Transport
-from otel_phi.delivery.exporters.open import open_transport, resource_of
+from otel_phi.delivery.exporters.exporter import Exporter
+from otel_phi.delivery.exporters.open import open_exporters, resource_of
 from otel_phi.delivery.journal.ledger import Ledger
 from otel_phi.delivery.options import MISCONFIGURED_GIVE_UP_AFTER_S
 from otel_phi.delivery.otlp.encoder import Encoder
-from otel_phi.delivery.pump import BUFFER_FULL, Pump
+from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import Batch, Batcher, span_key
+from otel_phi.delivery.sending.fan_out import BlockingOutput, FanOut, Output
 from otel_phi.delivery.sending.sender import Sender
+from otel_phi.delivery.sending.span_queue import SpanQueue
 from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import Event, Pipeline, as_event
 from otel_phi.recorder.references import Ahead
-from otel_phi.road import Event, Road, as_event
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
 
@@ -37,6 +42,7 @@ logger = logging.getLogger("otel_phi")
 BLOCK_EVENTS = 32
 SAMPLED_OUT = "sampled_out"
 SENT_BEFORE = "sent_before"
+BUFFER_FULL = "buffer_full"
 
 
 class BridgeStats(msgspec.Struct, frozen=True):
@@ -47,7 +53,8 @@ class BridgeStats(msgspec.Struct, frozen=True):
         undecodable: what was fed and is no event.
         ignored: events that said nothing a span could show, by reason.
         open_loops: loops that have not ended.
-        delivery: spans, by where they are; `delivery.balanced()` holds at any moment.
+        delivery: spans, by where they are; `delivery.balanced()` holds at any moment. Of several exporters, the first one's:
+            the collector's, where there is one; `Bridge.deliveries` has them all.
     """
 
     events: int
@@ -55,6 +62,20 @@ class BridgeStats(msgspec.Struct, frozen=True):
     ignored: dict[str, int]
     open_loops: int
     delivery: Stats
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A delivery is what became of the spans at one exporter.
+
+    Attributes:
+        destination: the exporter's name: `otlp`, `console`, an entry point's or a class's.
+        progress: counts, and what keeps spans from getting through.
+        dead_letters: the spans that it would not take, the latest thousand.
+    """
+
+    destination: str
+    progress: Progress
+    dead_letters: tuple[DeadLetter, ...]
 
 
 class Bridge:
@@ -69,7 +90,7 @@ class Bridge:
         live: whether the events come from an agent at work.
         sample: share of sessions to keep, 0.0 to 1.0; None for the configured sampler when live, and for all offline.
         ledger: remembers what was acknowledged, to resume an interrupted export.
-        transport: a destination of your own instead of the configured one.
+        exporters: destinations of your own instead of the configured ones.
         on_progress: called by the sender's threads with the state of the delivery.
         on_span: called with each span, also with one that an earlier run delivered.
         **options: as `otel_phi.resolve` takes them.
@@ -86,7 +107,7 @@ class Bridge:
         live: bool = False,
         sample: float | None = None,
         ledger: Ledger | None = None,
-        transport: Transport | None = None,
+        exporters: Sequence[Exporter] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
         on_span: Callable[[Span], None] | None = None,
         **options: Any,
@@ -98,28 +119,40 @@ class Bridge:
         mapping = self.config.mapping_for(resource.get("service.name"))
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
-        self._road = Road(mapping, ahead, sample)
+        self._pipeline = Pipeline(mapping, ahead, sample)
         self._ledger = ledger
         self._resumes = ledger is not None and ledger.resumes
         self._on_span = on_span
         self._undecodable = 0
         self._sampled = 0
         self._finished = self._closed = False
-        self._spans = self._left_out = 0
-        patience_s = math.inf if live else self.config.give_up_after_s
-        self._sender = Sender(
-            open_transport(self.config) if transport is None else transport,
+        self._live = live
+        self._accepted = 0
+        opened = open_exporters(self.config) if exporters is None else tuple(exporters)
+        self._names = self._named(opened, given=exporters is not None)
+        self._out = FanOut([self._output(number, one, resource, on_progress) for number, one in enumerate(opened)])
+
+    def _named(self, opened: Sequence[Exporter], *, given: bool) -> tuple[str, ...]:
+        if given:
+            return tuple(type(one).__name__ for one in opened)
+        return self.config.exporter_names if self.config.file is None else ("file",)
+
+    def _output(
+        self, number: int, exporter: Exporter, resource: Resource, on_progress: Callable[[Progress], None] | None
+    ) -> Output:
+        sender = Sender(
+            exporter,
             timeout_s=self.config.timeout_s,
-            give_up_after_s=patience_s,
-            misconfigured_give_up_after_s=self._misconfigured_patience_s(live=live),
-            on_acknowledged=self._acknowledged if ledger is not None else None,
+            give_up_after_s=math.inf if self._live else self.config.give_up_after_s,
+            misconfigured_give_up_after_s=self._misconfigured_give_up_after_s(),
+            on_acknowledged=partial(self._acknowledged, number) if self._ledger is not None else None,
             on_progress=on_progress,
         )
-        self._batcher = Batcher(Encoder(resource), self.config.max_request_bytes)
-        self._pump = Pump(self._sender, self._batcher) if live else None
+        batcher = Batcher(Encoder(resource), self.config.max_request_bytes)
+        return SpanQueue(sender, batcher) if self._live else BlockingOutput(sender, batcher)
 
-    def _misconfigured_patience_s(self, *, live: bool) -> float:
-        if live:
+    def _misconfigured_give_up_after_s(self) -> float:
+        if self._live:
             return math.inf
         # A full disk or a closed pipe does not heal while one waits.
         limit_s = 0.0 if self.config.file is not None else MISCONFIGURED_GIVE_UP_AFTER_S
@@ -131,9 +164,9 @@ class Bridge:
         Raises:
             DeliveryError: the collector could not be reached for `give_up_after_s`; never in live mode.
         """
-        if self._pump is not None:
+        if self._live:
             for event in self._decoded(events):
-                self._deliver(self._road.feed(event))
+                self._deliver(self._pipeline.feed(event))
             return
         block: list[AgentEvent] = []
         try:
@@ -141,9 +174,9 @@ class Bridge:
                 block.append(event)
                 if len(block) >= BLOCK_EVENTS:
                     full, block = block, []
-                    self._deliver(self._road.feed_block(full))
+                    self._deliver(self._pipeline.feed_block(full))
         finally:  # also where the caller's iterator fails: what it gave before counts
-            self._deliver(self._road.feed_block(block))
+            self._deliver(self._pipeline.feed_block(block))
 
     def _decoded(self, events: Iterable[Event]) -> Iterator[AgentEvent]:
         for given in events:
@@ -162,15 +195,8 @@ class Bridge:
         Raises:
             DeliveryError: they could not all be delivered.
         """
-        if self._closed:
-            return
-        if self._pump is not None:
-            self._pump.flush(self.config.give_up_after_s if timeout_s is None else timeout_s)
-            return
-        last = self._batcher.cut()
-        if last is not None:
-            self._sender.submit(last)
-        self._sender.drain()
+        if not self._closed:
+            self._out.flush(self.config.give_up_after_s if timeout_s is None else timeout_s)
 
     def finish(self, timeout_s: float | None = None) -> None:
         """Says that no more events come: what is still open leaves as aborted, and all is delivered. Repeatable.
@@ -183,7 +209,7 @@ class Bridge:
         """
         if not self._finished:
             self._finished = True
-            self._deliver(self._road.finish())
+            self._deliver(self._pipeline.finish())
         self.flush(timeout_s)
 
     def shutdown(self) -> None:
@@ -200,43 +226,50 @@ class Bridge:
             self.close(whole=whole)
 
     def close(self, *, whole: bool = False) -> None:
-        """Closes without delivering what is left; half an output file is discarded unless it is `whole`."""
+        """Closes without delivering the rest; half an output file is discarded unless it is `whole`."""
         self._closed = True
-        if self._pump is not None:
-            self._pump.close()
-        self._sender.close(whole=whole)
+        self._out.close(whole=whole)
 
     def stats(self) -> BridgeStats:
         """Returns what became of everything fed so far."""
         return BridgeStats(
-            events=self._road.events,
-            undecodable=self._undecodable,
-            ignored=dict(self._road.counts),
-            open_loops=self._road.open_loops,
-            delivery=self._delivery_stats(),
+            events=self._pipeline.events,
+            undecodable=self._undecodable + self._pipeline.undecodable,
+            ignored=dict(self._pipeline.counts),
+            open_loops=self._pipeline.open_loops,
+            delivery=self._progress(self._out.outputs[0]).stats,
         )
 
-    def _delivery_stats(self) -> Stats:
+    def _progress(self, output: Output) -> Progress:
         """Counts from the first span on: what the sender has not settled is queued, wherever it is now."""
-        sent = self._sender.stats()
-        full = self._pump.dropped if self._pump is not None else 0
+        progress, full = output.sender.progress(), output.dropped
+        sent = progress.stats
         dropped = full + sum(count for _, count in sent.dropped)
-        accepted = self._spans + self._left_out
-        return msgspec.structs.replace(
+        stats = msgspec.structs.replace(
             sent,
-            accepted=accepted,
-            queued=accepted - sent.acknowledged - sent.rejected - sent.dead - dropped,
+            accepted=self._accepted,
+            queued=self._accepted - sent.acknowledged - sent.rejected - sent.dead - dropped,
             dropped=(*sent.dropped, (BUFFER_FULL, full)) if full else sent.dropped,
+        )
+        return msgspec.structs.replace(progress, stats=stats)
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """What became of the spans at each exporter."""
+        return tuple(
+            Delivery(name, self._progress(output), tuple(output.sender.dead_letters))
+            for name, output in zip(self._names, self._out.outputs, strict=True)
         )
 
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
-        """The spans that the destination would not take, the latest thousand."""
-        return tuple(self._sender.dead_letters)
+        """The spans that a destination would not take, the latest thousand of each."""
+        return tuple(letter for delivery in self.deliveries for letter in delivery.dead_letters)
 
     def progress(self) -> Progress:
-        """Returns the state of the delivery: counts, and what keeps spans from getting through."""
-        return self._sender.progress()
+        """Returns the state of the delivery: counts, and what keeps spans from getting through; of the first exporter in trouble."""
+        found = [delivery.progress for delivery in self.deliveries]
+        return next((progress for progress in found if progress.trouble is not None), found[0])
 
     def __enter__(self) -> Self:
         return self
@@ -255,19 +288,15 @@ class Bridge:
             self.close()
 
     def _deliver(self, spans: Iterable[Span]) -> None:
-        for span in self._unsent(self._shown(spans)):
-            self._spans += 1
-            if self._pump is not None:
-                self._pump.put(span)
-            elif (full := self._batcher.add(span)) is not None:
-                self._sender.submit(full)
-        if self._road.sampled_out > self._sampled:
-            self._leave_out(SAMPLED_OUT, self._road.sampled_out - self._sampled)
-            self._sampled = self._road.sampled_out
-
-    def _leave_out(self, reason: str, count: int) -> None:
-        self._left_out += count
-        self._sender.drop(reason, count)
+        for span, without in self._unsent(self._shown(spans)):
+            self._accepted += 1
+            for number in without:
+                self._out.outputs[number].sender.drop(SENT_BEFORE, 1)
+            self._out.put(span, without)
+        if count := self._pipeline.sampled_out - self._sampled:
+            self._sampled += count
+            self._accepted += count
+            self._out.drop(SAMPLED_OUT, count)
 
     def _shown(self, spans: Iterable[Span]) -> Iterator[Span]:
         for span in spans:
@@ -275,19 +304,23 @@ class Bridge:
                 self._on_span(span)
             yield span
 
-    def _unsent(self, spans: Iterable[Span]) -> Iterator[Span]:
-        """Leaves out what an earlier, interrupted run saw acknowledged."""
+    def _unsent(self, spans: Iterable[Span]) -> Iterator[tuple[Span, frozenset[int]]]:
+        """Yields each span with the numbers of the exporters of which an earlier, interrupted run saw it acknowledged."""
         if self._ledger is None or not self._resumes:
-            yield from spans
+            for span in spans:
+                yield span, frozenset()
             return
-        found = list(spans)
-        seen = self._ledger.seen([span_key(span) for span in found])
+        found, numbers = list(spans), range(len(self._out.outputs))
+        keys = [_ledger_key(span_key(span), number) for span in found for number in numbers]
+        seen = self._ledger.seen(keys)
         for span in found:
-            if span_key(span) in seen:
-                self._leave_out(SENT_BEFORE, 1)
-            else:
-                yield span
+            yield span, frozenset(number for number in numbers if _ledger_key(span_key(span), number) in seen)
 
-    def _acknowledged(self, batch: Batch) -> None:
+    def _acknowledged(self, number: int, batch: Batch) -> None:
         if self._ledger is not None:
-            self._ledger.acknowledge(batch.keys)
+            self._ledger.acknowledge(_ledger_key(key, number) for key in batch.keys)
+
+
+def _ledger_key(key: bytes, number: int) -> bytes:
+    """Returns what the ledger remembers of a span that one exporter acknowledged: the first one's keys are bare."""
+    return key + bytes((number,)) if number else key

@@ -48,7 +48,7 @@ _NOTES = (
 
 
 class Trace(msgspec.Struct, frozen=True):
-    """Is the tree of one trace.
+    """A trace is drawn as this tree.
 
     Attributes:
         trace_id: 128 bits.
@@ -153,7 +153,7 @@ def _order(span: Span) -> tuple[int, int, int, str, int]:
 
 def session_of(span: Span) -> str:
     """Returns the id of the session a span belongs to, its trace id in hex where it says none."""
-    session = span.get(s.SESSION_ID) or span.get(s.CONVERSATION_ID)
+    session = span.get(s.SESSION_ID) or span.get(s.CONVERSATION_ID) or span.get(s.PARALLEL_SESSION)
     return str(session) if session else f"{span.trace_id:032x}"
 
 

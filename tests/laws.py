@@ -9,8 +9,8 @@ from otel_phi.events import AgentEvent, ToolExecutionEnd
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import AttributeValue, Span, SpanKind, StatusCode
+from otel_phi.pipeline import Pipeline
 from otel_phi.recorder.references import Ahead
-from otel_phi.road import Road
 
 Place = tuple[int, int]
 # operation -> what its parent may be; None: no parent.
@@ -40,7 +40,7 @@ class Run:
     """Is one stream gone down the road: its spans, and how many tool ends of open loops it held."""
 
     def __init__(self, events: Iterable[AgentEvent], options: MappingOptions, ahead: Ahead | None = None) -> None:
-        road = Road(options, ahead)
+        road = Pipeline(options, ahead)
         self.options = options
         self.spans: list[Span] = []
         self.tool_ends = 0

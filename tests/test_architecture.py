@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,9 +17,9 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Attributes, Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
-from otel_phi.road import spans
 from tests import golden
 from tests.laws import role
 from tests.streams import OWN_CASES, SMALL_CASES
@@ -36,9 +37,28 @@ ROOMS = {
     "session": {"wire", "errors"},
     "config": {"errors", "mapping", "delivery"},  # of each the options alone, see below
     "policy": {"wire"},
-    "delivery.otlp": {"mapping", "errors", "version"},
-    "delivery.exporters": {"delivery.otlp", "delivery", "mapping", "config", "errors", "version", "clock"},
-    "delivery.sending": {"delivery.exporters", "delivery.otlp", "delivery", "mapping", "config", "errors", "clock"},
+    "delivery.otlp": {"mapping", "errors", "version", "late_imports"},
+    "delivery.exporters": {
+        "late_imports",
+        "delivery.otlp",
+        "delivery",
+        "mapping",
+        "config",
+        "errors",
+        "version",
+        "clock",
+    },
+    "delivery.sending": {
+        "late_imports",
+        "delivery.exporters",
+        "delivery.otlp",
+        "delivery",
+        "mapping",
+        "config",
+        "errors",
+        "clock",
+    },
+    "front": {"events", "clock"},  # and the hook, which it finds where `install` put it
     "delivery.journal": {"wire", "errors", "version", "clock"},
 }
 PURE = ("wire", "policy", "recorder", "mapping")
@@ -84,8 +104,16 @@ def ours(path: Path) -> set[str]:
 
 
 def test_the_walk_sees_the_whole_house() -> None:
-    assert {room(path) for path in FILES} >= {"wire", "recorder", "mapping", "sources", "road", "events", "__init__"}
-    assert "otel_phi.wire.events.AgentEvent" in set(imports(PACKAGE / "road.py"))
+    assert {room(path) for path in FILES} >= {
+        "wire",
+        "recorder",
+        "mapping",
+        "sources",
+        "pipeline",
+        "events",
+        "__init__",
+    }
+    assert "otel_phi.wire.events.AgentEvent" in set(imports(PACKAGE / "pipeline.py"))
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if room(path) in ROOMS], ids=lambda path: path.stem)
@@ -158,10 +186,53 @@ def _reads_environment(path: Path) -> bool:
     )
 
 
-def test_threads_live_in_the_hook_delivery_and_testing_alone() -> None:
+def test_threads_live_in_the_hook_the_front_delivery_and_testing_alone() -> None:
     names = {"threading", "_thread", "concurrent", "multiprocessing"}
     where = {room(path) for path in FILES if {name.split(".")[0] for name in imports(path)} & names}
-    assert {name.split(".")[0] for name in where} <= {"hook", "delivery", "testing"}
+    assert {name.split(".")[0] for name in where} <= {"hook", "front", "delivery", "late_imports", "testing"}
+
+
+# --- names ---------------------------------------------------------------------------------------------------------------
+
+# Words that a newcomer would have to learn, where the field has its own (exporter, queue, retry, backoff, journal, segment, mark).
+BANNED = (
+    *("courier", "shelves", "shelf", "stocks", "spill", "unsaid", "suspect", "suspects", "patience", "pump", "upkeep"),
+    *("told", "owed"),
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(golden.PROJECT).as_posix())
+def test_names_are_the_field_s(path: Path) -> None:
+    words = {word for name in _names(path) for word in re.findall(r"[a-z]+", name.lower())}
+    assert words & set(BANNED) == set()
+    assert not path.stem.startswith(BANNED)
+
+
+def _names(path: Path) -> Iterator[str]:
+    """Yields what a file gives names to: modules, classes, functions, arguments, variables, attributes."""
+    yield path.stem
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                yield node.name
+            case ast.arg():
+                yield node.arg
+            case ast.Name():
+                yield node.id
+            case ast.Attribute():
+                yield node.attr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(golden.PROJECT).as_posix())
+def test_a_docstring_has_a_subject(path: Path) -> None:
+    assert '"""Is ' not in path.read_text(encoding="utf-8")
+
+
+def test_delivery_has_four_rooms_and_at_most_40_files_none_beside_them() -> None:
+    files = [path.relative_to(PACKAGE / "delivery") for path in FILES if room(path).startswith("delivery")]
+    assert {path.parts[0] for path in files if len(path.parts) > 1} == {"otlp", "exporters", "sending", "journal"}
+    assert {path.name for path in files if len(path.parts) == 1} == {"__init__.py", "options.py"}
+    assert len([path for path in files if len(path.parts) > 1 and path.name != "__init__.py"]) <= 40
 
 
 # --- what loads when -------------------------------------------------------------------------------------------------
@@ -198,7 +269,7 @@ def test_reading_a_file_into_spans_loads_neither_grpc_nor_the_sdk() -> None:
 def test_showing_a_trace_loads_neither_grpc_nor_the_sdk() -> None:
     statement = f"from otel_phi.cli import main; main(['show', {str(golden.DEMO)!r}], standalone_mode=False)"
     loaded = _loaded_by(statement)
-    assert "otel_phi.road" in loaded
+    assert "otel_phi.pipeline" in loaded
     assert loaded & {"grpc", "opentelemetry.sdk", "opentelemetry.exporter"} == set()
 
 
@@ -256,8 +327,10 @@ def _all_spots() -> set[tuple[str, str]]:
     for events in streams:
         found.update(_spots(spans(events)))
         found.update(_spots(spans(events, options_for("mlflow"))))
+        found.update(_spots(spans(events, options_for("phoenix"))))
         found.update(_spots(_lost(events)))
-    found.update(_spots(spans(golden.demo(), options_for("mlflow", trace_scope="session"))))
+        found.update(_spots(spans(events, MappingOptions(source_info=True))))
+    found.update(_spots(spans(golden.demo(), options_for("mlflow", trace_scope="session", agent_name="fixer"))))
     return found
 
 

@@ -50,6 +50,8 @@ def test_programs_are_built_once_and_kept(fake: Path, tmp_path: Path) -> None:
     assert [program.read_text(encoding="ascii") for program in built] == ["a program", "a program"]
     assert any("Jaeger: compiling" in line for line in said)
     calls = (fake / "calls").read_text(encoding="ascii")
+    quick = [line for line in calls.splitlines() if "-ldflags=-s -w -gcflags=all=-l -dwarf=false" in line]
+    assert len(quick) == 2, "both are built without what costs time and helps no test"
     assert programs(said.append) == built
     assert (fake / "calls").read_text(encoding="ascii") == calls, "the second time Go is not even asked"
     assert kept(tmp_path) == {built.otelcol.parent.name, built.jaeger.parent.name, "lock"}

@@ -138,6 +138,13 @@ def test_every_variable_and_profile_in_the_page_exists() -> None:
     assert {flag for flag in flags if f'"{flag}"' not in source} == set()
 
 
+def test_every_picture_is_shown_and_every_picture_shown_is_there() -> None:
+    shown = re.findall(r"!\[[^\]]+\]\((pictures/[^)]+)\)", TEXT)
+    assert sorted(shown) == sorted(f"pictures/{path.name}" for path in (DOC.parent / "pictures").iterdir())
+    for backend in ("Jaeger", "Phoenix", "MLflow"):
+        assert f"pictures/{backend.lower()}" in sections()[backend]
+
+
 def test_the_files_and_sections_the_page_points_at_exist() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)", TEXT):
         assert (DOC.parent / target).exists(), target

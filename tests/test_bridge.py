@@ -11,8 +11,8 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_phi
-from otel_phi.delivery import pump
-from otel_phi.delivery.exporters.exporter import Accepted, Reply
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult
+from otel_phi.delivery.sending.span_queue import SpanQueue
 from otel_phi.errors import DecodeError, DeliveryError
 from otel_phi.events import AgentEvent, encode_event
 from otel_phi.testing import Receiver
@@ -23,7 +23,7 @@ SPANS = len(list(otel_phi.spans(golden.demo())))
 
 
 class Slow:
-    """Is a transport that takes its time."""
+    """Is an exporter that takes its time."""
 
     max_in_flight = 1
 
@@ -31,7 +31,7 @@ class Slow:
         self.seconds = seconds
         self.gate = threading.Event()
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         self.gate.wait(self.seconds)
         return Accepted()
 
@@ -144,9 +144,9 @@ def test_any_span_exporter_stands_in_for_the_collector() -> None:
 def test_a_live_bridge_never_waits_and_drops_by_count_what_its_buffer_cannot_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pump.Pump.__init__, "__defaults__", (4_096,))
+    monkeypatch.setattr(SpanQueue.__init__, "__defaults__", (4_096,))
     slow = Slow(20)
-    bridge = otel_phi.Bridge(live=True, transport=slow, max_request_bytes=1_000, give_up_after_s=5)
+    bridge = otel_phi.Bridge(live=True, exporters=[slow], max_request_bytes=1_000, give_up_after_s=5)
     started = time.monotonic()
     for _ in range(3):
         bridge.feed(golden.demo())

@@ -21,7 +21,8 @@ COLLECTOR_FILES = [
     "agent.yaml",
     "gateway.yaml",
     "gateway-sampling.yaml",
-    "kafka.yaml",
+    "kafka-produce.yaml",
+    "kafka-consume.yaml",
     "redact.yaml",
     "spanmetrics.yaml",
     "vendors.yaml",
@@ -85,6 +86,20 @@ def test_redact_yaml_masks_names_and_values_by_the_same_forms() -> None:
     assert forms.replace("\\\\", "\\") == "|".join(processors["redaction"]["blocked_values"])
 
 
+def test_tempo_yaml_opens_and_finds_what_it_takes() -> None:
+    tempo = read("tempo.yaml")
+    kept = tempo["overrides"]["defaults"]["global"]["max_bytes_per_trace"]
+    sizes = {
+        tempo["server"]["grpc_server_max_recv_msg_size"],
+        tempo["server"]["grpc_server_max_send_msg_size"],
+        tempo["querier"]["frontend_worker"]["grpc_client_config"]["max_send_msg_size"],
+    }
+    # Measured: 50 MB of spans came back whole with 128 MiB on all three.
+    assert (sizes, kept) == ({128 * 2**20}, 50_000_000)
+    assert tempo["live_store"]["wal"]["ingestion_time_range_slack"] == "8760h"
+    assert tempo["storage"]["trace"]["blocklist_poll"] == "20s"
+
+
 # --- metrics and dashboard -----------------------------------------------------------------------------------------------
 
 
@@ -111,7 +126,10 @@ def promql() -> list[tuple[str, str]]:
     selector = re.fullmatch(r"label_values\((.+), (\w+)\)", variable)
     assert selector is not None
     found.append(("variable", f"sum by ({selector[2]}) ({selector[1]})"))
-    return [(title, expr.replace("$__rate_interval", "1m").replace("$__range", "1h")) for title, expr in found]
+    words = {"$__rate_interval": "1m", "$__interval": "15s", "$__range": "1h"}
+    for word, value in words.items():
+        found = [(title, expr.replace(word, value)) for title, expr in found]
+    return found
 
 
 def traceql() -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ import pytest
 
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Attributes, Span
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.tree import render_tree
 from tests import golden
 from tests.conftest import Snapshots

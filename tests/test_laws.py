@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from otel_phi.events import AgentEvent, ToolExecutionEnd, Undecodable, decode_event, encode_event
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.road import Road, spans
+from otel_phi.pipeline import Pipeline, spans
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 from tests import golden
@@ -181,7 +181,7 @@ def test_every_tool_end_of_an_open_loop_is_one_event_and_one_span_by_name_and_ca
 
 
 def test_a_span_leaves_once_and_as_soon_as_it_is_complete() -> None:
-    road = Road(MappingOptions())
+    road = Pipeline(MappingOptions())
     left = {}
     story: list[AgentEvent] = [start(0), turn(1), tool(), tool_end(), end(9)]
     for number, event in enumerate(story):
@@ -194,7 +194,7 @@ def test_a_span_leaves_once_and_as_soon_as_it_is_complete() -> None:
 @given(recipe=mutilated(STREAMS), sizes=st.lists(st.integers(1, 30), min_size=1, max_size=10))
 def test_events_taken_in_blocks_of_any_size_give_the_same_bytes(recipe: Mutilated, sizes: list[int]) -> None:
     story = recipe.of(STREAMS)
-    road, found, at = Road(MappingOptions()), [], 0
+    road, found, at = Pipeline(MappingOptions()), [], 0
     for number in range(len(story)):
         if at < len(story):
             size = sizes[number % len(sizes)]

@@ -22,8 +22,8 @@ from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.references import ahead_of
-from otel_phi.road import spans
 from otel_phi.sources.stored import Stored
 from tests import golden
 

@@ -95,7 +95,7 @@ def test_what_arrives_has_no_attribute_that_tempo_would_cut() -> None:
         (request,) = (ExportTraceServiceRequest.FromString(each.body) for each in receiver.requests)
     assert too_long(request) == []
     found = {pair.key: texts(pair.value) for pair in pairs(request)}
-    for key in ("service.name", "process.command_line", "long", "phi.model.name", "phi.link.loop_id"):
+    for key in ("service.name", "process.command_line", "long", "phi.config.id", "phi.link.loop_id"):
         assert found[key][0].endswith(CUT_MARK), key
     assert found["list"] == ["short", found["long"][0]]
     assert len([key for key in found if key.startswith(("key ", "resource "))]) == 2
@@ -103,7 +103,7 @@ def test_what_arrives_has_no_attribute_that_tempo_would_cut() -> None:
 
 def test_the_measure_would_find_what_tempo_cuts() -> None:
     generic = sent(otel_phi.spans(long_story(), options_for("generic")))
-    assert "phi.model.name" in too_long(generic)
+    assert "phi.config.id" in too_long(generic)
 
 
 @pytest.mark.parametrize("options", SCOPES, ids=["session", "loop"])

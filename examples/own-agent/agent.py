@@ -1,36 +1,54 @@
-"""An agent that knows nothing of phi-core, with the events that make a whole trace: session, loop, turns, chats, tool."""
+"""An agent behind FastAPI: it streams, its tools run at once, one of them fails, one is an agent itself."""
 
-import time
-import uuid
+import asyncio
+import json
+from typing import Any
+
+import fastapi
+import openai
 
 import otel_phi
-from otel_phi import events as e
 
-hook = otel_phi.install(service_name="own-agent")
-
-
-def ask_model(question: str) -> e.AssistantMessage:
-    """Stands for your model; what it says of itself goes onto the chat span."""
-    stop = "stop" if "22" in question else "toolUse"
-    used = e.Usage(input=120, output=30)
-    return e.AssistantMessage(model="my-model", stop_reason=stop, usage=used, timestamp=time.time_ns() // 10**6)
+otel_phi.install(service_name="own-agent")
+app, client, usage = fastapi.FastAPI(), openai.AsyncOpenAI(), {"include_usage": True}
 
 
-def answer(question: str) -> None:
-    """Runs a loop: the model is asked, and asked again once its tool has run."""
-    session = str(uuid.uuid4())
-    loop = f"{session}.1"
-    hook(e.AgentStart(session_id=session, loop_id=loop, timestamp=e.Instant(time.time_ns())))
-    for index in range(2):
-        hook(e.TurnStart(loop_id=loop, turn_index=index, timestamp=e.Instant(time.time_ns())))
-        said = ask_model(question)
-        hook(e.MessageEnd(loop_id=loop, message=said))
-        if said.stop_reason == "toolUse":
-            hook(e.ToolExecutionStart(loop_id=loop, tool_call_id="c1", tool_name="weather"))
-            question += " It is 22 degrees."
-            hook(e.ToolExecutionEnd(loop_id=loop, tool_call_id="c1", tool_name="weather"))
-        hook(e.TurnEnd(loop_id=loop, message=said, timestamp=e.Instant(time.time_ns())))
-    hook(e.AgentEnd(loop_id=loop, timestamp=e.Instant(time.time_ns())))
+async def ask(*messages: Any, **more: Any) -> Any:
+    options: Any = {"model": "gpt-5", "messages": messages, "stream_options": usage, **more}
+    async with otel_phi.model_call() as call, client.chat.completions.stream(**options) as stream:
+        async for event in stream:
+            call.response(event)
+        return (await stream.get_final_completion()).choices[0].message
 
 
-answer("How warm is it in Lima?")
+async def weather(city: str) -> str:
+    return f"22 degrees in {city}"
+
+
+async def traffic(city: str) -> str:
+    raise ConnectionError(f"no route to {city}")
+
+
+@otel_phi.agent(model="gpt-5", provider="openai")
+async def research(city: str) -> str:
+    return str((await ask({"role": "user", "content": f"What is {city} known for?"})).content)
+
+
+TOOLS = {tool.__name__: tool for tool in (weather, traffic, research)}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": 0}
+OFFER = [{"type": "function", "function": {"name": name, "strict": True, "parameters": CITY}} for name in TOOLS]
+
+
+async def use(call: Any) -> Any:
+    with otel_phi.current_loop().tool(call.function.name, call.id):
+        return await TOOLS[call.function.name](**json.loads(call.function.arguments))
+
+
+@app.post("/chat/{session}")
+async def chat(session: str, question: str) -> str:
+    async with otel_phi.loop(session=session, model="gpt-5", provider="openai", agent="planner"):
+        messages: list[Any] = [{"role": "user", "content": question}]
+        while calls := (said := await ask(*messages, tools=OFFER)).tool_calls:
+            results = zip(calls, await asyncio.gather(*map(use, calls), return_exceptions=True), strict=True)
+            messages += [said, *({"role": "tool", "tool_call_id": c.id, "content": str(r)} for c, r in results)]
+        return str(said.content)

@@ -78,6 +78,18 @@ _STATE_DIR = click.option(
 )
 
 
+_DESTINATION = click.option(
+    "--destination-name",
+    metavar="NAME",
+    help="Tells it from others in the outbox, as `destination_name=` of the agent; for headers that are asked for.",
+)
+
+
+def destination_flag(command: _Command) -> _Command:
+    """Adds the flag that names the destination in the outbox; it arrives as `destination_name`."""
+    return _DESTINATION(command)
+
+
 def delivery_flags(command: _Command) -> _Command:
     """Adds the flags that say where spans go; each arrives as the keyword of `otel_phi.resolve`, None if not given.
 

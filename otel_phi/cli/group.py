@@ -26,7 +26,7 @@ from otel_phi.version import __version__
 
 
 class Commands(click.Group):
-    """Is the group of commands; tells errors in one line."""
+    """The group of commands says errors in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; our errors end it with a line and a code, all others are bugs and may be seen."""

@@ -1,7 +1,7 @@
 """Standard input as it comes, passed on if asked, until it ends, its reader goes or a signal says stop.
 
 Rule 1: nothing waits: what has arrived is passed on and handed over at once, however little it is.
-Rule 2: nothing is lost: what was read is handed over before the end is told, and a signal ends the reading between two
+Rule 2: nothing is lost: what was read is handed over before the end is reported, and a signal ends the reading between two
         reads, never within one. After a signal the agent has a moment to write its last lines.
 """
 
@@ -34,7 +34,7 @@ class Intake:
     """
 
     @property
-    def told_to_stop(self) -> bool:
+    def asked_to_stop(self) -> bool:
         """Whether a signal ended the reading."""
         return self._until is not None
 
@@ -64,16 +64,16 @@ class Intake:
             if self._stop not in ready:
                 return True
             self._until = time.monotonic() + _LONGEST_S
-        left = min(self._until - time.monotonic(), _QUIET_S)
-        return left > 0 and bool(select.select([self._source], [], [], left)[0])
+        rest_s = min(self._until - time.monotonic(), _QUIET_S)
+        return rest_s > 0 and bool(select.select([self._source], [], [], rest_s)[0])
 
 
 def _write(target: int, chunk: bytes) -> bool:
     """Writes everything; false if nobody reads there any more."""
-    left = memoryview(chunk)
-    while left:
+    rest = memoryview(chunk)
+    while rest:
         try:
-            left = left[os.write(target, left) :]
+            rest = rest[os.write(target, rest) :]
         except BrokenPipeError:  # noqa: PERF203  # the loop runs once, but for a reader that is slow
             return False
         except BlockingIOError:  # whoever gave us the descriptor made it so

@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from otel_phi.config import Config
 
 
+def configured_with_state(flags: dict[str, Any]) -> Config:
+    """Returns the configuration for a command that is nothing without a state folder.
+
+    Raises:
+        ConfigError: there is none, or a flag has a value that cannot be; the message holds the fix.
+    """
+    from otel_phi.config import state_dir
+
+    state_dir(flags.get("state_dir"))
+    return configured(flags)
+
+
 def configured(flags: dict[str, Any]) -> Config:
     """Returns the configuration that flags and environment make.
 
@@ -27,18 +39,22 @@ def called(config: Config) -> Config:
     return msgspec.structs.replace(config, mapping=msgspec.structs.replace(config.mapping, caller=caller))
 
 
-def destination(config: Config) -> str:
-    """Returns where spans went, in words."""
+def destination(config: Config, exporter: str | None = None) -> str:
+    """Returns where spans went, in words; to one of several exporters, if it is named."""
     if config.file is not None:
         return f"written to {'stdout' if config.file == '-' else config.file}"
-    exporter = str(config.exporter)
-    return f"accepted by {config.display_endpoint if exporter.startswith('otlp') else f'exporter {exporter}'}"
+    return f"accepted by {exporter_words(config, exporter or config.exporter_names[0])}"
+
+
+def exporter_words(config: Config, exporter: str) -> str:
+    """Returns an exporter's name for people: the collector's address, if it is ours."""
+    return config.display_endpoint if exporter == "otlp" else f"exporter {exporter}"
 
 
 def sends_nothing(config: Config) -> str | None:
     """Returns why nothing is to leave, None where it is."""
-    if config.file is not None:
-        return None
-    if config.disabled:
-        return "OTEL_SDK_DISABLED is true: nothing is sent"
-    return "the exporter is 'none': nothing is sent" if config.exporter == "none" else None
+    words = {
+        "sdk_disabled": "OTEL_SDK_DISABLED is true: nothing is sent",
+        "exporter_none": "the exporter is 'none': nothing is sent",
+    }
+    return words.get(config.sends_nothing or "")

@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 Found = tuple[str, str] | None
 
 _reported: set[tuple[str, str]] = set()
-_REPORTS = 256  # there are some thirty variables; whoever changes them all the time is told no more
+_REPORTS = 256  # there are some thirty variables; whoever changes them all the time gets no more reports
 
 
 class Choices:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import unquote
@@ -22,7 +22,10 @@ import msgspec
 from otel_phi.config import destination, values
 from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
+from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
+from otel_phi.config.proxies import proxy
+from otel_phi.config.state_folder import chosen_state_dir, named, reported_state_dir
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.config.values import Protocol, Sampler
 from otel_phi.delivery.options import GIVE_UP_AFTER_S, MAX_REQUEST_BYTES
@@ -32,9 +35,6 @@ from otel_phi.mapping.span import AttributeValue
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from 3.11 on
-
-
-_OTLP_EXPORTERS: dict[str, Protocol] = {"otlp_proto_http": "http/protobuf", "otlp_proto_grpc": "grpc"}
 
 
 class Options(TypedDict, total=False):
@@ -51,6 +51,7 @@ class Options(TypedDict, total=False):
     insecure: bool | None
     exporter: object | None
     file: str | None
+    destination_name: str | None
     service_name: str | None
     resource_attributes: Mapping[str, AttributeValue] | None
     sampler: Sampler | None
@@ -69,10 +70,12 @@ class Options(TypedDict, total=False):
     join: bool | None
     max_attribute_bytes: int | None
     mlflow_trace_name: bool | None
+    strict: bool | str | None
+    record: str | Path | Callable[[str], object] | None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Is everything a door needs to know, resolved and checked.
+    """A configuration is everything a door needs to know, resolved and checked.
 
     Attributes:
         endpoint: the URL requests go to, without user and password.
@@ -82,7 +85,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         gzip: compress requests (default yes).
         tls: PEM files for https.
         proxy: URL of the proxy for this endpoint, None for none.
-        exporter: `otlp`, `none`, the name of an entry point, or an OpenTelemetry SpanExporter.
+        exporters: where spans go, each on its own: `otlp`, the name of an entry point, or an OpenTelemetry SpanExporter;
+            `otlp` stands first. `none` alone for nowhere.
+        console_to_stderr: the `console` exporter leaves stdout to data; for a door that writes some there.
+        destination_name: what tells the destination of a headers callable or an exporter object from others in the outbox; None
+            for its service's name.
         file: write OTLP-JSON lines there instead of sending, `-` for stdout; None to send.
         disabled: OTEL_SDK_DISABLED: nothing leaves.
         service_name: from the keywords, OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES; None leaves it to detection.
@@ -90,11 +97,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         sampler: which sessions are kept: all, none or a share from 0 to 1.
         trace_url: template of links to a trace, with `{trace_id}`; None for none.
         traceparent: W3C context of whoever started this process, from TRACEPARENT; None for none.
-        state_dir: where cursors live between runs.
+        state_dir: where the journal and cursors live between runs; None where no folder can be named: then in memory.
         give_up_after_s: seconds without progress after which an export ends and can be resumed; `inf` for never.
         max_request_bytes: bound of a request before compression.
         profile: the backend's name, None for none.
         mapping: what spans say.
+        strict: what the hook does with an event that nobody understands: `off`, `log` each, or `raise`.
+        record: file or function that gets every event the hook takes, as JSON lines, after policy; None for none.
     """
 
     endpoint: str
@@ -104,7 +113,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     gzip: bool
     tls: TlsFiles
     proxy: str | None
-    exporter: object
+    exporters: tuple[object, ...]
     file: str | None
     disabled: bool
     service_name: str | None
@@ -112,16 +121,29 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     sampler: Sampler
     trace_url: str | None
     traceparent: str | None
-    state_dir: Path
+    state_dir: Path | None
     give_up_after_s: float
     max_request_bytes: int
     profile: str | None
     mapping: MappingOptions
+    console_to_stderr: bool = False
+    destination_name: str | None = None
+    strict: values.Strict = "off"
+    record: str | Path | Callable[[str], object] | None = None
 
     @property
     def display_endpoint(self) -> str:
         """Returns the endpoint without what may be secret, for people."""
         return urls.without_credentials(self.endpoint)
+
+    @property
+    def state_folder(self) -> Path:
+        """Returns the state folder, for what is nothing without one.
+
+        Raises:
+            ConfigError: none can be named.
+        """
+        return named(self.state_dir)
 
     @property
     def sample_ratio(self) -> float:
@@ -135,9 +157,23 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 return float(share)
 
     @property
+    def exporter_names(self) -> tuple[str, ...]:
+        """Returns the exporters' names, the class's of an object that was given."""
+        return tuple(one if isinstance(one, str) else type(one).__qualname__ for one in self.exporters)
+
+    @property
     def exporter_name(self) -> str:
-        """Returns the exporter's name, the class's of an object that was given."""
-        return self.exporter if isinstance(self.exporter, str) else type(self.exporter).__qualname__
+        """Returns the exporters' names as one text."""
+        return ",".join(self.exporter_names)
+
+    @property
+    def sends_nothing(self) -> str | None:
+        """Returns why nothing is to leave, as a word to count by; None where it is."""
+        if self.file is not None:
+            return None
+        if self.disabled:
+            return "sdk_disabled"
+        return "exporter_none" if self.exporters == ("none",) else None
 
     @property
     def fixed_headers(self) -> tuple[tuple[str, str], ...]:
@@ -166,9 +202,12 @@ def resolve(**options: Unpack[Options]) -> Config:
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
     _reject_unknown(given)
     values.check_types(given)
-    choices = Choices(given, os.environ)
+    return _settled(given, Choices(given, os.environ))
+
+
+def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
     variable, choose = choices.variable, choices.choose
-    exporter, protocol = _exporter(choices)
+    exporters, protocol = chosen_exporters(choices)
     endpoint, authorization = urls.split_credentials(destination.endpoint(choices, protocol))
     headers = destination.headers(choices, authorization)
     destination.guard_plain_text(endpoint, headers, allowed=destination.insecure(choices))
@@ -181,20 +220,23 @@ def resolve(**options: Unpack[Options]) -> Config:
         timeout_s=destination.timeout_s(choices),
         gzip=choose("compression", choices.otlp("COMPRESSION"), values.compression, True),
         tls=destination.tls_files(choices),
-        proxy=destination.proxy(choices, endpoint),
-        exporter=exporter,
+        proxy=proxy(choices, endpoint),
+        exporters=exporters,
         file=given.get("file"),
+        destination_name=given.get("destination_name"),
         disabled=(choices.value("OTEL_SDK_DISABLED") or "").lower() == "true",
         service_name=service_name,
         resource_attributes=given.get("resource_attributes", {}),
         sampler=_sampler(choices),
         trace_url=choose("trace_url", variable("OTEL_PHI_TRACE_URL"), values.trace_url, None),
         traceparent=choose("traceparent", variable("TRACEPARENT"), values.traceparent, None),
-        state_dir=_state_dir(choices),
-        give_up_after_s=choose("give_up_after_s", None, values.patience, GIVE_UP_AFTER_S),
+        state_dir=reported_state_dir(choices),
+        give_up_after_s=choose("give_up_after_s", None, values.give_up_after, GIVE_UP_AFTER_S),
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,
         mapping=mapping,
+        strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
+        record=given.get("record"),
     )
 
 
@@ -204,8 +246,12 @@ def environment() -> Mapping[str, str]:
 
 
 def state_dir(given: Path | None = None) -> Path:
-    """Returns where state lives, for whoever needs nothing else: what is given, else the environment, else the platform's."""
-    return _state_dir(Choices({"state_dir": given}, os.environ))
+    """Returns where state lives, for whoever needs that alone: what is given, else the environment, else the platform's.
+
+    Raises:
+        ConfigError: no folder can be named, or what is given begins with the home of a user who does not exist.
+    """
+    return named(chosen_state_dir(Choices({} if given is None else {"state_dir": given}, os.environ)))
 
 
 def _reject_unknown(given: Mapping[str, Any]) -> None:
@@ -231,17 +277,6 @@ def _service_name(choices: Choices) -> str | None:
     return last
 
 
-def _exporter(choices: Choices) -> tuple[object, Protocol]:
-    """Returns exporter and protocol; the exporter packages' names for our own protocols mean `otlp` and that one."""
-    names = [name.strip() for name in (choices.value("OTEL_TRACES_EXPORTER") or "").split(",") if name.strip()]
-    exporter = choices.given.get("exporter", names[0] if names else "otlp")
-    if len(names) > 1 and "exporter" not in choices.given:
-        report("OTEL_TRACES_EXPORTER", f"one exporter at a time: {names[0]!r} is used")
-    if isinstance(exporter, str) and exporter in _OTLP_EXPORTERS:
-        return "otlp", _OTLP_EXPORTERS[exporter]
-    return exporter, choices.choose("protocol", choices.otlp("PROTOCOL"), values.protocol, "http/protobuf")
-
-
 def _sampler(choices: Choices) -> Sampler:
     """Reads OTEL_TRACES_SAMPLER; a parent-based one decides as its root does, since sessions have no parent."""
     found = choices.variable("OTEL_TRACES_SAMPLER")
@@ -249,15 +284,6 @@ def _sampler(choices: Choices) -> Sampler:
     if "sampler" in choices.given or name != "traceidratio":
         return choices.choose("sampler", ("OTEL_TRACES_SAMPLER", name), values.sampler, "always_on")
     return choices.choose("sampler", choices.variable("OTEL_TRACES_SAMPLER_ARG"), values.ratio, 1.0)
-
-
-def _state_dir(choices: Choices) -> Path:
-    path = choices.given.get("state_dir") or choices.value("OTEL_PHI_STATE_DIR")
-    if path is None:
-        import platformdirs
-
-        return Path(platformdirs.user_state_dir("otel-phi", appauthor=False))
-    return Path(path).expanduser()
 
 
 def _mapping(choices: Choices, service_name: str | None) -> tuple[str | None, MappingOptions]:

@@ -1,14 +1,14 @@
-"""The destination's options: endpoint, headers, TLS files and proxy, with OpenTelemetry's precedence and path rules."""
+"""The destination's options: endpoint, headers and TLS files, with OpenTelemetry's precedence and path rules."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
-from otel_phi.config.headers import Headers, checked, credential_names, from_text, joined
+from otel_phi.config.headers import Headers, credential_names, from_text, joined
+from otel_phi.config.headers import checked as checked_headers
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.config.values import Protocol, seconds
 from otel_phi.errors import ConfigError
@@ -29,18 +29,19 @@ def endpoint(choices: Choices, protocol: Protocol) -> str:
         ConfigError: the keyword is no endpoint.
     """
     is_http = protocol == "http/protobuf"
+    checked = urls.checked_endpoint if is_http else urls.checked_grpc_endpoint
     if "endpoint" in choices.given:
-        given = urls.checked_endpoint(choices.given["endpoint"])
+        given = checked(choices.given["endpoint"])
         return urls.completed(given) if is_http else given
     for name, is_base in (("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", False), ("OTEL_EXPORTER_OTLP_ENDPOINT", True)):
         url = choices.value(name)
         if url is None:
             continue
-        if not is_http and "://" not in url:
+        if not is_http and "://" not in url and not urls.is_socket(url):
             # The specification lets gRPC go without a scheme; INSECURE then says which.
             url = ("http://" if insecure(choices) else "https://") + url
         try:
-            url = urls.checked_endpoint(url)
+            url = checked(url)
         except ConfigError as error:
             report(name, f"{error}; it is ignored")
             continue
@@ -72,7 +73,7 @@ def headers(choices: Choices, authorization: str | None) -> Headers:
         return joined(base, own) if base else own
     if not isinstance(own, Mapping):
         raise ConfigError(f"headers: {type(own).__name__} is neither a mapping nor a callable that returns one")
-    return {**base, **checked(own)}
+    return {**base, **checked_headers(own)}
 
 
 def guard_plain_text(url: str, sent: Headers, *, allowed: bool) -> None:
@@ -104,7 +105,7 @@ def timeout_s(choices: Choices) -> float:
 
 
 def tls_files(choices: Choices) -> TlsFiles:
-    """Returns the PEM files by name; they are read when a transport is opened.
+    """Returns the PEM files by name; they are read when an exporter is opened.
 
     Raises:
         ConfigError: a key is given without its certificate.
@@ -123,32 +124,3 @@ def tls_files(choices: Choices) -> TlsFiles:
             raise ConfigError("client_key: a key without its certificate is of no use: give client_certificate too")
         report("OTEL_EXPORTER_OTLP_CLIENT_KEY", "there is no OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE; it is ignored")
     return files
-
-
-def proxy(choices: Choices, url: str) -> str | None:
-    """Reads HTTP_PROXY, HTTPS_PROXY and NO_PROXY, lower case first, as curl does; this machine needs no proxy."""
-    parts = urlsplit(url)
-    # A web server puts the request header `Proxy:` into HTTP_PROXY (httpoxy), hence only the lower-case one under CGI.
-    upper = f"{parts.scheme.upper()}_PROXY"
-    names = [f"{parts.scheme}_proxy", *([] if choices.value("REQUEST_METHOD") else [upper])]
-    found = choices.variable(*names)
-    if not found or urls.is_loopback(url) or _bypassed(choices, parts.hostname or "", parts.port):
-        return None
-    given = found[1] if "://" in found[1] else f"http://{found[1]}"
-    try:
-        return urls.checked_endpoint(given)
-    except ConfigError as error:
-        report(found[0], f"{error}; it is ignored")
-        return None
-
-
-def _bypassed(choices: Choices, host: str, port: int | None) -> bool:
-    """Tells whether NO_PROXY names the host, a domain above it, or everything."""
-    found = choices.variable("no_proxy", "NO_PROXY")
-    for entry in (found[1] if found else "").lower().split(","):
-        name = entry.strip().removeprefix("*").removeprefix(".")
-        if entry.strip() == "*" or (name and f"{host}:{port}".startswith(f"{name}:")) or name == f"{host}:{port}":
-            return True
-        if name and host.endswith(f".{name}"):
-            return True
-    return False

@@ -9,6 +9,25 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from otel_phi.errors import ConfigError
 
 TRACES_PATH = "/v1/traces"
+_SOCKETS = ("unix:", "unix-abstract:")  # gRPC's own names for sockets of this machine
+
+
+def is_socket(url: str) -> bool:
+    """Tells whether a URL names a Unix domain socket: `unix:///run/otel.sock`, say."""
+    return url.startswith(_SOCKETS)
+
+
+def checked_grpc_endpoint(url: str) -> str:
+    """Returns the URL as given; gRPC speaks to Unix domain sockets too.
+
+    Raises:
+        ConfigError: it names no socket, or `checked_endpoint` says so.
+    """
+    if not is_socket(url):
+        return checked_endpoint(url)
+    if not url.partition(":")[2].strip("/") or not url.isprintable():
+        raise ConfigError(f"endpoint {url!r} names no socket: write 'unix:///path/to/socket'")
+    return url
 
 
 def checked_endpoint(url: str) -> str:
@@ -20,6 +39,10 @@ def checked_endpoint(url: str) -> str:
     shown = without_credentials(url)
     if any(char.isspace() or not char.isprintable() for char in url):
         raise ConfigError("the endpoint holds a space or a control character: remove it")
+    if is_socket(url):
+        raise ConfigError(
+            f"endpoint {url!r} is a Unix domain socket, which only gRPC speaks to: use the protocol 'grpc'"
+        )
     if "://" not in url:
         bare = url.rpartition("@")[2] or "localhost:4318"
         raise ConfigError(f"endpoint {bare!r} has no scheme: write 'http://{bare}' or 'https://{bare}'")
@@ -48,6 +71,8 @@ def split_credentials(url: str) -> tuple[str, str | None]:
 
 def without_credentials(url: str) -> str:
     """Returns a URL for people: without user, password, query and fragment, which may hold tokens."""
+    if is_socket(url):
+        return url
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -61,6 +86,8 @@ def without_credentials(url: str) -> str:
 def is_loopback(url: str) -> bool:
     """Tells whether a URL's host is this machine, so that nothing sent there crosses a network."""
     host = urlsplit(url).hostname or ""
+    if is_socket(url):
+        return True
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

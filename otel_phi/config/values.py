@@ -8,21 +8,31 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 from otel_phi.errors import ConfigError
 
 Protocol = Literal["http/protobuf", "grpc"]
 Sampler = Literal["always_on", "always_off"] | float
+Strict = Literal["off", "log", "raise"]
+_STRICT: dict[str, Strict] = {
+    **dict.fromkeys(("0", "false", "off"), "off"),
+    "log": "log",
+    **dict.fromkeys(("1", "true", "raise"), "raise"),
+}
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("endpoint", "service_name", "agent_name", "trace_namespace", "file"), ((str,), "a text")),
+_TYPES: dict[str, tuple[tuple[Any, ...], str]] = {
+    **dict.fromkeys(
+        ("endpoint", "service_name", "agent_name", "trace_namespace", "file", "destination_name"), ((str,), "a text")
+    ),
     **dict.fromkeys(("insecure", "join", "tool_spans", "flush_on_sigterm"), ((bool,), "True or False")),
     "state_dir": ((str, os.PathLike), "a path"),
+    "strict": ((bool, str), "True, False or 'log'"),
+    "record": ((str, os.PathLike, Callable), "a path, or a function that takes a line"),
     "resource_attributes": ((Mapping,), "a mapping"),
     "max_attribute_bytes": ((int,), "a number of bytes above 0"),
 }
@@ -62,7 +72,7 @@ def seconds(value: float | str) -> float:
     return seconds
 
 
-def patience(value: float) -> float:
+def give_up_after(value: float) -> float:
     """Reads a time in seconds that may be 0 or infinite."""
     seconds = float(value)
     if not seconds >= 0:
@@ -101,6 +111,14 @@ def ratio(value: str | float) -> float:
     if not 0 <= share <= 1:
         raise ConfigError(f"{value} is no share of sessions: use a number from 0 to 1")
     return share
+
+
+def strict(value: bool | str) -> Strict:
+    """Reads what is to happen with an event that nobody understands."""
+    found = _STRICT.get(str(value).lower())
+    if found is None:
+        raise ConfigError(f"strict {value!r} is unknown: use True (1) to raise, 'log' to log each, or False (0)")
+    return found
 
 
 def trace_url(template: str) -> str:

@@ -1,6 +1,6 @@
 """The options of delivery whose defaults the configuration names, each with its reason."""
 
-# gRPC servers refuse messages over 4 MiB unless told otherwise (BACKENDS 3.1: Tempo, Phoenix, rotel), HTTP ones over
+# gRPC servers refuse messages over 4 MiB unless configured otherwise (BACKENDS 3.1: Tempo, Phoenix, rotel), HTTP ones over
 # 20 MiB: half a MiB below the smaller leaves room for a proxy's additions.
 MAX_REQUEST_BYTES = 3_670_016
 

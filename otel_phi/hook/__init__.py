@@ -1,11 +1,11 @@
 """The hook: the door that an agent leaves on in production. It never raises, never prints and never makes the agent wait.
 
-hook = otel_phi.install(service_name="my-agent")
-hook(event)                          # from any thread or task: an event of otel_phi.events, a dict, str or bytes
-for event in hook.tap(events): ...   # records and passes on, sync and async
+    hook = otel_phi.install(service_name="my-agent")
+    hook(event)                          # from any thread or task: an event of otel_phi.events, a dict, str or bytes
+    for event in hook.tap(events): ...   # records and passes on, sync and async
 
-event ─ intake ─▶ AgentEvent ─ lock ─▶ recording (core, mapping) ─▶ LiveDelivery
-                                └─ backlog, where the lock is busy; whoever holds it takes it along, in order
+an agent's thread:   hook ─▶ recording ─▶ one line in the journal, a file
+the live thread:     journal ─▶ JournalExport (recorder, mapping) ─▶ batches ─▶ sender ─▶ collector ─▶ mark in the journal
 """
 
 from otel_phi.hook.hook import Event, Hook

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from otel_phi.mapping.ids import parse_traceparent
-from otel_phi.recorder.callers import traceparent_of
+from otel_phi.wire.callers import traceparent_of, well_formed
 from otel_phi.wire.events import AgentStart
 
 
@@ -13,7 +13,7 @@ def caller_of(event: AgentStart, given: str | None) -> str | None:
     """Returns the W3C `traceparent` of whoever called the agent, None for nobody; one that is none counts as not given."""
     for found in (given, traceparent_of(event)):
         if isinstance(found, str) and parse_traceparent(found) is not None:
-            return found
+            return well_formed(found)
     return current_traceparent()
 
 

@@ -1,11 +1,11 @@
 """How processes end and divide: at exit, under multiprocessing, by SIGTERM, by fork.
 
-Committed spans are safe in the outbox whatever happens; this is so that they need not wait there for another process.
+What was given to the hook is in its journal whatever happens; this is so that it need not wait there for another process.
 
 Rule 1: at exit, within 2 s, after the agent's own non-daemon threads have ended.
 Rule 2: a multiprocessing child skips `atexit` (Python before 3.14 does): its finalizers, the last of them, stand in.
-Rule 3: SIGTERM is touched only where it would kill us, and then it kills us, 2 s later at most. The flush has a thread of its
-        own: the interrupted one may hold any lock. Where it is inside of us it goes on, to let the locks go.
+Rule 3: SIGTERM is touched only where it would kill us, and then it kills us, 2 s later at most. The shutdown has a thread of its
+        own: the interrupted one may hold any lock of the agent's.
 Rule 4: a forked child begins with nothing open; the parent is not touched.
 """
 
@@ -18,15 +18,14 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from otel_phi.hook.hook import Hook
+from otel_phi.hook.recording import Recording
+from otel_phi.late_imports import importing
 
 AT_EXIT_S = 2.0  # DESIGN 7
 AT_SIGTERM_S = 2.0  # Kubernetes grants 30, Docker 10, a shell's user less
-_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 _LAST = -100  # of multiprocessing's finalizers: those of negative priority run after the process's own children ended
 
 
@@ -34,7 +33,7 @@ class _Watch:
     """Remembers what is registered; none of it can or need be taken back."""
 
     def __init__(self) -> None:
-        self.find: Callable[[], Hook | None] = lambda: None
+        self.find: Callable[[], Recording | None] = lambda: None
         self.registered = False
         self.multiprocessing = False
 
@@ -42,14 +41,14 @@ class _Watch:
 _watch = _Watch()
 
 
-def watch(find: Callable[[], Hook | None], *, flush_on_sigterm: bool) -> None:
+def watch(find: Callable[[], Recording | None], *, flush_on_sigterm: bool) -> None:
     """Registers for every end of this process; `find` returns the hook there is then."""
     _watch.find = find
     if not _watch.registered:
         _watch.registered = True
         atexit.register(shut_down)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_in_child)
+            os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)
     _watch_multiprocessing()
     if flush_on_sigterm and threading.current_thread() is threading.main_thread():
         _watch_sigterm()
@@ -62,7 +61,23 @@ def shut_down() -> None:
         hook.shutdown(AT_EXIT_S)
 
 
+def _before_fork() -> None:
+    importing.acquire()  # a child keeps a module that another thread was importing half imported for ever
+    hook = _watch.find()
+    if hook is not None:
+        hook.before_fork()
+
+
+def _in_parent() -> None:
+    importing.release()
+    hook = _watch.find()
+    if hook is not None:
+        hook.after_fork_in_parent()
+
+
 def _in_child() -> None:
+    # Free, whoever held it: where C code forked nobody waited for an import, and this alone is called.
+    importing._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001  # as Python's own modules do with theirs
     hook = _watch.find()
     if hook is not None:
         hook.after_fork()
@@ -97,7 +112,7 @@ def _watch_sigterm() -> None:
         signal.signal(signal.SIGTERM, _on_sigterm)
 
 
-def _on_sigterm(number: int, frame: FrameType | None) -> None:
+def _on_sigterm(number: int, _: FrameType | None) -> None:
     done = _thread.allocate_lock()
     done.acquire()
     signal.signal(number, signal.SIG_DFL)  # here: only the main thread may; a second one kills at once
@@ -113,18 +128,5 @@ def _on_sigterm(number: int, frame: FrameType | None) -> None:
         _thread.start_new_thread(flush, ())
     except RuntimeError:  # no thread can be had
         os.kill(os.getpid(), number)
-    hook = _watch.find()
-    if hook is not None:
-        hook.ending = lambda: done.acquire(timeout=AT_SIGTERM_S)
-    if not _is_ours(frame):
-        done.acquire(timeout=AT_SIGTERM_S)
-        os.kill(os.getpid(), number)
-
-
-def _is_ours(frame: FrameType | None) -> bool:
-    """Tells whether a frame, or one that it was called from, is otel-phi's own work."""
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(_PACKAGE):
-            return True
-        frame = frame.f_back
-    return False
+    done.acquire(timeout=AT_SIGTERM_S)
+    os.kill(os.getpid(), number)

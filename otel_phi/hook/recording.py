@@ -1,169 +1,253 @@
-"""The recording: one process's recorder core and mapping, with what they say passed on to the delivery.
+"""The recording: what the hook does with an event, and how it ends.
 
-Not for several threads at once: whoever calls it holds the hook's lock.
+event ─ policy ─▶ event that may be said ─ encoded ─▶ one append to the journal ─ bell, where it opens or closes something
+
+Rule 1: what was given is in the file when the call returns. No lock, no table, no mapping: the live thread does the rest.
+Rule 2: an Exception of ours ends here, counted and said once a kind. One that is not ours, such as that of a signal's handler, and
+        every BaseException passes; wherever it comes, the hook works on.
+Rule 3: a process that comes to be by a fork has a journal of its own from its first event on; nothing of the parent's is touched.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
+from typing import cast
 
-from otel_phi.delivery.live import LiveDelivery, Opened
+from otel_phi.clock import monotonic
+from otel_phi.config import Config
+from otel_phi.delivery.journal.append import Forked, Tally
+from otel_phi.delivery.sending.stats import LiveStats
+from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
-from otel_phi.mapping.ids import SpanRef, sample_point
-from otel_phi.mapping.mapper import spans_of
-from otel_phi.mapping.opened import opened_span
-from otel_phi.mapping.options import MappingOptions
-from otel_phi.mapping.places import group_place
-from otel_phi.mapping.span import Span
-from otel_phi.recorder.core import RecorderCore
-from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
-from otel_phi.recorder.notices import (
-    GroupClosed,
-    GroupGivenUp,
-    GroupNotice,
-    GroupOpened,
-    LoopClosed,
-    LoopOpened,
-    Notice,
-    SessionOpened,
-    SideCallMade,
-    TurnClosed,
-    TurnOpened,
-)
-from otel_phi.wire.events import AgentEvent, AgentStart, ToolExecutionEnd
+from otel_phi.hook.live import LiveDelivery
+from otel_phi.hook.stats import STATS_FAILED, HookStats
+from otel_phi.hook.taking import PLAIN, RULES, WAKING, encode, event_of, fact_of
+from otel_phi.wire.decode import Undecodable
+from otel_phi.wire.events import AgentEnd, AgentEvent
+from otel_phi.wire.foreign import is_foreign, pass_on
 
-SAMPLED_OUT = "sampled_out"
-MAPPING_FAILED = "mapping_failed"
+CLOSING = 0.25  # of the time to shut down: for a request under way and the files; the rest is for sending
+# What says that an event made by hand is not what it seems: it goes through JSON.
+_MISFITS = (TypeError, ValueError, AttributeError, OverflowError)
+# Of an object that a child inherited by a fork: its files and sockets are the parent's, and closing them here would close them there.
+_inherited: list[object] = []
 
 
 class Recording:
-    """Takes events and commits what they complete.
+    """A recording belongs to one hook, and follows it over forks.
 
     Args:
-        options: how notices become spans.
-        sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
-        delivery: where spans go.
-        complaints: gets the faults of mapping; each costs its own notice.
+        config: how to map, sample and send.
+        make: makes the live delivery, again in a forked child; None where nothing is to be recorded.
+        off: why nothing is, "" otherwise.
+
+    Attributes:
+        config: as given.
+        off: as given.
+        closed: whether it was shut down; events are then counted as lost.
+        left_out: counts an event that no span shows.
     """
 
-    def __init__(self, options: MappingOptions, sample: float, delivery: LiveDelivery, complaints: Complaints) -> None:
-        self._options = options
-        self._sample = sample
-        self._delivery = delivery
-        self._complaints = complaints
-        self._core = RecorderCore()
+    def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None, off: str = "") -> None:
+        self.config = config
+        self.off = off
+        self.closed = False
+        self._make = make
+        self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
+        self.left_out = self._tallies["left_out"].add
+        self._begin()
+        self._fresh()
 
-    @property
-    def open_loops(self) -> int:
-        """How many loops are open."""
-        return self._core.open_loops
+    def _begin(self) -> None:
+        self._complaints = Complaints(self.config.display_endpoint)
+        for tally in self._tallies.values():
+            tally.reset()
+        self._delivered: bool | None = None
+        self._pid = os.getpid()
+        self._made: dict[str, LiveDelivery] = {}
+        self._live: LiveDelivery | None = None
 
-    @property
-    def ignored(self) -> dict[str, int]:
-        """Events that said nothing, by reason."""
-        return dict(self._core.counts)
+    def _fresh(self) -> LiveDelivery | None:
+        """Returns this process's live delivery, made if it has none yet. Of two threads that make one, the first is kept."""
+        if self._make is None:
+            return None
+        made = self._make(self._complaints)
+        kept = self._made.setdefault("live", made)  # one step of C, which no thread and no signal can divide
+        if kept is not made:
+            made.close(0.0)
+        self._live = kept
+        return kept
 
-    def take(self, event: AgentEvent, caller: str | None) -> None:
-        """Records one event; what it completes is committed when this returns."""
-        if isinstance(event, AgentStart):
-            self._look_up(event.parent_loop_id, int(event.timestamp))
-        elif isinstance(event, ToolExecutionEnd):
-            self._look_up(event.child_loop_id or (event.result.child_loop_id if event.result else None), None)
-        notices = self._core.on_event(event, caller)
-        if notices:
-            self._commit(notices)
+    def before_fork(self) -> None:
+        """Lets go of what a child must not find in use: SQLite remembers its own process's locks, and so would the child's."""
+        if self._live is not None:
+            self._live.before_fork()
 
-    def close(self) -> None:
-        """Commits what is still open, as aborted."""
-        self._commit(self._core.flush())
+    def after_fork_in_parent(self) -> None:
+        """Goes on as before."""
+        if self._live is not None:
+            self._live.after_fork_in_parent()
 
-    def _look_up(self, loop_id: str | None, before_ns: int | None) -> None:
-        """Finds a loop that this stream refers to and has not shown: another process, or an earlier one, may have."""
-        if not loop_id or self._core.seen(loop_id):
-            return
-        known = self._delivery.known_loop(loop_id)
-        if known is not None and (before_ns is None or known[1] < before_ns):
-            self._core.remember(LoopIdentity(known[0], loop_id, known[1], UNKNOWN))
+    def after_fork(self) -> None:
+        """Begins anew in a forked child: a loop belongs to the process that saw it begin, and so do its files."""
+        if self._pid != os.getpid():
+            _inherited.append(self._live)
+            self._begin()
 
-    def _commit(self, notices: Iterable[Notice]) -> None:
-        step = _Step()
-        for notice in notices:
-            self._into(step, notice)
-        if step.left_out:
-            self._delivery.drop(SAMPLED_OUT, step.left_out)
-        if step.spans or step.opened or step.closed:
-            self._delivery.commit(step.spans, tuple(step.opened.values()), tuple(step.closed))
+    # --- events ----------------------------------------------------------------------------------------------------------
 
-    def _into(self, step: _Step, notice: Notice) -> None:
+    def take(self, given: object, traceparent: str | None = None) -> AgentEvent | None:
+        """Records one event; returns it as it was recorded, None where it was not.
+
+        What needs no second look is encoded and appended here, with nothing called that need not be: an agent's thread waits.
+        """
         try:
-            self._map(step, notice)
-        except Exception as error:  # noqa: BLE001  # one notice's fault must not cost the others
-            self._complaints.failed("mapping", error)
-            self._delivery.drop(MAPPING_FAILED, 1)
+            rule, live = RULES.get(given.__class__), self._live
+            if rule is None or live is None or self.closed:
+                return self._take(given, traceparent)
+            try:
+                event = rule(given)
+                kind = event.__class__
+                fact = encode(event) if kind in PLAIN else None
+            except _MISFITS as error:
+                pass_on(error)
+                return self._take(given, traceparent)
+            if fact is None:
+                return self._take(event, traceparent)
+            try:
+                live.journal.append(fact)
+            except Forked:
+                return self._take(given, traceparent)
+            if kind in WAKING and live.asleep:
+                live.wake()
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._tallies["failed"].add()
+            self._complaints.failed("taking an event", error)
+            return None
+        return cast("AgentEvent", event)
 
-    def _map(self, step: _Step, notice: Notice) -> None:
-        if not self._kept(notice):
-            step.left_out += len(spans_of(notice, self._options))
-            return
-        match notice:
-            case LoopOpened() | TurnOpened():
-                step.open(opened_span(notice, self._options))
-                if isinstance(notice, LoopOpened):
-                    loop = notice.loop.identity
-                    self._delivery.remember_loop(loop.loop_id, loop.session_id, loop.started_ns)
-            case SessionOpened():
-                for root in spans_of(notice, self._options):
-                    self._delivery.claim_root(root)
-            case TurnClosed() | LoopClosed():
-                spans = spans_of(notice, self._options)
-                step.spans += spans
-                step.close(spans[0])
-            case SideCallMade():
-                step.spans += spans_of(notice, self._options)
-            case GroupOpened() | GroupClosed() | GroupGivenUp():
-                self._map_group(step, notice)
+    def _take(self, given: object, traceparent: str | None) -> AgentEvent | None:
+        """Records an event in whatever form and state."""
+        live = self._live or self._fresh()
+        if live is None:
+            self.left_out()
+            return None
+        event = event_of(given)
+        if isinstance(event, Undecodable):
+            self._tallies["undecodable"].add()
+            self._complaints.undecodable(event.reason)
+            return None
+        if self.closed:
+            self._tallies["after_shutdown"].add()
+            return None
+        live = self._append(live, fact_of(event, traceparent))
+        if type(event) in WAKING:
+            live.wake()
+        return event
 
-    def _map_group(self, step: _Step, notice: GroupNotice) -> None:
-        def place(started_ns: int) -> SpanRef:
-            return group_place(notice.session_id, notice.loop_ids, started_ns, self._options)
+    def _append(self, live: LiveDelivery, fact: bytes) -> LiveDelivery:
+        """Appends, and returns where to: in a process that was forked without Python's knowledge to a journal of its own."""
+        try:
+            live.journal.append(fact)
+        except Forked:
+            tell_python()
+            self.after_fork()
+            live = self._live or self._fresh() or live
+            live.journal.append(fact)
+        return live
 
-        match notice:
-            case GroupOpened():
-                if notice.before_ns not in {None, notice.started_ns}:  # an earlier branch is told of later: another id
-                    step.forget(place(notice.before_ns or 0))
-                step.open(opened_span(notice, self._options))
-            case GroupClosed() | GroupGivenUp():
-                step.spans += spans_of(notice, self._options)
-                step.forget(place(notice.started_ns))
+    def cancel(self, loop_ids: Iterable[str]) -> None:
+        """Closes loops as cancelled, at the last time known of each."""
+        for loop_id in loop_ids:
+            self.take(AgentEnd(loop_id=loop_id, outcome="cancelled"))
 
-    def _kept(self, notice: Notice) -> bool:
-        if self._sample >= 1.0:
+    # --- the end ---------------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Waits until every span completed so far is settled; False if it is not within `timeout_s`. Never raises."""
+        try:
+            live = self._live
+            if live is None or self._pid != os.getpid():
+                return True
+            return self._delivered is True if self.closed else live.flush(timeout_s)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._complaints.failed("flush", error)
+            return False
+
+    def shutdown(self, timeout_s: float = 2.0) -> bool:
+        """Ends the recording: what is open leaves as aborted, all is delivered; repeatable, never raises.
+
+        What is not delivered in time stays in the journal, for the next process to send.
+
+        Args:
+            timeout_s: seconds it may take.
+
+        Returns:
+            Whether all was delivered.
+        """
+        try:
+            return self._shut_down(monotonic() + timeout_s)
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._complaints.failed("shutdown", error)
+            return False
+
+    def end(self) -> LiveDelivery | None:
+        """Says that no more events come: what is open leaves as aborted. Returns the delivery that goes on, None for none."""
+        live = self._live
+        if live is None or self._pid != os.getpid():
+            self.closed = True
+            return None
+        if not self.closed:
+            self.closed = True
+            live.end()
+        return live
+
+    def _shut_down(self, until: float) -> bool:
+        live = self.end()
+        if live is None:
             return True
-        if isinstance(notice, SessionOpened | SideCallMade | GroupNotice):
-            return sample_point(notice.session_id) < self._sample
-        return sample_point(notice.loop.identity.session_id) < self._sample
+        if self._delivered is None:
+            left_s = max(until - monotonic(), 0.0)
+            done = live.flush(left_s * (1 - CLOSING))
+            live.close(max(until - monotonic(), 0.0))
+            self._delivered = done
+        return self._delivered
+
+    def stats(self) -> HookStats:
+        """Returns what became of every event and span so far. Never raises."""
+        try:
+            return self._stats()
+        except Exception as error:
+            if not _is_ours(error):
+                raise
+            self._complaints.failed("stats", error)
+            return HookStats(off=STATS_FAILED)
+
+    def _stats(self) -> HookStats:
+        counts = {name: tally.count for name, tally in self._tallies.items()}
+        live = self._live
+        journal = live.journal.stats() if live is not None else None
+        lost = {"after_shutdown": counts.pop("after_shutdown"), **(dict(journal.lost) if journal is not None else {})}
+        return HookStats(
+            recorded=journal.lines if journal is not None else 0,
+            **counts,
+            lost={reason: count for reason, count in lost.items() if count},
+            waiting=journal.waiting if journal is not None else 0,
+            ignored=live.ignored if live is not None else {},
+            open_loops=live.open_loops if live is not None else 0,
+            troubles=dict(self._complaints.counts),
+            off=self.off,
+            delivery=live.stats() if live is not None else LiveStats(),
+        )
 
 
-class _Step:
-    """Gathers what one event brings about; what opens and closes with it was never open."""
-
-    __slots__ = ("closed", "left_out", "opened", "spans")
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-        self.opened: dict[tuple[int, int], Opened] = {}
-        self.closed: list[tuple[int, int]] = []
-        self.left_out = 0
-
-    def open(self, span: Span) -> None:
-        self.opened[span.trace_id, span.span_id] = Opened(span)
-
-    def close(self, span: Span) -> None:
-        place = (span.trace_id, span.span_id)
-        if self.opened.pop(place, None) is None:
-            self.closed.append(place)
-
-    def forget(self, place: SpanRef) -> None:
-        """Closes what may have been told of before, and in this step too."""
-        self.opened.pop(place, None)
-        self.closed.append(place)
+def _is_ours(error: BaseException) -> bool:
+    """Says whether an exception is a fault of ours: not memory or the stack running out, nor raised in somebody's signal handler."""
+    return not (isinstance(error, MemoryError | RecursionError) or is_foreign(error))

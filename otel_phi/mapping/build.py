@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from otel_phi.mapping import semconv as s
+from otel_phi.mapping.agents import of_service
 from otel_phi.mapping.attributes import Pair, table
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
@@ -48,28 +49,27 @@ def inside(started_ns: int, ended_ns: int, turn_started_ns: int, turn_ended_ns: 
 
 
 @functools.lru_cache(maxsize=1_024)  # asked again for every span of a session
-def _session_pairs(session_id: str, agent: str, loop_id: str | None, max_bytes: int) -> Attributes:
+def _session_pairs(session_id: str, agent: str | None, loop_id: str | None, max_bytes: int) -> Attributes:
     pairs = [(s.CONVERSATION_ID, session_id), (s.SESSION_ID, session_id), (s.AGENT_NAME, agent), (s.LOOP_ID, loop_id)]
     return table(max_bytes, pairs)
 
 
 def session_pairs(
-    session_id: str, options: MappingOptions, loop_id: str | None = None, agent: str | None = None
+    session_id: str, options: MappingOptions, agent: str | None, loop_id: str | None = None
 ) -> Attributes:
     """Returns the attributes that every span of a session carries, and what names the loop for those within one.
 
     Args:
-        session_id: the session.
+        session_id: of the session.
         options: how to map.
-        loop_id: the loop, None for a span outside of any and for the loop itself.
-        agent: the loop's own agent, None where it names none.
+        agent: name of the agent, None where only the service may name it.
+        loop_id: for spans within a loop.
     """
-    named = agent or options.agent_name or options.service_name
-    return _session_pairs(session_id, named, loop_id, options.max_attribute_bytes)
+    return _session_pairs(session_id, agent or of_service(options), loop_id, options.max_attribute_bytes)
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False):
-    """Is what places a span.
+    """A frame is what places a span.
 
     Attributes:
         title: its name.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from otel_phi.mapping import happenings
 from otel_phi.mapping import semconv as s
-from otel_phi.mapping.attributes import Pair, name, raw_usage
+from otel_phi.mapping.agents import of_loop
+from otel_phi.mapping.attributes import Pair, name, raw_usage, table
 from otel_phi.mapping.build import Frame, clamp_times, session_pairs, span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, group_place, loop_links, loop_parent, loop_place, root_place
 from otel_phi.mapping.providers import finish_reason, provider_name
 from otel_phi.mapping.sources import source_pairs
-from otel_phi.mapping.span import Span
-from otel_phi.mapping.status import limit, loop_error
+from otel_phi.mapping.span import Attributes, Span, StatusCode
+from otel_phi.mapping.status import PROCESS_LOST, limit, loop_error
 from otel_phi.recorder.notices import GroupClosed, GroupOpened, LoopClosed, LoopStart, SessionOpened
 from otel_phi.wire.messages import NO_USAGE, Usage
 
@@ -27,7 +30,7 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
         Frame(
             name("invoke_workflow", title),
             "invoke_workflow",
-            session_pairs(session.session_id, options, agent=agent),
+            session_pairs(session.session_id, options, options.agent_name),
             root_place(session.session_id, options),
             0,
             clamp_times(session.opened_ns, session.opened_ns + 1),
@@ -41,12 +44,12 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
     """Returns the span of a loop."""
     start = loop.loop
     answer = loop.last_turn.chat.answer if loop.last_turn and loop.last_turn.chat else None
-    return span(
+    made = span(
         loop_frame(start, loop.ended_ns, options),
         [
             *start_pairs(start),
             (s.LOOP_STATUS, _status(loop)),
-            (s.LOOP_LIMIT, limit(loop.stop_text)),
+            (s.LOOP_LIMIT, limit(loop.stop_limit)),
             (s.LOOP_TURNS, loop.turn_count),
             (s.LOOP_TOOLS, loop.tool_count),
             (s.FINISH_REASONS, (finish_reason(answer.stop_reason),) if answer else None),
@@ -59,6 +62,9 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
         links=loop_links(start, options),
         dropped=loop.dropped,
     )
+    if options.profile == "phoenix" and made.status is StatusCode.UNSET:
+        return msgspec.structs.replace(made, status=StatusCode.OK)  # its list says "Unset" otherwise
+    return made
 
 
 def _status(loop: LoopClosed) -> str:
@@ -71,10 +77,11 @@ def _status(loop: LoopClosed) -> str:
 
 def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Frame:
     """Returns what places a loop's span."""
+    agent = of_loop(start, options)
     return Frame(
-        name("invoke_agent", start.agent_name or options.agent_name),
+        name("invoke_agent", agent),
         "invoke_agent",
-        session_pairs(start.identity.session_id, options, agent=start.agent_name),
+        session_pairs(start.identity.session_id, options, agent),
         loop_place(start.identity, options),
         loop_parent(start, options),
         clamp_times(start.identity.started_ns, ended_ns),
@@ -128,11 +135,13 @@ def group_span(group: GroupClosed, options: MappingOptions) -> Span:
         group_frame(group, options),
         [
             *group_pairs(group),
-            (s.PARALLEL_SELECTED, group.selected.loop_id),
+            (s.PARALLEL_SELECTED, group.selected.loop_id if group.selected else None),
             (s.PARALLEL_INDEX, group.selected_index),
             *_judge(group.evaluation_usage),
+            (s.TIME_INFERRED, True if group.lost else None),
         ],
         options,
+        error=PROCESS_LOST if group.lost else None,
         links=tuple(branch_link(branch, options) for branch in group.branches),
     )
 
@@ -143,11 +152,20 @@ def group_frame(group: GroupOpened | GroupClosed, options: MappingOptions) -> Fr
     return Frame(
         name("invoke_workflow", GROUP_NAME),
         "invoke_workflow",
-        session_pairs(group.session_id, options),
+        _group_session(group.session_id, options),
         group_place(group.session_id, group.loop_ids, group.started_ns, options),
         parent,
         clamp_times(group.started_ns, group.ended_ns),
     )
+
+
+def _group_session(session_id: str, options: MappingOptions) -> Attributes:
+    pairs = session_pairs(session_id, options, options.agent_name)
+    if options.profile != "phoenix" or options.trace_scope != "loop":
+        return pairs
+    # By these keys Phoenix makes every trace a turn of its session: a group would be one without a word in it.
+    others = tuple(pair for pair in pairs if pair[0] not in (s.CONVERSATION_ID, s.SESSION_ID))
+    return table(options.max_attribute_bytes, ((s.PARALLEL_SESSION, session_id),)) + others
 
 
 def group_pairs(group: GroupOpened | GroupClosed) -> list[Pair]:

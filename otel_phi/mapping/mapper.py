@@ -7,7 +7,7 @@ from typing_extensions import assert_never
 
 from otel_phi.mapping.loop import group_span, loop_span, root_span
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.mapping.side_call import side_call_span, side_span_within
+from otel_phi.mapping.side_call import side_call_span
 from otel_phi.mapping.sources import resource_pairs, source_of
 from otel_phi.mapping.span import Span
 from otel_phi.mapping.turn import turn_spans
@@ -37,7 +37,7 @@ def spans_of(notice: Notice, options: MappingOptions) -> list[Span]:
 def _spans_of(notice: Notice, options: MappingOptions) -> list[Span]:
     match notice:
         case TurnClosed():
-            return turn_spans(notice, options) + [side_span_within(side, notice, options) for side in notice.sides]
+            return turn_spans(notice, options)
         case LoopClosed():
             return [loop_span(notice, options)]
         case SessionOpened():

@@ -16,10 +16,9 @@ from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, loop_links
 from otel_phi.mapping.sources import resource_pairs, source_of
 from otel_phi.mapping.span import Span
+from otel_phi.mapping.status import PROCESS_LOST
 from otel_phi.mapping.turn import trigger_word, turn_frame
 from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
-
-PROCESS_LOST = "process_lost"
 
 
 def opened_span(opened: LoopOpened | TurnOpened | GroupOpened, options: MappingOptions) -> Span:

@@ -19,6 +19,10 @@ TEMPO_ATTRIBUTE_BYTES = 2_048
 # Of a trace Tempo keeps 5,000,000 bytes (max_bytes_per_trace); what comes above is answered 200 and thrown away.
 TEMPO_TRACE_BYTES = 5_000_000
 
+# `service.name` where nobody gave one: ours, and what OpenTelemetry's specification asks for (`unknown_service:python`). It names no agent.
+DEFAULT_SERVICE = "otel-phi"
+UNKNOWN_SERVICE = "unknown_service"
+
 
 class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Says how notices become spans.
@@ -29,12 +33,15 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
         loop_layout: `tree` puts a loop under its parent loop, `flat` all under the session's root.
         tool_spans: whether a tool execution is a span too; it is always an event on its turn.
         agent_name: low-cardinality name of the agent, None for none.
-        service_name: stands in for `agent_name` where only the attribute needs one.
+        service_name: stands in for `agent_name` where only the attribute needs one and nothing nearer has one (`agents.py`).
         attributes: pairs put on every span that has not got the key.
         caller: W3C `traceparent` of what started the agent, linked from loops that name none themselves.
         join: whether a loop becomes a child in its caller's trace, where that is sampled; for `trace_scope="loop"` alone.
         max_attribute_bytes: UTF-8 bytes of a string value; longer ones are cut and marked.
         mlflow_trace_name: whether the root of a trace says its name where MLflow looks for the trace's.
+        profile: the backend that looks at the spans. In Phoenix a loop that went well says OK, which reads "Unset" otherwise, and a parallel
+            group carries its session under another key: by the usual ones it would be an empty turn of it.
+        source_info: whether spans say where an agent worked whose records were read: folder, branch, commit, title.
     """
 
     trace_scope: Literal["session", "loop"] = "session"
@@ -42,12 +49,19 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
     loop_layout: Literal["tree", "flat"] = "tree"
     tool_spans: bool = True
     agent_name: str | None = None
-    service_name: str = "unknown_service"
+    service_name: str = UNKNOWN_SERVICE
     attributes: Attributes = ()
     caller: str | None = None
     join: bool = False
     max_attribute_bytes: int = DEFAULT_ATTRIBUTE_BYTES
     mlflow_trace_name: bool = False
+    profile: Profile = "generic"
+    source_info: bool = False
+
+    def named_service(self, detected: object) -> str:
+        """Returns the `service.name` of a resource: what was detected, else the agent's name, else ours: no row says `unknown_service`."""
+        found = str(detected or UNKNOWN_SERVICE)
+        return (self.agent_name or DEFAULT_SERVICE) if found.startswith(UNKNOWN_SERVICE) else found
 
     def bounded(self, pairs: Iterable[tuple[str, AttributeValue]]) -> Attributes:
         """Returns pairs that others chose, keys and texts cut to `max_attribute_bytes`; of keys that are then equal the first stays."""
@@ -71,16 +85,17 @@ PROFILES: dict[str, dict[str, Any]] = {
 }
 
 
-def options_for(profile: str | None = None, **explicit: Any) -> MappingOptions:
+def options_for(profile: str | None = None, /, **explicit: Any) -> MappingOptions:
     """Returns the options of a profile, with those given by hand on top.
 
     Args:
-        profile: name of a backend, None for `generic`.
+        profile: name of a backend, None for `generic`; or as a keyword.
         **explicit: fields of `MappingOptions`; None means "not given". `attributes` may be a mapping.
 
     Raises:
         ValueError: the profile, an option or its value does not exist; the message says what does.
     """
+    profile = profile or explicit.get("profile")
     if profile is not None and profile not in PROFILES:
         raise ValueError(f"profile {profile!r} is unknown; use one of {', '.join(PROFILES)}")
     given = {key: value for key, value in explicit.items() if value is not None}
@@ -92,7 +107,8 @@ def options_for(profile: str | None = None, **explicit: Any) -> MappingOptions:
             f"option {min(unknown)!r} is unknown; use one of {', '.join(MappingOptions.__struct_fields__)}"
         )
     try:
-        options = msgspec.convert({**PROFILES[profile or "generic"], **given}, MappingOptions)
+        settled = {**PROFILES[profile or "generic"], **given, "profile": profile or "generic"}
+        options = msgspec.convert(settled, MappingOptions)
     except msgspec.ValidationError as error:
         raise ValueError(f"{error} in the mapping options {sorted(given)}") from None
     if options.join and options.trace_scope != "loop":

@@ -109,6 +109,7 @@ PARALLEL_SIZE = "phi.parallel.group_size"
 PARALLEL_LOOPS = "phi.parallel.loop_ids"
 PARALLEL_SELECTED = "phi.parallel.selected_loop_id"
 PARALLEL_INDEX = "phi.parallel.selected_config_index"
+PARALLEL_SESSION = "phi.parallel.session_id"
 PARALLEL_USAGE = "phi.parallel.evaluation_usage."
 
 # --- events on turns and loops -------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ LINK_TAG = "phi.link.tag"
 
 
 class Row(msgspec.Struct, frozen=True):
-    """Is one row of the mapping table.
+    """A row is one attribute of the mapping table.
 
     Attributes:
         key: the attribute's name; one ending in `.` stands for the names below it.
@@ -166,7 +167,12 @@ TABLE: tuple[Row, ...] = (
     Row(OPERATION, SPANS, "`invoke_workflow`, `invoke_agent`, `agent_step`, `chat`, `execute_tool`, `invoke_workflow`"),
     Row(CONVERSATION_ID, SPANS, "`AgentStart.session_id`"),
     Row(SESSION_ID, SPANS, "`AgentStart.session_id`"),
-    Row(AGENT_NAME, SPANS, "`AgentStart.agent_name`, else option `agent_name`, else `service.name`"),
+    Row(
+        AGENT_NAME,
+        SPANS,
+        "`AgentStart.agent_name`, else option `agent_name`, else the name its user gave the loop's configuration, "
+        "else a configured `service.name`",
+    ),
     Row(OPENINFERENCE_KIND, SPANS, "CHAIN, AGENT, CHAIN, LLM, TOOL, CHAIN"),
     Row(ERROR_TYPE, (*_BELOW, GROUP, TOOL_EVENT), "derived, see [errors](#errors)"),
     Row(TIME_INFERRED, (*_BELOW, GROUP), "true where a time is not in the source"),
@@ -256,6 +262,11 @@ TABLE: tuple[Row, ...] = (
     Row(PARALLEL_LOOPS, (GROUP,), "`ParallelLoopStart.loop_ids`"),
     Row(PARALLEL_SELECTED, (GROUP,), "`ParallelLoopEnd.selected_loop_id`"),
     Row(PARALLEL_INDEX, (GROUP,), "`ParallelLoopEnd.selected_config_index`"),
+    Row(
+        PARALLEL_SESSION,
+        (GROUP,),
+        'the session, in place of the two keys above; `profile="phoenix"` alone, where they would make it a turn',
+    ),
     Row(PARALLEL_USAGE, (GROUP,), "the judge's usage as phi-core wrote it: `input`, `output`, ..."),
     Row(COMPACTION_TOKENS, _COMPACTION, "`CompactionStarted.estimated_tokens`"),
     Row(COMPACTION_MESSAGES, _COMPACTION, "`CompactionStarted.message_count`"),

@@ -8,7 +8,15 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import Pair
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Attributes
-from otel_phi.recorder.notices import LoopClosed, LoopOpened, Notice, SessionOpened, TurnClosed, TurnOpened
+from otel_phi.recorder.notices import (
+    LoopClosed,
+    LoopOpened,
+    Notice,
+    SessionOpened,
+    SideCallMade,
+    TurnClosed,
+    TurnOpened,
+)
 from otel_phi.wire.parts import Source, Vcs
 
 # `service.name` where nobody configured one.
@@ -23,6 +31,8 @@ def source_of(notice: Notice) -> Source | None:
             return notice.source
         case LoopOpened() | LoopClosed() | TurnOpened() | TurnClosed():
             return notice.loop.source
+        case SideCallMade():
+            return None if notice.loop is None else notice.loop.source
         case _:
             return None
 

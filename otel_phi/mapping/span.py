@@ -33,7 +33,7 @@ class StatusCode(enum.IntEnum):
 
 
 class SpanEvent(msgspec.Struct, frozen=True, gc=False):
-    """Is one timed event on a span.
+    """A span event is one timed event on a span.
 
     Attributes:
         name: the event's name, `phi.*`.
@@ -47,7 +47,7 @@ class SpanEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class SpanLink(msgspec.Struct, frozen=True, gc=False):
-    """Is a link to another span, in this trace or another.
+    """A span link points to another span, in this trace or another.
 
     Attributes:
         trace_id: 128 bits, never zero.
@@ -61,7 +61,7 @@ class SpanLink(msgspec.Struct, frozen=True, gc=False):
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
-    """Is one finished span, complete and never changed after.
+    """A span is one finished span, complete and never changed after.
 
     Attributes:
         name: low-cardinality name.

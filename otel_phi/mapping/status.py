@@ -1,40 +1,14 @@
-"""Status: what went wrong, in one low-cardinality word, derived from facts.
+"""Status: who is red, and in which low-cardinality word.
 
-phi-core calls a loop Completed after an error, a cancel, a limit or a refused message; the words here come from what its
-events say instead. No text of the source goes into a status: the word, and a sentence of ours for it.
+phi-core calls a loop Completed after an error, a cancel, a limit or a refused message; here stands what its events say
+instead. The words for errors are in the events: policy derives them from texts, which go no further than that. No text of
+the source goes into a status: the word, and a sentence of ours for it.
 """
 
 from __future__ import annotations
 
-import re
-
 from otel_phi.mapping.span import StatusCode
 from otel_phi.recorder.notices import Answer, Chat, LoopClosed, Tool, TurnClosed
-
-# phi-core's ProviderError in its Display form: what the message begins with, and our word.
-_PROVIDER_ERRORS = (
-    ("API error:", "api_error"),
-    ("Network error:", "network_error"),
-    ("Auth error:", "auth_error"),
-    ("Rate limited", "rate_limited"),
-    ("Context overflow:", "context_overflow"),
-    ("Cancelled", "cancelled"),
-    ("Schema mismatch:", "schema_mismatch"),
-)
-# What phi-core answers the model for a tool that failed: the text's beginning, its end, and our word.
-_TOOL_ERRORS = (
-    ("Tool ", " not found", "tool_not_found"),
-    ("Tool not found:", "", "tool_not_found"),
-    ("Invalid arguments:", "", "invalid_arguments"),
-    ("Cancelled", "", "cancelled"),
-    ("Tool exceeded timeout", "", "timeout"),
-    ("Skipped due to queued user message.", "", "skipped"),
-)
-# phi-core 0.15, `agent_loop/run.rs` and `context/execution.rs`: `[Agent stopped: Max turns reached (50/50)]`.
-_LIMIT = re.compile(r"\[Agent stopped: Max (turns|tokens|duration|cost) reached")
-# Anthropic, OpenAI responses and Azure report an HTTP status as reqwest-eventsource's text.
-_HTTP_STATUS = re.compile(r"Invalid status code: (\d{3})")
-_BY_HTTP_STATUS = {"401": "auth_error", "403": "auth_error", "429": "rate_limited"}
 
 # Each word in words: the status message, and what `otel-phi show` prints.
 WORDS = {
@@ -48,21 +22,26 @@ WORDS = {
     "interrupted": "the model asked for tools and no turn followed: cancelled, or stopped by a hook",
     "invalid_arguments": "the tool refused its arguments",
     "network_error": "the provider could not be reached",
-    "permission_denied": "the user did not allow it",
     "process_lost": "its process was lost before it ended",
     "rate_limited": "the provider's rate limit was hit",
     "schema_mismatch": "the answer did not fit the schema asked for",
     "skipped": "the tool was skipped because the user spoke",
-    "timeout": "the tool took longer than its time limit",
+    "timeout": "it took longer than its time limit",
     "tool_error": "the tool failed",
     "tool_not_found": "the model called a tool that does not exist",
     "_OTHER": "it failed",
 }
+PROCESS_LOST = "process_lost"
 
 
 def status(error: str | None) -> tuple[StatusCode, str]:
     """Returns the status code and message for an error word, UNSET for None."""
     return (StatusCode.UNSET, "") if error is None else (StatusCode.ERROR, WORDS.get(error, error))
+
+
+def unfinished(*, lost: bool) -> str:
+    """Returns the error word of what never ended."""
+    return PROCESS_LOST if lost else "aborted"
 
 
 def answer_error(answer: Answer) -> str | None:
@@ -71,61 +50,49 @@ def answer_error(answer: Answer) -> str | None:
         return answer.error_type
     if answer.stop_reason == "aborted":
         return "aborted"
-    if answer.stop_reason != "error" and answer.error_message is None:
-        return None
-    text = answer.error_message or ""
-    found = _HTTP_STATUS.match(text)
-    if found is not None:
-        return _BY_HTTP_STATUS.get(found[1], "api_error")
-    if text.startswith('{"type":"error"'):
-        return "api_error"  # a provider's error event, passed on as it came
-    return next((word for start, word in _PROVIDER_ERRORS if text.startswith(start)), "_OTHER")
+    return "_OTHER" if answer.stop_reason == "error" else None
 
 
-def chat_error(chat: Chat) -> str | None:
-    """Returns the error word of a model call; one without an answer is aborted."""
-    return "aborted" if chat.answer is None else answer_error(chat.answer)
+def chat_error(chat: Chat, *, lost: bool = False) -> str | None:
+    """Returns the error word of a model call; one without an answer is aborted, or lost with its turn."""
+    return unfinished(lost=lost) if chat.answer is None else answer_error(chat.answer)
 
 
-def tool_error(tool: Tool) -> str | None:
-    """Returns the error word of a tool execution."""
+def tool_error(tool: Tool, *, lost: bool = False) -> str | None:
+    """Returns the error word of a tool execution; one that never ended is aborted, or lost with its turn."""
     if tool.outcome == "aborted":
-        return "aborted"
+        return unfinished(lost=lost)
     if tool.outcome != "error":
         return None
-    if tool.error_type is not None:
-        return tool.error_type
-    text = tool.error_text
-    found = (word for start, end, word in _TOOL_ERRORS if text.startswith(start) and text.endswith(end))
-    return next(found, "tool_error")
+    return tool.error_type or "tool_error"
 
 
 def turn_error(turn: TurnClosed) -> str | None:
     """Returns the error word of a turn: aborted, or that of its model call."""
     if turn.aborted:
-        return "aborted"
+        return unfinished(lost=turn.lost)
     return chat_error(turn.chat) if turn.chat else None
 
 
 def loop_error(loop: LoopClosed) -> str | None:
-    """Returns the error word of a loop, the first that applies; None where its AgentEnd says that all was well."""
+    """Returns the error word of a loop, the first that applies: what the source says of it, else what its events show."""
     if loop.rejected:
         return "input_rejected"
     if loop.outcome == "cancelled":
-        return "cancelled"
-    if loop.outcome == "error":
-        return loop.error_type or _derived(loop) or "_OTHER"
-    if loop.aborted:
-        return "aborted"
-    return None if loop.outcome == "ok" else _derived(loop)
-
-
-def _derived(loop: LoopClosed) -> str | None:
-    """Returns the error word that follows from a loop's turns and messages."""
+        return loop.error_type or "cancelled"
     last = turn_error(loop.last_turn) if loop.last_turn else None
-    if last is not None:
-        return last
-    if loop.stop_text is not None:
+    if loop.outcome == "error":
+        return loop.error_type or last or "_OTHER"
+    if loop.aborted:
+        return unfinished(lost=loop.lost)
+    if loop.outcome == "ok":
+        return None  # a failed call that the agent survived is red alone
+    return loop.error_type or last or _shown(loop)
+
+
+def _shown(loop: LoopClosed) -> str | None:
+    """Returns the error word of a loop whose last turn went well."""
+    if loop.stop_limit is not None:
         return "execution_limit"
     if loop.input_refused:
         return "input_rejected"
@@ -140,7 +107,6 @@ def _unfinished(turn: TurnClosed | None) -> str | None:
     return "cancelled" if any(tool_error(tool) == "cancelled" for tool in turn.tools) else "interrupted"
 
 
-def limit(stop_text: str | None) -> str | None:
+def limit(stop_limit: str | None) -> str | None:
     """Returns which limit stopped a loop, None where none did or its message names none we know."""
-    found = _LIMIT.match(stop_text or "")
-    return found[1] if found else None
+    return None if stop_limit == "_other" else stop_limit

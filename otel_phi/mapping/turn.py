@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
+from otel_phi.mapping.agents import of_loop
 from otel_phi.mapping.attributes import Pair, name, raw_usage, table
 from otel_phi.mapping.build import Frame, clamp_times, inside, session_pairs, span
 from otel_phi.mapping.ids import SpanRef
@@ -22,12 +24,15 @@ from otel_phi.wire.parts import ConfigSnapshot
 _TRIGGERS = {"User": "user", "SubAgent": "sub_agent", "Continuation": "continuation", "Branch": "branch"}
 _TRIGGERS["FollowUp"] = "continuation"  # its name in files before April 2026
 _CLIENT = SpanKind.CLIENT
+# Between the starts of tools that began together. Jaeger's page sorts by start alone, in microseconds, and showed them in another order on
+# each load (with a nanosecond still, up to 2.20); Phoenix keeps microseconds too. What we know of these times is milliseconds.
+_APART_NS = 1_000
 _NO_CONFIG = ConfigSnapshot()
 _NO_REQUEST = Request("", None, None, None, None)
 
 
 class _Context(NamedTuple):
-    """Is what the spans of one turn share: where the turn stands, when it was, what all of them carry."""
+    """The context is what the spans of one turn share: where the turn stands, when it was, what all of them carry."""
 
     turn: TurnClosed
     place: SpanRef
@@ -50,8 +55,20 @@ def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
     if turn.chat is not None:
         spans.append(_chat_span(context, turn.chat))
     if options.tool_spans:
-        spans += [_tool_span(context, tool, within) for tool, within in executed if tool.outcome != "not_executed"]
+        spans += [_tool_span(context, tool, times) for tool, times in _apart(executed, frame.times)]
     return spans
+
+
+def _apart(
+    executed: Iterable[tuple[Tool, tuple[int, int]]], within: tuple[int, int]
+) -> Iterator[tuple[Tool, tuple[int, int]]]:
+    """Yields the tools that have spans, those that start together a little apart, in the order they began, which is the answer's."""
+    together: dict[int, int] = {}
+    for tool, (start, end) in executed:
+        if tool.outcome != "not_executed":
+            before = together.get(start, 0)
+            together[start] = before + 1
+            yield tool, inside(start + before * _APART_NS, end, *within) if before else (start, end)
 
 
 def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOptions) -> Frame:
@@ -59,10 +76,8 @@ def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOpt
     identity = turn.loop.identity
     loop = loop_place(identity, options)
     place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
-    common = (
-        *session_pairs(identity.session_id, options, identity.loop_id, turn.loop.agent_name),
-        (s.TURN_INDEX, turn.index),
-    )
+    agent = of_loop(turn.loop, options)
+    common = (*session_pairs(identity.session_id, options, agent, identity.loop_id), (s.TURN_INDEX, turn.index))
     return Frame("turn", "agent_step", common, place, loop.span_id, clamp_times(turn.started_ns, ended_ns))
 
 
@@ -75,7 +90,7 @@ def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple
     turn, options = context.turn, context.options
     answer = turn.chat.answer if turn.chat else None
     events = happenings.events(turn.happened, options) if turn.happened else []
-    events += [_tool_event(tool, *within, options) for tool, within in executed]
+    events += [_tool_event(tool, *within, options, lost=turn.lost) for tool, within in executed]
     if len(events) > 1:
         events.sort(key=lambda event: event.time_ns)
     links: tuple[SpanLink, ...] = ()
@@ -118,7 +133,7 @@ def _chat_span(context: _Context, chat: Chat) -> Span:
         () if answer is None else used_pairs(answer),
         options,
         kind=_CLIENT,
-        error=chat_error(chat),
+        error=chat_error(chat, lost=context.turn.lost),
     )
 
 
@@ -213,12 +228,12 @@ def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
             *_child(tool),
         ),
         context.options,
-        error=tool_error(tool),
+        error=tool_error(tool, lost=context.turn.lost),
         links=_spawned(tool, context.options),
     )
 
 
-def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions) -> SpanEvent:
+def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions, *, lost: bool) -> SpanEvent:
     executed = tool.outcome != "not_executed"
     pairs: list[Pair] = [
         (s.TOOL_NAME, tool.name),
@@ -226,7 +241,7 @@ def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions) -> Sp
         (s.TOOL_OUTCOME, tool.outcome),
         (s.TOOL_DURATION_MS, happenings.milliseconds(end - start) if executed else None),
         *_child(tool),
-        (s.ERROR_TYPE, tool_error(tool)),
+        (s.ERROR_TYPE, tool_error(tool, lost=lost)),
     ]
     return SpanEvent(s.EVENT_TOOL, end, table(options.max_attribute_bytes, pairs))
 

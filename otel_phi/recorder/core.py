@@ -12,29 +12,21 @@ Rule 5: each event costs the same whatever came before.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
-from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.groups import OpenGroups
-from otel_phi.recorder.identities import LoopIdentity
+from otel_phi.recorder.identities import LoopIdentity, is_same
 from otel_phi.recorder.loops import OpenLoop, side_answer
-from otel_phi.recorder.notices import (
-    LoopOpened,
-    LoopStart,
-    Notice,
-    SessionOpened,
-    SideCallMade,
-    ToolPlace,
-    TurnClosed,
-)
+from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead, References, session_key
+from otel_phi.recorder.snapshot import Contents, OpenWork, fill, parts
 from otel_phi.recorder.starts import loop_start
 from otel_phi.recorder.tool_places import ToolPlaces
 from otel_phi.wire import events as e
+from otel_phi.wire.callers import traceparent_of
 
 # Ten thousand agents at once in one process: 10 to 20 MB of open state. Precedent: RELIABILITY 5.10.
 MAX_OPEN_LOOPS = 10_000
@@ -72,6 +64,10 @@ class RecorderCore:
     def open_loops(self) -> int:
         """How many loops are open."""
         return len(self._open)
+
+    def open_work(self) -> OpenWork:
+        """Returns how many loops, turns and groups are open."""
+        return self._contents().work()
 
     @property
     def open_groups(self) -> int:
@@ -113,13 +109,8 @@ class RecorderCore:
             self.counts["turn_closed"] += 1
             return _NOTHING
         if notices and loop.start.source is not None:
-            self._remember_tools(notices)
+            self._tools.take(notices)
         return notices
-
-    def _remember_tools(self, notices: Sequence[Notice]) -> None:
-        for notice in notices:
-            if isinstance(notice, TurnClosed):
-                self._tools.take(notice)
 
     def _outside(self, event: e.AgentEvent, caller: str | None) -> Sequence[Notice]:
         """Takes an event that opens or closes a loop or a group, or says nothing that every source knows."""
@@ -158,14 +149,14 @@ class RecorderCore:
         identity = LoopIdentity(session_id, event.loop_id, int(event.timestamp), caller)
         replaced = self._open.get(event.loop_id)
         # The open loop is asked too: it may be open for longer than it is remembered.
-        if self._references.knows(identity) or (replaced is not None and _same(replaced.start.identity, identity)):
+        if self._references.knows(identity) or (replaced is not None and is_same(replaced.start.identity, identity)):
             self.counts["duplicate_start"] += 1
             return opened
         notices: list[Notice] = []
         if replaced is not None:
             self.counts["aborted_restart"] += 1
             notices += self._close(replaced, None)
-        start = self._under_its_tool(loop_start(event, identity, self._references))
+        start = self._tools.under(loop_start(event, identity, self._references), self._open)
         self._references.remember(identity)
         notices += opened
         notices.append(LoopOpened(start))
@@ -186,7 +177,7 @@ class RecorderCore:
         self._side_calls[key] = None
         if len(self._side_calls) > MAX_REMEMBERED_SIDE_CALLS:
             self._side_calls.popitem(last=False)
-        session_id = self._sessions.get(key[0])
+        session_id = self._sessions.get(key[0]) or self._begun_before(key[0], event)
         loop = self._open.get(event.loop_id or "")
         if loop is not None and session_key(loop.start.identity.session_id) != key[0]:
             loop = None  # it says two sessions: its own counts
@@ -203,38 +194,12 @@ class RecorderCore:
             answer=answer,
             inferred=event.end is None,
         )
-        if loop is None or loop.turn is None:
-            return (made,)
-        loop.turn.sides.append(made)  # it leaves with its turn, inside of which it was
-        loop.seen(made.ended_ns)
-        return _NOTHING
+        return (made,)
 
-    def _under_its_tool(self, start: LoopStart) -> LoopStart:
-        """Returns a loop's start with the place of the tool that ran it, if it is known now and was not before."""
-        if start.tool_call_id is None or start.tool is not None:
-            return start
-        place = self._open_tool(start, start.tool_call_id)
-        if place is None:
-            place = self._tools.find(start.identity.session_id, start.tool_call_id)
-        # Of a loop that began before: so no circle can form, whatever the loops name as their parents.
-        if place is None or (start.parent is None and place.loop.started_ns >= start.identity.started_ns):
-            return start
-        return msgspec.structs.replace(start, tool=place)
-
-    def _open_tool(self, start: LoopStart, call_id: str) -> ToolPlace | None:
-        """Returns the place of a tool in an open turn: of the parent loop, or, where none is named, of any of the session."""
-        if start.parent is not None:
-            parent = self._open.get(start.parent.loop_id)
-            if parent is None or not _same(parent.start.identity, start.parent):
-                return None
-            return parent.tool_place(call_id)
-        key = session_key(start.identity.session_id)
-        found = (
-            loop.tool_place(call_id)
-            for loop in self._open.values()
-            if session_key(loop.start.identity.session_id) == key and not _same(loop.start.identity, start.identity)
-        )
-        return next((place for place in found if place is not None), None)
+    def _begun_before(self, key: str, call: e.SideCall) -> str | None:
+        """Returns a side call's session as it is spelled, if the source knows that it had begun by then: reading may go on behind that."""
+        first = None if self._ahead is None else self._ahead.sessions.get(key)
+        return first.session_id if first is not None and first.timestamp <= call.start else None
 
     def _open_session(self, event: e.AgentStart) -> list[Notice]:
         key = session_key(event.session_id)
@@ -248,26 +213,117 @@ class RecorderCore:
         source = event.source if first.source is UNSET else first.source  # what was read ahead need not know it
         return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp), source or None)]
 
-    def _close(self, loop: OpenLoop, event: e.AgentEnd | None) -> list[Notice]:
+    def _close(self, loop: OpenLoop, event: e.AgentEnd | None, *, lost: bool = False) -> list[Notice]:
         identity = loop.start.identity
-        loop.start = self._under_its_tool(loop.start)
+        loop.start = self._tools.under(loop.start, self._open)
         del self._open[identity.loop_id]
-        notices: list[Notice] = list(loop.close(event))
-        self._remember_tools(notices)
-        closed = notices[-1]
-        group = self._groups.ended(identity, closed.ended_ns) if hasattr(closed, "ended_ns") else None
-        return notices if group is None else [*notices, group]
+        ended = loop.close(event, lost=lost)
+        if loop.start.source is not None:
+            self._tools.take(ended)
+        ended_ns = ended[-1].ended_ns
+        parent = self._open_parent(loop)
+        if parent is not None:
+            parent.child_ended(ended_ns)
+        group = self._groups.ended(identity, ended_ns, lost=lost)
+        return [*ended] if group is None else [*ended, group]
 
-    def flush(self) -> list[Notice]:
-        """Closes everything: open loops as aborted, in order of their start, then the groups whose end is known."""
+    def _open_parent(self, loop: OpenLoop) -> OpenLoop | None:
+        """Returns a loop's parent if that is open."""
+        parent = loop.start.parent
+        found = None if parent is None else self._open.get(parent.loop_id)
+        return found if found is not None and parent is not None and is_same(found.start.identity, parent) else None
+
+    def flush(self, *, lost: bool = False) -> list[Notice]:
+        """Closes everything: open loops as aborted, in order of their start, then the groups whose end is known.
+
+        Args:
+            lost: whether the process that worked on it was lost. Then it all says so, nothing that is open ends before a loop
+                below it, and a group leaves without a winner.
+        """
+        if lost:
+            self._reach_children()
         notices: list[Notice] = []
         for loop in sorted(self._open.values(), key=lambda loop: _order(loop.start)):
-            notices += self._close(loop, None)
-        return [*notices, *self._groups.flush()]
+            notices += self._close(loop, None, lost=lost)
+        return [*notices, *self._groups.flush(lost=lost)]
 
+    def _reach_children(self) -> None:
+        """Takes the ends of child loops into the last known time of open loops: they were still open then."""
+        for loop in reversed(self._open.values()):  # a child begins after its parent
+            loop.seen(loop.children_end_ns)
+            parent = self._open_parent(loop)
+            if parent is not None:
+                parent.child_ended(loop.would_end_ns)
 
-def _same(one: LoopIdentity, other: LoopIdentity) -> bool:
-    return (one.session_id, one.loop_id, one.started_ns) == (other.session_id, other.loop_id, other.started_ns)
+    def forget_session(self, session_id: str) -> int:
+        """Drops what is open of a session, and says nothing: a purge. That it was seen stays remembered, so that it opens once.
+
+        Returns:
+            How many loops were open.
+        """
+        key = session_key(session_id)
+        loops = [loop_id for loop_id, loop in self._open.items() if session_key(loop.start.identity.session_id) == key]
+        for loop_id in loops:
+            del self._open[loop_id]
+        self._groups.forget_session(key)
+        return len(loops)
+
+    def forget_all(self) -> int:
+        """Drops what is open of every session, as `forget_session` does.
+
+        Returns:
+            How many loops were open.
+        """
+        return sum(self.forget_session(one) for one in {loop.start.identity.session_id for loop in self._open.values()})
+
+    # --- as bytes ------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Returns the core's state: what `restore` goes on from. Equal states are equal bytes."""
+        return b"".join(self.snapshot_parts())
+
+    def snapshot_parts(self) -> Iterator[bytes]:
+        """Yields `snapshot` in parts of about a millisecond; the core must not be fed before the last."""
+        return parts(self._contents())
+
+    @classmethod
+    def restore(cls, state: bytes, ahead: Ahead | None = None) -> RecorderCore:
+        """Returns the core that a `snapshot` was taken of.
+
+        Args:
+            state: what `snapshot` returned.
+            ahead: what the source knows, if it reads ahead: it is not in the state.
+
+        Raises:
+            ValueError: the state is of another format, of a source of the other kind, or damaged.
+        """
+        core = cls(ahead)
+        for _ in fill(core._contents(), state):
+            pass
+        return core
+
+    @classmethod
+    def restore_parts(cls, state: bytes, ahead: Ahead | None = None) -> Iterator[RecorderCore]:
+        """Restores in slices of about a millisecond: yields the same core after each, whole when the iterator ends.
+
+        Raises:
+            ValueError: as `restore`.
+        """
+        core = cls(ahead)
+        for _ in fill(core._contents(), state):
+            yield core
+
+    def _contents(self) -> Contents:
+        return Contents(
+            self._ahead is not None,
+            self.counts,
+            self._sessions,
+            self._references,
+            self._side_calls,
+            self._tools,
+            self._open,
+            self._groups,
+        )
 
 
 def _order(start: LoopStart) -> tuple[int, str]:

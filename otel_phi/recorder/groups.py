@@ -2,7 +2,8 @@
 
 Rule 1: a branch is a loop of the group's session with an announced id that starts after the announcement.
 Rule 2: a group is over when its winner is known and no started branch is open.
-Rule 3: without a branch, or with a winner that is none of the started ones, there is no group.
+Rule 3: without a branch, or with a winner that is none of the started ones, there is no group; where the process was lost
+        there is one without a winner.
 Rule 4: from its first branch's start to its end a group is open; whatever changes meanwhile is told.
 Rule 5: branches are told as announced: they start at once, and which start is told first is chance.
 """
@@ -17,18 +18,19 @@ from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import GroupClosed, GroupGivenUp, GroupNotice, GroupOpened
 from otel_phi.recorder.references import session_key
 from otel_phi.wire.events import ParallelLoopEnd, ParallelLoopStart
+from otel_phi.wire.messages import NO_USAGE
 
 # Groups whose end never came; past it the oldest is given up.
 MAX_OPEN_GROUPS = 1_024
 # Branches of one group; phi-core runs one a configuration.
 MAX_BRANCHES = 1_024
-# Of them, told while the group is open: each that starts or ends tells them again. OpenTelemetry's limit of links.
+# Of them, linked while the group is open: each that starts or ends gives them again. OpenTelemetry's limit of links.
 # A group announced with more than MAX_BRANCHES is not told of before it is over.
-MAX_TOLD = 128
+MAX_LINKED = 128
 
 
 class OpenGroup:
-    """Is a parallel evaluation that has been announced."""
+    """An open group is a parallel evaluation that has been announced."""
 
     __slots__ = ("announced", "ended", "ended_ns", "open", "started", "started_ns", "verdict")
 
@@ -44,10 +46,14 @@ class OpenGroup:
     def start(self, loop: LoopIdentity) -> GroupOpened | None:
         """Takes a branch's start; returns what `opened` does."""
         before_ns = self.started_ns
+        self.add(loop)
+        return self.opened(before_ns)
+
+    def add(self, loop: LoopIdentity) -> None:
+        """Adds a branch that has started."""
         self.started[loop.loop_id] = loop
         self.open.add(loop)
-        self.started_ns = loop.started_ns if before_ns is None else min(before_ns, loop.started_ns)
-        return self.opened(before_ns)
+        self.started_ns = loop.started_ns if self.started_ns is None else min(self.started_ns, loop.started_ns)
 
     def end(self, loop: LoopIdentity, ended_ns: int) -> None:
         """Takes a branch's end."""
@@ -63,18 +69,19 @@ class OpenGroup:
         return GroupOpened(
             session_id=self._session_id(),
             loop_ids=self.announced.loop_ids,
-            branches=tuple(islice(self._branches(), MAX_TOLD)),
+            branches=tuple(islice(self._branches(), MAX_LINKED)),
             started_ns=started_ns,
             ended_ns=max(started_ns + 1, self.ended_ns),
             before_ns=before_ns,
         )
 
-    def closed(self) -> GroupClosed | GroupGivenUp | None:
-        """Returns the group as it ended; None for one that never was open."""
+    def closed(self, *, lost: bool = False) -> GroupClosed | GroupGivenUp | None:
+        """Returns the group as it ended, or was lost, with a winner or not; None for one that never was open."""
         verdict = self.verdict
         if self.started_ns is None:
             return None
-        if verdict is None or verdict.selected_loop_id not in self.started or not self.ended:
+        selected = None if verdict is None else self.started.get(verdict.selected_loop_id)
+        if not self.ended or (selected is None and not lost):
             return GroupGivenUp(self._session_id(), self.announced.loop_ids, self.started_ns)
         return GroupClosed(
             session_id=self._session_id(),
@@ -82,9 +89,10 @@ class OpenGroup:
             branches=tuple(loop for loop in self._branches() if loop in self.ended),
             started_ns=self.started_ns,
             ended_ns=max(self.started_ns + 1, self.ended_ns),
-            selected=self.started[verdict.selected_loop_id],
-            selected_index=verdict.selected_config_index,
-            evaluation_usage=verdict.evaluation_usage,
+            selected=selected,
+            selected_index=verdict.selected_config_index if verdict and selected else None,
+            evaluation_usage=verdict.evaluation_usage if verdict else NO_USAGE,
+            lost=lost,
         )
 
     def _branches(self) -> Iterator[LoopIdentity]:
@@ -126,13 +134,13 @@ class OpenGroups:
         self._by_branch[loop] = group
         return group.start(loop)
 
-    def ended(self, loop: LoopIdentity, ended_ns: int) -> GroupNotice | None:
+    def ended(self, loop: LoopIdentity, ended_ns: int, *, lost: bool = False) -> GroupNotice | None:
         """Takes a loop's end; returns the group that it was a branch of, over with it or not."""
         group = self._by_branch.pop(loop, None)
         if group is None:
             return None
         group.end(loop, ended_ns)
-        return self._over(group) or group.opened(group.started_ns)
+        return self._over(group, lost=lost) or group.opened(group.started_ns)
 
     def decided(self, event: ParallelLoopEnd) -> GroupNotice | None:
         """Takes the winner; returns the group if it is over with it."""
@@ -142,15 +150,39 @@ class OpenGroups:
         group.verdict = event
         return self._over(group)
 
-    def flush(self) -> list[GroupNotice]:
-        """Closes all groups; those of which too little is known are given up."""
-        closed = [self._forget(group) for group in list(self._groups.values())]
+    def flush(self, *, lost: bool = False) -> list[GroupNotice]:
+        """Closes all groups; those of which too little is known are given up, unless the process was `lost`."""
+        closed = [self._forget(group, lost=lost) for group in list(self._groups.values())]
         return [notice for notice in closed if notice is not None]
 
-    def _over(self, group: OpenGroup) -> GroupNotice | None:
-        return self._forget(group) if group.verdict is not None and not group.open else None
+    def forget_session(self, key: str) -> None:
+        """Drops the groups of a session, by its `session_key`, and says nothing."""
+        for group in [found for found in self._groups.values() if session_key(found.announced.session_id) == key]:
+            self._forget(group)
 
-    def _forget(self, group: OpenGroup) -> GroupNotice | None:
+    def all(self) -> Iterator[OpenGroup]:
+        """Yields the open groups, the oldest first."""
+        return iter(self._groups.values())
+
+    def held(self, group: OpenGroup) -> tuple[str, ...] | None:
+        """Returns the announced ids that still mean a group, None for all: a later one with the same ids takes them."""
+        ids, session_id = _followed(group.announced), session_key(group.announced.session_id)
+        held = tuple([loop_id for loop_id in ids if self._by_loop.get((session_id, loop_id)) is group])
+        return None if held == ids else held
+
+    def put(self, group: OpenGroup, held: tuple[str, ...] | None) -> None:
+        """Takes an open group that goes on, and the ids that mean it."""
+        self._groups[id(group)] = group
+        session_id = session_key(group.announced.session_id)
+        for loop_id in _followed(group.announced) if held is None else held:
+            self._by_loop[session_id, loop_id] = group
+        for loop in group.open:
+            self._by_branch[loop] = group
+
+    def _over(self, group: OpenGroup, *, lost: bool = False) -> GroupNotice | None:
+        return self._forget(group, lost=lost) if group.verdict is not None and not group.open else None
+
+    def _forget(self, group: OpenGroup, *, lost: bool = False) -> GroupNotice | None:
         self._groups.pop(id(group), None)
         session_id = session_key(group.announced.session_id)
         for loop_id in group.announced.loop_ids[:MAX_BRANCHES]:
@@ -158,4 +190,9 @@ class OpenGroups:
                 del self._by_loop[session_id, loop_id]
         for loop in group.open:
             self._by_branch.pop(loop, None)
-        return group.closed()
+        return group.closed(lost=lost)
+
+
+def _followed(event: ParallelLoopStart) -> tuple[str, ...]:
+    """Returns the announced branches that are followed, each once."""
+    return tuple(dict.fromkeys(event.loop_ids[:MAX_BRANCHES]))

@@ -7,7 +7,7 @@ import msgspec
 UNKNOWN = "unknown"  # no trace context is written like that
 
 
-class LoopIdentity(msgspec.Struct, frozen=True, gc=False):
+class LoopIdentity(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Tells a loop from all others. phi-core repeats loop ids; the start time tells the occurrences apart.
 
     Attributes:
@@ -25,7 +25,7 @@ class LoopIdentity(msgspec.Struct, frozen=True, gc=False):
 
 
 class Foreign(msgspec.Struct, frozen=True, gc=False):
-    """Is a loop of another session, as far as it is known.
+    """A foreign loop is a loop of another session, as far as it is known.
 
     Attributes:
         loop_id: as the referrer wrote it.
@@ -36,3 +36,8 @@ class Foreign(msgspec.Struct, frozen=True, gc=False):
     loop_id: str
     session_id: str | None
     loop: LoopIdentity | None
+
+
+def is_same(one: LoopIdentity, other: LoopIdentity) -> bool:
+    """Says whether two identities tell one loop, whatever is known of its caller."""
+    return (one.session_id, one.loop_id, one.started_ns) == (other.session_id, other.loop_id, other.started_ns)

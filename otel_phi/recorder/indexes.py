@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 # Turns come in order; only a wild stream leaves gaps. Past this many the lowest gap is taken as closed.
 MAX_GAPS = 1_024
 
 
 class ClosedIndexes:
-    """Is a set of turn indexes that costs nothing while they come in order.
+    """Closed indexes are a set of turn indexes that costs nothing while they come in order.
 
     `repeat(index)` numbers the turns whose index was closed before, so that each turn of a loop has an identity of its own.
     """
@@ -40,6 +43,14 @@ class ClosedIndexes:
             return 0
         self._repeats += 1
         return self._repeats
+
+    def dump(self) -> dict[str, Any]:
+        """Returns its state: `floor`, `repeats`, and `sparse` in order."""
+        return {"floor": self._floor, "repeats": self._repeats, "sparse": tuple(sorted(self._sparse))}
+
+    def load(self, floor: int, repeats: int, sparse: Iterable[int]) -> None:
+        """Takes what `dump` returned."""
+        self._floor, self._repeats, self._sparse = floor, repeats, set(sparse)
 
     def next(self) -> int:
         """Returns the index after the highest closed one."""

@@ -27,7 +27,7 @@ from otel_phi.recorder.notices import (
     TurnOpened,
 )
 from otel_phi.recorder.references import References
-from otel_phi.recorder.turns import MAX_TEXT, Happenings, OpenTurn
+from otel_phi.recorder.turns import Happenings, OpenTurn
 from otel_phi.wire.events import AgentEnd, SideCall, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
     NO_USAGE,
@@ -37,18 +37,16 @@ from otel_phi.wire.messages import (
     ToolResultMessage,
     Usage,
     UserMessage,
-    first_text,
 )
 from otel_phi.wire.parts import ConfigSnapshot, RequestPayload
 from otel_phi.wire.usage import TokenCount, count_tokens
 
 N = TypeVar("N", int, float)
 TurnNotice = TurnOpened | TurnClosed
-STOP_PREFIX = "[Agent stopped:"
 
 
 class OpenLoop:
-    """Is a loop that has begun.
+    """An open loop is a loop that has begun.
 
     Args:
         start: what its AgentStart said.
@@ -56,8 +54,8 @@ class OpenLoop:
     """
 
     __slots__ = (
-        "_closed", "_references", "happenings", "input_refused", "last_ns", "last_turn", "start",
-        "stop_text", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
+        "_closed", "_references", "children_end_ns", "happenings", "input_refused", "last_ns", "last_turn", "start",
+        "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
     )  # fmt: skip
 
     def __init__(self, start: LoopStart, references: References) -> None:
@@ -66,6 +64,7 @@ class OpenLoop:
         self._closed = ClosedIndexes()
         self.last_ns = start.identity.started_ns
         self.turns_end_ns = self.last_ns
+        self.children_end_ns: int | None = None  # the latest end of its child loops; told if the process is lost
         self.turn: OpenTurn | None = None
         self.happenings = Happenings()
         self.turn_count = 0
@@ -74,7 +73,7 @@ class OpenLoop:
         self.tokens = TokenCount()
         self.last_turn: TurnClosed | None = None
         self.input_refused = False
-        self.stop_text: str | None = None
+        self.stop_limit: str | None = None
 
     def seen(self, time_ns: int | None) -> int:
         """Takes an event's time into the last known time; returns the event's time, the last known where it has none."""
@@ -151,11 +150,11 @@ class OpenLoop:
                 turn.answered(self._answer(AssistantMessage(usage=event.usage), event.usage), None)
         return [*cut, self._close_turn(turn, time_ns, event)]
 
-    def abort_turn(self) -> list[TurnClosed]:
+    def abort_turn(self, *, lost: bool = False) -> list[TurnClosed]:
         """Closes the open turn, if any, as aborted at the last known time."""
-        return [] if self.turn is None else [self._close_turn(self.turn, self.last_ns, None)]
+        return [] if self.turn is None else [self._close_turn(self.turn, self.last_ns, None, lost=lost)]
 
-    def _close_turn(self, turn: OpenTurn, time_ns: int, event: TurnEnd | None) -> TurnClosed:
+    def _close_turn(self, turn: OpenTurn, time_ns: int, event: TurnEnd | None, *, lost: bool = False) -> TurnClosed:
         ended_ns = max(time_ns, turn.started_ns + 1)
         turn.happenings.settle()
         listed = bytes(event.tool_results) if event is not None else None
@@ -174,7 +173,7 @@ class OpenLoop:
             happened=tuple(turn.happenings.items),
             dropped=turn.happenings.dropped + turn.dropped_tools,
             message_count=turn.message_count,
-            sides=tuple(turn.sides),
+            lost=lost,
         )
         self._take_totals(closed)
         self._closed.close(turn.index)
@@ -210,18 +209,13 @@ class OpenLoop:
             case ToolResultMessage() if self.turn is not None:
                 self.turn.result(message)
             case UserMessage() if self.turn is None:
-                self._take_stop_text(message)
+                self.stop_limit = message.stop_limit or self.stop_limit
         return self._counted()
 
     def _counted(self) -> list[TurnNotice]:
         if self.turn is not None:
             self.turn.message_count += 1
         return []
-
-    def _take_stop_text(self, message: UserMessage) -> None:
-        text = first_text(message.content, MAX_TEXT)
-        if text.startswith(STOP_PREFIX):
-            self.stop_text = text
 
     def happened(self, time_ns: int, what: Occurrence) -> None:
         """Takes something that happened: onto the open turn, else onto the loop."""
@@ -237,14 +231,12 @@ class OpenLoop:
         config = self.start.config
         api = config.api if config else None
         provider = (config.provider if config else None) or message.provider
-        error = message.error_message
         return Answer(
             model=message.model,
             provider=message.provider,
             stop_reason=message.stop_reason,
             usage=used,
             tokens=count_tokens(used, api, provider),
-            error_message=None if error is None else error[:MAX_TEXT],
             error_type=message.error_type or None,
             first_token_ms=_or_none(message.first_token_ms),
             streamed=message.streamed is not False,
@@ -267,11 +259,27 @@ class OpenLoop:
 
     # --- the end ---------------------------------------------------------------------------------------------------
 
-    def close(self, event: AgentEnd | None) -> list[TurnClosed | LoopClosed]:
-        """Closes the loop: with its AgentEnd, or without one as aborted. A turn still open is aborted first."""
+    @property
+    def closed(self) -> ClosedIndexes:
+        """The indexes of its turns that have ended."""
+        return self._closed
+
+    def child_ended(self, ended_ns: int) -> None:
+        """Takes the end of a child loop."""
+        known_ns = self.children_end_ns
+        self.children_end_ns = ended_ns if known_ns is None else max(known_ns, ended_ns)
+
+    @property
+    def would_end_ns(self) -> int:
+        """When it would end if it were closed now."""
+        started = self.start.identity.started_ns if self.turn is None else self.turn.started_ns
+        return max(self.last_ns, self.turns_end_ns, started + 1)
+
+    def close(self, event: AgentEnd | None, *, lost: bool = False) -> list[TurnClosed | LoopClosed]:
+        """Closes the loop: with its AgentEnd, or without one as aborted or lost. A turn still open is closed so first."""
         if event is not None:
             self.seen(event.timestamp)
-        turns = self.abort_turn()
+        turns = self.abort_turn(lost=lost)
         self.happenings.settle()
         time_ns = self.last_ns if event is None or event.timestamp is None else event.timestamp
         closed = LoopClosed(
@@ -281,7 +289,9 @@ class OpenLoop:
             inferred=event is None or event.timestamp is None,
             rejected=event is not None and event.rejection is not None,
             input_refused=self.input_refused,
-            stop_text=self.stop_text,
+            stop_limit=self.stop_limit,
+            outcome=None if event is None else event.outcome or None,
+            error_type=None if event is None else event.error_type or None,
             usage=self.usage if event is None or event.usage == NO_USAGE else event.usage,
             tokens=self.tokens,
             turn_count=self.turn_count,
@@ -289,8 +299,7 @@ class OpenLoop:
             last_turn=self.last_turn,
             happened=tuple(self.happenings.items),
             dropped=self.happenings.dropped,
-            outcome=None if event is None else event.outcome or None,
-            error_type=None if event is None else event.error_type or None,
+            lost=lost,
         )
         return [*turns, closed]
 
@@ -304,7 +313,6 @@ def side_answer(call: SideCall, config: ConfigSnapshot | None) -> Answer:
         stop_reason=call.stop_reason,
         usage=call.usage,
         tokens=count_tokens(call.usage, config.api if config else None, provider),
-        error_message=None,
         error_type=call.error_type or None,
         first_token_ms=_or_none(call.first_token_ms),
         streamed=call.streamed is not False,

@@ -37,7 +37,7 @@ class ToolPlace(msgspec.Struct, frozen=True, gc=False):
     repeat: int
 
 
-class LoopStart(msgspec.Struct, frozen=True, gc=False):
+class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Holds what an `AgentStart` said, its references resolved.
 
     Attributes:
@@ -96,17 +96,17 @@ class TurnOpened(msgspec.Struct, frozen=True, gc=False):
     triggered_by: str | None
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
+class Request(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Holds the settings of a model request, from `TurnRequest.payload`; None where not given."""
 
     model: str
-    thinking_level: str | None
-    max_tokens: int | None
-    temperature: float | None
-    response_format: str | None
+    thinking_level: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    response_format: str | None = None
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Holds what the assistant's message says of the call.
 
     Attributes:
@@ -115,8 +115,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         stop_reason: `message.stopReason`, as phi-core writes it.
         usage: as phi-core wrote it.
         tokens: the same in one meaning for all providers.
-        error_message: the provider's error, cut to 256 characters; None where the call went well.
-        error_type: the source's or policy's own word for what went wrong, None where they say none.
+        error_type: what went wrong, in one word, as policy or the source says it; None where neither does.
         first_token_ms: milliseconds from the request to the first token, None where the source does not tell.
         streamed: whether the answer came in pieces.
         cost_usd: what the call cost, as the source says it; None where it does not.
@@ -127,15 +126,14 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     stop_reason: str
     usage: Usage
     tokens: TokenCount
-    error_message: str | None
-    error_type: str | None = None
+    error_type: str | None
     first_token_ms: int | None = None
     streamed: bool = True
     cost_usd: float | None = None
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):
-    """Is the model call of a turn.
+    """A chat is the model call of a turn.
 
     Attributes:
         started_ns: `TurnRequest.timestamp`, else the turn's start or the end of a compaction in it.
@@ -158,7 +156,7 @@ Outcome = Literal["ok", "error", "aborted", "not_executed", "detached"]
 
 
 class Tool(msgspec.Struct, frozen=True, gc=False):
-    """Is one tool execution, or a tool call that was answered without being executed.
+    """A tool is one tool execution, or a tool call that was answered without being executed.
 
     Attributes:
         call_id: `tool_call_id`; providers repeat it from turn to turn.
@@ -168,11 +166,10 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
             tool results seen before the start.
         ended_ns: its own end where the source tells, else the time of its toolResult message, else the turn's end.
         outcome: how it went.
-        error_text: the first 256 characters of a failed tool's answer, "" otherwise.
+        error_type: how a failed tool failed, in one word, as policy or the source says it; None where neither does.
         child_loop_id: loop it ran as a sub-agent, None for none.
         child: that loop, if it is of another session.
         inferred: whether a time is not the source's own.
-        error_type: the source's or policy's own word for what went wrong, None where they say none.
     """
 
     call_id: str
@@ -181,11 +178,10 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
     started_ns: int
     ended_ns: int
     outcome: Outcome
-    error_text: str
+    error_type: str | None
     child_loop_id: str | None
     child: Foreign | None
     inferred: bool
-    error_type: str | None = None
 
 
 class Compaction(msgspec.Struct, frozen=True, gc=False):
@@ -199,7 +195,7 @@ Occurrence = Compaction | e.PrunApplied | e.RevertApplied | e.InputRejected | e.
 
 
 class Timed(msgspec.Struct, frozen=True, gc=False):
-    """Is something that happened within a turn or loop, at `time_ns`."""
+    """A timed is something that happened within a turn or loop, at `time_ns`."""
 
     time_ns: int
     what: Occurrence
@@ -222,7 +218,7 @@ class TurnClosed(msgspec.Struct, frozen=True, gc=False):
         happened: what else happened, in order.
         dropped: how many of `happened` a bound left out.
         message_count: MessageEnd events in the turn.
-        sides: model calls made while it was open, beside its own.
+        lost: whether it is aborted because its process was lost.
     """
 
     loop: LoopStart
@@ -238,7 +234,7 @@ class TurnClosed(msgspec.Struct, frozen=True, gc=False):
     happened: tuple[Timed, ...]
     dropped: int
     message_count: int
-    sides: tuple[SideCallMade, ...] = ()
+    lost: bool = False
 
 
 class LoopClosed(msgspec.Struct, frozen=True, gc=False):
@@ -251,7 +247,9 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         inferred: whether `ended_ns` is not the source's own.
         rejected: whether an input filter refused the prompt (`AgentEnd.rejection`).
         input_refused: whether one refused a message while the loop ran (`InputRejected`).
-        stop_text: phi-core's `[Agent stopped: ...]` message, cut to 256 characters, None for none.
+        stop_limit: which limit stopped the loop, as a user message outside its turns says it, None for none.
+        outcome: `AgentEnd.outcome`, None where the source does not say.
+        error_type: `AgentEnd.error_type`, None where the source does not say.
         usage: `AgentEnd.usage`; the turns' sum for an aborted loop.
         tokens: the chats' sum, in one meaning for all providers.
         turn_count: turns closed.
@@ -259,8 +257,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         last_turn: the last turn that says how the loop went, None for a loop without turns.
         happened: what happened in the loop outside its turns.
         dropped: how many of `happened` a bound left out.
-        outcome: `ok`, `cancelled` or `error` where its AgentEnd says so, None where it does not.
-        error_type: the source's or policy's own word for what went wrong, None where they say none.
+        lost: whether it is aborted because its process was lost.
     """
 
     loop: LoopStart
@@ -269,7 +266,9 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     inferred: bool
     rejected: bool
     input_refused: bool
-    stop_text: str | None
+    stop_limit: str | None
+    outcome: str | None
+    error_type: str | None
     usage: Usage
     tokens: TokenCount
     turn_count: int
@@ -277,8 +276,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     last_turn: TurnClosed | None
     happened: tuple[Timed, ...]
     dropped: int
-    outcome: str | None = None
-    error_type: str | None = None
+    lost: bool = False
 
 
 class SideCallMade(msgspec.Struct, frozen=True, gc=False):
@@ -286,7 +284,7 @@ class SideCallMade(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         session_id: from `SideCall.session_id`, as its session was first spelled.
-        loop: the loop it belongs to, None unless that is open. In `TurnClosed.sides` it belongs to that turn.
+        loop: the loop it belongs to, None unless that is open.
         in_session: whether the session has begun here: only then is there a root.
         id: from `SideCall.id`.
         purpose: from `SideCall.kind`, None for none.
@@ -336,9 +334,10 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
         branches: the branches that started, in that order.
         started_ns: start of the first branch.
         ended_ns: end of the last branch.
-        selected: the branch that won.
-        selected_index: `ParallelLoopEnd.selected_config_index`.
+        selected: the branch that won; None where the process was lost before that was known.
+        selected_index: `ParallelLoopEnd.selected_config_index`, None as `selected`.
         evaluation_usage: the judge's usage; its loop has a span of its own.
+        lost: whether its process was lost before it ended.
     """
 
     session_id: str
@@ -346,9 +345,10 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
     branches: tuple[LoopIdentity, ...]
     started_ns: int
     ended_ns: int
-    selected: LoopIdentity
-    selected_index: int
+    selected: LoopIdentity | None
+    selected_index: int | None
     evaluation_usage: Usage
+    lost: bool = False
 
 
 class GroupGivenUp(msgspec.Struct, frozen=True, gc=False):

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
-from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.identities import Foreign, LoopIdentity
+from otel_phi.wire.callers import traceparent_of
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.uuids import is_uuid
 
@@ -28,7 +29,7 @@ MAX_OCCURRENCES = 16
 
 
 class Ahead(msgspec.Struct, frozen=True):
-    """Is what a source that can read ahead (files) knows before the first event is recorded.
+    """`Ahead` is what a source that can read ahead (files) knows before the first event is recorded.
 
     Attributes:
         starts: loop id -> its occurrences in order of start.
@@ -57,6 +58,15 @@ class References:
 
     def __len__(self) -> int:
         return len(self._seen)
+
+    @property
+    def occurrences(self) -> int:
+        """How many occurrences of loops are remembered."""
+        return sum(map(len, self._seen.values()))
+
+    def all(self) -> Iterator[LoopIdentity]:
+        """Yields the loops remembered, the id seen longest ago first: given to `remember` in that order they are the same table."""
+        return chain.from_iterable(self._seen.values())
 
     def remember(self, loop: LoopIdentity) -> None:
         """Adds a loop that has started."""

@@ -7,8 +7,13 @@ Rule 2: the table is bounded. A tool forgotten is as one never seen: the loop st
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 
-from otel_phi.recorder.notices import ToolPlace, TurnClosed
+import msgspec
+
+from otel_phi.recorder.identities import is_same
+from otel_phi.recorder.loops import OpenLoop
+from otel_phi.recorder.notices import LoopStart, Notice, ToolPlace, TurnClosed
 from otel_phi.recorder.references import session_key
 
 # The turns of an hour, several sub-agents at once; under 1 MB when full. Past it the tool that ended longest ago is forgotten.
@@ -24,18 +29,52 @@ class ToolPlaces:
     def __len__(self) -> int:
         return len(self._places)
 
-    def take(self, turn: TurnClosed) -> None:
-        """Remembers the executions of a turn."""
-        if turn.loop.source is None:
-            return
-        loop = turn.loop.identity
+    def take(self, notices: Iterable[Notice]) -> None:
+        """Remembers the executions of the turns that have closed."""
+        for notice in notices:
+            if isinstance(notice, TurnClosed) and notice.loop.source is not None:
+                self._take(notice)
+
+    def _take(self, turn: TurnClosed) -> None:
         for tool in turn.tools:
             if tool.outcome != "not_executed":
-                place = ToolPlace(loop, turn.index, turn.repeat, tool.call_id, tool.repeat)
-                self._places[session_key(loop.session_id), tool.call_id] = place
+                self.put(ToolPlace(turn.loop.identity, turn.index, turn.repeat, tool.call_id, tool.repeat))
         while len(self._places) > MAX_REMEMBERED_TOOLS:
             self._places.popitem(last=False)
 
-    def find(self, session_id: str, call_id: str) -> ToolPlace | None:
-        """Returns where the latest execution of a call stands, None where it is not remembered."""
-        return self._places.get((session_key(session_id), call_id))
+    def put(self, place: ToolPlace) -> None:
+        """Remembers one execution, as the latest."""
+        key = (session_key(place.loop.session_id), place.call_id)
+        self._places.pop(key, None)
+        self._places[key] = place
+
+    def all(self) -> Iterable[ToolPlace]:
+        """Returns what is remembered, the one forgotten next first."""
+        return self._places.values()
+
+    def under(self, start: LoopStart, open_loops: Mapping[str, OpenLoop]) -> LoopStart:
+        """Returns a loop's start with the place of the tool that ran it, if it is known now and was not before."""
+        if start.tool_call_id is None or start.tool is not None:
+            return start
+        place = _in_open_turn(start, start.tool_call_id, open_loops)
+        if place is None:
+            place = self._places.get((session_key(start.identity.session_id), start.tool_call_id))
+        # Of a loop that began before: so no circle can form, whatever the loops name as their parents.
+        if place is None or (start.parent is None and place.loop.started_ns >= start.identity.started_ns):
+            return start
+        return msgspec.structs.replace(start, tool=place)
+
+
+def _in_open_turn(start: LoopStart, call_id: str, open_loops: Mapping[str, OpenLoop]) -> ToolPlace | None:
+    """Returns the place of a tool in an open turn: of the parent loop, or, where none is named, of any loop of the session that was read."""
+    if start.parent is not None:
+        parent = open_loops.get(start.parent.loop_id)
+        return (
+            parent.tool_place(call_id) if parent is not None and is_same(parent.start.identity, start.parent) else None
+        )
+    if start.source is None:
+        return None
+    key = session_key(start.identity.session_id)
+    others = (one for one in open_loops.values() if not is_same(one.start.identity, start.identity))
+    found = (one.tool_place(call_id) for one in others if session_key(one.start.identity.session_id) == key)
+    return next((place for place in found if place is not None), None)

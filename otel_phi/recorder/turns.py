@@ -15,18 +15,16 @@ from collections.abc import Mapping, Sequence
 from msgspec import UnsetType
 
 from otel_phi.recorder.identities import Foreign
-from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, SideCallMade, Timed, Tool
+from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, Timed, Tool
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import CompactionEnded, CompactionStarted, ToolExecutionEnd, ToolExecutionStart
-from otel_phi.wire.messages import ToolResultMessage, decode_tool_results, first_text
+from otel_phi.wire.messages import ToolResultMessage, decode_tool_results
 from otel_phi.wire.times import Instant
 
 # Far above any real turn; past it tools are counted as dropped, so that a wild stream cannot fill the memory.
 MAX_TOOLS = 65_536
 # OpenTelemetry's own default number of events on a span.
 MAX_HAPPENED = 128
-# Enough to tell a kind of error by its first words.
-MAX_TEXT = 256
 
 
 class Happenings:
@@ -66,10 +64,10 @@ class Happenings:
 
 
 class OpenTool:
-    """Is a tool execution whose turn is still open."""
+    """An open tool is a tool execution whose turn is still open."""
 
     __slots__ = (
-        "call_id", "child_loop_id", "child_session_id", "detached", "ended", "ended_ns", "error_text", "error_type",
+        "call_id", "child_loop_id", "child_session_id", "detached", "ended", "ended_ns", "error_type",
         "inferred", "is_error", "name", "started_ns", "timed",
     )  # fmt: skip
 
@@ -83,14 +81,13 @@ class OpenTool:
         self.ended_ns: int | None = None
         self.detached = False
         self.is_error = False
-        self.error_text = ""
         self.error_type: str | None = None
         self.child_loop_id: str | None = None
         self.child_session_id: str | None = None
 
 
 class OpenTurn:
-    """Is a turn that has begun.
+    """An open turn is a turn that has begun.
 
     Args:
         index: its index in the loop.
@@ -114,7 +111,6 @@ class OpenTurn:
         "request",
         "request_ns", "request_timed",
         "results",
-        "sides",
         "source_ns",
         "started_ns",
         "tools",
@@ -142,7 +138,6 @@ class OpenTurn:
         self.happenings = Happenings()
         self.tools: list[OpenTool] = []
         self.results: list[ToolResultMessage] = []
-        self.sides: list[SideCallMade] = []
         self._pending: dict[str, deque[OpenTool]] = {}
 
     def answered(self, answer: Answer, time_ns: int | None) -> None:
@@ -181,8 +176,6 @@ class OpenTurn:
         tool.error_type = event.error_type or None
         tool.child_loop_id = event.child_loop_id or (event.result.child_loop_id if event.result else None)
         tool.child_session_id = event.child_session_id or None
-        if event.is_error and event.result is not None:
-            tool.error_text = first_text(event.result.content, MAX_TEXT)
 
     def place_of(self, call_id: str) -> tuple[str, int] | None:
         """Returns call id and repeat of the latest execution of a call; None where it has none here."""
@@ -203,6 +196,13 @@ class OpenTurn:
         tool = OpenTool(call_id, name, at, inferred=self.mark_ns is None or not seen)
         self.tools.append(tool)
         return tool
+
+    def take_tools(self, tools: list[OpenTool]) -> None:
+        """Takes the tools of a turn that goes on; those that have not ended wait for their end in that order."""
+        self.tools = tools
+        for tool in tools:
+            if not tool.ended:
+                self._pending.setdefault(tool.call_id, deque()).append(tool)
 
     def chat(self, ended_ns: int, *, aborted: bool) -> Chat | None:
         """Returns the turn's model call, None for a turn without one."""
@@ -280,11 +280,10 @@ def _closed(
         started_ns=tool.started_ns,
         ended_ns=turn_end_ns if ended_ns is None else ended_ns,
         outcome="detached" if tool.detached else outcome,
-        error_text=tool.error_text,
+        error_type=word,
         child_loop_id=tool.child_loop_id,
         child=child,
         inferred=tool.inferred or ended_ns is None,
-        error_type=word,
     )
 
 
@@ -295,7 +294,6 @@ def _given(time_ns: Instant | UnsetType) -> int | None:
 
 def _unexecuted(message: ToolResultMessage, turn_end_ns: int, repeat: int) -> Tool:
     at = message.timestamp_ns or turn_end_ns
-    text = first_text(message.content, MAX_TEXT) if message.is_error else ""
     return Tool(
         message.tool_call_id,
         message.tool_name,
@@ -303,9 +301,8 @@ def _unexecuted(message: ToolResultMessage, turn_end_ns: int, repeat: int) -> To
         at,
         at,
         "not_executed",
-        text,
+        message.error_type or None,
         None,
         None,
         message.timestamp == 0,
-        message.error_type or None,
     )

@@ -37,27 +37,27 @@ class _Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Text(_Shape, frozen=True, tag_field="type", tag="text"):
-    """Is a block of text."""
+    """A text is a block of text."""
 
     text: str
 
 
 class Image(_Shape, frozen=True, tag_field="type", tag="image", rename="camel"):
-    """Is an image, base64."""
+    """An image stands as base64."""
 
     data: str
     mime_type: str
 
 
 class Thinking(_Shape, frozen=True, tag_field="type", tag="thinking", omit_defaults=True):
-    """Is what a model thought; the signature is left out where there is none."""
+    """A thinking block is what a model thought; the signature is left out where there is none."""
 
     thinking: str
     signature: str | None = None
 
 
 class ToolCall(_Shape, frozen=True, tag_field="type", tag="toolCall"):
-    """Is a model's call of a tool; `arguments` is any JSON, null included, but must be there."""
+    """A tool call is a model's call of a tool; `arguments` is any JSON, null included, but must be there."""
 
     id: str
     name: str
@@ -88,14 +88,14 @@ class _Marked(_Shape, frozen=True, kw_only=True, tag_field="role", rename="camel
 
 
 class StrictUser(_Marked, frozen=True, kw_only=True, tag="user"):
-    """Is a user's message."""
+    """A user message, every field as the canonical form has it."""
 
     content: list[Block]
     timestamp: U64
 
 
 class StrictAssistant(_Marked, frozen=True, kw_only=True, tag="assistant"):
-    """Is a model's message."""
+    """A model's message, every field as the canonical form has it."""
 
     content: list[Block]
     stop_reason: StopReason
@@ -107,7 +107,7 @@ class StrictAssistant(_Marked, frozen=True, kw_only=True, tag="assistant"):
 
 
 class StrictToolResult(_Marked, frozen=True, kw_only=True, tag="toolResult"):
-    """Is a tool's message."""
+    """A tool's message, every field as the canonical form has it."""
 
     tool_call_id: str
     tool_name: str
@@ -120,7 +120,7 @@ StrictMessage = StrictUser | StrictAssistant | StrictToolResult
 
 
 class StrictExtension(_Shape, frozen=True):
-    """Is whatever is no message for a model; the role can be any."""
+    """An extension is whatever is no message for a model; the role can be any."""
 
     role: str
     kind: str
@@ -135,7 +135,7 @@ class StrictTurnId(_Shape, frozen=True, rename="camel"):
 
 
 class NodeTag(_Shape, frozen=True):
-    """Is what a revert left on the node it went back to."""
+    """A node tag is what a revert left on the node it went back to."""
 
     kind: Literal["lesson", "finding", "outcome", "checkpoint"]
     text: str
@@ -189,7 +189,7 @@ Provenance = SystemPrompt | IdentityBlock | MemoryTier | LoopTurn | Steering | F
 
 
 class Tool(_Shape, frozen=True):
-    """Is a tool as a model is told of it; `parameters` is a JSON schema."""
+    """A tool as a model sees it; `parameters` is a JSON schema."""
 
     name: str
     description: str
@@ -197,7 +197,7 @@ class Tool(_Shape, frozen=True):
 
 
 class Fragment(_Shape, frozen=True):
-    """Is a streamed piece of text, thinking or arguments."""
+    """A fragment is a streamed piece of text, thinking or arguments."""
 
     delta: str
 
@@ -222,7 +222,7 @@ StrictFormat = StrictTextFormat | StrictObjectFormat | StrictSchemaFormat
 
 
 class SchemaFormat(ResponseFormat, frozen=True, kw_only=True):
-    """Is the form of answer `json-schema` with all it says; `wire.parts` reads its kind alone.
+    """A schema format is the form of answer `json-schema` with all it says; `wire.parts` reads its kind alone.
 
     Attributes:
         schema: the JSON schema.
@@ -236,6 +236,6 @@ class SchemaFormat(ResponseFormat, frozen=True, kw_only=True):
 
 
 class ForeignMessage(ExtensionMessage, frozen=True, kw_only=True):
-    """Is an extension message under a role of the application's own, `app_role`, instead of `extension`."""
+    """A foreign message is an extension message under a role of the application's own, `app_role`, instead of `extension`."""
 
     app_role: str = "extension"

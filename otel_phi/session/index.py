@@ -46,7 +46,7 @@ class SessionIndex:
                 del self._open_holders[loop_id]
         return session
 
-    def shelve(self, session: Session) -> None:
+    def keep_completed(self, session: Session) -> None:
         """Puts a session among the completed."""
         self.completed.append(session)
         self._completed_first.setdefault(session.session_id, session)

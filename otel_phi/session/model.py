@@ -31,7 +31,7 @@ from otel_phi.wire.times import Instant
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """Is one turn: a model call, and the tools that ran after it.
+    """A turn is a model call, and the tools that ran after it.
 
     Attributes:
         turn_id: from `TurnStart`: its loop id and turn index.
@@ -82,7 +82,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LoopRecord(msgspec.Struct, kw_only=True, dict=True):
-    """Is one run of the agent loop.
+    """A loop record is one run of the agent loop.
 
     Attributes:
         loop_id: from `AgentStart.loop_id`; can repeat within a session.

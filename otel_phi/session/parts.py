@@ -135,7 +135,7 @@ class ParallelGroupRecord(_Value, frozen=True, kw_only=True):
 
 
 class LoopEvent(_Value, frozen=True, kw_only=True):
-    """Is one event of a loop's stream.
+    """A loop event is one event of a loop's stream.
 
     Attributes:
         sequence: place in the loop's stored stream, from 0. Events that are not stored leave no gap.
@@ -147,7 +147,7 @@ class LoopEvent(_Value, frozen=True, kw_only=True):
 
 
 class TurnRange(_Value, frozen=True, kw_only=True, rename="camel"):
-    """Is a run of turns, both ends included.
+    """A turn range is a run of turns, both ends included.
 
     Attributes:
         start_turn: index of the first turn.
@@ -159,7 +159,7 @@ class TurnRange(_Value, frozen=True, kw_only=True, rename="camel"):
 
 
 class CompactedSection(_Value, frozen=True, kw_only=True):
-    """Is a run of turns and the messages that stand for it.
+    """A compacted section is a run of turns and the messages that stand for it.
 
     Attributes:
         range: the turns.

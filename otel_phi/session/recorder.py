@@ -73,7 +73,7 @@ class SessionRecorder:
         self.counts: Counter[str] = Counter()
         self.callback_error: Exception | None = None
         self._unread = frozenset() if self.config.include_streaming_events else frozenset({"MessageUpdate"})
-        self._shelves = SessionIndex()
+        self._index = SessionIndex()
         self._open_loops: dict[str, LoopRecord] = {}
         self._running: Counter[str] = Counter()
         self._turns = PartialTurns()
@@ -100,19 +100,19 @@ class SessionRecorder:
         self._turns.clear()
         for record in self._open_loops.values():
             record.status = LoopStatus.ABORTED
-            self._shelves.file(record)
+            self._index.file(record)
         self._open_loops.clear()
         self._running.clear()
-        for session_id in list(self._shelves.open):
-            session = self._shelves.complete(session_id)
+        for session_id in list(self._index.open):
+            session = self._index.complete(session_id)
             self._call(self.config.after_task, session)
-            self._shelves.shelve(session)
+            self._index.keep_completed(session)
 
     def checkpoint(self) -> int:
         """Completes the sessions in which no loop runs, leaves the others, and returns how many it completed."""
-        idle = [session_id for session_id in self._shelves.open if session_id not in self._running]
+        idle = [session_id for session_id in self._index.open if session_id not in self._running]
         for session_id in idle:
-            self._shelves.shelve(self._shelves.complete(session_id))
+            self._index.keep_completed(self._index.complete(session_id))
         return len(idle)
 
     def drain_completed(self) -> list[Session]:
@@ -120,16 +120,16 @@ class SessionRecorder:
 
         A session id that comes again later is a new session, with the same id.
         """
-        return self._shelves.drain()
+        return self._index.drain()
 
     def sessions(self) -> Iterator[Session]:
         """Yields all sessions that are not drained: completed, then open. Running loops are in none yet."""
-        yield from list(self._shelves.completed)
-        yield from list(self._shelves.open.values())
+        yield from list(self._index.completed)
+        yield from list(self._index.open.values())
 
     def get_session(self, session_id: str) -> Session | None:
         """Returns a session; None where there is none. phi-core 0.10: of several of one id, the oldest completed."""
-        return self._shelves.completed_first(session_id) or self._shelves.open.get(session_id)
+        return self._index.completed_first(session_id) or self._index.open.get(session_id)
 
     def current_loop(self, loop_id: str) -> LoopRecord | None:
         """Returns a running loop; None where none of this id runs."""
@@ -138,7 +138,7 @@ class SessionRecorder:
     def table_sizes(self) -> dict[str, int]:
         """Returns how many entries each internal table holds, by name: what this recorder costs in memory."""
         own = {"open_loops": len(self._open_loops), "running": len(self._running)}
-        return self._shelves.table_sizes() | own | {"turns": len(self._turns), "groups": len(self._groups)}
+        return self._index.table_sizes() | own | {"turns": len(self._turns), "groups": len(self._groups)}
 
     def _record(self, event: wire.KnownEvent) -> None:
         match event:
@@ -180,9 +180,9 @@ class SessionRecorder:
 
     def _start(self, event: wire.AgentStart) -> None:
         self._running[event.session_id] += 1
-        session = self._shelves.open.get(event.session_id)
+        session = self._index.open.get(event.session_id)
         if session is None:
-            session = self._shelves.open[event.session_id] = opened_session(event)
+            session = self._index.open[event.session_id] = opened_session(event)
             self._call(self.config.before_task, session)
         session.last_active_at = event.timestamp
         session.parent_spawn_ref = session.parent_spawn_ref or spawn_of(event)
@@ -205,12 +205,12 @@ class SessionRecorder:
         record.usage = event.usage
         record.config = record.config or config_from(record.messages, record.loop_id)
         self._link(record)
-        self._shelves.file(record)
+        self._index.file(record)
         self._stopped(record)
 
     def _link(self, record: LoopRecord) -> None:
         """Notes the loop with its parent: an ended one of the session before a running one."""
-        session = self._shelves.open.get(record.session_id)
+        session = self._index.open.get(record.session_id)
         if record.parent_loop_id is None or session is None:
             return
         parent = session.get_loop(record.parent_loop_id) or self._open_loops.get(record.parent_loop_id)
@@ -233,7 +233,7 @@ class SessionRecorder:
             return
         record.child_loop_refs.append(child)
         session_id = child.child_session_id
-        spawned = self._shelves.open.get(session_id) or self._shelves.completed_first(session_id)
+        spawned = self._index.open.get(session_id) or self._index.completed_first(session_id)
         if spawned is not None:
             explain_spawn(spawned, record, child)
 
@@ -245,7 +245,7 @@ class SessionRecorder:
             if running is not None:
                 running.parallel_group = mine
             # phi-core 0.10: also on loops of this id that ended long ago, in whatever session
-            for record in self._shelves.loops_of_id(loop_id):
+            for record in self._index.loops_of_id(loop_id):
                 record.parallel_group = mine
 
     def _append(self, loop_id: str, event: wire.KnownEvent) -> None:

@@ -26,7 +26,7 @@ V = TypeVar("V")
 
 
 class PartialTurn(msgspec.Struct, kw_only=True):
-    """Is a turn between `TurnStart` and `TurnEnd`.
+    """A partial turn is a turn between `TurnStart` and `TurnEnd`.
 
     Attributes:
         start: the event that opened it.

@@ -27,7 +27,7 @@ STILL_WRITTEN_NS = 600 * 1_000_000_000
 
 
 class FolderClaims:
-    """Is the claims table of files that are read once; it knows which file owns what.
+    """A folder claims is the claims table of files that are read once; it knows which file owns what.
 
     Attributes:
         lost_to: how often a file's claims were refused, by the file that had them first.
@@ -67,11 +67,9 @@ class AgentOptions(msgspec.Struct, frozen=True):
 
     Attributes:
         whole: whether files are read as if there were no others beside them: with what they copied from those.
-        with_places: whether events say where the agent worked: folder, branch, title.
     """
 
     whole: bool = False
-    with_places: bool = False
 
 
 class AgentReading:
@@ -127,7 +125,7 @@ class AgentReading:
             known = session.files[0].path in given
             for event in self._session(session):
                 if known:
-                    yield event if self._options.with_places else _without_places(event)
+                    yield event
         for (path, holder), calls in self._claims.lost_to.items():
             if path in given and holder not in given:
                 self.left[holder] += calls
@@ -229,14 +227,6 @@ class AgentReading:
 
 _BAD = "not a JSON object"
 _HALF = "half a line at the end"
-
-
-def _without_places(event: AgentEvent) -> AgentEvent:
-    """Returns an AgentStart that does not say where its agent worked."""
-    if not isinstance(event, AgentStart) or not event.source:
-        return event
-    lean = msgspec.structs.replace(event.source, cwd=msgspec.UNSET, title=msgspec.UNSET, vcs=msgspec.UNSET)
-    return msgspec.structs.replace(event, source=lean)
 
 
 def _calls_of(session: AgentSession) -> dict[str, str]:

@@ -26,7 +26,7 @@ _UUID_AND_TIME = re.compile(rb'"(uuid|timestamp)":\s*"([^"]{1,64})"')
 
 
 class AgentFile(msgspec.Struct, frozen=True):
-    """Is a file of another agent's records.
+    """An agent file is a file of another agent's records.
 
     Attributes:
         path: where it is.
@@ -44,7 +44,7 @@ class AgentFile(msgspec.Struct, frozen=True):
 
 
 class AgentSession(msgspec.Struct, frozen=True):
-    """Is a session's files."""
+    """An agent session is a session's files."""
 
     key: tuple[str, str]
     mains: tuple[AgentFile, ...]

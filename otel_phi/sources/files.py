@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import io
 import zlib
 from pathlib import Path
 
+from otel_phi.sources.converted import Converted
 from otel_phi.sources.lines import open_lines
 
 _ONE_FILE_BYTES = 1 << 20
@@ -15,12 +15,12 @@ _MANY_FILES = 64  # from here the pieces are small: all files of a folder can be
 
 
 class FileChunks:
-    """Reads a file piece by piece, opening it anew for each; a gzipped one, or an array's lines, stay open, since they cannot be entered midway.
+    """Reads a file piece by piece, opening it anew for each; a gzipped or converted one stays open, since it cannot be entered midway.
 
     Args:
         path: the file.
         chunk_bytes: how much to read at once.
-        limit_bytes: where to stop, though the file may have grown; None for its end. A gzipped file is read to its end.
+        limit_bytes: where to stop, though the file may have grown; None for its end. A gzipped or converted file is read to its end.
 
     Attributes:
         read_bytes: bytes of the file read so far (compressed ones for a gzipped file).
@@ -34,8 +34,8 @@ class FileChunks:
         self.read_bytes = 0
         self.broke_off = False
         stream = open_lines(path)
-        self._zipped = stream if isinstance(stream, gzip.GzipFile | io.BytesIO) else None
-        if self._zipped is None:
+        self._whole = stream if isinstance(stream, gzip.GzipFile | Converted) else None
+        if self._whole is None:
             stream.close()  # a plain file is opened again for each piece
 
     @staticmethod
@@ -45,8 +45,8 @@ class FileChunks:
 
     def read(self, _size: int = -1, /) -> bytes:
         """Returns the next piece, empty at the end of the file."""
-        if self._zipped is not None:
-            return self._read_zipped(self._zipped)
+        if self._whole is not None:
+            return self._read_whole(self._whole)
         size = self._chunk_bytes
         if self._limit_bytes is not None:
             size = min(size, self._limit_bytes - self.read_bytes)
@@ -56,7 +56,7 @@ class FileChunks:
         self.read_bytes += len(chunk)
         return chunk
 
-    def _read_zipped(self, stream: gzip.GzipFile | io.BytesIO) -> bytes:
+    def _read_whole(self, stream: gzip.GzipFile | Converted) -> bytes:
         self.read_bytes = self._path.stat().st_size
         chunk = b""
         try:

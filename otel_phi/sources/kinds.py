@@ -11,12 +11,13 @@ from typing import Literal
 import msgspec
 
 from otel_phi.sources.agents.registry import adapter_of
-from otel_phi.sources.lines import BOM, chunks, open_lines
+from otel_phi.sources.converted import Converted
+from otel_phi.sources.lines import chunks, open_lines
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
 
-Kind = Literal["events", "session", "agent", "json", "empty", "utf16", "wrapped", "zstd", "other"]
+Kind = Literal["events", "converted", "session", "agent", "json", "empty", "wrapped", "zstd", "other"]
 
 # Enough for the first lines of any log; a longer first line is told from how it begins.
 _HEAD_BYTES = 1 << 16
@@ -33,9 +34,9 @@ def kind_of(path: Path) -> Kind:
     """Tells what a file is.
 
     Returns:
-        `events` for lines of AgentEvents (JSONL, event log, server-sent), `session` for a saved session, `agent` for another
-        agent's session, `json` for other JSON, `empty`, or `other`; `utf16`, `wrapped` (log lines around JSON) and `zstd` for what
-        only has to be written otherwise.
+        `events` for lines of AgentEvents (JSONL, event log, server-sent), `converted` for events that are read only whole
+        (UTF-16, a JSON array), `session` for a saved session, `agent` for another agent's session, `json` for other JSON,
+        `empty`, or `other`; `wrapped` (log lines around JSON) and `zstd` for what only has to be written otherwise.
 
     Raises:
         OSError: it cannot be read.
@@ -44,7 +45,7 @@ def kind_of(path: Path) -> Kind:
     if not head.strip():
         return "empty" if head or _is_whole(path) else "other"  # a damaged gzip file gives nothing
     if any(is_event(line) for line in head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]):
-        return "events"
+        return "converted" if _is_converted(path) else "events"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if _SESSION_BEGINS.match(start) and b'"agent_id"' in head:
         return "session"
@@ -53,19 +54,16 @@ def kind_of(path: Path) -> Kind:
     return _json_kind(path) if start[:1] in b"{[" else _other_kind(head)
 
 
-def is_array(path: Path) -> bool:
-    """Says whether a file begins as a JSON array does: it is no log that grows."""
-    with path.open("rb") as stream:
-        return stream.read(64).removeprefix(BOM).lstrip().startswith(b"[")
-
-
 def _other_kind(head: bytes) -> Kind:
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf16"
     if head.startswith(_ZSTD):
         return "zstd"
     lines = head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]
     return "wrapped" if any(_WRAPPED.match(line) for line in lines) else "other"
+
+
+def _is_converted(path: Path) -> bool:
+    with open_lines(path) as stream:
+        return isinstance(stream, Converted)
 
 
 def _read(path: Path, at_least: int) -> bytes:
@@ -106,22 +104,12 @@ def _json_kind(path: Path) -> Kind:
     """Tells a saved session, its keys in any order, from other JSON, and both from what is none."""
     if path.stat().st_size > _MAX_JSON_BYTES:
         return "other"
-    if is_array(path):
-        return "json" if _is_json(path) else "other"
     try:
         found = msgspec.json.decode(_read(path, 1 << 62), type=_Outline | list[msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return "other"
     is_session = isinstance(found, _Outline) and bytes(found.session_id) != b"" != bytes(found.loops)
     return "session" if is_session else "json"
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        msgspec.json.decode(path.read_bytes().removeprefix(BOM), type=list[msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False
-    return True
 
 
 class _Outline(msgspec.Struct):

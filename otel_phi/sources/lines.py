@@ -15,24 +15,23 @@ from typing import Protocol
 
 import msgspec
 
+from otel_phi.sources.converted import Converted, converted
+
 CHUNK_BYTES = 1 << 20
 # A TurnRequest holds the whole context, images included; phi-core itself has no limit. Past this a line is passed over.
 MAX_LINE_BYTES = 256 << 20
 GZIP_MAGIC = b"\x1f\x8b"
-BOM = b"\xef\xbb\xbf"
-MAX_ARRAY_BYTES = 64 << 20  # held whole; a larger one is as other JSON
-_ARRAY_WITHIN = 64  # bytes in which one begins
 
 
 class Readable(Protocol):
-    """Is anything that gives bytes piece by piece, and none at its end; it may give less than asked for."""
+    """A readable is anything that gives bytes piece by piece, and none at its end; it may give less than asked for."""
 
     def read(self, size: int, /) -> bytes:
         """Returns up to `size` bytes, b"" at the end."""
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
-    """Is a run of whole lines, as one read gave them.
+    """A block is a run of whole lines, as one read gave them.
 
     Attributes:
         number: of the first line, from 1.
@@ -49,33 +48,22 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     too_long: bool = False
 
 
-def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | io.BytesIO:
-    """Opens a file for reading, gunzipping it if its first bytes say that it is gzipped.
-
-    A JSON array is read as if each of its members stood on a line: some tools save a session so.
+def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | Converted:
+    """Opens a file for reading its lines, gunzipping or converting it if its first bytes say that it needs that.
 
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
-        begins = stream.read(_ARRAY_WITHIN)
-    if begins.startswith(GZIP_MAGIC):
-        return gzip.GzipFile(path, "rb")
-    if begins.removeprefix(BOM).lstrip().startswith(b"[") and path.stat().st_size <= MAX_ARRAY_BYTES:
-        members = _members(path.read_bytes())
-        if members is not None:
-            return io.BytesIO(members)
-    return path.open("rb")
-
-
-def _members(content: bytes) -> bytes | None:
-    """Returns the members of a JSON array as lines, None for what is none or holds anything but objects."""
+    stream = path.open("rb")
     try:
-        found = msgspec.json.decode(content.removeprefix(BOM), type=list[msgspec.Raw])
-        lines = [msgspec.json.format(raw, indent=-1) for raw in found]
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    return b"\n".join([*lines, b""]) if all(line.startswith(b"{") for line in lines) else None
+        if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
+            stream.close()
+            return gzip.GzipFile(path, "rb")
+        stream.seek(0)
+        return converted(stream) or stream
+    except OSError:
+        stream.close()
+        raise
 
 
 def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Block]:

@@ -25,7 +25,7 @@ Opened = tuple[str, int]  # loop id and start, nanoseconds
 
 
 class EventFile(msgspec.Struct, frozen=True):
-    """Is a file of events, as the first pass found it.
+    """An event file is a file of events, as the first pass found it.
 
     Attributes:
         path: where it is.

@@ -18,7 +18,7 @@ _MAX_DEPTH = 16
 
 
 class Stream(msgspec.Struct, frozen=True):
-    """Is one log, or one saved loop.
+    """A stream is one log, or one saved loop.
 
     Attributes:
         name: settles ties; unique among those merged.

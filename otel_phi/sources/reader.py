@@ -1,6 +1,7 @@
 """Lines to events: JSONL of AgentEvents, phi-core's event log, server-sent events. One bad line costs itself alone.
 
-Rule 1: what a line is, its content says: `{"ordinal": ..., "event": ...}` is a log line, `data: ` in front server-sent.
+Rule 1: what a line is, its content says: `{"ordinal": ..., "event": ...}` is a log line, `data: ` in front server-sent; what a
+        container's log or the journal puts around a line is taken off, and lines that it cut are joined.
 Rule 2: a process killed while it wrote leaves half a line, to which the next one appends: the half is lost, the rest is read.
         However many halves there are, it is one bad line.
 Rule 3: an ordinal that starts again, or leaves a gap, is counted; the events are taken as they are.
@@ -17,7 +18,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from otel_phi.sources.lines import Block, open_lines, read_lines
+from otel_phi.sources.lines import MAX_LINE_BYTES, Block, open_lines, read_lines
+from otel_phi.sources.wrappings import Joiner, unwrapped
 from otel_phi.wire.decode import KNOWN_TYPES, Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import AgentEvent
 
@@ -34,6 +36,7 @@ _NOWHERE = tuple(
     b'{"type":"%s"' % kind for kind in (b"MessageUpdate", b"MessageStart", b"ToolExecutionUpdate", b"ProgressMessage")
 )
 _UNUSUAL = Undecodable("not as phi-core writes it")
+_MARK = b"\xef\xbb\xbf"  # a byte order mark
 _SSE_DATA = b"data:"
 _SSE_OTHER = (
     b":",
@@ -44,7 +47,7 @@ _SSE_OTHER = (
 
 
 class BadLine(msgspec.Struct, frozen=True):
-    """Is a line that is no event.
+    """A bad line is one that is no event.
 
     Attributes:
         source: the file, or `-`.
@@ -98,6 +101,7 @@ class EventReader:
         self._for_spans = for_spans
         self._on_bad_line = on_bad_line
         self.ordinal = 0
+        self._joiner = Joiner(MAX_LINE_BYTES)
         self._last_bad: tuple[Block | None, int, int] = (None, 0, 0)  # block, index and offset: the next is counted on
 
     def read(self, blocks: Iterable[Block]) -> Iterator[AgentEvent]:
@@ -162,7 +166,10 @@ class EventReader:
 
     def _unusual(self, line: Place, data: bytes) -> Iterable[AgentEvent]:
         """Reads a line that is not an event as phi-core writes it: spaced, server-sent, broken, empty."""
-        payload = payload_of(data)
+        whole = self._joiner.joined(unwrapped(data.removeprefix(_MARK)))
+        if whole is None:  # it goes on in the next line
+            return ()
+        payload = _sent(whole)
         if not payload:
             if line.block.too_long:
                 self._bad(line, 0, "longer than a line may be")
@@ -213,8 +220,13 @@ def _ordinal_of(data: bytes) -> int | None:
 
 
 def payload_of(data: bytes) -> bytes:
-    """Returns the JSON of a line: after `data:` of a server-sent event; nothing of its other fields."""
-    data = data.removeprefix(b"\xef\xbb\xbf").strip()
+    """Returns the JSON of a line without what a tool put around it, see `wrappings`; nothing of a server-sent event's other fields."""
+    return _sent(unwrapped(data.removeprefix(_MARK)).content)
+
+
+def _sent(data: bytes) -> bytes:
+    """Returns what is after `data:` of a server-sent event, nothing of its other fields, anything else as it is."""
+    data = data.strip()
     if data.startswith(_SSE_DATA):
         return data[len(_SSE_DATA) :].strip()
     return b"" if data.startswith(_SSE_OTHER) else data

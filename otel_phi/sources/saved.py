@@ -27,7 +27,7 @@ _SECOND_LOOK_S = 0.05
 
 
 class SessionFile(msgspec.Struct, frozen=True):
-    """Is a saved session in a file.
+    """A session file is a saved session in a file.
 
     Attributes:
         path: where it is.

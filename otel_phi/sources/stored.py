@@ -31,7 +31,6 @@ from otel_phi.wire.saved import SavedLoop
 # A phi-core agent writes with every event; ten minutes cover a long model call.
 STILL_WRITTEN_S = 600
 
-_READ = ("events", "session", "agent")
 _LOGGED, _SAVED = 0, 1
 _Loop = tuple[str, str, int]  # session id, loop id and start
 _Owners = dict[_Loop, tuple[int, int, int, Path]]  # without an end, kind of file, length (negative), file
@@ -42,7 +41,7 @@ class NothingHere(Exception):  # noqa: N818
 
 
 class Stored:
-    """Is a set of files read as one stream.
+    """Stored sessions are a set of files read as one stream.
 
     Args:
         paths: files and folders; folders are searched whole.
@@ -84,7 +83,7 @@ class Stored:
         of_agents = [path for path, kind in kinds.items() if kind == "agent"]
         kinds = {path: kind for path, kind in sorted(kinds.items()) if path.stat().st_mtime_ns >= since_ns}
         self._reading.chunk_bytes = FileChunks.size_for(len(kinds))
-        logs = [first_pass(path) for path, kind in kinds.items() if kind == "events"]
+        logs = [first_pass(path) for path, kind in kinds.items() if kind in ("events", "converted")]
         saved = self._sessions([path for path, kind in kinds.items() if kind == "session"], given)
         self.agents = self._agent_reading(of_agents, given, since_ns, agents or AgentOptions())
         if not logs and not saved and not self.agents.sessions:
@@ -140,8 +139,8 @@ class Stored:
         if path.is_dir():
             candidates = sorted(inner for inner in path.rglob("*") if inner.is_file() and may_be_ours(inner))
             kinds = [(inner, kind) for inner in candidates if (kind := self._kind_within(inner)) is not None]
-            found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in _READ]
-            self.ignored += [inner for inner, kind in kinds if kind not in _READ]
+            found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in _OURS]
+            self.ignored += [inner for inner, kind in kinds if kind not in _OURS]
             if not found:
                 raise NothingHere(_empty_folder(path, len(candidates)))
             return found
@@ -150,7 +149,7 @@ class Stored:
         if not path.is_file():
             raise NothingHere(f"{path}: not a file that can be read twice; pass a stream to otel-phi pipe instead")
         kind = _kind(path)
-        if kind not in _READ:
+        if kind not in _OURS:
             raise NothingHere(f"{path}: {_WRONG[kind]}")
         return [(path, kind)]
 
@@ -246,10 +245,10 @@ def _kind(path: Path) -> Kind:
         raise NothingHere(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+_OURS: tuple[Kind, ...] = ("events", "converted", "session", "agent")
 _WRONG: dict[Kind, str] = {
     "empty": "the file is empty; an agent's event log has one JSON object a line",
     "json": "this is JSON, but no AgentEvents, no saved session of phi-core and no other agent's",
-    "utf16": "this is UTF-16; agents write UTF-8: convert it, with `iconv -f UTF-16 -t UTF-8`",
     "wrapped": "these are log lines with events inside: give the events alone, one JSON object a line",
     "zstd": "this is compressed with zstd: unpack it, with `zstd -d`",
     "other": "this is no file of AgentEvents: each line should be an object with a `type`, or with `ordinal` and `event`",

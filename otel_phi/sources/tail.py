@@ -27,7 +27,7 @@ HEAD_BYTES = 512
 
 
 class Look(msgspec.Struct, frozen=True):
-    """Is what a glance at a file shows.
+    """A look is what a glance at a file shows.
 
     Attributes:
         identity: device and inode.
@@ -68,7 +68,7 @@ def hash_of(head: bytes) -> bytes:
 
 
 class Added(msgspec.Struct, frozen=True):
-    """Is a run of whole lines, and where the next one begins.
+    """An addition is a run of whole lines, and where the next one begins.
 
     Attributes:
         block: the lines; its numbers are those of the file.

@@ -8,7 +8,7 @@ import msgspec
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """Is what becomes of one request.
+    """An answer is what becomes of one request.
 
     Attributes:
         status: HTTP status; the spans are kept for 2xx only.
@@ -20,7 +20,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         retry_after_s: gRPC RetryInfo; None for none. HTTP takes a header `Retry-After`.
         delay_s: seconds before anything is answered.
         drip_s: seconds between the header lines of an answer that never ends; 0.0 for a whole answer.
-        reset: close the connection without an answer, with a TCP reset.
+        reset: close the connection without an answer, with a TCP reset; over gRPC UNAVAILABLE, as its clients report one.
         raw: HTTP only: these bytes instead of an answer, then close.
     """
 

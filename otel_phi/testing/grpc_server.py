@@ -51,6 +51,8 @@ class GrpcServer:
         metadata = {str(key): str(value) for key, value in context.invocation_metadata()}
         answer = self._take(METHOD, metadata, message, context.peer())
         time.sleep(answer.delay_s)
+        if answer.reset:  # what a client of gRPC makes of a reset; it was not recorded, and must not read as taken
+            context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")
         if answer.grpc_status != "OK":
             if answer.retry_after_s is not None:
                 context.set_trailing_metadata((("grpc-status-details-bin", _retry_info(answer)),))

@@ -87,7 +87,7 @@ class _Connection(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             self._reply(Answer(status=400, body=b"the body is missing, too long or no gzip"))
-        elif not self.path.endswith("/v1/traces"):
+        elif not self.path.partition("?")[0].endswith("/v1/traces"):
             self._reply(Answer(status=404, body=b"404 page not found"))
         else:
             headers = {name.lower(): value for name, value in self.headers.items()}

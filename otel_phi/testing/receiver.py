@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Request(msgspec.Struct, frozen=True):
-    """Is one request as it came.
+    """A request is kept as it came.
 
     Attributes:
         path: of the URL, or the gRPC method.
@@ -43,7 +43,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Receiver:
-    """Is an OTLP collector in this process, used as a context manager.
+    """A receiver is an OTLP collector in this process, used as a context manager.
 
     Args:
         grpc: also serve gRPC, at `grpc_endpoint`.

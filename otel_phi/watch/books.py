@@ -5,11 +5,11 @@ Rule: a cursor passes nothing that is not settled. A kill between two writes cos
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 import msgspec
 
+from otel_phi.clock import monotonic
 from otel_phi.recorder.notices import LoopOpened
 from otel_phi.recorder.references import session_key
 from otel_phi.watch.cursors import Cursors
@@ -35,7 +35,7 @@ class Books:
     def __init__(self, cursors: Cursors, outflow: Outflow) -> None:
         self._cursors, self._outflow = cursors, outflow
         self._roots: set[str] = set()
-        self._written = time.monotonic()
+        self._written = monotonic()
         self.moved: set[int] = set()
 
     def claims_root(self, session: str) -> bool:
@@ -55,9 +55,9 @@ class Books:
             force: whether it is time.
         """
         self._outflow.settle()
-        if not force and time.monotonic() - self._written < WRITE_EVERY_S:
+        if not force and monotonic() - self._written < WRITE_EVERY_S:
             return
-        self._written = time.monotonic()
+        self._written = monotonic()
         touched, self._outflow.touched = self._outflow.touched, set()
         roots, self._outflow.roots = self._outflow.roots, []
         files = [number for number in self.moved | {token.cursor.id for token in touched} if number in logs]

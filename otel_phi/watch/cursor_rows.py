@@ -6,7 +6,7 @@ import msgspec
 
 
 class FileCursor(msgspec.Struct):
-    """Is how far one file was read.
+    """A file cursor says how far one file was read.
 
     Attributes:
         id: number of this file here; a file whose content was replaced gets a new one.
@@ -38,7 +38,7 @@ class FileCursor(msgspec.Struct):
 
 
 class LoopRow(msgspec.Struct, frozen=True):
-    """Is a loop that was seen.
+    """A loop row is a loop that was seen.
 
     Attributes:
         session_id: its session.
@@ -60,7 +60,7 @@ class LoopRow(msgspec.Struct, frozen=True):
 
 
 class LostLoop(msgspec.Struct, frozen=True):
-    """Is a loop that was open, some of it sent, when its file vanished.
+    """A lost loop was open, some of it sent, when its file vanished.
 
     Attributes:
         session: key of its session.

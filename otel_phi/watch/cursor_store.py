@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from otel_phi.delivery.journal.private import make_folder
-from otel_phi.delivery.outbox_schema import is_damage, set_aside
-from otel_phi.watch.cursor_schema import connected, in_memory
+from otel_phi.watch.cursor_schema import connected, in_memory, is_damage, set_aside
 
 logger = logging.getLogger("otel_phi")
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from otel_phi.clock import monotonic, wall_ns
 from otel_phi.watch.cursor_rows import FileCursor, LoopRow, LostLoop
 from otel_phi.watch.cursor_store import CursorStore, Statement
 
@@ -38,7 +38,7 @@ class Cursors:
     def __init__(self, state_dir: Path, name: str) -> None:
         self._store = CursorStore(state_dir / FOLDER / f"{name}.sqlite3")
         self._gathered: list[Statement] | None = None
-        self._now_s = int(time.time())
+        self._now_s = wall_ns() // 10**9
         self._swept = 0.0
         self.sweep()
 
@@ -54,7 +54,7 @@ class Cursors:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Makes what is written within one step on disk, at its end: all of it or nothing."""
-        self._now_s = int(time.time())
+        self._now_s = wall_ns() // 10**9
         self._gathered = []
         try:
             yield
@@ -205,9 +205,9 @@ class Cursors:
 
     def sweep(self) -> None:
         """Forgets what is older than 30 days, once a day: what ended, and what nothing on disk or in a backend needs."""
-        if self._swept and time.monotonic() - self._swept < _DAY_S:
+        if self._swept and monotonic() - self._swept < _DAY_S:
             return
-        self._swept = time.monotonic()
+        self._swept = monotonic()
         with self.transaction():
             before = [(self._now_s - KEPT_DAYS * _DAY_S,)]
             self._write(_ENDED, before)

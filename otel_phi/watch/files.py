@@ -1,7 +1,7 @@
 """The files: for each path the cursor of what is there, whatever was renamed, replaced, truncated or removed meanwhile.
 
 same device and inode, longer, same first bytes     the same log, grown
-the same, at another path                           the same log, renamed (rotated): what was left in it is read
+the same, at another path                           the same log, renamed (rotated): the rest of it is read
 another inode, longer, same first bytes             the same log: rsync and editors write a new file over the old one
 shorter, same first bytes                           the same log, restored from a copy: read anew, nothing is aborted
 other first bytes                                   a new file that follows the old one
@@ -36,7 +36,7 @@ class Files:
         self._cursors = cursors
         self._by_path: dict[Path, FileCursor] = {}
         self._by_identity: dict[str, FileCursor] = {}
-        self._left: dict[Path, FileCursor] = {}  # who was renamed away from a path, until another file is there
+        self._renamed: dict[Path, FileCursor] = {}  # who was renamed away from a path, until another file is there
         self.replaced: list[FileCursor] = []
         self.rewound: list[FileCursor] = []
         for cursor in sorted(cursors.files(), key=lambda each: each.id):
@@ -75,7 +75,7 @@ class Files:
                 return None  # a second name of the same file
             here = known
         if here is None and known is None:
-            here = self._left.pop(path, None)
+            here = self._renamed.pop(path, None)
             return self._new(path, look, here if here is not None and self.living(here) else None)
         if here is None or not self._begins_as(here, path, look):
             return self._new(path, look, here)
@@ -119,7 +119,7 @@ class Files:
         if cursor.path != str(path):
             if self._by_path.get(Path(cursor.path)) is cursor:
                 del self._by_path[Path(cursor.path)]
-                self._left[Path(cursor.path)] = cursor
+                self._renamed[Path(cursor.path)] = cursor
             cursor.path = str(path)
         self._by_path[path] = cursor
         return cursor
@@ -155,7 +155,7 @@ class Files:
                 del self._by_identity[identity]
                 if self._by_path.get(path) is cursor:
                     del self._by_path[path]
-                self._left = {path: left for path, left in self._left.items() if left is not cursor}
+                self._renamed = {path: other for path, other in self._renamed.items() if other is not cursor}
                 yield cursor
 
     def followed(self) -> set[int]:

@@ -10,14 +10,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from otel_phi.sources.kinds import Kind, is_array, kind_of
+from otel_phi.sources.kinds import Kind, kind_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, may_be_ours
 from otel_phi.sources.tail import Look, look_at
 
 
 class Folder:
-    """Is the set of paths that are watched.
+    """A folder is the set of paths that are watched.
 
     Args:
         paths: files and folders; they need not be there yet, but the folder above them must.
@@ -55,7 +55,7 @@ class Folder:
 
     @property
     def lone_files(self) -> set[Path]:
-        """The paths that are files: one that is replaced is told by a look alone."""
+        """The paths that are files: one that is replaced is seen by a look alone."""
         return {root for root in self.roots if not root.is_dir()}
 
     def holds(self, path: Path) -> bool:
@@ -93,7 +93,7 @@ class Folder:
             return None
         kind = kind_of(path)
         self._unreadable.discard(path)
-        if kind == "session" or (kind == "events" and not is_array(path)):
+        if kind in ("events", "session"):
             self._other.pop(path, None)
             return kind
         self._other[path] = look

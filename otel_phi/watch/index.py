@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from otel_phi.recorder.callers import traceparent_of
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.references import Ahead, session_key
 from otel_phi.watch.cursor_rows import LoopRow
 from otel_phi.watch.cursors import Cursors
+from otel_phi.wire.callers import traceparent_of
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.times import Instant
 
@@ -58,7 +58,7 @@ class Index:
 
 
 class _Starts(Mapping[str, Sequence[LoopIdentity]]):
-    """Is `Ahead.starts`; it stays on disk, so that a year of logs costs no memory."""
+    """The mapping is `Ahead.starts`; it stays on disk, so that a year of logs costs no memory."""
 
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors
@@ -81,7 +81,7 @@ class _Starts(Mapping[str, Sequence[LoopIdentity]]):
 
 
 class _Sessions(Mapping[str, AgentStart]):
-    """Is `Ahead.sessions`."""
+    """The mapping is `Ahead.sessions`."""
 
     def __init__(self, cursors: Cursors) -> None:
         self._cursors = cursors

@@ -1,8 +1,8 @@
 """A log: one stream of events, followed through the files it goes on in; it knows where reading must begin again.
 
 Rule 1: each log has a recorder core of its own. What files share is the index; so no order of files changes a span.
-Rule 2: a token stands for what began at one place: a loop, a group. While it is open, or something of it is not settled,
-        reading begins again there after a restart, and makes the same spans anew.
+Rule 2: a token stands for what began at one place: a loop, a group, a side call of no open loop. While it is open, or
+        something of it is not settled, reading begins again there after a restart, and makes the same spans anew.
 Rule 3: ordinals that start again say that the process was killed: what it left open leaves as aborted.
 """
 
@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.pipeline import session_of
+from otel_phi.policy.content import admit
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import (
@@ -21,6 +23,7 @@ from otel_phi.recorder.notices import (
     LoopOpened,
     Notice,
     SessionOpened,
+    SideCallMade,
     TurnClosed,
 )
 from otel_phi.recorder.references import session_key
@@ -30,13 +33,14 @@ from otel_phi.sources.tail import Added
 from otel_phi.watch.cursor_rows import FileCursor, LoopRow
 from otel_phi.watch.index import Index
 from otel_phi.watch.outgoing import Outgoing, Token
-from otel_phi.wire.events import AgentEvent, AgentStart, ParallelLoopStart
+from otel_phi.wire.decode import Undecodable
+from otel_phi.wire.events import AgentEvent, AgentStart, ParallelLoopStart, SideCall
 
-_MARKS = (b"AgentStart", b"ParallelLoopStart")
+_MARKS = (b"AgentStart", b"ParallelLoopStart", b"SideCall")
 
 
 class Part:
-    """Is a file as it is read.
+    """A part is a file as it is read.
 
     Args:
         cursor: where it was read to, and settled.
@@ -117,8 +121,11 @@ class Log:
                     yield from self.abort()
                 yield from self.take_event(part, event, place or (added.offset, added.line))
 
-    def take_event(self, part: Part, event: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
-        """Records an event that stands at a place (offset, line); yields what it completes."""
+    def take_event(self, part: Part, given: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
+        """Records an event that stands at a place (offset, line), as it may be said; yields what it completes."""
+        event = admit(given)
+        if isinstance(event, Undecodable):
+            return  # none that a file holds: it was decoded
         token = Token(part.cursor, *place)
         if part.replaced:
             part.replaced = False
@@ -133,6 +140,8 @@ class Log:
             self._group = token
             token.check = place[0] < part.checked_bytes
             self._tokens.append(token)
+        elif isinstance(event, SideCall):
+            token.check = place[0] < part.checked_bytes
         yield from self._outgoing(self.core.on_event(event), token)
         if token.loop is None and token is not self._group:
             token.open = False  # nothing began, but a root may have left
@@ -218,6 +227,12 @@ class Log:
                 case SessionOpened() if token is not None:
                     self._hold(token)
                     yield from self._made(notice, token)
+                case SideCallMade() if token is not None:
+                    # One of an open loop is read again with that loop; any other stands for itself.
+                    own = token if notice.loop is None else self._by_loop[notice.loop.identity]
+                    if own is token:
+                        self._hold(token)
+                    yield from self._made(notice, own)
                 case _:
                     pass
 
@@ -225,12 +240,10 @@ class Log:
         if not self._tokens or self._tokens[-1] is not token:
             self._tokens.append(token)
 
-    def _made(self, notice: SessionOpened | TurnClosed | LoopClosed | GroupClosed, token: Token) -> Iterator[Outgoing]:
+    def _made(self, notice: Notice, token: Token) -> Iterator[Outgoing]:
         """Yields the spans of a notice, unless its session is left out."""
         is_root = isinstance(notice, SessionOpened)
-        session_id = (
-            notice.loop.identity.session_id if isinstance(notice, TurnClosed | LoopClosed) else notice.session_id
-        )
+        session_id = session_of(notice)
         spans = spans_of(notice, self._options)
         if self._sample < 1.0 and sample_point(session_id) >= self._sample:
             self.sampled_out += len(spans)
@@ -242,7 +255,9 @@ class Log:
 
 def _runs(block: Block) -> Iterator[tuple[Block, bool]]:
     """Cuts a block so that lines that may begin something stand alone; says of each run whether it is such a line."""
-    marked = [index for index, line in enumerate(block.lines) if _MARKS[0] in line or _MARKS[1] in line]
+    marked = [
+        index for index, line in enumerate(block.lines) if _MARKS[0] in line or _MARKS[1] in line or _MARKS[2] in line
+    ]
     if not marked or block.too_long:
         yield block, False
         return

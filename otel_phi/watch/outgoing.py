@@ -18,7 +18,7 @@ class Token:
         offset: of the line, bytes; in a saved session the number of the event.
         line: its number.
         loop: the loop that began there, None for a group.
-        opened: its opening, to be told again if its file vanishes.
+        opened: its opening, to be read again if its file vanishes.
         open: whether it has not ended.
         sent: whether all of it left before; then nothing of it leaves again.
         check: whether some of it may have.
@@ -45,7 +45,7 @@ class Token:
 
 
 class Outgoing(msgspec.Struct, frozen=True):
-    """Is a finished span on its way out.
+    """An outgoing is a finished span on its way out.
 
     Attributes:
         span: the span.

@@ -18,7 +18,7 @@ _MARKS = (b"AgentStart", b"AgentEnd")
 
 
 class Scan(msgspec.Struct):
-    """Is what was found in the lines of a file that were not scanned before.
+    """A scan is what was found in the lines of a file that were not scanned before.
 
     Attributes:
         size_bytes: of the file.

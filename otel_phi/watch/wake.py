@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from otel_phi.clock import monotonic
 from otel_phi.watch.folder import Folder
 
 logger = logging.getLogger("otel_phi")
@@ -23,14 +24,14 @@ _GATHER_MS, _QUIET_MS, _TICK_MS = 100, 20, 250
 
 
 class _Stop:
-    """Is what `watchfiles` asks whether to end, like a `threading.Event`."""
+    """A stop is what `watchfiles` asks whether to end, like a `threading.Event`."""
 
     def __init__(self, stopping: Callable[[], bool]) -> None:
         self.is_set = stopping
 
 
 def wakes(folder: Folder, stopping: Callable[[], bool], poll_s: float | None = None) -> Iterator[set[Path] | None]:
-    """Yields changed paths, perhaps none, several times a second, and None when all is to be looked at; ends when told to.
+    """Yields changed paths, perhaps none, several times a second, and None when all is to be looked at; ends when asked to.
 
     Args:
         folder: what is watched.
@@ -51,12 +52,12 @@ def _notified(folder: Folder, stopping: Callable[[], bool]) -> Iterator[set[Path
         if not there:
             _sleep(_TICK_MS / 1000, stopping)
             continue
-        looked = -math.inf  # what changed before the system was asked is not told
+        looked = -math.inf  # what changed before the system was asked is not reported
         try:
             for paths, removed in _changes(there, stopping):
                 anew = folder.there != there or not removed.isdisjoint(there)
-                if anew or time.monotonic() - looked > LOOK_AT_ALL_S:
-                    looked = time.monotonic()
+                if anew or monotonic() - looked > LOOK_AT_ALL_S:
+                    looked = monotonic()
                     yield None
                     if anew:
                         break  # the system still listens to the folder that was there before
@@ -86,6 +87,6 @@ def _changes(there: Iterable[Path], stopping: Callable[[], bool]) -> Iterator[tu
 
 
 def _sleep(seconds: float, stopping: Callable[[], bool]) -> None:
-    until = time.monotonic() + seconds
-    while not stopping() and (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, _TICK_MS / 1000))
+    until = monotonic() + seconds
+    while not stopping() and (rest_s := until - monotonic()) > 0:
+        time.sleep(min(rest_s, _TICK_MS / 1000))

@@ -1,14 +1,13 @@
-"""The watch as a whole: its cursors, its sender and its rounds, until it is told to stop.
+"""The watch as a whole: its cursors, its sender and its rounds, until it is asked to stop.
 
 Rule 1: one watch a path and destination: a second one would send everything twice.
-Rule 2: told to stop, it ends within two seconds; what is not sent then is sent by the next watch.
+Rule 2: asked to stop, it ends within two seconds; what is not sent then is sent by the next watch.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from typing_extensions import Self
 
-from otel_phi.delivery.exporters.exporter import Transport
+from otel_phi.clock import monotonic
+from otel_phi.delivery.exporters.exporter import Exporter
 from otel_phi.delivery.exporters.open import resource_of
 from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal.private import destination_name, make_folder
@@ -43,7 +43,7 @@ def _never() -> bool:
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """Is told what happens; each is a callable, or None.
+    """A listener hears what happens; each is a callable, or None.
 
     Attributes:
         on_bad_line: called with each line that is no event.
@@ -67,7 +67,7 @@ class Watch:
         sample: share of sessions to keep, None for the configured sampler's.
         abandon_after_s: a file that has not changed for so long has no loops at work.
         listener: is told what happens.
-        transport: a destination of your own instead of the configured one.
+        exporter: a destination of your own instead of the configured one.
 
     Raises:
         ConfigError: another process watches one of the paths for the same destination.
@@ -84,17 +84,17 @@ class Watch:
         sample: float | None = None,
         abandon_after_s: float = ABANDON_AFTER_S,
         listener: Listener | None = None,
-        transport: Transport | None = None,
+        exporter: Exporter | None = None,
     ) -> None:
         listener = listener or Listener()
         self._stopping, self._once, self._config = stopping, once, config
         self.folder = Folder(paths)
         resource = resource_of(config)
         name = _name(config)
-        self._locks = _locked(config.state_dir, name, self.folder.roots)
-        self.cursors = Cursors(config.state_dir, name)
+        self._locks = _locked(config.state_folder, name, self.folder.roots)
+        self.cursors = Cursors(config.state_folder, name)
         self._outflow = Outflow(
-            config, resource, patient=not once, stopping=stopping, on_progress=listener.on_progress, transport=transport
+            config, resource, patient=not once, stopping=stopping, on_progress=listener.on_progress, exporter=exporter
         )
         self._watcher = Watcher(
             self.folder,
@@ -108,10 +108,10 @@ class Watch:
         )
 
     def run(self, poll_s: float | None = None) -> None:
-        """Watches until it is told to stop; or once.
+        """Watches until it is asked to stop; or once.
 
         Args:
-            poll_s: look at all files every so many seconds; None to be told by the operating system.
+            poll_s: look at all files every so many seconds; None to be notified by the operating system.
 
         Raises:
             DeliveryError: `once`, and the destination was given up.
@@ -125,7 +125,7 @@ class Watch:
             for changed in wakes(self.folder, self._stopping, poll_s):
                 if changed is None or changed or self._watcher.resting:
                     self._watcher.round(changed)
-                self._outflow.sender.rest()
+                self._outflow.rest()
                 self._watcher.breathe()
 
     def _drain(self) -> None:
@@ -136,7 +136,7 @@ class Watch:
 
     def close(self) -> None:
         """Sends what is gathered, within a second, and writes the cursors. Repeatable."""
-        until = time.monotonic() + LAST_SPANS_S
+        until = monotonic() + LAST_SPANS_S
         with contextlib.suppress(Stopped):
             self._outflow.last(until)
         self._outflow.close(CLOSING_S)
@@ -161,12 +161,12 @@ class Watch:
 
     def progress(self) -> Progress:
         """Returns the state of the delivery."""
-        return self._outflow.sender.progress()
+        return self._outflow.progress()
 
     @property
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """The spans that the destination would not take, the latest thousand."""
-        return tuple(self._outflow.sender.dead_letters)
+        return self._outflow.dead_letters
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +181,7 @@ def _name(config: Config) -> str:
     facts = ["watch", config.protocol, exporter, config.mapping.trace_scope, config.mapping.trace_namespace]
     if config.file is not None:
         facts += ["file", config.file]  # what was printed has reached no collector
-    return destination_name(config.state_dir, config.endpoint, headers, *facts)
+    return destination_name(config.state_folder, config.endpoint, headers, *facts)
 
 
 def _locked(state_dir: Path, name: str, roots: Iterable[Path]) -> list[filelock.FileLock]:

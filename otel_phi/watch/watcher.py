@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from otel_phi.clock import monotonic
 from otel_phi.delivery.sending.batch import span_key
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
@@ -109,7 +110,7 @@ class Watcher:
             last: whether no other round will come: nothing rests.
 
         Raises:
-            Stopped: it was told to stop while the destination took nothing.
+            Stopped: it was asked to stop while the destination took nothing.
             DeliveryError: the destination was given up.
         """
         whole = changed is None or not self._begun
@@ -144,8 +145,8 @@ class Watcher:
             gone += self._files.missing(looks, self._folder.unseen)
         rewound, self._files.rewound = self._files.rewound, []
         for cursor in rewound:
-            if (left := self._logs.rewound(cursor)) is not None:
-                self._put_all(*left)
+            if (rest := self._logs.rewound(cursor)) is not None:
+                self._put_all(*rest)
         for log in self._logs.missing(gone):
             self._put_all(log, log.abort())
 
@@ -197,7 +198,7 @@ class Watcher:
 
     def _read_session(self, cursor: FileCursor, look: Look, *, last: bool) -> None:
         path, age_s = Path(cursor.path), time.time() - look.mtime_ns / 1e9
-        rested_s = time.monotonic() - self._resting.setdefault(path, time.monotonic())
+        rested_s = monotonic() - self._resting.setdefault(path, monotonic())
         at_rest = last or rested_s >= SESSION_REST_S or not 0 <= age_s < SESSION_REST_S
         if cursor.id in self._logs.active or not at_rest:
             return

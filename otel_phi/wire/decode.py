@@ -1,22 +1,27 @@
 """Bytes to events: one line at a time, lenient, never raising.
 
 Rule 1: a line that is an event costs one typed decode. Only what that refuses is looked at again.
-Rule 2: null stands for "not given", a string for a content of one text block, an integral float for an integer.
+Rule 2: keys are read in both spellings, `loop_id` and `loopId`; null stands for "not given", a string for a content of one text block, an integral float for an integer.
 Rule 3: an unknown `type` or `role` gives a `GenericEvent`; nothing is thrown away that can be kept.
 Rule 4: what cannot be kept comes back as `Undecodable`, whose reason never quotes the line.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
-from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
-from otel_phi.wire.messages import TurnId
+from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent, MessageEnd, TurnEnd
+from otel_phi.wire.foreign import pass_on
+from otel_phi.wire.messages import AssistantMessage, ToolResultMessage, TurnId
 from otel_phi.wire.times import Instant, format_time, parse_time
 
+# What may hold a message, which has no key that must be there: its spelling is looked at, see `otherwise_spelled`.
+WITH_MESSAGE: frozenset[type] = frozenset({MessageEnd, TurnEnd})
+_MISSING = "missing required field"  # msgspec's words where `loopId` stands for `loop_id`
 _ROLES = ("user", "assistant", "toolResult", "extension")
 # Where messages carry what phi-core itself drops when it is malformed (serde `default`), see WIRE section 2.
 _OPTIONAL_MARKS: dict[str, Any] = {"turnId": TurnId, "nodeId": int, "parentId": int}
@@ -29,7 +34,7 @@ class Undecodable(msgspec.Struct, frozen=True):
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """Is one line of phi-core's event log: the event and its place in the log, from 1."""
+    """A log line is one line of phi-core's event log: the event and its place in the log, from 1."""
 
     ordinal: int
     event: KnownEvent
@@ -56,6 +61,8 @@ def _to_wire(value: Any) -> Any:
 
 
 _events: msgspec.json.Decoder[KnownEvent] = msgspec.json.Decoder(KnownEvent, dec_hook=from_wire)
+# Raises where a line is not as phi-core writes it; for who asks `decode_event` then.
+decode_strictly: Callable[[bytes | str], KnownEvent] = _events.decode
 _log_lines = msgspec.json.Decoder(LogLine, dec_hook=from_wire)
 _any_log_lines = msgspec.json.Decoder(_AnyLogLine)
 _anything = msgspec.json.Decoder()
@@ -73,10 +80,16 @@ def decode_event(line: bytes | str) -> AgentEvent | Undecodable:
         The event; a `GenericEvent` for a type or role this version does not know; `Undecodable` for anything else.
     """
     try:
-        return _events.decode(line)
-    except msgspec.ValidationError:
-        return _decode_leniently(line)
+        event = _events.decode(line)
+        if event.__class__ in WITH_MESSAGE and otherwise_spelled(event, line):
+            return _respelled(line) or event
+        return event
+    except msgspec.ValidationError as error:
+        pass_on(error)
+        missing = _MISSING in str(error)
+        return (_respelled(line) if missing else None) or _decode_leniently(line)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return _undecodable(error)
 
 
@@ -89,12 +102,43 @@ def decode_log_line(line: bytes) -> tuple[int | None, AgentEvent | Undecodable]:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         return None, _undecodable(error)
     else:
-        return found.ordinal, found.event
+        if not (found.event.__class__ in WITH_MESSAGE and otherwise_spelled(found.event, line)):
+            return found.ordinal, found.event
     try:
         outer = _any_log_lines.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         return None, _undecodable(error)
     return outer.ordinal, decode_event(bytes(outer.event))
+
+
+def otherwise_spelled(event: Any, line: bytes | str) -> bool:
+    """Says whether an event of `WITH_MESSAGE` may have keys in the other spelling: its message misses what phi-core always writes.
+
+    Args:
+        event: as decoded from the line.
+        line: what it was decoded from.
+    """
+    said = event.message
+    if said.__class__ is AssistantMessage:
+        if said.stop_reason == "stop":
+            return '"stop_reason"' in line if isinstance(line, str) else b'"stop_reason"' in line
+        return said.stop_reason == "error" and said.error_message is None and said.error_type is UNSET
+    return said.__class__ is ToolResultMessage and not said.tool_call_id
+
+
+def _respelled(line: bytes | str) -> KnownEvent | None:
+    """Decodes a line with every key spelled as phi-core does; None where nothing was to be changed, or it is no event then either."""
+    from otel_phi.wire.spellings import respelled  # what phi-core writes never needs it
+
+    spelled, _ = respelled(line)
+    if spelled is line:
+        return None
+    try:
+        return _events.decode(spelled)
+    except msgspec.ValidationError as error:
+        pass_on(error)
+        found = _decode_leniently(spelled)
+        return None if isinstance(found, GenericEvent | Undecodable) else found
 
 
 def encode_event(event: AgentEvent) -> bytes:
@@ -145,6 +189,7 @@ def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
     try:
         found = _anything.decode(line)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return _undecodable(error)
     if not isinstance(found, dict):
         return Undecodable("not a JSON object")
@@ -161,6 +206,7 @@ def _decode_leniently(line: bytes | str) -> AgentEvent | Undecodable:
     try:
         return _events.decode(_encoder.encode(mended))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError) as error:
+        pass_on(error)
         return _undecodable(error)
 
 
@@ -168,7 +214,8 @@ def _generic(kind: str, found: dict[str, Any], line: bytes | str) -> GenericEven
     loop_id, time = found.get("loop_id"), found.get("timestamp")
     try:
         timestamp = parse_time(time) if isinstance(time, str) else None
-    except ValueError:
+    except ValueError as error:
+        pass_on(error)
         timestamp = None
     raw = Raw(line.encode() if isinstance(line, str) else bytes(line))
     return GenericEvent(type=kind, loop_id=loop_id if isinstance(loop_id, str) else None, timestamp=timestamp, raw=raw)

@@ -112,7 +112,7 @@ class MessageStart(_Event, frozen=True, tag=True):
 
 
 class MessageUpdate(_Event, frozen=True, tag=True):
-    """Is a streaming delta; its `message` is an empty placeholder (JSON), its `delta` JSON too."""
+    """A message update is a streaming delta; its `message` is an empty placeholder (JSON), its `delta` JSON too."""
 
     loop_id: str
     message: Raw = NULL
@@ -145,7 +145,7 @@ class ToolExecutionStart(_Event, frozen=True, tag=True):
 
 
 class ToolExecutionUpdate(_Event, frozen=True, tag=True):
-    """Is a partial result of a tool, JSON."""
+    """A tool execution update is a partial result of a tool, JSON."""
 
     loop_id: str
     tool_call_id: str = ""
@@ -182,7 +182,7 @@ class ToolExecutionEnd(_Event, frozen=True, tag=True):
 
 
 class ProgressMessage(_Event, frozen=True, tag=True):
-    """Is a tool's word on its progress; `loop_id` can be empty."""
+    """A progress message is a tool's word on its progress; `loop_id` can be empty."""
 
     loop_id: str = ""
     tool_call_id: str = ""
@@ -261,7 +261,7 @@ class RevertApplied(_Event, frozen=True, tag=True):
 
 
 class SideCall(_Event, frozen=True, tag=True):
-    """Is a model call outside turns, told when it is over: a title, a compaction, one beside the turn's own. Not phi-core's.
+    """A side call is a model call outside turns, told when it is over: a title, a compaction, one beside the turn's own. Not phi-core's.
 
     Attributes:
         id: tells the calls of a session apart.

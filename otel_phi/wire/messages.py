@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, field
 
+from otel_phi.wire.foreign import pass_on
+
 NULL = Raw(b"null")
 MILLISECOND_NS = 1_000_000
 
@@ -65,7 +67,7 @@ class _Message(msgspec.Struct, frozen=True, tag_field="role", rename="camel", kw
 
 
 class UserMessage(_Message, frozen=True, tag="user"):
-    """Is what the user, or phi-core in the user's name, said.
+    """A user message is what the user, or phi-core in the user's name, said.
 
     Attributes:
         stop_limit: the limit that stopped the loop, where the message says that one did: `turns`, `tokens`, `duration`,
@@ -76,7 +78,7 @@ class UserMessage(_Message, frozen=True, tag="user"):
 
 
 class AssistantMessage(_Message, frozen=True, tag="assistant"):
-    """Is a model's answer; `timestamp` is when the provider's stream was done.
+    """An assistant message is a model's answer; `timestamp` is when the provider's stream was done.
 
     Attributes:
         stop_reason: `stop`, `length`, `toolUse`, `error`, ... as phi-core writes it.
@@ -102,7 +104,7 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
 
 
 class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
-    """Is a tool's answer as the model gets it; `timestamp` is when the tool was done.
+    """A tool result message is a tool's answer as the model gets it; `timestamp` is when the tool was done.
 
     Attributes:
         tool_call_id: the call it answers.
@@ -120,7 +122,7 @@ class ToolResultMessage(_Message, frozen=True, tag="toolResult"):
 class ExtensionMessage(
     msgspec.Struct, frozen=True, tag_field="role", tag="extension", kw_only=True, omit_defaults=True
 ):
-    """Is an application's own message; it has no time and never reaches a model."""
+    """An extension message is an application's own; it has no time and never reaches a model."""
 
     kind: str = ""
     data: Raw = NULL
@@ -137,7 +139,8 @@ def decode_tool_results(raw: Raw | bytes) -> list[ToolResultMessage]:
     """Decodes `TurnEnd.tool_results`; gives an empty list where they are not a list of tool results."""
     try:
         return _tool_results.decode(raw)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return []
 
 
@@ -152,6 +155,7 @@ def first_text(content: Raw, limit: int) -> str:
         for block in _texts.decode(content):
             if "text" in block:
                 return _text.decode(block["text"])[:limit]
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
         return ""
     return ""

@@ -19,7 +19,7 @@ ContinuationKind = str | dict[str, Tag] | None
 
 
 class ConfigSnapshot(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """Is the model configuration a loop started with; all but model and provider can be missing.
+    """A snapshot is the model configuration a loop started with; all but model and provider can be missing.
 
     Attributes:
         model: model id.
@@ -89,7 +89,7 @@ class ResponseFormat(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Is what was sent to the model; the large parts stay undecoded.
+    """A request payload is what was sent to the model; the large parts stay undecoded.
 
     Attributes:
         system_prompt: JSON string.
@@ -115,7 +115,7 @@ class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Is what a tool returned.
+    """A tool result is what a tool returned.
 
     Attributes:
         content: JSON list of content blocks.

@@ -16,14 +16,14 @@ from otel_phi.wire.times import Instant
 
 
 class SavedEvent(msgspec.Struct, frozen=True):
-    """Is one stored event; `sequence` counts from 0 within its loop."""
+    """A saved event is one stored event; `sequence` counts from 0 within its loop."""
 
     event: Raw = NULL
     sequence: int = 0
 
 
 class SavedTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """Is a turn as the recorder made it: messages are JSON, `output_message` one and the others lists."""
+    """A saved turn is a turn as the recorder made it: messages are JSON, `output_message` one and the others lists."""
 
     turn_id: TurnId = TurnId()
     started_at: Instant | None = None
@@ -45,7 +45,7 @@ class SavedChild(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Is the parallel evaluation a loop was a branch of; every branch holds the same but for `is_selected`."""
+    """A saved group is the parallel evaluation a loop was a branch of; every branch holds the same but for `is_selected`."""
 
     all_loop_ids: tuple[str, ...] = ()
     selected_loop_id: str = ""
@@ -54,7 +54,7 @@ class SavedGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedLoop(msgspec.Struct, frozen=True, kw_only=True):
-    """Is a loop as the recorder made it.
+    """A saved loop is a loop as the recorder made it.
 
     Attributes:
         status: `Running` and `Aborted` for one that never ended, else `Completed` or `Rejected`.
@@ -82,7 +82,7 @@ class SavedLoop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SavedSession(msgspec.Struct, frozen=True, kw_only=True):
-    """Is a saved session: its loops in the order they ended."""
+    """A saved session holds its loops in the order they ended."""
 
     session_id: str
     loops: tuple[SavedLoop, ...] | None = None

@@ -20,8 +20,8 @@ _EXCLUSIVE_APIS = frozenset({"anthropic_messages", "bedrock_converse_stream"})
 _EXCLUSIVE_PROVIDERS = ("anthropic", "bedrock", "aws.bedrock", "amazon-bedrock")
 
 
-class TokenCount(msgspec.Struct, frozen=True, gc=False):
-    """Is a usage in one meaning for all providers.
+class TokenCount(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A token count is a usage in one meaning for all providers.
 
     Attributes:
         input: prompt tokens, cached ones included.
@@ -54,9 +54,7 @@ def count_tokens(usage: Usage, api: str | None, provider: str | None) -> TokenCo
     api = API_ALIASES.get(api, api) if api else None
     given, output, reasoning = max(usage.input, 0), max(usage.output, 0), max(usage.reasoning, 0)
     read, write, total = max(usage.cache_read, 0), max(usage.cache_write, 0), max(usage.total_tokens, 0)
-    if usage.cached == "in":  # the source has brought it to this meaning
-        return TokenCount(given, output, read, write, reasoning)
-    if usage.cached == "out" or _excludes_cached(api, provider, given, output, read + write, total):
+    if _excluded(usage, api, provider, given, output, read + write, total):
         return TokenCount(given + read + write, output, read, write, reasoning, exclusive=True)
     hidden = max(total - given - output, 0)
     if hidden and api is not None and api.startswith("google_"):
@@ -64,6 +62,14 @@ def count_tokens(usage: Usage, api: str | None, provider: str | None) -> TokenCo
     elif hidden and hidden == reasoning:
         output += reasoning
     return TokenCount(given, output, read, write, reasoning)
+
+
+def _excluded(
+    usage: Usage, api: str | None, provider: str | None, given: int, output: int, cached: int, total: int
+) -> bool:
+    if usage.cached in ("in", "out"):
+        return usage.cached == "out"
+    return _excludes_cached(api, provider, given, output, cached, total)
 
 
 def _excludes_cached(api: str | None, provider: str | None, given: int, output: int, cached: int, total: int) -> bool:

@@ -21,11 +21,12 @@ from otel_phi.delivery.sending.batch import Batcher, batches
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import AttributeValue, Span, SpanEvent, SpanKind
+from otel_phi.pipeline import Pipeline
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import TurnClosed
-from otel_phi.road import Road
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
+from tests.benchmarks.front import bench_front
 from tests.benchmarks.live import bench_live
 from tests.benchmarks.sdk_path import JsonAndSdk, replay, tracer
 from tests.benchmarks.session_recorder import bench_session_recorder
@@ -38,7 +39,7 @@ RESOURCE = Resource((("service.name", "bench"),))
 
 def ours(data: bytes) -> int:
     """JSONL to OTLP bytes, as `Bridge.feed` does it."""
-    road, batcher, size = Road(MappingOptions(service_name="bench")), Batcher(Encoder(RESOURCE)), 0
+    road, batcher, size = Pipeline(MappingOptions(service_name="bench")), Batcher(Encoder(RESOURCE)), 0
     events = EventReader("bench", for_spans=True).read(read_lines(io.BytesIO(data)))
     while block := list(islice(events, BLOCK_EVENTS)):
         for span in road.feed_block(block):
@@ -176,6 +177,7 @@ def main() -> None:
         ),
         ("long sessions", bench_length),
         ("the recorder", bench_session_recorder),
+        ("the front door", bench_front),
         ("the hook", bench_live),
         ("the watch", bench_watch),
     ):

@@ -12,7 +12,7 @@ from pathlib import Path
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.delivery.sending.batch import batches
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 from tests.benchmarks.streams import session_lines

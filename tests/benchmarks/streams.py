@@ -55,7 +55,9 @@ def turn_lines(loop: str, index: int, deltas: int) -> Iterator[bytes]:
     """Yields the events of one turn: a request, an answer, one tool."""
     ms = _START_MS + index * _TURN_MS
     call = f"toolu_{index}"
-    answer = _assistant(ms + 2_500, index, [call])
+    answered = ms + 1_200 + index * 137 % 900  # no two calls, and no two tools, take the same time
+    done = answered + 40 + index * 211 % 700
+    answer = _assistant(answered, index, [call])
     yield _line(type="TurnStart", loop_id=loop, turn_index=index, timestamp=stamp(ms), triggered_by="User")
     yield _line(type="TurnRequest", loop_id=loop, turn_index=index, timestamp=stamp(ms + 1), payload={
         "system_prompt": "You are a coding agent.", "messages": [], "provenance": [], "tools": [],
@@ -72,8 +74,8 @@ def turn_lines(loop: str, index: int, deltas: int) -> Iterator[bytes]:
     )
     yield _line(type="ToolExecutionEnd", loop_id=loop, tool_call_id=call, tool_name="read_file", is_error=False,
                 result={"content": [{"type": "text", "text": _PROSE}], "details": None}, child_loop_id=None)  # fmt: skip
-    yield _line(type="MessageStart", loop_id=loop, message=_tool_result(call, ms + 3_000))
-    yield _line(type="MessageEnd", loop_id=loop, message=_tool_result(call, ms + 3_000))
+    yield _line(type="MessageStart", loop_id=loop, message=_tool_result(call, done))
+    yield _line(type="MessageEnd", loop_id=loop, message=_tool_result(call, done))
     yield _line(
         type="TurnEnd", loop_id=loop, message=answer, usage=_usage(index), timestamp=stamp(ms + 3_100), tool_results=[]
     )

@@ -13,6 +13,8 @@ from click.testing import CliRunner, Result
 
 from otel_phi.cli import main
 from otel_phi.testing import Receiver
+from tests.cli.lost import ROOT, Alive
+from tests.cli.streams import a_session, lines_of
 
 Run = Callable[..., Result]
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -55,6 +57,27 @@ def start() -> Iterator[Start]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def alive(request: pytest.FixtureRequest) -> Alive:
+    """Starts an agent that has recorded a session and lives on."""
+
+    def alive(endpoint: str, *, talks: bool = False) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "tests.cli.lost", "talk" if talks else "live", endpoint]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        request.addfinalizer(process.communicate)
+        request.addfinalizer(process.kill)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(lines_of(a_session(session_id="living")))
+        process.stdin.close()
+        process.stdin = None
+        assert process.stdout.readline() == b"ready\n"
+        return process
+
+    return alive
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Agents with the hook installed, as processes of their own, that end without a word: what they leave is in the outbox.
 
-`python -m tests.cli.lost ENDPOINT HEADER=VALUE ...` takes events from stdin; without `live` in front it is killed after them.
+`python -m tests.cli.lost ENDPOINT HEADER=VALUE ...` takes events from stdin and is killed after them; with `live` in front it
+lives on, with `talk` it never stops recording. `asks=NAME` is no header: its headers are asked for, and its destination has that name.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import otel_phi
-from tests.cli.streams import Event, lines_of
+from tests.cli.streams import Event, a_session, lines_of
 
+Alive = Callable[..., "subprocess.Popen[bytes]"]
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,17 +32,33 @@ def lose(endpoint: str, events: Iterable[Event], **headers: str) -> None:
 def main() -> None:
     """Does what the arguments say."""
     arguments = sys.argv[1:]
-    lives = arguments[0] == "live"
+    lives = arguments[0] in ("live", "talk")
     endpoint, *headers = arguments[1:] if lives else arguments
     pairs = dict(header.split("=", 1) for header in headers)
-    hook = otel_phi.install(service_name="test", endpoint=endpoint, headers=pairs, flush_on_sigterm=False)
+    name = pairs.pop("asks", None)
+    hook = otel_phi.install(
+        service_name="test",
+        endpoint=endpoint,
+        headers=pairs if name is None else (lambda: {"x-api-key": "asked"}),
+        destination_name=name,
+        flush_on_sigterm=False,
+    )
     for line in sys.stdin.buffer:
         hook(line)
     if lives:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
-        time.sleep(60)
+        _live(hook, talks=arguments[0] == "talk")
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _live(hook: otel_phi.Hook, *, talks: bool) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if talks:
+            for event in a_session(session_id="more"):
+                hook(event)
+        time.sleep(0.01 if talks else 1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.testing import Receiver
 from tests import golden
 from tests.cli.conftest import Run, Start
@@ -110,7 +110,7 @@ def test_a_wrong_path_is_exit_4_and_says_which(run: Run, receiver: Receiver, str
     last = result.stderr.splitlines()[-1]
     assert result.exit_code == 4
     assert "HTTP 404" in last
-    assert f"{receiver.endpoint}/wrong does not take traces" in last
+    assert f"append /v1/traces: {receiver.endpoint}/wrong/v1/traces" in last
 
 
 def test_missing_credentials_are_exit_4_and_say_so(run: Run, receiver: Receiver, stream: Path) -> None:

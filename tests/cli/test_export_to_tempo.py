@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pytest
+
 import otel_phi
-from otel_phi.cli.report.tempo import MAX_TRACES, SEARCHED_FOR_NS, TempoLimits
+from otel_phi.cli.report.tempo import MAX_TRACES, OPENED_BYTES, SEARCHED_FOR_NS, TempoLimits
 from otel_phi.mapping.options import TEMPO_TRACE_BYTES
 from otel_phi.mapping.span import Span, SpanKind
 from otel_phi.testing import Receiver
@@ -16,7 +18,10 @@ from tests.cli.streams import SESSION, a_session, lines_of
 
 TRACE = SESSION.replace("-", "")
 OVER = "over 5 MB, of which Tempo keeps no more by default and says nothing"
-NOT_FOUND = "Tempo does not find spans by search that come minutes after they ended: open them by trace id"
+NOT_FOUND = (
+    "Tempo by default never finds spans by search that ended more than 2 minutes before they come: open them by trace id, "
+    "or raise its ingestion_time_range_slack"
+)
 
 
 def exported(run: Run, receiver: Receiver, path: Path, *flags: str) -> str:
@@ -51,6 +56,24 @@ def test_an_import_is_told_to_be_found_by_the_trace_ids_that_are_printed(run: Ru
     result = run("export", golden.DEMO, "--endpoint", receiver.endpoint, "--profile", "tempo")
     assert f"otel-phi: {NOT_FOUND}\n" in result.stderr
     assert all(f"{span.trace_id:032x}" in result.stdout for span in receiver.spans)
+
+
+def test_a_trace_that_takes_more_than_tempos_messages_hold_is_said_not_to_open() -> None:
+    limits = TempoLimits()
+    for trace_id, size in ((1, OPENED_BYTES), (2, OPENED_BYTES - 1_000)):
+        limits.add(Span("x", trace_id, 1, 0, SpanKind.INTERNAL, 1, 2, (("k", "v" * size),)))
+    said = list(limits.sentences(3))
+    assert said[0].startswith("2 traces over 5 MB")
+    assert said[1].startswith("1 of them over 16.8 MB, which Tempo by default answers 500 to whoever opens it")
+    assert len(said) == 4
+
+
+@pytest.mark.parametrize("minutes", [4, 10])
+def test_a_session_of_minutes_ago_is_told_not_to_be_searched_for(minutes: int) -> None:
+    limits = TempoLimits()
+    (span, *_) = otel_phi.spans(golden.demo())
+    limits.add(span)
+    assert list(limits.sentences(span.end_ns + minutes * 60 * 10**9)) == [NOT_FOUND]
 
 
 def test_spans_that_ended_just_now_are_found_by_search() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,13 @@ import pytest
 
 from otel_phi.testing import Receiver
 from tests.cli.conftest import Run, Start
-from tests.cli.lost import ROOT, lose
-from tests.cli.streams import SESSION, a_session, lines_of
+from tests.cli.lost import Alive, lose
+from tests.cli.streams import SESSION, a_session
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="record locks and SIGKILL are POSIX's")
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
 WAIT_S = 20
 SECRET = "hunter2-pa55w0rd"
-Alive = Callable[..., "subprocess.Popen[bytes]"]
 
 
 def destinations(run: Run) -> list[dict[str, Any]]:
@@ -32,30 +30,14 @@ def destinations(run: Run) -> list[dict[str, Any]]:
     return found
 
 
+def segments() -> list[Path]:
+    """Returns the files of all journals of the state folder that the environment names."""
+    return sorted(Path(os.environ["OTEL_PHI_STATE_DIR"]).glob("outbox/*/*/*.journal"))
+
+
 def away(receiver: Receiver) -> None:
     """Makes the collector refuse all for now, until `forget_script`."""
     receiver.answer(status=503, times=10_000)
-
-
-@pytest.fixture
-def alive(start: Start, request: pytest.FixtureRequest) -> Alive:
-    """Starts an agent that has recorded a session and lives on."""
-
-    def alive(endpoint: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "tests.cli.lost", "live", endpoint]
-        pipe = subprocess.PIPE
-        process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
-        request.addfinalizer(process.communicate)
-        request.addfinalizer(process.kill)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(lines_of(a_session(session_id="living")))
-        process.stdin.close()
-        process.stdin = None
-        assert process.stdout.readline() == b"ready\n"
-        return process
-
-    return alive
 
 
 def test_what_a_killed_agent_left_is_shown_sent_and_gone(run: Run, receiver: Receiver) -> None:
@@ -63,16 +45,17 @@ def test_what_a_killed_agent_left_is_shown_sent_and_gone(run: Run, receiver: Rec
     lose(receiver.endpoint, a_session(turns=2, ended=False)[:-1])
     receiver.forget_script()
     (before,) = destinations(run)
-    assert (before["queued"] + before["roots"], before["open"], before["processes"]) == (4, 2, [])
+    assert (before["waiting"], before["processes"]) == (12, [])
+    assert before["open"] == {"loops": 1, "turns": 1, "groups": 0}
     result = run("flush", "--endpoint", receiver.endpoint)
-    assert (result.exit_code, result.stdout) == (0, f"6 spans accepted by {receiver.endpoint}/v1/traces\n")
+    assert (result.exit_code, result.stdout) == (0, f"8 spans accepted by {receiver.endpoint}/v1/traces\n")
     lost = [span.name for span in receiver.spans if span.get("error.type") == "process_lost"]
-    assert (len(receiver.spans), sorted(lost)) == (6, ["invoke_agent", "turn"])
+    assert (len(receiver.spans), sorted(lost)) == (8, ["invoke_agent", "turn"])
     (after,) = destinations(run)
-    assert (after["queued"], after["open"], after["acknowledged"], after["bytes"]) == (0, 0, 6, 0)
+    assert (after["waiting"], sum(after["open"].values()), after["acknowledged"], after["bytes"]) == (0, 0, 8, 0)
     again = run("flush", "--endpoint", receiver.endpoint)
     assert (again.exit_code, again.stdout) == (0, f"nothing waits for {receiver.endpoint}/v1/traces\n")
-    assert len(receiver.spans) == 6
+    assert len(receiver.spans) == 8
 
 
 def test_without_an_outbox_nothing_waits_and_no_folder_is_made(run: Run, tmp_path: Path) -> None:
@@ -86,10 +69,10 @@ def test_a_collector_that_is_away_is_exit_4_in_time_and_all_stays(run: Run) -> N
     began = time.monotonic()
     result = run("flush", "--endpoint", NOWHERE, "--give-up-after", "0.5")
     assert time.monotonic() - began < 5
-    assert (result.exit_code, "5 spans stayed in the outbox: connection refused" in result.stdout) == (4, True)
+    assert (result.exit_code, "8 facts stayed in the outbox: connection refused" in result.stdout) == (4, True)
     assert "is a collector running at http://127.0.0.1:9?" in result.stderr
     (left,) = destinations(run)
-    assert (left["queued"] + left["roots"], left["last_error"]) == (5, "connection refused")
+    assert (left["waiting"], left["last_error"]) == (8, "connection refused")
 
 
 def test_a_collector_that_hangs_does_not_hold_it(run: Run, receiver: Receiver) -> None:
@@ -97,9 +80,9 @@ def test_a_collector_that_hangs_does_not_hold_it(run: Run, receiver: Receiver) -
     lose(receiver.endpoint, a_session())
     receiver.forget_script()
     receiver.answer(delay_s=3, times=20)
-    flags = ("--timeout", "0.3", "--give-up-after", "0.3")
+    flags = ("--timeout", "0.3", "--give-up-after", "2")
     result = run("flush", "--endpoint", receiver.endpoint, *flags)
-    assert (result.exit_code, "5 spans stayed in the outbox: " in result.stdout) == (4, True)
+    assert (result.exit_code, "8 facts stayed in the outbox: " in result.stdout) == (4, True)
     assert "timed out" in result.stdout or "no answer within 0.3 s" in result.stdout
 
 
@@ -107,11 +90,11 @@ def test_spans_that_a_partial_success_rejects_are_exit_3(run: Run, receiver: Rec
     away(receiver)
     lose(receiver.endpoint, a_session())
     receiver.forget_script()
-    receiver.answer(rejected=2, message="too \x1b[31mold\u202e")
+    receiver.answer(rejected=1, message="too \x1b[31mold\u202e")
     result = run("flush", "--endpoint", receiver.endpoint)
     assert result.exit_code == 3
-    assert result.stdout.splitlines()[0].startswith("3 spans accepted by ")
-    assert result.stdout.splitlines()[1] == "2 spans rejected: too [31mold"
+    assert result.stdout.splitlines()[0].startswith("4 spans accepted by ")
+    assert result.stdout.splitlines()[1] == "1 span rejected: too [31mold"
     assert {"\x1b", "\u202e"}.isdisjoint(result.output)
 
 
@@ -127,7 +110,7 @@ def test_a_refused_span_is_a_dead_letter_that_retry_lets_be_sent_again(run: Run,
     assert all(letter["reason"] == "HTTP 400: bad span" and letter["span_id"] in result.stdout for letter in dead)
     assert "`otel-phi status --retry` lets them be sent again" in result.stderr
     retried = run("status", "--retry")
-    assert (retried.exit_code, "queued again" in retried.stderr) == (0, True)
+    assert (retried.exit_code, "to be sent again" in retried.stderr) == (0, True)
     result = run("flush", "--endpoint", receiver.endpoint)
     assert (result.exit_code, len(receiver.spans)) == (0, 5)
     assert len({span.span_id for span in receiver.spans}) == 5
@@ -147,33 +130,131 @@ def test_what_a_living_process_cannot_send_stayed_with_its_reason(run: Run, rece
     process = alive(receiver.endpoint)
     result = run("flush", "--endpoint", receiver.endpoint, "--give-up-after", "0.5")
     assert result.exit_code == 4
-    assert f"5 spans stayed in the outbox: held by 1 living process ({process.pid}), to be sent there" in result.stdout
+    assert f"8 facts stayed in the outbox: held by 1 living process ({process.pid}), to be sent there" in result.stdout
 
 
-def test_other_headers_are_another_destination_and_it_says_so(run: Run, receiver: Receiver) -> None:
-    lose(NOWHERE, a_session(), x_tenant="blue")
-    result = run("flush", "--endpoint", NOWHERE)
-    assert (result.exit_code, result.stdout) == (0, f"nothing waits for {NOWHERE}/v1/traces\n")
-    assert f"5 more spans for {NOWHERE}/v1/traces, with other headers or protocol" in result.stderr
+def test_what_has_other_headers_stays_and_it_says_so(run: Run, receiver: Receiver) -> None:
+    away(receiver)
+    lose(receiver.endpoint, a_session(session_id="blue"), x_tenant="blue")
+    lose(receiver.endpoint, a_session(session_id="red"), x_tenant="red")
+    receiver.forget_script()
     result = run("flush", "--endpoint", receiver.endpoint)
-    assert f"5 more spans for another collector: {NOWHERE}/v1/traces" in result.stderr
+    assert (result.exit_code, "nothing waits for " in result.stdout, "with these headers" in result.stdout) == (
+        4,
+        True,
+        True,
+    )
+    assert f"16 more facts for {receiver.endpoint}/v1/traces, with other headers" in result.stderr
+    result = run("flush", "--endpoint", receiver.endpoint, "--header", "x_tenant=blue")
+    assert (result.exit_code, len(receiver.spans)) == (4, 5)
+    assert {span.get("session.id") for span in receiver.spans} == {"blue"}
+    assert f"8 more facts for {receiver.endpoint}/v1/traces, with other headers" in result.stderr
+    shown = run("status").output + run("status", "--json").output
+    assert "red" not in shown
 
 
-def test_a_damaged_file_costs_no_other_and_is_exit_4_once(run: Run, receiver: Receiver, tmp_path: Path) -> None:
+def test_after_a_key_was_rotated_it_is_sent_with_any_credentials(run: Run, receiver: Receiver) -> None:
+    away(receiver)
+    lose(receiver.endpoint, a_session(), **{"x-api-key": SECRET})
+    receiver.forget_script()
+    flags = ("--endpoint", receiver.endpoint, "--header", "x-api-key=new")
+    assert run("flush", *flags).exit_code == 4
+    result = run("flush", *flags, "--any-credentials")
+    assert (result.exit_code, len(receiver.spans)) == (0, 5)
+    assert {request.headers["x-api-key"] for request in receiver.requests[-1:]} == {"new"}
+
+
+def test_another_destination_is_named_and_costs_nothing(run: Run, receiver: Receiver) -> None:
+    lose(NOWHERE, a_session())
+    result = run("flush", "--endpoint", receiver.endpoint)
+    assert (result.exit_code, result.stdout) == (0, f"nothing waits for {receiver.endpoint}/v1/traces\n")
+    assert f"8 more facts for another destination: {NOWHERE}/v1/traces (http/protobuf)" in result.stderr
+
+
+def test_a_damaged_line_costs_that_line_is_counted_and_no_exit_0(run: Run, receiver: Receiver) -> None:
     away(receiver)
     lose(receiver.endpoint, a_session(session_id="first"))
-    (damaged,) = (tmp_path / "state" / "outbox").glob("*-*-*.sqlite3")
+    (damaged,) = segments()
     lose(receiver.endpoint, a_session(session_id="second"))
     receiver.forget_script()
-    damaged.write_bytes(b"no database at all" * 100)
-    damaged.with_name(damaged.name + "-wal").unlink(missing_ok=True)
+    content = damaged.read_bytes()
+    damaged.write_bytes(content.replace(b'"tool_name":"bash"', b'"tool_name":"ba\0h"', 1))
+    (before,) = destinations(run)
+    assert before["damaged_lines"] == 1
+    assert "1 line, lost; all others are sent" in run("status").stdout
     result = run("flush", "--endpoint", receiver.endpoint)
-    assert (result.exit_code, len(receiver.spans) >= 5) == (4, True)
-    assert f"{damaged.name}" in result.stdout
-    assert "cannot be read; its spans stayed" in result.stdout
-    assert "set aside" in run("status").stdout
+    assert (result.exit_code, "1 line could not be read any more" in result.stdout) == (1, True)
+    assert "a line that was changed" in result.stderr
+    assert len(receiver.spans) >= 9
     again = run("flush", "--endpoint", receiver.endpoint)
     assert (again.exit_code, again.stdout.startswith("nothing waits")) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [(b"otel-phi journal 9\n", "format 9 is not ours (1)"), (b"no head at all " * 6000, "its head is damaged")],
+)
+def test_what_nobody_can_read_is_left_alone_and_never_exit_0(
+    run: Run, receiver: Receiver, broken: bytes, reason: str
+) -> None:
+    away(receiver)
+    lose(receiver.endpoint, a_session(session_id="first"))
+    (path,) = segments()
+    for number in path.parent.glob("*.reserve"):
+        number.unlink()
+    content = path.read_bytes()
+    path.write_bytes(
+        broken + (content if len(broken) > 100 else content[len(broken) :].replace(b'"Head"', b'"Kopf"', 1))
+    )
+    lose(receiver.endpoint, a_session(session_id="second"))
+    receiver.forget_script()
+    for _ in range(2):
+        result = run("flush", "--endpoint", receiver.endpoint)
+        assert (result.exit_code, reason in result.stdout, len(receiver.spans)) == (4, True, 5)
+    assert "left alone" in run("status").stdout
+    assert reason in json.loads(run("status", "--json").stdout)["left_alone"][0]["reason"]
+    assert path.exists()
+
+
+def test_a_folder_that_only_lost_its_lock_is_waited_for(run: Run, receiver: Receiver) -> None:
+    away(receiver)
+    lose(receiver.endpoint, a_session())
+    receiver.forget_script()
+    (path,) = segments()
+    (path.parent / "lock").unlink()
+    result = run("flush", "--endpoint", receiver.endpoint, "--give-up-after", "0.5")
+    assert (result.exit_code, len(receiver.spans)) == (0, 5)
+
+
+def test_it_waits_for_what_a_living_process_held_and_not_for_what_comes_after(
+    run: Run, receiver: Receiver, alive: Alive
+) -> None:
+    alive(receiver.endpoint, talks=True)
+    receiver.wait_for(5, WAIT_S)
+    result = run("flush", "--endpoint", receiver.endpoint, "--give-up-after", "20")
+    assert result.exit_code == 0
+
+
+def test_a_process_that_dies_while_it_is_waited_for_is_adopted(run: Run, receiver: Receiver, alive: Alive) -> None:
+    away(receiver)
+    process = alive(receiver.endpoint)
+    timer = threading.Timer(0.5, process.kill)
+    timer.start()
+    threading.Timer(1.0, receiver.forget_script).start()
+    result = run("flush", "--endpoint", receiver.endpoint, "--give-up-after", "20")
+    timer.join()
+    assert (result.exit_code, len({span.span_id for span in receiver.spans})) == (0, 5)
+
+
+def test_a_name_finds_what_an_agent_with_headers_that_are_asked_for_left(run: Run, receiver: Receiver) -> None:
+    away(receiver)
+    lose(receiver.endpoint, a_session(), asks="tenant-7")
+    receiver.forget_script()
+    assert run("flush", "--endpoint", receiver.endpoint).exit_code == 0
+    assert len(receiver.spans) == 0
+    flags = ("--endpoint", receiver.endpoint, "--destination-name", "tenant-7", "--header", "x-api-key=asked")
+    result = run("flush", *flags)
+    assert (result.exit_code, len(receiver.spans)) == (0, 5)
 
 
 def test_ctrl_c_ends_it_and_all_stays(run: Run, start: Start) -> None:
@@ -183,10 +264,10 @@ def test_ctrl_c_ends_it_and_all_stays(run: Run, start: Start) -> None:
     assert b"connection refused" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, out.splitlines()[-1]) == (4, b"5 spans stayed in the outbox: interrupted")
+    assert (process.returncode, out.splitlines()[-1]) == (4, b"8 facts stayed in the outbox: interrupted")
     assert b"Traceback" not in error
     (left,) = destinations(run)
-    assert left["queued"] + left["roots"] == 5
+    assert left["waiting"] == 8
 
 
 def test_two_at_once_send_nothing_twice(start: Start, receiver: Receiver) -> None:

@@ -17,7 +17,7 @@ from otel_phi.cli.tree.rows import Row
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span, SpanKind
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.tree import clean
 from tests import golden
 

@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 
+from otel_phi.delivery.journal.dead_letters import DeadLetters
+from otel_phi.delivery.journal.facts import Snapshot, decode_fact
+from otel_phi.delivery.journal.outbox import DEAD_LETTERS
+from otel_phi.delivery.journal.segment import Segment
 from otel_phi.events import (
     AgentEnd,
     AgentEvent,
@@ -85,21 +89,36 @@ def test_no_secret_is_in_what_waits_in_dead_letters_in_requests_or_in_what_is_sa
     looks = [on_disk(tmp_path)]
     said += [run(*words).output.encode() for words in (("status",), ("status", "--json"))]
     receiver.forget_script()
-    receiver.answer(status=400, body=b"bad span", times=7)  # all of them, halves, and one alone
+    said.append(run("flush", *flags).output.encode())
+    assert len(receiver.spans) > 30
+    away(receiver)
+    lose(receiver.endpoint, [event for event in secrets() if event["type"] == "AgentStart"][-1:])
+    receiver.forget_script()
+    receiver.answer(status=400, body=b"bad span", times=10_000)
     said.append(run("flush", *flags).output.encode())
     assert destinations(run)[0]["dead_letters"], "there is a dead letter on disk while we look"
     looks.append(on_disk(tmp_path))
     said += [run(*words).output.encode() for words in (("status",), ("status", "--json"), ("status", "--retry"))]
+    receiver.forget_script()
     said.append(run("flush", *flags).output.encode())
-    assert len(receiver.spans) > 30
+    assert destinations(run)[0]["dead"] == 0
     looks.append(b"".join(request.body for request in receiver.requests))
     assert [SECRET.encode() in seen for seen in (*looks, *said)] == [False] * (len(looks) + len(said))
-    assert all(b"gen_ai.operation.name" in look for look in looks), (
-        "and the spans themselves were there to be looked at"
+    words = (b'"type":"TurnEnd"', b"gen_ai.operation.name", b"gen_ai.operation.name")
+    assert all(word in look for word, look in zip(words, looks, strict=True)), (
+        "facts and spans were there to be looked at"
     )
     assert SECRET in json.dumps(secrets())
 
 
 def on_disk(state: Path) -> bytes:
-    """Returns every byte of every file, as a stranger with the disk would read them."""
-    return b"".join(path.read_bytes() for path in sorted(state.rglob("*")) if path.is_file())
+    """Returns every byte of every file, as a stranger with the disk would read them; what is base64 there, as it was."""
+    files = [path for path in sorted(state.rglob("*")) if path.is_file()]
+    found = [path.read_bytes() for path in files]
+    for path in files:
+        if path.name == DEAD_LETTERS:
+            found += [entry for letter in DeadLetters(path.parent).read() for entry in (letter.entry, *letter.envelope)]
+        elif path.suffix == ".journal":
+            bodies = Segment(path, 1).bodies()
+            found += [fact.state for _, body in bodies if isinstance(fact := decode_fact(body), Snapshot)]
+    return b"\n".join(found)

@@ -17,7 +17,7 @@ from rich.cells import cell_len
 from otel_phi.cli.commands.show import draw
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.tree import clean
 from tests import golden
 from tests.cli.conftest import Run, Start

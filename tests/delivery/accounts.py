@@ -1,72 +1,57 @@
-"""Accounts audited: when a live delivery closes its files, what it counts as waiting is what is there.
+"""Accounts audited: what a hook that was shut down counts as waiting lies in the outbox, and nothing lies there that it does not.
 
-Counters alone add up even where a span is nowhere. Here they are compared with the rows in its files, the roots it owes in the
-table of all processes, and its memory: in this process, and in those forked from it.
+Counters alone add up even where a span is nowhere. Here they are compared with the files, and with what a collector has got.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
 
-import pytest
-
-from otel_phi.delivery.outbox import Outbox
+import otel_phi
+from otel_phi.delivery.journal.outbox import Outbox, parse_name
 from otel_phi.delivery.sending.stats import LiveStats
-from otel_phi.delivery.shelves import Shelves
 from otel_phi.testing import Receiver
+from tests.hook.waiting import PATIENCE_S
 
 
-@pytest.fixture(autouse=True)
-def audited(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Audits each live delivery of a test as it closes; at the end of the test there is no fault."""
-    found = tmp_path_factory.mktemp("audit") / "faults"  # a file: forked processes find faults too
-    close = Shelves.close
+def assert_in_order(hooks: Iterable[otel_phi.Hook], arrived: int = 0) -> None:
+    """Asserts that the accounts of hooks that were shut down balance, and that what they say waits is what this process left.
 
-    def audited_close(self: Shelves) -> None:
-        fault = audit(self)
-        if fault:
-            with found.open("a") as file:
-                file.write(fault + "\n")
-        close(self)
+    Args:
+        hooks: of this process.
+        arrived: spans that a collector got: what waits and is not of this process lies elsewhere, or another one has sent it.
+    """
+    by_folder: defaultdict[Path | None, list[otel_phi.HookStats]] = defaultdict(list)
+    for hook in hooks:
+        stats = hook.stats()
+        assert stats.balanced(), stats
+        assert stats.open_loops == 0 or stats.waiting, stats  # nothing stays open of what was read to its end
+        by_folder[hook.config.state_dir].append(stats)
+    for folder, several in by_folder.items():
+        if folder is not None:
+            queued = sum(each.delivery.queued for each in several)
+            elsewhere = queued > 0 and arrived >= queued - sum(each.delivery.adopted for each in several)
+            end = time.monotonic() + PATIENCE_S  # a shutdown that was short of time goes on a while
+            while (found := fault(folder, several)) and not elsewhere and time.monotonic() < end:
+                time.sleep(0.01)
+            assert found == "" or elsewhere, (several, arrived)
 
-    monkeypatch.setattr(Shelves, "close", audited_close)
-    yield
-    assert (found.read_text() if found.exists() else "") == ""
 
-
-def audit(shelves: Shelves) -> str:
-    """Returns what is wrong with the counts of a delivery that is about to close its files, "" if they are right."""
-    store, now = shelves._store, shelves._counts.now
-    if shelves._again:
-        return ""  # acknowledged rows that a full disk did not let go
-    try:
-        on_disk = sum(_rows(outbox) for _, outbox in shelves._files())
-    except sqlite3.Error:
-        return ""  # a damaged file, say: nobody can know
-    if store.known is not None and store.outbox is not None:
-        owed = store.known.waiting(store.outbox.name)
-        if owed is None:
-            return ""  # kept busy by the test
-        on_disk += owed
-    in_memory = rows_in_memory(shelves)
-    wanted = (on_disk + in_memory, 0) if store.outbox is None else (on_disk, in_memory)
-    if (now.queued, now.deferred) == wanted:
+def fault(state: Path, several: Iterable[otel_phi.HookStats]) -> str:
+    """Returns what is wrong with the counts of this process's hooks, all of them shut down, "" if they are right."""
+    waiting = 0
+    for one in several:  # each adopts what those before it left, if it comes to send anything
+        waiting = waiting if not one.delivery.adopted else 0
+        waiting += 0 if one.delivery.in_memory or one.off else one.waiting + one.delivery.queued
+    left = sum(
+        len(one.segments) for one in Outbox(state).folders() if (name := parse_name(one.path.name)) and name.is_own
+    )
+    if bool(waiting) == bool(left):
         return ""
-    return f"queued and deferred are {wanted}, on disk {on_disk}, in memory {in_memory}; counted: {now}"
-
-
-def rows_in_memory(shelves: Shelves) -> int:
-    """Returns how many finished spans are in memory alone."""
-    spill = shelves._store.spill
-    with spill.lock:
-        waiting = sum(len(step.change.rows) for step in [*spill._steps, *spill._moving])
-        return waiting + len(spill._under_way) - len(spill._saved)
-
-
-def _rows(outbox: Outbox) -> int:
-    with outbox.lock:
-        return int(outbox._connection.execute("SELECT count(*) FROM span").fetchone()[0])
+    return f"{waiting} facts and spans are counted as waiting, and this process left {left} segments"
 
 
 def assert_arrived(receiver: Receiver, stats: Iterable[LiveStats]) -> None:

@@ -8,9 +8,6 @@ import pytest
 import trustme
 
 from otel_phi.testing import Receiver
-from tests.delivery.accounts import audited
-
-__all__ = ["audited"]
 
 
 @pytest.fixture

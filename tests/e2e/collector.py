@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ Config = Mapping[str, Any] | Path
 """A configuration: a file, or what such a file says. Later ones are laid over earlier ones, as the Collector does it: maps are
 merged, lists replaced."""
 
+_OUT_OF_DATE = re.compile(r"deprecat|will be removed|no longer supported|is an alias", re.IGNORECASE)
 _SERVES = "Everything is ready. Begin running and processing data."
 
 
@@ -40,6 +42,10 @@ class Collector(Backend):
         folder.mkdir(parents=True, exist_ok=True)
         flags = _flags([*configs, _own_ports(http, grpc, health)], folder)
         super().__init__(folder.name, [program, *flags], folder / "log", self._is_ready, {**os.environ, **environment})
+
+    def out_of_date(self) -> list[str]:
+        """Returns the lines in which it says that something in its configuration is out of date."""
+        return [line for line in self.words().splitlines() if _OUT_OF_DATE.search(line)]
 
     def _is_ready(self, said: str) -> bool:
         if _SERVES not in said:

@@ -1,8 +1,8 @@
 """The real backends as fixtures. A machine that cannot build them skips, and the last lines of the run say so.
 
 `jaeger` is a Jaeger of the test's own, `collector(config, ...)` starts a Collector of its own, `rotel(to, by)` a Rotel; all on free
-loopback ports, ended with the test. `phoenix` and `mlflow` take half a minute to start: a module's tests share one. What they said is
-shown where a test fails.
+loopback ports, ended with the test; `kafka()` makes a Kafka, which the test starts. `phoenix` and `mlflow` take half a minute to start: a
+module's tests share one. What they said is shown where a test fails.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from typing import Protocol, TypeVar
 import pytest
 
 from tests.e2e.backends import CannotBuild, Programs, programs
-from tests.e2e.backends.packages import Package, python_of
+from tests.e2e.backends.maven import kafka_jars
+from tests.e2e.backends.packages import python_of
 from tests.e2e.backends.step import Say
 from tests.e2e.collector import Collector, Config
 from tests.e2e.jaeger import Jaeger
+from tests.e2e.kafka import Kafka
 from tests.e2e.mlflow import Mlflow
 from tests.e2e.phoenix import Phoenix
 from tests.e2e.processes import Backend
 from tests.e2e.rotel import OutBy, Rotel, program_of
 
+_Got = TypeVar("_Got")
 _Shared = TypeVar("_Shared", bound=Backend)
 _RUNNING = pytest.StashKey[list[Backend]]()
 _HERE = Path(__file__).parent
@@ -41,6 +44,16 @@ class StartCollector(Protocol):
     def __call__(
         self, *configs: Config, environment: Mapping[str, str] | None = None, name: str = "otelcol"
     ) -> Collector: ...
+
+
+class MakeKafka(Protocol):
+    """Makes a Kafka of the test's own, not started: `start` and `kill` are the test's.
+
+    Args:
+        **settings: lines for `server.properties`, dots in their names written as `__`.
+    """
+
+    def __call__(self, **settings: object) -> Kafka: ...
 
 
 class StartRotel(Protocol):
@@ -107,9 +120,22 @@ def jaeger(backends: Programs, running: list[Backend], tmp_path: Path) -> Jaeger
 
 
 @pytest.fixture
+def kafka(say: Say, running: list[Backend], tmp_path: Path) -> MakeKafka:
+    """Gives what makes a real Kafka."""
+    jars = or_skip("Kafka", lambda: kafka_jars(say))
+
+    def make(**settings: object) -> Kafka:
+        made = Kafka(jars, tmp_path / "kafka", **settings)
+        running.append(made)
+        return made
+
+    return make
+
+
+@pytest.fixture
 def rotel(say: Say, running: list[Backend], tmp_path: Path) -> StartRotel:
     """Gives what starts a real Rotel."""
-    program = _or_skip("rotel", lambda: program_of(python_of("rotel", say)))
+    program = or_skip("rotel", lambda: program_of(python_of("rotel", say)))
 
     def start(to: str, by: OutBy) -> Rotel:
         made = Rotel(program, to, by, tmp_path / "rotel")
@@ -123,22 +149,23 @@ def rotel(say: Say, running: list[Backend], tmp_path: Path) -> StartRotel:
 @pytest.fixture(scope="module")
 def phoenix(request: pytest.FixtureRequest, say: Say, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Phoenix]:
     """Gives a real Phoenix, empty at first, that the tests of a module share: each has a project of its own there."""
-    python = _or_skip("phoenix", lambda: python_of("phoenix", say))
+    python = or_skip("phoenix", lambda: python_of("phoenix", say))
     yield from _shared(request, Phoenix(python, tmp_path_factory.mktemp("phoenix")))
 
 
 @pytest.fixture(scope="module")
 def mlflow(request: pytest.FixtureRequest, say: Say, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mlflow]:
     """Gives a real MLflow, empty at first, that the tests of a module share: each has an experiment of its own there."""
-    python = _or_skip("mlflow", lambda: python_of("mlflow", say))
+    python = or_skip("mlflow", lambda: python_of("mlflow", say))
     yield from _shared(request, Mlflow(python, tmp_path_factory.mktemp("mlflow")))
 
 
-def _or_skip(package: Package, got: Callable[[], Path]) -> Path:
+def or_skip(what: str, got: Callable[[], _Got]) -> _Got:
+    """Returns what is got, or skips the test and says why."""
     try:
         return got()
     except CannotBuild as reason:
-        pytest.skip(f"SKIPPED, NOT PASSED: {package} cannot be had here: {reason}")
+        pytest.skip(f"SKIPPED, NOT PASSED: {what} cannot be had here: {reason}")
 
 
 def _shared(request: pytest.FixtureRequest, backend: _Shared) -> Iterator[_Shared]:

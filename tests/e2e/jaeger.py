@@ -74,6 +74,7 @@ class Jaeger(Backend):
     Args:
         program: the binary.
         folder: of its own: configuration and log are kept there.
+        pages: folder of its pages, None for none: its Go module has none.
 
     Attributes:
         http: endpoint of OTLP/HTTP.
@@ -81,12 +82,15 @@ class Jaeger(Backend):
         ui: where a person would look.
     """
 
-    def __init__(self, program: Path, folder: Path) -> None:
+    def __init__(self, program: Path, folder: Path, pages: Path | None = None) -> None:
         ports = free_ports(4)
         self.http, self.grpc, self.ui, _ = (f"http://127.0.0.1:{port}" for port in ports)
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.yaml"
-        config.write_text(json.dumps(_config(*ports), indent=1), encoding="utf-8")
+        said = _config(*ports)
+        if pages is not None:
+            said["extensions"]["jaeger_query"]["ui"] = {"assets_path": str(pages)}
+        config.write_text(json.dumps(said, indent=1), encoding="utf-8")
         super().__init__(folder.name, [program, f"--config={config}"], folder / "log", self._is_ready, _QUIET)
 
     def services(self) -> list[str]:

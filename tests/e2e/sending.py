@@ -77,7 +77,7 @@ def live(**options: Any) -> Iterator[otel_phi.Hook]:
 
 def session_of(span: Span) -> str:
     """Returns the session a span belongs to."""
-    return str(span.get(s.SESSION_ID))
+    return str(span.get(s.SESSION_ID) or span.get(s.PARALLEL_SESSION))
 
 
 def failed(spans: Iterable[Span]) -> list[Span]:

@@ -37,7 +37,6 @@ from tests.test_collector_config import COLLECTOR_FILES, FOLDER, series
 WITHIN_S = 90.0  # for what takes a second on an idle machine
 KEPT_WITHIN_S = 300.0  # for an MLflow, which keeps the demo in 5 s there
 _SECRET = "sk-abcdefghijklmnopqrstuvwxyz012345"  # of the form of a key, and nobody's
-_OUT_OF_DATE = re.compile(r"deprecat|will be removed|no longer supported|is an alias", re.IGNORECASE)
 
 
 class Configured(Protocol):
@@ -57,7 +56,7 @@ def configured(collector: StartCollector) -> Iterator[Configured]:
 
     yield start
     for each in started:
-        assert [line for line in each.words().splitlines() if _OUT_OF_DATE.search(line)] == []
+        assert each.out_of_date() == []
 
 
 def demo(**options: Any) -> list[Span]:
@@ -98,7 +97,7 @@ def test_the_collector_finds_nothing_wrong_or_out_of_date(
 
 def test_the_collector_would_say_what_is_out_of_date(collector: StartCollector) -> None:
     old = collector({**_pipeline("spanmetrics"), "exporters": {"debug": {}}})
-    assert [line for line in old.words().splitlines() if _OUT_OF_DATE.search(line)] != []
+    assert old.out_of_date() != []
 
 
 def _pipeline(connector: str) -> dict[str, Any]:
@@ -263,7 +262,7 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
         "gen_ai.input.messages": '[{"role":"user"}]',
         "innocent": "stays",
     }
-    # A tool's name is on spans and events, and in a span's own name.
+    # A tool's name is on spans and events, and in a span's own name: our own policy stops it before the Collector sees it.
     named = golden.DEMO.read_bytes().replace(b'"bash"', f'"bash {_SECRET}"'.encode())
     with Receiver(grpc=True) as backend:
         environment = {
@@ -280,7 +279,6 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
             bridge.feed(named.splitlines())
         arrived = backend.wait_for(len(demo()), WITHIN_S)
         bodies = b"".join(request.body for request in backend.requests)
-    assert b"bash ****" in bodies
     for planted in (_SECRET, "hunter2", "a prompt that", '"role"'):
         assert planted.encode() not in bodies, planted
     for span in arrived:
@@ -512,14 +510,15 @@ def _is_in_phoenix(phoenix: Phoenix, project: str, source: Path) -> None:
     sent = spans_of([source], None, "phoenix")
     told = phoenix.wait_for(project, len(sent))
     assert Counter((span.place, span.name, span.parent, span.status[0]) for span in told) == Counter(map(_told, sent))
-    assert {span.place: span.session for span in told} == {_told(span)[0]: session_of(span) for span in sent}
+    assert {span.place: span.session for span in told} == {
+        _told(span)[0]: None if span.get(semconv.PARALLEL_SESSION) else session_of(span) for span in sent
+    }
     assert phoenix.totals(project)[2:] == tokens(sent)
 
 
 def _told(span: Span) -> tuple[tuple[int, int], str, int, str]:
     """Returns place, name, parent and status of a span, in the terms of both backends."""
-    status = "ERROR" if span.status is StatusCode.ERROR else "UNSET"
-    return (span.trace_id, span.span_id), span.name, span.parent_span_id, status
+    return (span.trace_id, span.span_id), span.name, span.parent_span_id, span.status.name
 
 
 # --- docs/backends.md --------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.e2e.commands import export
 from tests.e2e.jaeger import Jaeger
 from tests.e2e.sessions import Scope, event_logs, spans_of, streams
 from tests.e2e.trees import SERVICE, differences, places, warnings
+from tests.laws import role
 
 _ID = re.compile(r"[0-9a-f]{8}|\d{3}", re.IGNORECASE)
 
@@ -41,6 +43,17 @@ def test_a_spawn_is_linked_both_ways_across_traces(jaeger: Jaeger, tmp_path: Pat
     pairs = {(here[0], there[0]) for here, there in crossing}
     assert pairs == {(there, here) for here, there in pairs} != set(), "linked one way only"
     assert [link for _, link in crossing if link not in told] == [], "a link ends at no span"
+
+
+def test_no_two_tools_of_a_turn_start_in_the_same_microsecond(jaeger: Jaeger) -> None:
+    """Jaeger gives spans in any order, and its page sorts siblings by start, in microseconds: these would change places on each load."""
+    sent = [span for span in spans_of([golden.DEMO]) if role(span) == "tool"]
+    together = Counter(span.parent_span_id for span in sent)
+    assert max(together.values()) > 1
+    export(golden.DEMO, "--endpoint", jaeger.http)
+    told = {span.place: span for trace in jaeger.wait_for(places(sent)).values() for span in trace}
+    starts = Counter((span.parent_span_id, told[span.trace_id, span.span_id].start_us) for span in sent)
+    assert max(starts.values()) == 1
 
 
 def test_what_is_sent_twice_is_shown_once(jaeger: Jaeger, tmp_path: Path) -> None:

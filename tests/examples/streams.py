@@ -9,12 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import accumulate
 
 from otel_phi.mapping.options import MappingOptions
-from otel_phi.road import Road
+from otel_phi.pipeline import Pipeline
 from tests import golden
 
 SPANS = 38  # of the whole demo
 LINES = golden.DEMO.read_bytes().splitlines(keepends=True)
-_ROAD = Road(MappingOptions())
+_ROAD = Pipeline(MappingOptions())
 _CLOSED = list(accumulate(len(_ROAD.feed(event)) for event in golden.demo()))
 # Five spans: the root, a turn, its chat and its tools; the line that closes the turn is the last of the first part.
 CUT = next(number for number, closed in enumerate(_CLOSED, 1) if closed >= 5)

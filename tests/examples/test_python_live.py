@@ -103,7 +103,7 @@ def test_a_command_or_an_address_that_is_not_there_is_one_line(environment: Envi
         assert line.endswith(reason)
 
 
-@pytest.mark.parametrize("name", ["python-live/live.py", "own-agent/agent.py"])
+@pytest.mark.parametrize("name", ["python-live/live.py", "own-agent/by_events.py"])
 def test_an_example_is_short(name: str) -> None:
     lines = (golden.PROJECT / "examples" / name).read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 45

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import itertools
 import json
+import mmap
+import os
+import signal
 import sys
+import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import otel_phi
-from otel_phi.delivery.sending.stats import LiveStats
-from tests.delivery.live_agent import delivery_for, work
+from otel_phi.events import AgentEvent
+from tests.faults.loops import LOOP_SCOPE, give
 from tests.hook.stories import loop_of
+from tests.hook.waiting import until
 from tests.streams import LOOP, start
 
 
@@ -35,13 +43,13 @@ def say(hook: otel_phi.Hook, **more: Any) -> None:
 
 
 def ends(endpoint: str, state: str) -> None:
-    """Ends with spans of 300 loops to send: 2,100, and a root each."""
+    """Ends with the events of 300 loops, 2,400 spans, read in part and sent not at all."""
     hook = hooked(endpoint, state)
     for number in range(300):
         for event in loop_of(f"loop-{number}"):
             hook(event)
     time.sleep(0.3)  # a request is under way, and hangs
-    say(hook, accepted=hook.stats().delivery.accepted)
+    say(hook, events=hook.stats().recorded)
 
 
 def open_loops(endpoint: str, state: str, count: str) -> None:
@@ -50,8 +58,8 @@ def open_loops(endpoint: str, state: str, count: str) -> None:
     for number in range(int(count)):
         for event in loop_of(f"loop-{number}")[:4]:
             hook(event)
-    held = hook.stats().open_loops
     hook.flush(20.0)
+    held = hook.stats().open_loops
     mb = rss_mb()
     done = hook.shutdown(30.0)
     spans = hook.stats().delivery
@@ -81,29 +89,218 @@ def big(endpoint: str, state: str, kind: str, size: str) -> None:
     hook.shutdown(5.0)
 
 
-def commits(endpoint: str, state: str, seconds: str, pause: str) -> None:
-    """Commits for so long, and tells now and then what that costs; for the soak."""
-    delivery = delivery_for(endpoint, state)
+THREADS = 2
+FACTS = len(loop_of("", turns=3))
+
+
+def story_of(name: str, thread: int, number: int) -> list[AgentEvent]:
+    """Returns the so-many-th loop of an endless thread."""
+    return loop_of(f"{name} {thread} {number}", turns=3)
+
+
+def endless(endpoint: str, state: str, protocol: str, name: str, count: str) -> None:
+    """Gives events from several threads, and notes after each call that it returned, in memory that outlives a kill."""
+    hook = otel_phi.install(endpoint=endpoint, state_dir=state, service_name="test", protocol=protocol)
+    with Path(count).open("r+b") as file:
+        noted = mmap.mmap(file.fileno(), 8 * THREADS)
+
+    def agent(thread: int) -> None:
+        facts = 0
+        for number in itertools.count():
+            for event in story_of(name, thread, number):
+                hook(event)
+                facts += 1
+                noted[8 * thread : 8 * thread + 8] = facts.to_bytes(8, "little")
+            time.sleep(0.004)  # some thousand facts a second and thread, a hundred times what an agent does
+
+    for thread in range(THREADS):
+        threading.Thread(target=agent, args=(thread,), daemon=True).start()
+    while not all(noted[8 * thread : 8 * thread + 8] != bytes(8) for thread in range(THREADS)):
+        time.sleep(0.001)
+    os.write(1, b"ready\n")
+    time.sleep(600)
+
+
+def adopts(endpoint: str, state: str, protocol: str) -> None:
+    """Sends what dead processes left."""
+    hook = otel_phi.install(endpoint=endpoint, state_dir=state, service_name="test", protocol=protocol)
+    assert hook.flush(500)
+    assert hook.stats().balanced()
+    assert hook.shutdown(10)
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fills(endpoint: str, state: str) -> None:
+    """Fills its disk, and is killed."""
+    give(
+        otel_phi.install(endpoint=endpoint, state_dir=state, service_name="test", **LOOP_SCOPE),
+        range(1, 801),
+        "x" * 5_000,
+    )
+    killed()
+
+
+def removed(endpoint: str, state: str, what: str) -> None:
+    """Sees parts of its state removed, goes on, and is killed with a loop open once all was made anew."""
+    from tests.faults.test_matrix_disk import remove, whole
+
+    hook = hooked(endpoint, state)
+    for event in loop_of("open")[:1]:
+        hook(event)
+    for number in range(100):
+        for event in loop_of(f"loop {number}"):
+            hook(event)
+    until(lambda: hook.stats().waiting == 0)
+    remove(Path(state), what)
+    for number in range(100, 200):
+        for event in loop_of(f"loop {number}"):
+            hook(event)
+    until(lambda: what == "head" or whole(Path(state)))
+    for number in range(200, 300):
+        for event in loop_of(f"loop {number}"):
+            hook(event)
+    time.sleep(1.5)  # the live thread looks once a second what is missing
+    killed()
+
+
+def ends_open(endpoint: str, state: str) -> None:
+    """Ends with a loop open, by `os._exit`."""
+    hook = hooked(endpoint, state)
+    for event in loop_of("open")[:1]:
+        hook(event)
+    os._exit(0)
+
+
+def forked(how: str) -> int:
+    """Forks as Python does, or as C code does: nobody is told."""
+    if how == "c":
+        # A child whose parent's threads asked for the interpreter would wait for them at its next step, before any of ours.
+        sys.setswitchinterval(100)
+        try:
+            return int(ctypes.PyDLL(None).fork())
+        finally:
+            sys.setswitchinterval(0.005)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and newer warn of threads; they are the point
+        return os.fork()
+
+
+def forks(endpoint: str, state: str, how: str) -> None:
+    """Forks again and again while a thread records; each child records and sends its own."""
+    hook = hooked(endpoint, state)
+    mine = loop_of("main")
+    for event in mine[:5]:
+        hook(event)
+
+    def record() -> None:
+        for number in range(100):
+            for event in loop_of(f"thread {number}"):
+                hook(event)
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    children = []
+    for child in range(4):
+        pid = forked(how)
+        if pid == 0:
+            for number in range(10):
+                for event in loop_of(f"child {child} {number}"):
+                    hook(event)
+            done = hook.shutdown(60.0) and hook.stats().balanced() and hook.stats().recorded == 10 * len(loop_of(""))
+            os._exit(0 if done else 1)
+        children.append(pid)
+    thread.join()
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
+    for event in mine[5:]:
+        hook(event)
+    assert hook.flush(60.0)
+    assert codes == [0] * 4
+
+
+def orphans(endpoint: str, state: str, how: str) -> None:
+    """Is killed; its child lives on, records, and ends when it is told."""
+    hook = hooked(endpoint, state)
+    for event in loop_of("parent"):
+        hook(event)
+    pid = forked(how)
+    if pid:
+        os.write(1, b"%d\n" % pid)
+        killed()
+    for event in loop_of("child"):
+        hook(event)
+    time.sleep(600)
+
+
+def interpreters(endpoint: str, state: str, module: str) -> None:
+    """Runs agents in interpreters of their own, beside one in the main interpreter."""
+    import importlib
+
+    found: Any = importlib.import_module(module)
+    hook = hooked(endpoint, state)
+    for event in loop_of("main"):
+        hook(event)
+    for number in range(2):
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}\n"
+            "try:\n"
+            "    import otel_phi\n"
+            "    from tests.hook.stories import loop_of\n"
+            f"    hook = otel_phi.install(endpoint={endpoint!r}, state_dir={state!r}, service_name='test')\n"
+            f"    for event in loop_of('interpreter {number}'): hook(event)\n"
+            f"    said = 'recorded-{number} ' + str(hook.shutdown(20.0))\n"
+            "except ImportError as error:\n"
+            "    said = 'cannot-import'\n"
+            f"open({state!r} + '/said', 'a').write(said + ' ')\n"
+        )
+        interpreter = found.create()
+        found.run_string(interpreter, code)
+        found.destroy(interpreter)
+    assert hook.flush(60.0)
+
+
+def idles(endpoint: str, state: str) -> None:
+    """Installs the hook, and does nothing."""
+    hooked(endpoint, state)
+    time.sleep(600)
+
+
+def idle_time(endpoint: str, state: str) -> None:
+    """Tells how much of two idle seconds it took."""
+    hook = hooked(endpoint, state)
+    for event in loop_of("main"):
+        hook(event)
+    hook.flush(2.0)
+    time.sleep(2.0)  # what is due at first is done
+    before = time.process_time()
+    time.sleep(2.0)
+    os.write(1, b"%f" % (time.process_time() - before))
+    os._exit(0)
+
+
+def records(endpoint: str, state: str, seconds: str, pause: str) -> None:
+    """Gives a loop now and then for so long, and tells what that costs; for the soak."""
+    hook = otel_phi.install(endpoint=endpoint, state_dir=state, service_name="test", **LOOP_SCOPE)
     number, told, until = 0, 0.0, time.monotonic() + float(seconds)
     while time.monotonic() < until:
         number += 1
-        delivery.commit([work(number)])
+        give(hook, [number])
         time.sleep(float(pause))
         if time.monotonic() - told > 1.0:
             told = time.monotonic()
-            print(json.dumps(figures(number, delivery.stats())), flush=True)  # noqa: T201
-    done = delivery.flush(60.0)
-    print(json.dumps(figures(number, delivery.stats(), done=done)), flush=True)  # noqa: T201
-    delivery.shutdown(2.0)
+            print(json.dumps(figures(number, hook.stats())), flush=True)  # noqa: T201
+    done = hook.flush(100.0)
+    print(json.dumps(figures(number, hook.stats(), done=done)), flush=True)  # noqa: T201
+    hook.shutdown(2.0)
 
 
-def figures(committed: int, stats: LiveStats, *, done: bool = True) -> dict[str, Any]:
-    import threading
-
+def figures(recorded: int, stats: otel_phi.HookStats, *, done: bool = True) -> dict[str, Any]:
     files = len(list(Path("/proc/self/fd").iterdir()))
     return {
-        "committed": committed, "balanced": done and stats.balanced(), "queued": stats.queued, "mb": rss_mb("VmRSS"), "files": files,
-        "threads": threading.active_count(),
+        "recorded": recorded, "balanced": done and stats.balanced(), "queued": stats.delivery.queued + stats.waiting,
+        "mb": rss_mb("VmRSS"), "files": files, "threads": threading.active_count(),
     }  # fmt: skip
 
 

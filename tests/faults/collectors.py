@@ -11,13 +11,7 @@ import pytest
 
 from otel_phi.delivery.otlp.decode import decode_spans
 from otel_phi.testing import Answer, Receiver, http_server
-
-
-def once(receiver: Receiver) -> list[int]:
-    """Returns the ids of what arrived, each once; what came twice must be the same span to the last byte."""
-    spans = {span.span_id: span for span in receiver.spans}
-    assert all(spans[span.span_id] == span for span in receiver.spans)
-    return sorted(spans)
+from tests.faults.loops import number_of
 
 
 class Narrow(Receiver):
@@ -32,10 +26,10 @@ class Narrow(Receiver):
 
 
 class Picky(Receiver):
-    """Refuses whatever holds the span 13."""
+    """Refuses whatever holds the loop 13."""
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes, connection: str) -> Answer:
-        if any(span.span_id == 13 for span in decode_spans(body)):
+        if any(number_of(span) == 13 for span in decode_spans(body)):
             self.answer(status=400, body=b"unlucky")
         return super().take(path, headers, body, connection)
 
@@ -66,6 +60,12 @@ class Moody(Receiver):
             case _:
                 super().take(path, headers, body, connection)
                 return Answer(reset=True)
+
+
+def gone() -> str:
+    """Returns the endpoint of a collector that is down."""
+    with Receiver() as receiver:
+        return receiver.endpoint
 
 
 @contextmanager

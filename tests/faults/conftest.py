@@ -1,23 +1,18 @@
-"""Live deliveries and hooks whose accounts are in order at the end of every test, and receivers that fail by rule."""
+"""Hooks whose accounts are in order at the end of every test, and a receiver."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from otel_phi.delivery.exporters.open import resource_of
-from otel_phi.delivery.live import LiveDelivery
+import otel_phi
 from otel_phi.testing import Receiver
-from tests.delivery.accounts import assert_arrived, audited
-from tests.delivery.live_agent import config_for
-from tests.hook.conftest import install
+from tests.faults.loops import LOOP_SCOPE
+from tests.hook.conftest import Install, install
 
-__all__ = ["audited", "install"]
-
-OWN = ("transport", "limits")
+__all__ = ["install"]
 
 
 @pytest.fixture
@@ -28,24 +23,15 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def open_live(receiver: Receiver, tmp_path: Path) -> Iterator[Callable[..., LiveDelivery]]:
-    """Opens live deliveries; in the end every span of each is accounted for, and none was dropped."""
-    made: list[LiveDelivery] = []
-    elsewhere: list[LiveDelivery] = []
+def open_hook(install: Install) -> Iterator[Callable[..., otel_phi.Hook]]:
+    """Installs hooks that make one span of a loop; in the end none was dropped."""
+    made: list[otel_phi.Hook] = []
 
-    def open_one(endpoint: str | None = None, state: Path | None = None, **options: Any) -> LiveDelivery:
-        own = {name: options.pop(name) for name in OWN if name in options}
-        config = config_for(endpoint or receiver.endpoint, state or tmp_path / "state", **options)
-        made.append(LiveDelivery(config, resource_of(config), **own))
-        if endpoint or "transport" in own or "exporter" in options:
-            elsewhere.append(made[-1])
-        return made[-1]
+    def open_one(**options: Any) -> otel_phi.Hook:
+        hook = install(**{**LOOP_SCOPE, **options})
+        made.append(hook)
+        return hook
 
     yield open_one
-    for delivery in made:
-        assert delivery.stats().balanced()
-        delivery.shutdown(1.0)
-        stats = delivery.stats()
-        assert stats.balanced()
-        assert stats.dropped == ()
-    assert_arrived(receiver, [delivery.stats() for delivery in made if delivery not in elsewhere])
+    for hook in made:
+        assert (hook.stats().delivery.dropped, hook.stats().lost) == ((), {})

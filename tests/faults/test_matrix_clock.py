@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from otel_phi.delivery.live import LiveDelivery
+import otel_phi
 from otel_phi.testing import Receiver
-from tests.delivery.live_agent import work
-from tests.faults.collectors import once
+from tests.faults.loops import give, once
 from tests.hook.conftest import Install
 from tests.hook.stories import loop_of
 from tests.laws import times
@@ -52,35 +51,29 @@ def test_clock_steps_with_events_out_of_time_order(
 
 
 def test_clock_steps_leave_deadlines_alone(
-    receiver: Receiver, open_live: Callable[..., LiveDelivery], monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, open_hook: Callable[..., otel_phi.Hook], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = steps()
     step_clock(monkeypatch, lambda: next(now))
     receiver.answer(delay_s=2.0)
-    delivery = open_live(timeout_s=0.5)
-    numbers = list(range(1, 101))
-    for number in numbers:
-        delivery.commit([work(number)])
+    hook = open_hook(timeout_s=0.5)
+    numbers = give(hook, range(1, 101))
     began = time.monotonic()
-    assert delivery.flush(5.0)
+    assert hook.flush(5.0)
     assert time.monotonic() - began < 2.0
-    assert not delivery.stats().dropped
     assert once(receiver) == numbers
 
 
 @pytest.mark.parametrize("clock", [0.5, REAL() + HOUR], ids=["1970", "an hour ahead"])
 def test_a_clock_that_is_set_right_costs_no_span(
-    clock: float, receiver: Receiver, open_live: Callable[..., LiveDelivery]
+    clock: float, receiver: Receiver, open_hook: Callable[..., otel_phi.Hook]
 ) -> None:
     """A small computer begins in 1970 and learns the time from the network: what it noted before is not 50 years old."""
     receiver.answer(status=503, headers={"Retry-After": "3"})
     with pytest.MonkeyPatch.context() as patch:
         step_clock(patch, lambda: clock)
-        delivery = open_live(max_request_bytes=4_000)  # most of them wait, few are under way
-        numbers = list(range(1, 401))
-        for number in numbers:
-            delivery.commit([work(number)])
+        hook = open_hook(max_request_bytes=4_000)  # most of them wait, few are under way
+        numbers = give(hook, range(1, 401))
         receiver.wait_for_requests(1)
-    assert delivery.flush(10.0)
-    assert delivery.stats().dropped == ()
+    assert hook.flush(20.0)
     assert once(receiver) == numbers

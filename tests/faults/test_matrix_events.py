@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import random
 from collections import Counter
@@ -10,12 +11,14 @@ from typing import Any
 
 import pytest
 
-from otel_phi.delivery.live import LiveDelivery
+import otel_phi
+from otel_phi.events import AgentEnd, AgentStart
 from otel_phi.testing import Receiver
-from tests.delivery.live_agent import work
+from tests.faults.loops import give
 from tests.hook.conftest import Install
 from tests.hook.stories import arrived, as_bytes, as_dict, expected, loop_of, session
 from tests.laws import identity, links, times
+from tests.streams import at
 
 SEED = 20_261_123
 EVENTS = 100_000
@@ -23,11 +26,15 @@ STORY = loop_of("one")
 LOOP = f"{session('one')}.agent.1"
 
 
+@functools.cache
+def story_of(name: str, number: int) -> list[dict[str, object]]:
+    return [as_dict(event) for event in loop_of(name, number, turns=2)]
+
+
 def mistreated(chance: random.Random) -> tuple[str, Any]:
     """Returns what was done to a story's event, and the event: a loop of 2,000, in turns of any order."""
     name = f"loop-{chance.randrange(500)}"
-    story = loop_of(name, chance.randrange(1, 5), turns=2)
-    event = as_dict(chance.choice(story))
+    event = dict(chance.choice(story_of(name, chance.randrange(1, 5))))
     fault = chance.choice(["as it is"] * 5 + ["missing", "unknown", "wrong", "noise"])
     match fault:
         case "missing":
@@ -107,13 +114,19 @@ def test_hostile_json_costs_at_most_its_own_event(name: str, install: Install, r
     "text", ["\ud800", "a\x00b", "a\r\nb", "\udfff" * 1_000], ids=["surrogate", "nul", "crlf", "many"]
 )
 def test_hostile_text_in_a_span_costs_no_neighbour(
-    text: str, receiver: Receiver, open_live: Callable[..., LiveDelivery]
+    text: str, receiver: Receiver, open_hook: Callable[..., otel_phi.Hook]
 ) -> None:
     """The stock SDK loses a whole batch, up to 512 spans, for a surrogate in one name."""
-    delivery = open_live()
-    numbers = list(range(1, 513))
-    delivery.commit([work(number, name=text if number == 13 else "turn", text=text) for number in numbers])
-    assert delivery.flush(5.0)
-    assert sorted(span.span_id for span in receiver.spans) == numbers
-    (name,) = [span.name for span in receiver.spans if span.span_id == 13]
-    assert name == text.encode("utf-8", "replace").decode().replace("?", "\ufffd")
+    hook = open_hook()
+    give(hook, range(1, 13))
+    for event in (
+        AgentStart(session_id=f"one{text}", loop_id=f"a.13{text}", timestamp=at(13), agent_id=text),
+        AgentEnd(loop_id=f"a.13{text}", timestamp=at(14)),
+    ):
+        hook(event)
+    give(hook, range(14, 513))
+    assert hook.flush(10.0)
+    assert len(receiver.spans) == 512
+    (span,) = [span for span in receiver.spans if span.get("phi.agent.id") != "a"]
+    said = text.encode("utf-8", "replace").decode().replace("?", "\ufffd")
+    assert (span.get("phi.agent.id"), span.get("session.id")) == (said, f"one{said}")

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 import trustme
 
-from otel_phi.delivery.live import LiveDelivery
+import otel_phi
 from otel_phi.testing import Receiver, http_server
-from tests.delivery.live_agent import work
-from tests.faults.collectors import once
+from tests.faults.loops import give, once
+from tests.hook.waiting import until
 
 HANDSHAKE = b"\x16"
 
 
 @pytest.mark.parametrize("fault", ["unknown authority", "expired", "wrong host"])
 def test_bad_certificates_never_fall_back_to_plain(
-    fault: str, open_live: Callable[..., LiveDelivery], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str, open_hook: Callable[..., otel_phi.Hook], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trusted, unknown = trustme.CA(), trustme.CA()
     trusted.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -43,27 +43,26 @@ def test_bad_certificates_never_fall_back_to_plain(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     bad[fault]().configure_cert(context)
     with Receiver(tls=context) as receiver:
-        delivery = open_live(receiver.endpoint, certificate=str(tmp_path / "ca.pem"))
-        numbers = list(range(1, 101))
-        for number in numbers:
-            delivery.commit([work(number)])
-        assert not delivery.flush(0.6)
-        stats = delivery.stats()
-        assert (stats.queued + stats.deferred, receiver.requests) == (100, [])
+        hook = open_hook(endpoint=receiver.endpoint, certificate=str(tmp_path / "ca.pem"))
+        numbers = give(hook, range(1, 101))
+        assert not hook.flush(0.6)
+        until(lambda: hook.stats().delivery.trouble is not None)
+        stats = hook.stats().delivery
+        assert (stats.queued, receiver.requests) == (100, [])
         assert "certificate" in (stats.trouble or "")
         trusted.issue_cert("127.0.0.1").configure_cert(context)
-        assert delivery.flush(5.0)
+        assert hook.flush(10.0)
         assert once(receiver) == numbers
         assert set(first_bytes) == {HANDSHAKE}
         assert len(first_bytes) > 1
-        assert delivery.shutdown(2.0)
+        assert hook.shutdown(5.0)
 
 
 def test_an_answer_in_plain_to_https_gets_nothing(
-    receiver: Receiver, open_live: Callable[..., LiveDelivery], tmp_path: Path
+    receiver: Receiver, open_hook: Callable[..., otel_phi.Hook], tmp_path: Path
 ) -> None:
-    delivery = open_live(receiver.endpoint.replace("http:", "https:"))
-    delivery.commit([work(1)])
-    assert not delivery.flush(0.6)
+    hook = open_hook(endpoint=receiver.endpoint.replace("http:", "https:"))
+    give(hook, [1])
+    assert not hook.flush(0.6)
     assert receiver.requests == []
-    assert delivery.stats().queued == 1
+    assert hook.stats().delivery.queued == 1

@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import otel_phi
 from otel_phi.events import AgentEvent
-from tests.hook.stories import loop_of, parallel_of
+from tests.hook.stories import loop_of, parallel_of, session
+from tests.streams import start
 
 
 def hooked(events: Iterable[AgentEvent], **options: Any) -> otel_phi.Hook:
@@ -72,10 +73,15 @@ def thread_outlives_main() -> None:
 def stays(name: str) -> None:
     """Waits until what a dead process left has been sent too."""
     hook = hooked(loop_of(name))
-    until = time.monotonic() + 10.0
-    while time.monotonic() < until and not hook.stats().delivery.adopted:
-        time.sleep(0.02)
-    assert hook.flush(5.0)
+    assert hook.flush(30.0)
+    assert hook.stats().delivery.adopted
+    assert hook.stats().balanced()
+
+
+def adopts() -> None:
+    """Sends what dead processes left, and has nothing of its own."""
+    hook = hooked(())
+    assert hook.flush(60.0)
     assert hook.stats().balanced()
 
 
@@ -89,9 +95,22 @@ def sigkill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def sigkill_in_a_group(events: str) -> None:
-    """Is killed after so many events of a parallel evaluation."""
-    hooked(parallel_of("main")[: int(events)])
+def sigkill_below() -> None:
+    """Is killed with a loop open, and another below it."""
+    hook = hooked(loop_of("main")[:1])
+    below = loop_of("main", 2, first_ms=50)
+    parent = f"{session('main')}.agent.1"
+    hook(start(50, f"{session('main')}.agent.2", session=session("main"), parent_loop_id=parent))
+    for event in below[1:-1]:
+        hook(event)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sigkill_in_a_group(events: str, *again: str) -> None:
+    """Is killed after so many events of a parallel evaluation; `again`: and after its first branch was started again."""
+    hook = hooked(parallel_of("main")[: int(events)])
+    if again:
+        hook(start(900, f"{session('main')}.agent.1", session=session("main")))
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -100,11 +119,23 @@ def sigterm() -> None:
     wait()
 
 
-def sigterm_in_the_hook() -> None:
-    """Is interrupted while it holds the hook's lock: the flush must not wait for it for ever."""
-    hook = hooked(loop_of("main"))
-    with hook._lock:
+class Waiting(Mapping[str, Any]):
+    """A mapping that the hook reads, and that takes long to answer."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
         wait()
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def sigterm_in_the_hook() -> None:
+    """Is interrupted within a call of the hook: the flush must not wait for that."""
+    hooked(loop_of("main"))(Waiting())
 
 
 def sigterm_at_work(name: str = "main") -> None:

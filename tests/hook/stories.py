@@ -11,7 +11,7 @@ import msgspec
 from otel_phi.events import AgentEvent, ParallelLoopEnd, ParallelLoopStart
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from otel_phi.testing import Receiver
 from tests.streams import at, end, result, said, start, tool, tool_end, turn, turn_end
 

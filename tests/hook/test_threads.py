@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import random
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-import otel_phi
 from otel_phi.events import AgentEvent
-from otel_phi.hook import backlog
 from otel_phi.testing import Receiver
 from tests.hook.conftest import Install
 from tests.hook.stories import arrived, expected, loop_of
-from tests.streams import start
+from tests.hook.waiting import until
+from tests.streams import SESSION, start, tool
 
 STORY = loop_of("one")
 
@@ -88,139 +88,93 @@ def test_loops_of_one_session_in_several_threads_have_one_root(install: Install,
     assert arrived(receiver) == expected([event for stream in streams for event in stream])
 
 
-# --- the backlog ---------------------------------------------------------------------------------------------------------
+# --- nobody waits --------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def held(hook: otel_phi.Hook) -> Iterator[None]:
-    """Holds the hook's lock, as a thread does that records."""
-    with hook._lock:
-        yield
+class Slow(Mapping[str, Any]):
+    """A mapping whose reader waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.read, self.go = threading.Event(), threading.Event()
+
+    def __getitem__(self, key: str) -> Any:
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        self.read.set()
+        assert self.go.wait(60)
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
-def test_an_event_waits_5_ms_for_another_thread_and_then_follows_from_the_backlog_in_order(
+def test_a_thread_that_is_held_up_in_the_hook_holds_up_nobody_else(install: Install, receiver: Receiver) -> None:
+    hook = install()
+    slow = Slow()
+    thread = threading.Thread(target=hook, args=(slow,))
+    thread.start()
+    assert slow.read.wait(30)
+    try:
+        for event in STORY:
+            hook(event)
+        assert hook.flush(10.0)
+        assert arrived(receiver) == expected(STORY)
+        assert hook.stats().balanced()
+    finally:
+        slow.go.set()
+        thread.join()
+    assert hook.stats().undecodable == 1
+
+
+def test_a_collector_that_does_not_answer_holds_up_nobody_and_what_happened_is_known(
     install: Install, receiver: Receiver
 ) -> None:
-    hook = install()
-    with held(hook):
-        begin = time.perf_counter()
-        hook(STORY[0])
-        waited = time.perf_counter() - begin
-        begin = time.perf_counter()
-        for event in STORY[1:-1]:
-            hook(event)  # behind the first, without a wait of their own
-        rest = time.perf_counter() - begin
-        assert (len(hook._backlog), receiver.requests) == (len(STORY) - 1, [])
-    assert 0.004 <= waited < 0.1
-    assert rest < 0.1
-    hook(STORY[-1])
-    assert hook.flush(5.0)
-    assert arrived(receiver) == expected(STORY)
-    stats = hook.stats()
-    assert (stats.deferred, stats.recorded, stats.waiting) == (len(STORY), len(STORY), 0)
-
-
-def test_what_is_in_the_backlog_leaves_with_a_flush_too(install: Install, receiver: Receiver) -> None:
-    hook = install()
-    with held(hook):
-        for event in STORY:
+    """The live thread maps ahead of what is under way."""
+    receiver.answer(times=10_000, delay_s=60.0, status=503)
+    hook = install(timeout_s=60)
+    begin = time.thread_time()
+    for number in range(50):
+        for event in loop_of(f"loop {number}")[:-1]:
             hook(event)
-        assert hook.stats().waiting == len(STORY)
-        assert hook.stats().balanced()
-    assert hook.flush(5.0)
-    assert arrived(receiver) == expected(STORY)
-
-
-@pytest.mark.parametrize("bound", ["MAX_EVENTS", "MAX_BYTES"])
-def test_past_its_bounds_events_are_not_taken_and_counted(
-    bound: str, install: Install, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(backlog, bound, 3 if bound == "MAX_EVENTS" else 3 * 1024)
-    hook = install()
-    with held(hook):
-        for _ in range(50):
-            hook(STORY[0])
-    stats = hook.stats()
-    assert stats.lost["backlog_full"] + stats.waiting == 50
-    assert 0 < stats.waiting <= 6
-    assert stats.balanced()
-
-
-def test_catching_up_takes_5_ms_of_an_events_time_and_the_next_goes_on(
-    install: Install, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("otel_phi.hook.hook.CATCH_UP_S", 0.0)
-    hook = install()
-    with held(hook):
-        for event in STORY:
-            hook(event)
-    more = loop_of("two")
-    for event in more:
-        hook(event)
-    assert hook.stats().waiting == len(STORY)  # one in, one out
-    assert hook.flush(5.0)
-    assert arrived(receiver) == expected(STORY, more)
-
-
-# --- interruptions -------------------------------------------------------------------------------------------------------
-
-
-def feed(hook: otel_phi.Hook, events: Iterable[AgentEvent]) -> None:
-    for event in events:
-        hook(event)
-
-
-class Interrupt(BaseException):
-    """Is raised by a signal handler."""
-
-
-def test_a_base_exception_passes_and_leaves_the_hook_working(
-    install: Install, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hook = install()
-
-    def interrupted(*_: Any) -> None:
-        raise Interrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("otel_phi.hook.recording.RecorderCore.on_event", interrupted)
-        with pytest.raises(Interrupt):
-            hook(start(0))
-    for event in STORY:
-        hook(event)
-    assert hook.flush(5.0)
-    assert arrived(receiver) == expected(STORY)
-    assert hook.stats().failed == 1
+    assert time.thread_time() - begin < 1.0
+    until(lambda: hook.stats().open_loops == 50)
+    assert hook.stats().delivery.acknowledged == 0
+    receiver.forget_script()
 
 
 def test_a_signal_handler_that_calls_the_hook_while_it_records_is_not_stuck(
-    install: Install, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    install: Install, receiver: Receiver
 ) -> None:
+    """At random moments of a call, many times."""
     hook = install()
-    inside = loop_of("inside")
-    from otel_phi.recorder.core import RecorderCore
+    inside = itertools.count()
+    names = [f"outside {number}" for number in range(100)]
 
-    real = RecorderCore.on_event
+    def record(*_: object) -> None:
+        for event in loop_of(f"inside {next(inside)}", turns=1):
+            hook(event)
 
-    def slow(self: RecorderCore, event: AgentEvent, caller: str | None = None) -> Any:
-        if event is STORY[2]:
-            signal.raise_signal(signal.SIGUSR1)
-        return real(self, event, caller)
-
-    before = signal.signal(signal.SIGUSR1, lambda *_: feed(hook, inside))
+    before = signal.signal(signal.SIGALRM, record)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
     try:
-        with monkeypatch.context() as patch:
-            patch.setattr(RecorderCore, "on_event", slow)
-            for event in STORY:
+        for name in names:
+            for event in loop_of(name):
                 hook(event)
     finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert hook.flush(5.0)
-    assert arrived(receiver) == expected(STORY, inside)
-    assert hook.stats().deferred > 0
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert hook.flush(30.0)
+    came = next(inside)
+    assert came > 0
+    within = (loop_of(f"inside {number}", turns=1) for number in range(came))
+    assert arrived(receiver) == expected(*map(loop_of, names), *within)
 
 
-def test_a_burst_of_many_threads_beyond_the_backlog_loses_nothing(install: Install, receiver: Receiver) -> None:
+# --- much at once --------------------------------------------------------------------------------------------------------
+
+
+def test_a_burst_of_many_threads_loses_nothing(install: Install, receiver: Receiver) -> None:
     hook = install()
     names = [f"burst-{number}" for number in range(8 * 100)]
 
@@ -239,3 +193,21 @@ def test_a_burst_of_many_threads_beyond_the_backlog_loses_nothing(install: Insta
     assert (stats.lost, stats.open_loops, stats.ignored) == ({}, 0, {})
     assert len(receiver.spans) == len(names) * 8
     assert len({(span.trace_id, span.span_id) for span in receiver.spans}) == len(names) * 8
+
+
+def test_what_finds_no_file_and_memory_full_is_counted_and_costs_no_other(
+    install: Install, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No folder can be made, the collector does not answer, and an agent goes on for longer than memory lasts."""
+    (tmp_path / "no folder").write_text("a file")
+    monkeypatch.setattr("otel_phi.hook.journal_export.AHEAD_BYTES", 100_000)
+    receiver.answer(times=10_000, delay_s=60.0, status=503)
+    hook = install(state_dir=tmp_path / "no folder", timeout_s=60)
+    for number in range(2_000):
+        hook(start(0, f"{SESSION}.agent.{number}"))
+        hook(tool("x" * 30_000, "bash", f"{SESSION}.agent.{number}"))  # an id is kept whole
+    stats = hook.stats()
+    assert "no folder" in stats.delivery.in_memory
+    assert stats.balanced()
+    assert stats.lost["memory full"] + stats.recorded == stats.events == 4_000
+    assert stats.lost["memory full"] > 0

@@ -11,7 +11,7 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import CUT_MARK, cut
 from otel_phi.mapping.options import PROFILES, TEMPO_ATTRIBUTE_BYTES, MappingOptions, options_for
 from otel_phi.mapping.span import Attributes, Span
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from tests import golden
 from tests.laws import Run
 from tests.streams import LOOP, SESSION, end, said, start, tool, tool_end, turn, turn_end, whole_loop
@@ -115,7 +115,7 @@ def test_backends_with_a_session_page_make_each_loop_a_trace_unless_told_otherwi
 )
 def test_a_wrong_option_says_what_would_be_right(given: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        options_for(**given)  # type: ignore[arg-type]
+        options_for(**given)
 
 
 def test_every_profile_gives_options() -> None:

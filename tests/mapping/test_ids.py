@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from otel_phi.mapping import ids
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.pipeline import Pipeline, spans
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.road import Road, spans
 from tests.laws import role
 from tests.streams import SESSION, whole_loop
 
@@ -148,7 +148,7 @@ def test_all_spellings_of_a_session_are_kept_or_left_together() -> None:
 @pytest.mark.parametrize("scope", ["session", "loop"])
 def test_sampling_keeps_or_leaves_a_session_whole_and_counts_what_it_left(scope: str) -> None:
     options = MappingOptions(trace_scope="session" if scope == "session" else "loop")
-    road = Road(options, sample=0.5)
+    road = Pipeline(options, sample=0.5)
     story = [event for number in range(40) for event in whole_loop(number, f"l{number}", session=f"session-{number}")]
     story += [
         event for number in range(40) for event in whole_loop(100 + number, f"m{number}", session=f"session-{number}")
@@ -162,7 +162,7 @@ def test_sampling_keeps_or_leaves_a_session_whole_and_counts_what_it_left(scope:
 
 
 def test_a_sample_of_nothing_keeps_nothing() -> None:
-    road = Road(MappingOptions(), sample=0.0)
+    road = Pipeline(MappingOptions(), sample=0.0)
     assert [span for event in whole_loop(0) for span in road.feed(event)] == []
     assert road.sampled_out == len(list(spans(whole_loop(0))))
     assert {role(span) for span in spans(whole_loop(0))} == {"root", "loop", "turn", "chat"}

@@ -12,10 +12,10 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
 from otel_phi.recorder.references import ahead_of
-from otel_phi.road import spans
 from tests.laws import identity, role, times
 from tests.streams import LOOP, OTHER, SESSION, at, whole_loop
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from otel_phi.mapping.attributes import CUT_MARK, table
 from otel_phi.mapping.options import TEMPO_ATTRIBUTE_BYTES, options_for
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from tests import golden
 
 _leaves = (

@@ -9,7 +9,7 @@ from otel_phi.events import AgentEvent, Tag
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span, SpanLink
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from tests.laws import role
 from tests.streams import LOOP, OTHER, SESSION, whole_loop
 

@@ -11,9 +11,9 @@ from otel_phi.events import AgentEvent, Source
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.tool_places import MAX_REMEMBERED_TOOLS
-from otel_phi.road import spans
 from tests.laws import Run, role
 from tests.streams import OWN_CASES, SESSION, end, said, start, tool, tool_end, turn, turn_end
 
@@ -31,10 +31,18 @@ def one(name: str, made: list[Span]) -> Span:
 
 
 def test_root_and_loops_say_which_agents_records_they_are_of() -> None:
-    said_it = {role(span): span.get(s.SOURCE_AGENT) for span in found()}
+    made = found(options=MappingOptions(source_info=True))
+    said_it = {role(span): span.get(s.SOURCE_AGENT) for span in made}
     assert said_it == {"root": "codex", "loop": "codex", "turn": None, "chat": None, "tool": None}
-    (root,) = (span for span in found() if role(span) == "root")
+    (root,) = (span for span in made if role(span) == "root")
     assert (root.name, root.get(s.VCS_BRANCH), root.get(s.SOURCE_CWD)) == ("invoke_workflow codex", "main", "/w")
+
+
+def test_where_the_agent_worked_is_said_only_where_that_is_asked_for() -> None:
+    keys = (s.SOURCE_CWD, s.SOURCE_TITLE, s.VCS_BRANCH, s.VCS_REVISION, s.VCS_REPOSITORY)
+    assert not [key for span in found() for key in keys if span.get(key)]
+    asked = found(options=MappingOptions(source_info=True))
+    assert all(span.get(key) for span in asked if role(span) in {"root", "loop"} for key in keys)
 
 
 def test_each_source_has_a_resource_of_its_own_in_one_request() -> None:
@@ -64,10 +72,10 @@ def test_what_a_call_cost_stands_on_it() -> None:
     assert (0.25, "agent") in costs
 
 
-def test_a_side_call_inside_a_turn_stands_under_it_and_inside_its_times() -> None:
+def test_a_side_call_stands_under_its_loop() -> None:
     side = next(span for span in found() if span.get(s.SIDE_CALL_ID) == "in")
     parent = next(span for span in found() if span.span_id == side.parent_span_id)
-    assert role(parent) == "turn"
+    assert role(parent) == "loop"
     assert parent.start_ns <= side.start_ns
     assert side.end_ns <= parent.end_ns
 

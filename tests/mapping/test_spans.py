@@ -9,10 +9,10 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.build import MAX_TIME_NS, clamp_times, inside
 from otel_phi.mapping.providers import finish_reason, provider_name, server
 from otel_phi.mapping.span import Span, SpanKind
-from otel_phi.road import spans
+from otel_phi.pipeline import spans
 from tests import golden
 from tests.laws import role
-from tests.streams import LOOP, SMALL_CASES, at, end, request, said, start, turn, turn_end
+from tests.streams import LOOP, SMALL_CASES, at, end, request, result, said, start, tool, tool_end, turn, turn_end
 
 
 def of(kind: str, events: list[AgentEvent]) -> Span:
@@ -167,7 +167,7 @@ def test_the_root_is_a_marker_with_nothing_learnt_later() -> None:
     (root,) = [span for span in spans(SMALL_CASES["errors"]) if role(span) == "root"]
     assert (root.start_ns, root.end_ns, root.links, root.events) == (at(0), at(0) + 1, (), ())
     assert {key for key, _ in root.attributes} == {
-        s.OPERATION, s.CONVERSATION_ID, s.SESSION_ID, s.AGENT_NAME, s.OPENINFERENCE_KIND, s.WORKFLOW_NAME, s.PHI_AGENT_ID,
+        s.OPERATION, s.CONVERSATION_ID, s.SESSION_ID, s.OPENINFERENCE_KIND, s.WORKFLOW_NAME, s.PHI_AGENT_ID,
     }  # fmt: skip
 
 
@@ -200,3 +200,32 @@ def test_times_fit_otlp_and_last_at_least_a_nanosecond(times: tuple[int, int], e
 )
 def test_what_belongs_to_a_turn_is_clamped_into_it(times: tuple[int, int], expected: tuple[int, int]) -> None:
     assert inside(*times, 10, 20) == expected
+
+
+def test_tools_that_start_together_start_a_microsecond_apart_as_the_answer_names_them() -> None:
+    calls = ["c", "a", "b"]
+    begun: list[AgentEvent] = [tool(call) for call in calls]
+    ended: list[AgentEvent] = [
+        event for call in sorted(calls) for event in (tool_end(call), result(700 + ord(call), call))
+    ]
+    events = [start(0), turn(1), request(2), said(500), *begun, *ended, turn_end(900), end(1_000)]
+    found = [span for span in spans(events) if role(span) == "tool"]
+    assert [(span.get(s.TOOL_CALL_ID), span.start_ns - at(500)) for span in found] == [
+        ("c", 0),
+        ("a", 1_000),
+        ("b", 2_000),
+    ]
+    (of_turn,) = [span for span in spans(events) if role(span) == "turn"]
+    durations = [dict(event.attributes)[s.TOOL_DURATION_MS] for event in of_turn.events]
+    assert durations == [200.0 + ord(call) for call in "abc"], "the events keep the times of the source"
+
+
+def test_tools_that_start_where_their_turn_ends_stay_inside_it() -> None:
+    calls = ["c1", "c2", "c3"]
+    begun: list[AgentEvent] = [tool(call) for call in calls]
+    ended: list[AgentEvent] = [tool_end(call) for call in calls]
+    events = [start(0), turn(1), request(2), said(500), *begun, *ended, turn_end(500), end(1_000)]
+    (of_turn,) = [span for span in spans(events) if role(span) == "turn"]
+    within = [span for span in spans(events) if role(span) == "tool"]
+    assert len(within) == 3
+    assert all(of_turn.start_ns <= span.start_ns < span.end_ns <= of_turn.end_ns for span in within)

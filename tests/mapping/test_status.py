@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from otel_phi.events import AgentEvent, InputRejected, Usage
+from otel_phi.events import AgentEvent, InputRejected, MessageEnd, Usage, UserMessage
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Span, StatusCode
-from otel_phi.mapping.status import WORDS, limit
-from otel_phi.road import spans
+from otel_phi.mapping.status import WORDS
+from otel_phi.pipeline import spans
 from tests import golden
 from tests.laws import role
 from tests.streams import LOOP, answer, end, request, said, start, tool, tool_end, turn, turn_end, user
@@ -39,7 +40,7 @@ CALLS = [
     ("Invalid status code: 500 Internal Server Error", "api_error"),
     ('{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', "api_error"),
     ("No provider registered for protocol: x", "_OTHER"),
-    ("overloaded_error", "_OTHER"),
+    ("overloaded_error", "api_error"),
     ("", "_OTHER"),
     (None, "_OTHER"),
 ]
@@ -132,11 +133,63 @@ def test_how_a_loop_ended_is_derived_from_its_events(story: list[AgentEvent], wo
         ("[Agent stopped: Max duration reached (601s/600s)]", "duration"),
         ("[Agent stopped: Max cost reached ($0.5012/$0.5000)]", "cost"),
         ("[Agent stopped: the moon is full]", None),
-        (None, None),
     ],
 )
-def test_the_limit_that_stopped_a_loop_is_named(text: str | None, word: str | None) -> None:
-    assert limit(text) == word
+def test_the_limit_that_stopped_a_loop_is_named(text: str, word: str | None) -> None:
+    loop = of("loop", [start(0), user(text, 1), end(2)])
+    assert (loop.get(s.LOOP_LIMIT), loop.get(s.ERROR_TYPE)) == (word, "execution_limit")
+    assert of("loop", [start(0), end(2)]).get(s.LOOP_LIMIT) is None
+
+
+# --- what the source says itself ----------------------------------------------------------------------------------------
+
+FAILED: list[AgentEvent] = failed_call("API error: x")[:-1]
+WELL: list[AgentEvent] = [start(0), turn(1), said(2), turn_end(5)]
+
+
+@pytest.mark.parametrize(
+    ("story", "word"),
+    [
+        ([*FAILED, end(6, outcome="ok")], None),
+        ([*FAILED, end(6, outcome="error")], "api_error"),
+        ([*FAILED, end(6, outcome="error", error_type="quota")], "quota"),
+        ([*FAILED, end(6, outcome="cancelled")], "cancelled"),
+        ([*FAILED, end(6, outcome="splendid")], "api_error"),
+        ([*FAILED, end(6)], "api_error"),
+        ([*WELL, end(6, outcome="error")], "_OTHER"),
+        ([*WELL, end(6, outcome="error", error_type="two words")], "_OTHER"),
+        ([*WELL, end(6, outcome="cancelled", error_type="timeout")], "timeout"),
+        ([*WELL, end(6, outcome="ok")], None),
+        ([*WELL, end(6, error_type="quota")], "quota"),
+        ([*WELL, end(6, outcome="ok", rejection="no")], "input_rejected"),
+        ([*ASKED, end(7, outcome="ok")], None),
+        ([*ASKED, user(STOPPED, 6), end(7, outcome="ok")], None),
+        (WELL, "aborted"),
+    ],
+)
+def test_what_a_source_says_of_a_loop_comes_before_what_its_events_show(
+    story: list[AgentEvent], word: str | None
+) -> None:
+    loop = of("loop", story)
+    assert (loop.get(s.ERROR_TYPE), loop.status is StatusCode.ERROR) == (word, word is not None)
+
+
+def test_a_failed_call_that_the_agent_survived_is_red_alone() -> None:
+    story: list[AgentEvent] = [*FAILED, end(6, outcome="ok")]
+    assert [of(kind, story).get(s.ERROR_TYPE) for kind in ("chat", "turn", "loop")] == ["api_error", "api_error", None]
+
+
+def test_a_word_of_the_sources_own_marks_a_call_and_a_tool_and_has_a_sentence() -> None:
+    ended = msgspec.structs.replace(tool_end(error="Cancelled"), error_type="out_of_money")
+    story: list[AgentEvent] = [start(0), turn(1), said(2, error_type="quota"), tool(), ended, turn_end(5), end(6)]
+    assert (of("chat", story).get(s.ERROR_TYPE), of("tool", story).get(s.ERROR_TYPE)) == ("quota", "out_of_money")
+    assert of("tool", story).status_message == "out_of_money"
+
+
+def test_a_limit_of_the_sources_own_is_named() -> None:
+    stopped = MessageEnd(loop_id=LOOP, message=UserMessage(stop_limit="requests"))
+    loop = of("loop", [start(0), stopped, end(2)])
+    assert (loop.get(s.LOOP_LIMIT), loop.get(s.ERROR_TYPE)) == ("requests", "execution_limit")
 
 
 def test_what_the_user_says_within_a_turn_stops_nothing() -> None:
@@ -162,7 +215,7 @@ def test_every_word_has_its_sentence() -> None:
         ("07_input_rejected", "input_rejected"),
         ("08_steering_rejected", "input_rejected"),
         ("09_provider_error", "api_error"),
-        ("10_stream_error", "_OTHER"),
+        ("10_stream_error", "api_error"),
         ("11_retry_then_ok", None),
         ("11b_retry_exhausted", "network_error"),
         ("12_cancelled_during_tool", "interrupted"),

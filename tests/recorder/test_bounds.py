@@ -17,12 +17,13 @@ from otel_phi.events import (
 )
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.pipeline import Pipeline, spans
+from otel_phi.policy.content import without_content
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import GroupOpened, LoopClosed, SessionOpened, TurnClosed
-from otel_phi.road import Road, spans
 from tests.laws import Run, role
 from tests.streams import LOOP, SESSION, at, end, result, said, start, tool, tool_end, turn, turn_end, whole_loop
 
@@ -115,7 +116,7 @@ def test_groups_leave_nothing_behind() -> None:
 
 
 def test_an_open_group_tells_of_its_first_branches_and_one_too_large_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("otel_phi.recorder.groups.MAX_TOLD", 2)
+    monkeypatch.setattr("otel_phi.recorder.groups.MAX_LINKED", 2)
     story: list[AgentEvent] = [announced(0, "a", "b", "c"), start(1, "a"), start(2, "b"), start(3, "c"), end(4, "a")]
     told = [notice for notice in notices(RecorderCore(), *story) if isinstance(notice, GroupOpened)]
     assert [len(group.branches) for group in told] == [1, 2, 2, 2]
@@ -159,7 +160,7 @@ def test_a_compaction_that_never_ended_is_told_once(monkeypatch: pytest.MonkeyPa
     assert [dict(event.attributes)[s.COMPACTION_TOKENS] for event in only.events] == [2, 3]
 
 
-def test_texts_kept_to_tell_errors_apart_are_short() -> None:
+def test_of_texts_that_tell_errors_apart_words_alone_are_kept() -> None:
     core = RecorderCore()
     story: list[AgentEvent] = [
         start(0),
@@ -170,15 +171,16 @@ def test_texts_kept_to_tell_errors_apart_are_short() -> None:
         turn_end(5),
         end(9),
     ]
-    (closed,) = [notice for notice in notices(core, *story) if isinstance(notice, TurnClosed)]
+    (closed,) = [notice for notice in notices(core, *map(without_content, story)) if isinstance(notice, TurnClosed)]
     assert closed.chat is not None
     assert closed.chat.answer is not None
-    assert len(closed.chat.answer.error_message or "") == 256
-    assert len(closed.tools[0].error_text) == 256
+    assert (closed.chat.answer.error_type, closed.tools[0].error_type) == ("_OTHER", "tool_error")
+    assert "xxx" not in repr(closed)
+    assert "yyy" not in repr(closed)
 
 
 def test_after_flush_nothing_is_open_and_the_next_stream_starts_clean() -> None:
-    road = Road(MappingOptions())
+    road = Pipeline(MappingOptions())
     story: list[AgentEvent] = [start(0), turn(1), announced(2, LOOP)]
     for event in story:
         road.feed(event)
@@ -229,3 +231,12 @@ def test_refused_input_is_remembered_for_the_loops_error() -> None:
         span for span in spans([start(0), InputRejected(loop_id=LOOP, reason="no"), end(2)]) if role(span) == "loop"
     ]
     assert loop.get(s.ERROR_TYPE) == "input_rejected"
+
+
+def test_an_open_loop_that_is_no_longer_remembered_is_not_opened_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("otel_phi.recorder.references.MAX_REMEMBERED_LOOPS", 4)
+    others = [event for n in range(9) for event in (start(n + 1, f"other {n}"), end(n + 2, f"other {n}"))]
+    found = list(spans([start(0), *others, start(0), end(99)]))
+    assert len({(span.trace_id, span.span_id) for span in found}) == len(found)
+    (loop,) = (span for span in found if span.get(s.LOOP_ID) == LOOP)
+    assert loop.get(s.LOOP_STATUS) == "completed"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from otel_phi.events import AgentEvent
+from otel_phi.events import AgentEvent, AgentStart, ParallelLoopEnd, ParallelLoopStart
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.references import References, ahead_of
-from otel_phi.road import spans
+from otel_phi.recorder.references import Ahead, References, ahead_of
 from otel_phi.wire.uuids import is_uuid
 from tests import golden
 from tests.laws import role
@@ -18,6 +18,7 @@ from tests.streams import (
     LOOP,
     OTHER,
     SESSION,
+    at,
     end,
     start,
     tool,
@@ -242,3 +243,47 @@ def test_reading_ahead_orders_occurrences_by_start_and_spells_a_session_as_its_f
 )
 def test_a_uuid_is_the_36_character_form_in_any_case(text: str, known: bool) -> None:
     assert is_uuid(text) is known
+
+
+# --- one instant, and any case ---------------------------------------------------------------------------------------------
+
+
+def ahead(events: list[AgentEvent]) -> Ahead:
+    return ahead_of([event for event in events if isinstance(event, AgentStart)])
+
+
+@pytest.mark.parametrize("read_ahead", [False, True])
+def test_a_reference_means_the_loop_that_started_at_the_same_instant_too(read_ahead: bool) -> None:
+    events: list[AgentEvent] = [
+        start(1, "l"), end(2, "l"), start(5, "l"), start(5, "child", parent_loop_id="l"), end(6, "child"), end(7, "l"),
+    ]  # fmt: skip
+    found = list(spans(events, ahead=ahead(events) if read_ahead else None))
+    (child,) = (span for span in found if span.get(s.LOOP_ID) == "child")
+    (parent,) = (span for span in found if span.span_id == child.parent_span_id)
+    assert parent.start_ns == at(5)
+
+
+def test_two_loops_of_one_instant_that_name_each_other_form_no_circle() -> None:
+    events: list[AgentEvent] = [
+        start(5, "a", parent_loop_id="b"),
+        start(5, "b", parent_loop_id="a"),
+        end(6, "a"),
+        end(6, "b"),
+    ]
+    by_id = {span.get(s.LOOP_ID): span for span in spans(events, ahead=ahead(events))}
+    assert by_id["b"].parent_span_id == by_id["a"].span_id
+    assert by_id["a"].parent_span_id == by_id[None].span_id
+
+
+def test_a_group_is_found_in_whatever_case_its_session_is_spelled() -> None:
+    upper, ids = SESSION.upper(), ("a", "b")
+    events: list[AgentEvent] = [
+        start(0, "first"),
+        end(1, "first"),
+        ParallelLoopStart(session_id=upper, loop_ids=ids),
+        *(start(2, loop, session=upper) for loop in ids),
+        *(end(3, loop) for loop in ids),
+        ParallelLoopEnd(session_id=upper, selected_loop_id="b", selected_config_index=1),
+    ]
+    (group,) = (span for span in spans(events) if role(span) == "group")
+    assert group.get(s.SESSION_ID) == SESSION

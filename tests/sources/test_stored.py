@@ -16,8 +16,8 @@ from otel_phi.events import AgentEvent, AgentStart, ParallelLoopEnd, ParallelLoo
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.references import ahead_of
-from otel_phi.road import spans
 from otel_phi.sources.kinds import Kind, kind_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, Stored

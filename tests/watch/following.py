@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 import otel_phi
 from otel_phi.config import Config
-from otel_phi.delivery.exporters.exporter import Accepted, Reply, Retry
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Retry
 from otel_phi.delivery.otlp.decode import decode_spans
 from otel_phi.delivery.sending.batch import span_key
 from otel_phi.events import AgentEvent, encode_event
@@ -35,7 +35,7 @@ class Backend:
         self.down = False
         self._lock = threading.Lock()
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         if self.down:
             return Retry("down")
         with self._lock:
@@ -79,7 +79,7 @@ class Following:
         return self
 
     def _made(self) -> Watch:
-        return Watch(self._config, [self._folder], transport=self.backend, **self._more)
+        return Watch(self._config, [self._folder], exporter=self.backend, **self._more)
 
     def round(self, *changed: Path, settle: bool = True) -> None:
         """Looks at some paths, or at all."""
@@ -98,7 +98,7 @@ class Following:
 
     def kill(self) -> None:
         """Ends the watch as SIGKILL does: nothing is written any more."""
-        self.watch._outflow.sender.close(grace_s=5.0)
+        self.watch._outflow.senders[0].close(grace_s=5.0)
         self.watch.cursors.close()
         for lock in self.watch._locks:
             lock.release()

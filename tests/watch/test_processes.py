@@ -171,3 +171,13 @@ def test_a_file_to_write_to_is_a_usage_error(agents: Agents) -> None:
     code, said = agents.once("--file", "out.jsonl")
     assert code == 2
     assert "otel-phi export writes files" in said
+
+
+def test_two_exporters_are_both_given_every_span(agents: Agents, monkeypatch: pytest.MonkeyPatch) -> None:
+    (agents.logs / "one.events.jsonl").write_bytes(b"".join(log_lines(whole_loop(3))))
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "console,otlp")
+    with Receiver() as receiver:
+        process = agents.watch("--once", "--endpoint", receiver.endpoint)
+        printed, said = process.communicate(timeout=WAIT_S * 2)
+        assert process.returncode == 0, said
+        assert len(receiver.spans) == (printed + said).count('"trace_state"') > 3

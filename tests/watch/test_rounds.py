@@ -11,9 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from otel_phi.events import encode_event
+from otel_phi.mapping import semconv as s
 from otel_phi.sources.lines import Block
 from otel_phi.sources.reader import EventReader
 from tests import golden
+from tests.streams import OWN_CASES
 from tests.watch.following import Following, append, exported
 
 FOLDERS = [golden.DEMO_LOGS, *([golden.FOLDER / "eventlog" / "logs"] if golden.present else [])]
@@ -44,6 +47,25 @@ def test_every_golden_stream_written_line_by_line_gives_what_export_gives(name: 
     following.with_(abandon_after_s=0.0).round()
     following.settle()
     assert following.end() == exported(source, final=True)
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 100])
+def test_what_agents_of_one_s_own_say_written_line_by_line_gives_what_export_gives(every: int, tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    path, source = folder / "run.jsonl", tmp_path / "whole.jsonl"
+    following = Following(folder, tmp_path / "state")
+    for number, event in enumerate(OWN_CASES["own agent"]):
+        append(path, encode_event(event) + b"\n")
+        if number % every == 0:
+            following.restart()
+        following.round(path, settle=number % 2 == 0)
+    source.write_bytes(path.read_bytes())
+    following.with_(abandon_after_s=0.0).round()
+    following.settle()
+    found = following.end()
+    assert found == exported(source, final=True)
+    assert sum(span.get(s.SIDE_CALL_ID) is not None for span in following.backend.by_key().values()) == 3
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))

@@ -155,7 +155,7 @@ def test_two_watches_of_one_destination_share_the_state_file(tmp_path: Path) -> 
     watches = []
     for folder in folders:
         folder.mkdir()
-        watches.append(Watch(config, [folder], transport=backend))
+        watches.append(Watch(config, [folder], exporter=backend))
     for count in (6, 14):
         for number, (folder, watch) in enumerate(zip(folders, watches, strict=True)):
             loop = log_lines(
@@ -174,7 +174,7 @@ def test_what_is_printed_is_not_taken_as_sent(logs: Path, tmp_path: Path) -> Non
     printed, sent = Backend(), Backend()
     for backend, file in ((printed, "-"), (sent, None)):
         config = otel_phi.resolve(service_name="tests", state_dir=tmp_path / "state", file=file)
-        with Watch(config, [logs], once=True, transport=backend) as watch:
+        with Watch(config, [logs], once=True, exporter=backend) as watch:
             watch.run()
     assert printed.by_key() == sent.by_key() == exported(logs)
 
@@ -186,10 +186,10 @@ def test_it_stops_in_the_middle_of_a_long_file_and_the_next_watch_goes_on(logs: 
     wanted = exported(logs)
     for enough in (2, 5, 9, 14):
         asked = itertools.count()
-        with Watch(config, [logs], transport=backend, stopping=partial(_beyond, asked, enough)) as watch:
+        with Watch(config, [logs], exporter=backend, stopping=partial(_beyond, asked, enough)) as watch:
             watch.run()
         assert len(backend.spans) < len(wanted)
-    with Watch(config, [logs], transport=backend, once=True) as watch:
+    with Watch(config, [logs], exporter=backend, once=True) as watch:
         watch.run()
     assert backend.by_key() == wanted
     assert len(backend.spans) == len(wanted)
@@ -260,8 +260,8 @@ def test_nothing_of_content_is_in_the_state_or_in_what_it_says(
 
 def test_nothing_is_remembered_for_ever(logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cursors, now = Cursors(tmp_path / "state", "name"), [1_800_000_000.0]
-    monkeypatch.setattr("otel_phi.watch.cursors.time.time", lambda: now[0])
-    monkeypatch.setattr("otel_phi.watch.cursors.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("otel_phi.watch.cursors.wall_ns", lambda: int(now[0] * 1e9))
+    monkeypatch.setattr("otel_phi.watch.cursors.monotonic", lambda: now[0])
     following = Following(logs, tmp_path / "state")
     following.with_(sample=0.0)
     append(logs / "a.jsonl", b"".join(story()))
@@ -286,8 +286,8 @@ def test_nothing_is_remembered_for_ever(logs: Path, tmp_path: Path, monkeypatch:
 
 def test_a_session_that_lives_on_keeps_its_root(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_800_000_000.0]
-    monkeypatch.setattr("otel_phi.watch.cursors.time.time", lambda: now[0])
-    monkeypatch.setattr("otel_phi.watch.cursors.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("otel_phi.watch.cursors.wall_ns", lambda: int(now[0] * 1e9))
+    monkeypatch.setattr("otel_phi.watch.cursors.monotonic", lambda: now[0])
     cursors = following.watch.cursors
     for day in range(0, 60, 20):
         now[0] = 1_800_000_000.0 + day * 86_400

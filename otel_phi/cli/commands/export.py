@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+import msgspec
 
 from otel_phi.cli import screen
 from otel_phi.cli.agent_flags import agent_flags, with_places
@@ -19,7 +20,7 @@ from otel_phi.cli.report.progress import ExportProgress
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
 from otel_phi.cli.report.totals import Sessions
-from otel_phi.cli.settings import called, configured, destination, sends_nothing
+from otel_phi.cli.settings import called, configured, sends_nothing
 from otel_phi.errors import DeliveryError
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.agent_files import AgentOptions
@@ -62,9 +63,10 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     the loops are children of that span. The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
     were rejected, 4 gave up; run the same command again to send the rest.
     """
-    agents = AgentOptions(flags.pop("whole"), flags.pop("source_info"))
+    agents, source_info = AgentOptions(flags.pop("whole")), flags.pop("source_info")
     since_ns, paths = flags.pop("since_ns"), with_places(paths, flags)
-    config = called(configured(flags))
+    config = called(msgspec.structs.replace(configured(flags), console_to_stderr=True))  # stdout is the table's
+    config = msgspec.structs.replace(config, mapping=msgspec.structs.replace(config.mapping, source_info=source_info))
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
@@ -116,9 +118,9 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
             ledger.finish()
         return bridge
     except DeliveryError as error:
-        _gave_up(f"{error}{outcome.advice(str(error), config)}", ledger)
+        _gave_up(f"{error}{outcome.advice(str(error), config)}", config, ledger)
     except KeyboardInterrupt:
-        _gave_up("interrupted", ledger)
+        _gave_up("interrupted", config, ledger)
     finally:
         if ledger is not None:
             ledger.close()
@@ -127,6 +129,8 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
 def _ledger(config: Config, stored: Stored) -> Ledger | None:
     if config.file is not None:
         return None  # a file is written anew, whole
+    if config.state_dir is None:
+        return None  # there was a warning: an interrupted export starts over
     from otel_phi.delivery.exporters.open import resource_of
     from otel_phi.delivery.journal.ledger import Ledger, ledger_name
 
@@ -138,8 +142,11 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
     )
 
 
-def _gave_up(reason: str, ledger: Ledger | None) -> NoReturn:
-    resume = "; nothing was written" if ledger is None else "; run the same command again to send the rest"
+def _gave_up(reason: str, config: Config, ledger: Ledger | None) -> NoReturn:
+    if config.file is not None:
+        resume = "; nothing was written"
+    else:
+        resume = f"; run the same command again to send {'the rest' if ledger is not None else 'all of it'}"
     screen.say(f"otel-phi: {reason}{resume}")
     sys.exit(outcome.GAVE_UP)
 
@@ -161,6 +168,7 @@ def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool
     else:
         console = screen.out() if to_stdout else screen.err()
         screen.print_lines(console, table(sessions.all(), config.trace_url))
-    for line in outcome.sentences(stats, destination(config), bridge.progress().rejection, bridge.dead_letters):
-        screen.say(f"otel-phi: {line}")
-    sys.exit(outcome.exit_code(stats))
+    for delivery in bridge.deliveries:
+        for line in outcome.delivery_sentences(delivery, config):
+            screen.say(f"otel-phi: {line}")
+    sys.exit(max(outcome.exit_code(delivery.progress.stats) for delivery in bridge.deliveries))

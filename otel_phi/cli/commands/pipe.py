@@ -6,9 +6,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from otel_phi.cli import screen
-from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
+from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
 from otel_phi.cli.intake import Intake, stop_signals
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
@@ -39,6 +40,7 @@ Examples:
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
 @mapping_flags
+@destination_flag
 @state_flag
 def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
     """Export an agent's events as they happen: AgentEvent lines, or server-sent events, on standard input.
@@ -55,7 +57,7 @@ def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
     config = configured(flags)
     if tee and config.file == "-":
         raise click.UsageError("--tee and --file - would both write to stdout; give --file a name")
-    config = called(config)
+    config = msgspec.structs.replace(called(config), console_to_stderr=tee)
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
@@ -74,9 +76,9 @@ def _run(config: Config, sample: float | None, *, tee: bool) -> int:
             with stop_signals() as stop:
                 intake = Intake(_STDIN, _STDOUT if tee else None, stop)
                 outlet.feed(reader.read(read_lines(intake)))
-            if intake.told_to_stop:
+            if intake.asked_to_stop:
                 screen.say("otel-phi: sending the last spans; Ctrl-C again to stop")
-            failure = outlet.finish(_LAST_SPANS_S if intake.told_to_stop else None)
+            failure = outlet.finish(_LAST_SPANS_S if intake.asked_to_stop else None)
             failure += outcome.advice(failure, config) if failure else ""
         except KeyboardInterrupt:
             failure = "interrupted while the last spans were under way"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ from rich.text import Text
 from otel_phi.cli import screen
 from otel_phi.cli.agent_flags import agent_flags, with_places
 from otel_phi.cli.flags import mapping_flags
+from otel_phi.cli.outbox.showing import journals_in, shown
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
@@ -24,11 +26,10 @@ from otel_phi.cli.tree.outline import Session, outline
 from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.references import ahead_of
-from otel_phi.road import spans
-from otel_phi.sources.agent_files import AgentOptions
 from otel_phi.sources.stored import Stored
-from otel_phi.tree import session_of
+from otel_phi.tree import clean, session_of
 
 # Nobody reads a hundred trees; the table says which one to look at.
 SHOWN_AS_TREES = 12
@@ -64,12 +65,15 @@ def show(
     PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, or a folder
     of them; gzipped or not. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
 
+    PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process
+    lives. It is shown as it will be sent: with the options in its head, unless flags say others.
+
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
     """
     since_ns, paths = mapping.pop("since_ns"), with_places(paths, mapping)
     refuse_own_input(picture, paths, "--svg")
-    made = _spans(paths, options_for(**mapping), since_ns)
+    made, notes = _all_spans(paths, mapping, since_ns)
     found = [span for span in made if session_of(span).startswith(session_prefix or "")]
     if not found:
         _nothing(paths, session_prefix)
@@ -77,15 +81,34 @@ def show(
         screen.print_json(span_object(span) for span in found)
     elif picture is not None:
         title = " ".join(["otel-phi show", *(path.name for path in paths)])
-        picture.write_text(screen.svg(draw(found, screen.svg_width(), whole=whole), title), encoding="utf-8")
+        drawn = chain(notes, draw(found, screen.svg_width(), whole=whole))
+        picture.write_text(screen.svg(drawn, title), encoding="utf-8")
     else:
         console = screen.out()
-        screen.print_lines(console, draw(found, console.width, whole=whole))
+        screen.print_lines(console, chain(notes, draw(found, console.width, whole=whole)))
+
+
+def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any], since_ns: int) -> tuple[list[Span], list[Text]]:
+    """Returns the spans of all paths, and a line about each journal among them."""
+    options = options_for(**mapping, source_info=True)  # nothing leaves this machine
+    journals = {path: journals_in(path) for path in paths}
+    stored = tuple(path for path in paths if not journals[path])
+    found = list(_spans(stored, options, since_ns)) if stored else []
+    given = any(value is not None for value in mapping.values())
+    notes: list[Text] = []
+    for path in (path for some in journals.values() for path in some):
+        one = shown(path, options if given else None)
+        found += one.spans
+        if one.spans:
+            notes.append(Text(clean(one.about), style="dim"))
+        if one.damage:
+            screen.say(f"otel-phi: {one.path}: {one.damage}")
+    return found, [*notes, Text("")] if notes else []
 
 
 def _spans(paths: tuple[Path, ...], options: MappingOptions, since_ns: int) -> Iterator[Span]:
-    complaints, whole = Complaints(), AgentOptions(with_places=True)  # nothing leaves this machine
-    stored = Stored(paths, final=True, on_bad_line=complaints, since_ns=since_ns, agents=whole)
+    complaints = Complaints()
+    stored = Stored(paths, final=True, on_bad_line=complaints, since_ns=since_ns)
     yield from spans(stored.events(), options, ahead=ahead_of(stored.starts))
     complaints.conclude()
     for line in reading.after(stored, final=True):

@@ -19,7 +19,7 @@ from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.table import table
 from otel_phi.cli.report.totals import Sessions
 from otel_phi.cli.report.troubles import Troubles
-from otel_phi.cli.settings import configured, destination, sends_nothing
+from otel_phi.cli.settings import configured_with_state, destination, sends_nothing
 from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def watch(
     Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 2 usage, 3 some spans were rejected, 4 with --once, the
     collector could not be reached.
     """
-    config = configured(flags)
+    config = configured_with_state(flags)
     if config.file not in (None, "-"):
         raise click.UsageError(
             "watch has no end, so it cannot write a whole FILE: --file - writes to stdout; otel-phi export writes files"
@@ -94,8 +94,8 @@ def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once:
     listener = Listener(on_bad_line=complaints, on_span=sessions.add, on_progress=troubles)
     failure = ""
     with (
-        _told_to_stop() as told,
-        Watch(config, paths, stopping=told.is_set, once=once, listener=listener, **options) as watching,
+        _stop_signals() as stop,
+        Watch(config, paths, stopping=stop.is_set, once=once, listener=listener, **options) as watching,
     ):
         if not once:
             screen.say(f"otel-phi: watching {', '.join(map(str, paths))}; Ctrl-C ends")
@@ -108,27 +108,27 @@ def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once:
     return outcome.GAVE_UP if failure else outcome.exit_code(watching.stats())
 
 
-class _Told:
+class _Stop:
     """Remembers that a signal came."""
 
     def __init__(self) -> None:
-        self._told = False
+        self._asked = False
 
-    def tell(self, number: int, _: FrameType | None) -> None:
-        self._told = True
+    def ask(self, number: int, _: FrameType | None) -> None:
+        self._asked = True
         signal.signal(number, signal.SIG_DFL)  # a second one ends at once
 
     def is_set(self) -> bool:
-        return self._told
+        return self._asked
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[_Told]:
-    told = _Told()
+def _stop_signals() -> Iterator[_Stop]:
+    stop = _Stop()
     caught = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, told.tell) for number in caught}
+    before = {number: signal.signal(number, stop.ask) for number in caught}
     try:
-        yield told
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -147,6 +147,8 @@ def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str) 
         watching.stats(), destination(config), watching.progress().rejection, watching.dead_letters
     ):
         screen.say(f"otel-phi: {line}")
-    left = watching.stats().queued
-    if left and not failure:
-        screen.say(f"otel-phi: {words.many(left, 'span')} not sent; the files have them, and the next watch sends them")
+    unsent = watching.stats().queued
+    if unsent and not failure:
+        screen.say(
+            f"otel-phi: {words.many(unsent, 'span')} not sent; the files have them, and the next watch sends them"
+        )

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from otel_phi.cli import words
+from otel_phi.cli.settings import destination
 
 if TYPE_CHECKING:
+    from otel_phi.bridge import Delivery
+    from otel_phi.cli.outbox.letters import Letter
     from otel_phi.config import Config
-    from otel_phi.delivery.folder import Letter
     from otel_phi.delivery.sending.stats import DeadLetter, LiveStats, Stats
 
 # 1: the machine failed, such as a full disk; 2: usage, as click has it.
 DELIVERED, BROKEN, USAGE, REJECTED, GAVE_UP = 0, 1, 2, 3, 4
 _LETTERS_SHOWN = 5
+_SAYS_THE_FIX = ("--protocol ", "append /v1/traces", "stands there twice")  # an exporter that saw what was wrong
 _REASONS = {
     "buffer_full": "dropped, because more waited for the collector than may wait",
     "sampled_out": "left out by sampling",
@@ -37,17 +40,25 @@ def exit_code(stats: Stats | LiveStats) -> int:
 
 def advice(trouble: str, config: Config) -> str:
     """Returns where the trouble is and what to do about it; "" where its own words say so."""
-    if config.file is not None:
+    if config.file is not None or any(words in trouble for words in _SAYS_THE_FIX):
         return ""
     where = config.display_endpoint
     root = urlunsplit(urlsplit(where)._replace(path="", query="", fragment=""))
     if "refused" in trouble or "getaddrinfo" in trouble or ("name" in trouble.lower() and "resol" in trouble):
         return f"; is a collector running at {root}? name another with --endpoint"
     if "404" in trouble or "UNIMPLEMENTED" in trouble:
-        return f"; {where} does not take traces: collectors usually do at http://HOST:4318, give that as --endpoint"
+        port = 4317 if config.protocol == "grpc" else 4318
+        return f"; {where} does not take traces: collectors usually do at http://HOST:{port}, give that as --endpoint"
     if "401" in trouble or "403" in trouble or "UNAUTHENTICATED" in trouble:
         return f"; {where} wants credentials: give them as --header KEY=VALUE"
     return f"; the endpoint is {where}"
+
+
+def delivery_sentences(delivery: Delivery, config: Config) -> Iterator[str]:
+    """Yields what became of the spans at one exporter of a bridge, one line each."""
+    progress = delivery.progress
+    target = destination(config, delivery.destination)
+    yield from sentences(progress.stats, target, progress.rejection, delivery.dead_letters)
 
 
 def sentences(
@@ -62,6 +73,5 @@ def sentences(
     if stats.dead:
         yield f"{words.many(stats.dead, 'span')} refused for good:"
         for letter in islice(letters, _LETTERS_SHOWN):
-            name = getattr(letter, "name", "")  # what is on disk is not decoded for it
-            head = f"{name}, " if name else ""
+            head = f"{letter.name}, " if letter.name else ""
             yield f"  {head}trace {letter.trace_id:032x}, span {letter.span_id:016x}: {letter.reason}"

@@ -1,4 +1,4 @@
-"""What Tempo does to a trace without a word: what is over its size is thrown away, what is old is not found by search.
+"""What Tempo does to a trace without a word: what is over its size is thrown away or never opens, what is old is not found by search.
 
 Rule 1: it is said, never mended here: spans leave as they are, and Tempo's limits may be others than by default.
 Rule 2: memory is a number a trace, of the latest ten thousand.
@@ -16,8 +16,11 @@ from otel_phi.mapping.options import TEMPO_TRACE_BYTES
 from otel_phi.mapping.span import Span
 
 MAX_TRACES = 10_000
-# Spans 20 minutes old were found by id and never by search; those of a minute ago are. The safe side of what was measured.
-SEARCHED_FOR_NS = 10 * 60 * 1_000_000_000
+# Tempo's own default (`ingestion_time_range_slack`): spans 1 to 3 minutes old were found by search, at 4 minutes they vanished, from 5 on
+# they never came. By id all are found.
+SEARCHED_FOR_NS = 2 * 60 * 1_000_000_000
+# Where its limit of 5 MB is raised and its gRPC message sizes are not, Tempo takes a larger trace and answers 500 to whoever opens it.
+OPENED_BYTES = 16 * 2**20
 _SHOWN = 5
 
 
@@ -44,7 +47,10 @@ class TempoLimits:
             now_ns: nanoseconds since the epoch; None for the clock's.
         """
         if self._bytes and (time.time_ns() if now_ns is None else now_ns) - self._earliest_end_ns > SEARCHED_FOR_NS:
-            yield "Tempo does not find spans by search that come minutes after they ended: open them by trace id"
+            yield (
+                "Tempo by default never finds spans by search that ended more than 2 minutes before they come: open them by trace id, "
+                "or raise its ingestion_time_range_slack"
+            )
         large = [(trace, size) for trace, size in self._bytes.items() if size > TEMPO_TRACE_BYTES]
         if not large:
             return
@@ -54,5 +60,10 @@ class TempoLimits:
             f"{many} over {limit}, of which Tempo keeps no more by default and says nothing: raise its max_bytes_per_trace, "
             "or send a trace a loop with --trace-scope loop"
         )
+        if unopened := sum(size > OPENED_BYTES for _, size in large):
+            yield (
+                f"{unopened} of them over {OPENED_BYTES / 1e6:.1f} MB, which Tempo by default answers 500 to whoever opens it: raise its gRPC "
+                "message sizes too"
+            )
         for trace, size in large[:_SHOWN]:
             yield f"  {trace:032x}: {size / 1e6:.1f} MB"

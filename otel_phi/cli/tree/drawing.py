@@ -41,7 +41,7 @@ _BAR = {(True, True): "━", (False, True): "╺", (True, False): "╸"}  # whic
 
 
 class Columns(msgspec.Struct, frozen=True):
-    """Is the width of each field, 0 for one left out."""
+    """The columns are the width of each field, 0 for one left out."""
 
     label: int
     tokens: int

@@ -2,11 +2,12 @@
 
 Rule 1: a loop stands beside the loop it continues, and says so: a conversation of a thousand loops does not drift to the
         right. The branches of a parallel evaluation stand below it, a sub-agent of the same session below its tool.
-Rule 2: an error is told in words where it arose; what is above it is only marked.
+Rule 2: an error is said in words where it arose; what is above it is only marked.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -25,7 +26,7 @@ _COMMIT = 8  # of its hexadecimal digits, as git shows them
 
 
 class Session(msgspec.Struct):
-    """Is what is shown of one session.
+    """A session is what is shown of one session.
 
     Attributes:
         totals: what it adds up to.
@@ -77,17 +78,21 @@ def _session(session_id: str, spans: list[Span], names: Names) -> Session:
 
 
 def _agent(spans: list[Span]) -> str:
-    names = {str(span.get(s.SOURCE_AGENT) or "") for span in spans} - {""}
-    names = names or {str(span.get(s.AGENT_NAME) or "") for span in spans}
-    return min((name for name in names if not name.startswith("unknown_service")), default="")
+    """Returns the session's agent: the one whose records were read, else its root's name, else that of most of its loops; "" for none."""
+    read = min((str(name) for span in spans if (name := span.get(s.SOURCE_AGENT))), default="")
+    if read:
+        return read
+    marked = [span for span in spans if is_marker(span)]  # a branch alone may have a name of its own
+    names = Counter(str(span.get(s.AGENT_NAME) or "") for span in marked or spans if marked or kind(span) == "loop")
+    return min(names, key=lambda name: (-names[name], name), default="")
 
 
 def _source(spans: list[Span]) -> str:
     """Returns what the earliest span that says so tells of the agent whose records were read."""
-    told = min((span for span in spans if span.get(s.SOURCE_AGENT)), key=lambda span: span.start_ns, default=None)
-    if told is None:
+    first = min((span for span in spans if span.get(s.SOURCE_AGENT)), key=lambda span: span.start_ns, default=None)
+    if first is None:
         return ""
-    given = dict(told.attributes)
+    given = dict(first.attributes)
     commit = str(given.get(s.VCS_REVISION, ""))[:_COMMIT]
     place = f"{given.get(s.VCS_BRANCH, '')}@{commit}" if commit else given.get(s.VCS_BRANCH)
     known = [given.get(key) for key in (s.SOURCE_TITLE, s.SOURCE_VERSION, s.SOURCE_ENTRYPOINT, s.SOURCE_CWD)]
@@ -119,8 +124,8 @@ def _row(span: Span, trace: Trace, numbers: Mapping[Place, int], names: Names) -
     below = [_row(child, trace, numbers, names) for child in children]
     below += [event_row(event) for event in span.events if _is_news(event, calls)]
     below.sort(key=lambda under: under.started_ns)
-    told = any(child.get(s.ERROR_TYPE) == span.get(s.ERROR_TYPE) for child in children)
-    error = None if told else error_note(span)
+    said = any(child.get(s.ERROR_TYPE) == span.get(s.ERROR_TYPE) for child in children)
+    error = None if said else error_note(span)
     row.rows = [*link_notes(span, names.short, names.here), *([error] if error else []), *below]
     return row
 

@@ -14,7 +14,7 @@ NOTES: frozenset[Kind] = frozenset({"error", "event", "link", "idle"})
 
 
 class Row(msgspec.Struct):
-    """Is a row of a session's tree, with the rows below it.
+    """A row is one line of a session's tree, with the rows below it.
 
     Attributes:
         kind: what it shows; notes have neither duration nor bar.

@@ -7,34 +7,39 @@ handshake included, during which `ssl` has the original in its hands. Only looki
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import ssl
 import threading
-from typing import Any
+from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError, NameResolutionError
+from urllib3.exceptions import HTTPError, IncompleteRead, NameResolutionError
 
 from otel_phi.config.tls_files import TlsFiles
+from otel_phi.delivery.exporters.retry_table import CUT_SHORT
 from otel_phi.delivery.exporters.tls import tls_context
 
 _current = threading.local()
 
 
 class Attempt:
-    """Is one request under a deadline, used as a context manager in the thread that makes it.
+    """An attempt is one request under a deadline, used as a context manager in the thread that makes it.
 
     Args:
         timeout_s: seconds until the connection is cut.
+        query: of the URL. It may hold a token, so it goes out with the request and is not in the URL that urllib3 gets, which
+            it puts into its debug log.
 
     Attributes:
         over: the time was over before the attempt was.
     """
 
-    def __init__(self, timeout_s: float) -> None:
+    def __init__(self, timeout_s: float, query: str = "") -> None:
         self.over = False
+        self.query = query
         self.connection: Cuttable | None = None
         self._timer = threading.Timer(timeout_s, self._cut)
         self._timer.daemon = True
@@ -56,8 +61,42 @@ class Attempt:
             connection.cut()
 
 
+class _LastLine:
+    """A stream that remembers the last line that was read of it."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        self.line = b""
+
+    def readline(self, size: int = -1, /) -> bytes:
+        self.line = self.stream.readline(size)
+        return self.line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class _WholeHeaders(http.client.HTTPResponse):
+    """An answer whose headers ended with an empty line: http.client takes the end of the connection for that too."""
+
+    def begin(self) -> None:
+        stream = self.fp
+        watched: Any = _LastLine(stream)  # a stream in all that is asked of it here
+        self.fp = watched
+        try:
+            super().begin()
+        finally:
+            if self.fp is watched:
+                self.fp = stream
+        if watched.line not in (b"\r\n", b"\n"):
+            raise http.client.IncompleteRead(watched.line)
+
+
 class Cuttable(HTTPConnection):
-    """Is a connection that an attempt can cut."""
+    """A cuttable is a connection that an attempt can cut, and that takes no half of an answer for a whole."""
+
+    response_class = _WholeHeaders
+    debuglevel = 0  # anybody may set it for all of http.client: it prints requests, headers and all
 
     attempt: Attempt | None = None
     _line: socket.socket | None = None
@@ -69,10 +108,11 @@ class Cuttable(HTTPConnection):
             with contextlib.suppress(OSError):
                 line.shutdown(socket.SHUT_RDWR)
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         """Sends a request on behalf of this thread's attempt, over a connection that may have served others."""
         self._claim()
-        super().request(*args, **kwargs)
+        query = self.attempt.query if self.attempt is not None else ""
+        super().request(method, f"{url}?{query}" if query else url, *args, **kwargs)
 
     def close(self) -> None:
         """Closes both sockets."""
@@ -100,7 +140,7 @@ class Cuttable(HTTPConnection):
 
 
 class _TlsConnection(Cuttable, HTTPSConnection):
-    """Is a cuttable connection that speaks TLS."""
+    """A TLS connection is a cuttable one that speaks TLS."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -157,6 +197,8 @@ def words(error: Exception) -> str:
     inner: BaseException = error
     while (cause := getattr(inner, "original_error", None) or inner.__cause__ or inner.__context__) is not None:
         inner = cause
+    if isinstance(error, IncompleteRead) or isinstance(inner, http.client.IncompleteRead):
+        return CUT_SHORT
     if isinstance(inner, ssl.SSLCertVerificationError):
         return f"the server's certificate is not trusted: {inner.verify_message}"
     if isinstance(inner, ssl.SSLError):

@@ -1,7 +1,9 @@
-"""The one door between the sender and a destination: send bytes, get one of six replies."""
+"""The one door between the sender and a destination: send bytes, get one of six results; and nobody traces the request."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import msgspec
@@ -55,17 +57,17 @@ class Discarded(msgspec.Struct, frozen=True):
     reason: str
 
 
-Reply = Accepted | Retry | TooLarge | Misconfigured | Refused | Discarded
+ExportResult = Accepted | Retry | TooLarge | Misconfigured | Refused | Discarded
 
 
-class Transport(Protocol):
-    """Is a destination of OTLP requests. `send` may be called by `max_in_flight` threads at once."""
+class Exporter(Protocol):
+    """An exporter sends OTLP requests to one destination. `send` may be called by `max_in_flight` threads at once."""
 
     @property
     def max_in_flight(self) -> int:
         """Returns how many sends may run at once."""
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         """Delivers one `ExportTraceServiceRequest`.
 
         Args:
@@ -81,7 +83,7 @@ class Transport(Protocol):
 
 
 class Nowhere:
-    """Is the transport of a configuration that sends nothing: every span is counted as dropped.
+    """Nowhere is the exporter of a configuration that sends nothing: every span is counted as dropped.
 
     Args:
         reason: the word to count by.
@@ -93,9 +95,28 @@ class Nowhere:
         self.reason = reason
         self._reply = Discarded(reason)
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:  # noqa: ARG002  # nothing is sent
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:  # noqa: ARG002  # nothing is sent
         """Discards a request."""
         return self._reply
 
     def close(self, *, whole: bool = True) -> None:
         """Does nothing."""
+
+
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Keeps OpenTelemetry's instrumentations (urllib3, requests, grpc) from making spans of what is called within."""
+    # Here, since whoever only encodes needs nothing of OpenTelemetry; whoever exports detected a resource and has it loaded.
+    from opentelemetry import context
+    from opentelemetry.context import _SUPPRESS_HTTP_INSTRUMENTATION_KEY, _SUPPRESS_INSTRUMENTATION_KEY
+
+    now = context.get_current()
+    # What `opentelemetry.instrumentation.utils.suppress_instrumentation` sets, a package that is no dependency of ours; the last
+    # one is of versions before 2021.
+    for key in (_SUPPRESS_INSTRUMENTATION_KEY, _SUPPRESS_HTTP_INSTRUMENTATION_KEY, "suppress_instrumentation"):
+        now = context.set_value(key, True, now)
+    token = context.attach(now)
+    try:
+        yield
+    finally:
+        context.detach(token)

@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured, Refused, Reply
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Refused
 from otel_phi.delivery.otlp.otlp_json import json_line
 from otel_phi.errors import ConfigError, DeliveryError
 
 STDOUT = "-"
 
 
-class FileTransport:
+class FileExporter:
     """Writes each request as one line.
 
     Args:
@@ -46,7 +46,7 @@ class FileTransport:
         except OSError as error:
             raise ConfigError(f"file {path} cannot be written: {_reason(error)}") from None
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:  # noqa: ARG002  # a disk knows no deadline
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:  # noqa: ARG002  # a disk knows no deadline
         """Writes one line, whole or not at all."""
         try:
             line = json_line(body)
@@ -81,9 +81,9 @@ class FileTransport:
             raise DeliveryError(f"{part} cannot be renamed to {self._path.name}: {_reason(error)}") from None
 
     def _write(self, line: bytes) -> None:
-        left = memoryview(line)
-        while left:
-            left = left[self._file.write(left) :]
+        rest = memoryview(line)
+        while rest:
+            rest = rest[self._file.write(rest) :]
         self._file.flush()
 
     def _cut_back(self) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
+import time
 from urllib.parse import urlsplit
 
 import grpc
 
+from otel_phi import clock
 from otel_phi.config import headers as request_headers
+from otel_phi.config.endpoint import is_socket
 from otel_phi.config.headers import Headers
 from otel_phi.config.tls_files import TlsFiles
-from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured, Refused, Reply, Retry, TooLarge
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Retry, untraced
+from otel_phi.delivery.exporters.hints import IS_HTTP, other_port, speaks_http1
 from otel_phi.delivery.exporters.http import MAX_IN_FLIGHT, partial_success
-from otel_phi.delivery.exporters.rpc_status import read_status
+from otel_phi.delivery.exporters.retry_table import CUT_SHORT, grpc_result, read_status
 from otel_phi.delivery.exporters.tls import pem
 from otel_phi.errors import ConfigError
 from otel_phi.version import __version__
@@ -20,18 +23,12 @@ from otel_phi.version import __version__
 # opentelemetry-proto's TraceService/Export; a test compares it with the descriptor.
 METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
-_RETRIED = frozenset(("CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS"))
-_MISCONFIGURED = frozenset(("UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "UNIMPLEMENTED"))
 
-# rotel and other tonic servers: "message length too large: found 4195038 bytes, the limit is: 4194304 bytes".
-_NAMES_A_LENGTH = re.compile(r"\blength\b|too large|larger than", re.IGNORECASE)
-
-
-class GrpcTransport:
+class GrpcExporter:
     """Calls one collector. Safe for use by several threads.
 
     Args:
-        url: `http://host:port` for plain text, `https://host:port` for TLS; a path has no meaning.
+        url: `http://host:port` for plain text, `https://host:port` for TLS, where a path has no meaning; `unix:///path`.
         headers: sent as metadata; a callable is asked before each attempt.
         gzip_body: compress requests.
         tls: PEM files for https.
@@ -52,6 +49,7 @@ class GrpcTransport:
         tls: TlsFiles | None = None,
         proxy: str | None = None,
     ) -> None:
+        self._url = url
         self._headers: Headers = {} if headers is None else headers
         if not callable(self._headers):
             self._headers = _metadata_checked(request_headers.checked(self._headers))
@@ -65,24 +63,45 @@ class GrpcTransport:
         self._channel = _channel(url, options, gzip_body=gzip_body, tls=tls or TlsFiles())
         self._export = self._channel.unary_unary(METHOD, None, None)  # no serializers: bytes in, bytes out
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         """Makes one call and says what became of it; it takes at most `timeout_s` and never raises."""
         try:
             sent = _metadata_checked(request_headers.current(self._headers))
         except ConfigError as error:
             return Misconfigured(str(error))
         try:
-            answer = self._export(body, timeout=timeout_s, metadata=tuple(sent.items()))
+            with untraced():
+                answer = self._export(body, timeout=_for_grpc(timeout_s), metadata=tuple(sent.items()))
         except grpc.RpcError as error:
-            return _classified(error, sent, timeout_s)
+            return self._classified(error, sent, timeout_s)
         except ValueError as error:  # the channel was closed by another thread
             return Retry(request_headers.scrub(str(error), sent))
-        rejected, message = partial_success(answer)
+        if answer is None:  # the status is OK, but the message it belongs to is missing or not whole
+            return Retry(CUT_SHORT)
+        rejected, message = partial_success(answer) or (0, "")
         return Accepted(max(rejected, 0), request_headers.scrub(message, sent))
 
-    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of a call is left half done
+    def _classified(self, error: grpc.RpcError, sent: dict[str, str], timeout_s: float) -> ExportResult:
+        """Says what a status means, in the words of the retry table."""
+        status, details = error.code().name, error.details() or ""
+        if speaks_http1(details):
+            return Misconfigured(IS_HTTP)
+        if status == "DEADLINE_EXCEEDED":
+            return Retry(f"no answer within {timeout_s:g} s")
+        words = request_headers.scrub(details, sent)
+        reason = f"gRPC {status}: {words}" if words else f"gRPC {status}"
+        if status == "UNAVAILABLE" and "refused" not in words.lower():
+            reason += other_port(self._url, grpc=True)
+        return grpc_result(status, details, reason, _retry_after_s(error))
+
+    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # no call is ever half done
         """Closes the channel."""
         self._channel.close()
+
+
+def _for_grpc(timeout_s: float) -> float:
+    """Returns the timeout that makes gRPC wait so long: it adds `time.time()` to it, which a test tool may have frozen."""
+    return timeout_s + (clock.wall_ns() / 1e9 - time.time())
 
 
 def _channel(url: str, options: list[tuple[str, object]], *, gzip_body: bool, tls: TlsFiles) -> grpc.Channel:
@@ -99,7 +118,9 @@ def _channel(url: str, options: list[tuple[str, object]], *, gzip_body: bool, tl
 
 
 def _target(url: str, default_port: int) -> str:
-    """Returns `host:port`, without user and password."""
+    """Returns `host:port`, without user and password, or a Unix domain socket as it is."""
+    if is_socket(url):
+        return url
     parts = urlsplit(url)
     host = parts.hostname or "localhost"
     return f"{f'[{host}]' if ':' in host else host}:{parts.port or default_port}"
@@ -117,25 +138,6 @@ def _metadata_checked(headers: dict[str, str]) -> dict[str, str]:
         if name.endswith("-bin") or name.startswith("grpc-"):
             raise ConfigError(f"header {name!r} is reserved by gRPC: rename it")
     return headers
-
-
-def _classified(error: grpc.RpcError, sent: dict[str, str], timeout_s: float) -> Reply:
-    """Says what a gRPC status means: the retry table."""
-    status = error.code().name
-    words = request_headers.scrub(error.details() or "", sent)
-    reason = f"gRPC {status}: {words}" if words else f"gRPC {status}"
-    if status == "DEADLINE_EXCEEDED":
-        return Retry(f"no answer within {timeout_s:g} s")
-    if status == "RESOURCE_EXHAUSTED":
-        after_s = _retry_after_s(error)
-        return TooLarge(reason) if after_s is None else Retry(reason, after_s)
-    if status == "OUT_OF_RANGE" and _NAMES_A_LENGTH.search(words):
-        return TooLarge(reason)
-    if status in _RETRIED:
-        return Retry(reason, _retry_after_s(error))
-    if status in _MISCONFIGURED:
-        return Misconfigured(reason)
-    return Refused(reason)
 
 
 def _retry_after_s(error: grpc.RpcError) -> float | None:

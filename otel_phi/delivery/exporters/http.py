@@ -2,7 +2,8 @@
 
 urllib3's timeouts are per read, so a server that drips a header each second holds a thread for ever: a watchdog shuts
 the socket when the attempt's time is over, whatever it is doing, handshakes included. Redirects are never followed (an
-SDK exporter calls a 301 a success and loses the data), and never is more than 64 KiB of an answer read.
+SDK exporter calls a 301 a success and loses the data), and never is more than 64 KiB of an answer read. Only a whole
+answer acknowledges: one that ends within its headers or its body is none.
 """
 
 from __future__ import annotations
@@ -10,20 +11,21 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import gzip
-import time
 
 import msgspec
 import urllib3
 
+from otel_phi import clock
 from otel_phi.config import headers as request_headers
 from otel_phi.config.endpoint import without_credentials
 from otel_phi.config.headers import Headers
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.delivery.exporters.connection import Attempt, close_idle, connection_pool, words
-from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured, Refused, Reply, Retry, TooLarge
-from otel_phi.delivery.exporters.rpc_status import read_status
-from otel_phi.delivery.otlp.imports import importing, load_host_codec
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Retry, untraced
+from otel_phi.delivery.exporters.hints import IS_GRPC, other_port, speaks_http2, wrong_path
+from otel_phi.delivery.exporters.retry_table import CUT_SHORT, http_result, read_status
 from otel_phi.errors import ConfigError
+from otel_phi.late_imports import importing, load_host_codec
 from otel_phi.version import __version__
 
 MAX_ANSWER_BYTES = 65_536  # a partial success is under 1 KiB; what is longer is a page, not an answer
@@ -33,11 +35,9 @@ MAX_IN_FLIGHT = 4  # hides a latency of 150 ms at 3.5 MiB a post; more only pile
 GZIP_LEVEL = 1
 
 _PROTOBUF = ("application/x-protobuf", "application/protobuf")
-_RETRIED = frozenset((429, 502, 503, 504))
-_MISCONFIGURED = frozenset((401, 403, 404))
 
 
-class HttpTransport:
+class HttpExporter:
     """Posts requests to one URL. Safe for use by several threads.
 
     Args:
@@ -63,14 +63,14 @@ class HttpTransport:
         proxy: str | None = None,
     ) -> None:
         load_host_codec()
-        self._url = url
+        self._url, _, self._query = url.partition("#")[0].partition("?")
         self._headers: Headers = {} if headers is None else headers
         if not callable(self._headers):
             self._headers = request_headers.checked(self._headers)
         self._gzip = gzip_body
         self._pool = connection_pool(url, tls or TlsFiles(), proxy, MAX_IN_FLIGHT)
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:
         """Posts one request and says what became of it; it takes at most `timeout_s` and never raises."""
         try:
             sent = request_headers.current(self._headers)
@@ -80,19 +80,20 @@ class HttpTransport:
         if self._gzip:
             own["content-encoding"] = "gzip"
             body = gzip.compress(body, GZIP_LEVEL, mtime=0)
-        attempt = Attempt(timeout_s)
-        with attempt:
+        attempt = Attempt(timeout_s, self._query)
+        with attempt, untraced():
             try:
                 answer = self._post(body, {**own, **sent}, timeout_s)
             except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError) as error:
                 # ValueError and AttributeError: what urllib3 makes of a connection shut under its hands.
-                reason = request_headers.scrub(words(error), sent)
-                return Retry(f"no answer within {timeout_s:g} s" if attempt.over else reason)
-        if attempt.over:  # cut within the headers: http.client takes that for their end and the answer for whole
+                if attempt.over:
+                    return Retry(f"no answer within {timeout_s:g} s")
+                return self._failed(error, sent)
+        if attempt.over:
             return Retry(f"no answer within {timeout_s:g} s")
-        return _classified(answer, sent)
+        return self._classified(answer, sent)
 
-    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of a post is left half done
+    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # no post is ever half done
         """Closes idle connections."""
         close_idle(self._pool)
 
@@ -102,13 +103,38 @@ class HttpTransport:
             timeout=urllib3.Timeout(total=timeout_s),
         )  # fmt: skip
         try:
-            content = response.read(MAX_ANSWER_BYTES + 1, decode_content=False)
-            if len(content) > MAX_ANSWER_BYTES:
-                response.close()  # the rest is not worth reading, so the connection cannot be used again
-                content = content[:MAX_ANSWER_BYTES]
+            content = b""
+            # Read to its end: what is missing of an answer shows there alone.
+            while piece := response.read(MAX_ANSWER_BYTES + 1 - len(content), decode_content=False):
+                content += piece
+                if len(content) > MAX_ANSWER_BYTES:
+                    response.close()  # the rest is not worth reading, so the connection cannot be used again
+                    content = content[:MAX_ANSWER_BYTES]
+                    break
             return _Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, content)
         finally:
             response.release_conn()
+
+    def _failed(self, error: Exception, sent: dict[str, str]) -> ExportResult:
+        """Says what it means that there was no whole answer."""
+        if speaks_http2(error):
+            return Misconfigured(IS_GRPC)
+        reason = request_headers.scrub(words(error), sent)
+        return Retry(reason if "refused" in reason else reason + other_port(self._url, grpc=False))
+
+    def _classified(self, answer: _Answer, sent: dict[str, str]) -> ExportResult:
+        """Says what an answer means, in the words of the retry table."""
+        status = answer.status
+        if 200 <= status < 300:
+            return _accepted(answer, sent)
+        said = request_headers.scrub(_said(answer), sent)
+        reason = f"HTTP {status}: {said}" if said else f"HTTP {status}"
+        if status == 404 and (hint := wrong_path(self._url)):
+            reason = f"HTTP 404; {hint}" + (f" ({said})" if said else "")
+        if 300 <= status < 400:
+            target = without_credentials(request_headers.scrub(answer.headers.get("location", ""), sent))
+            reason = f"HTTP {status}: redirected to {target or 'nowhere'}; use the final address as endpoint"
+        return http_result(status, reason, _retry_after_s(answer.headers))
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -116,40 +142,31 @@ class _Answer(msgspec.Struct, frozen=True):
     headers: dict[str, str]
     content: bytes
 
+    @property
+    def kind(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
-def _classified(answer: _Answer, sent: dict[str, str]) -> Reply:
-    """Says what an HTTP answer means: the retry table."""
-    status = answer.status
-    if 200 <= status < 300:
-        return _accepted(answer, sent)
-    words = request_headers.scrub(_said(answer), sent)
-    reason = f"HTTP {status}: {words}" if words else f"HTTP {status}"
-    if status in _RETRIED:
-        return Retry(reason, _retry_after_s(answer.headers))
-    if status == 413:
-        return TooLarge(reason)
-    if 300 <= status < 400:
-        target = without_credentials(request_headers.scrub(answer.headers.get("location", ""), sent))
-        return Misconfigured(f"HTTP {status}: redirected to {target or 'nowhere'}; use the final address as endpoint")
-    if status in _MISCONFIGURED:
-        return Misconfigured(reason)
-    return Refused(reason)
+    @property
+    def has_length(self) -> bool:
+        """Whether the answer says where it ends; else the end of the connection is its end, whole or not."""
+        return "content-length" in self.headers or "transfer-encoding" in self.headers
 
 
-def _accepted(answer: _Answer, sent: dict[str, str]) -> Reply:
+def _accepted(answer: _Answer, sent: dict[str, str]) -> ExportResult:
     """Reads what a 2xx says of rejected spans; a web page with status 200 is a login form, not a collector."""
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind in ("text/html", "application/xhtml+xml"):
+    if answer.kind in ("text/html", "application/xhtml+xml"):
         return Misconfigured(f"HTTP {answer.status} with a web page: this address is no OTLP endpoint")
-    if kind == "application/json":
-        rejected, message = _partial_json(answer.content)
-    else:
-        rejected, message = partial_success(answer.content)
+    found = _partial_json(answer.content) if answer.kind == "application/json" else partial_success(answer.content)
+    if found is None:
+        if not answer.has_length and answer.kind in (*_PROTOBUF, "application/json"):
+            return Retry(CUT_SHORT)
+        return Accepted()  # the status said accepted; sending again would double every span
+    rejected, message = found
     return Accepted(max(rejected, 0), request_headers.scrub(message, sent))
 
 
-def partial_success(content: bytes) -> tuple[int, str]:
-    """Returns rejected spans and message of an `ExportTraceServiceResponse`; (0, "") if it is none or says nothing."""
+def partial_success(content: bytes) -> tuple[int, str] | None:
+    """Returns rejected spans and message of an `ExportTraceServiceResponse`; (0, "") if it says nothing, None if it is none."""
     if not content:
         return 0, ""
     with importing:
@@ -159,7 +176,7 @@ def partial_success(content: bytes) -> tuple[int, str]:
     try:
         partial = ExportTraceServiceResponse.FromString(content).partial_success
     except DecodeError:
-        return 0, ""  # the status said accepted; sending again would double every span
+        return None
     return partial.rejected_spans, partial.error_message
 
 
@@ -172,34 +189,35 @@ class _AnswerJson(msgspec.Struct, rename="camel"):
     partial_success: _PartialJson | None = None
 
 
-def _partial_json(content: bytes) -> tuple[int, str]:
+def _partial_json(content: bytes) -> tuple[int, str] | None:
+    if not content:
+        return 0, ""
     try:
         partial = msgspec.json.decode(content, type=_AnswerJson).partial_success or _PartialJson()
         return int(partial.rejected_spans), partial.error_message
     except (ValueError, RecursionError):
-        return 0, ""
+        return None
 
 
 def _said(answer: _Answer) -> str:
     """Returns the words of an error answer: its google.rpc.Status if it is protobuf, else its text unless a page."""
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "text/html":
+    if answer.kind == "text/html":
         return ""
-    if kind in _PROTOBUF:
+    if answer.kind in _PROTOBUF:
         return read_status(answer.content).message
     return answer.content.decode("utf-8", "replace")
 
 
 def _retry_after_s(headers: dict[str, str]) -> float | None:
-    """Reads Retry-After, seconds or a date, of any length; None if it is missing or neither."""
+    """Reads Retry-After, seconds or a date to come; None if it is missing or neither."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text[:12])  # 30,000 years are enough
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         date = email.utils.parsedate_to_datetime(text).timestamp()
         # Against the server's own clock where it gives it: ours may be an hour off.
-        now = time.time()
+        now = clock.wall_ns() / 1e9
         with contextlib.suppress(ValueError, TypeError, OverflowError):
             now = email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
-        return max(date - now, 0.0)
+        return date - now
     return None

@@ -1,11 +1,11 @@
-"""Any OpenTelemetry SpanExporter as a transport: spans keep their ids, SUCCESS acknowledges, anything else is retried."""
+"""Any OpenTelemetry SpanExporter as an exporter: spans keep their ids, SUCCESS acknowledges, anything else is retried."""
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
-from otel_phi.delivery.exporters.exporter import Accepted, Refused, Reply, Retry
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Refused, Retry, untraced
 from otel_phi.delivery.otlp.decode import decode_request
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.span import Attributes, Span
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GROUP = "opentelemetry_traces_exporter"
 
 
-class SdkTransport:
+class SdkExporter:
     """Hands spans to an exporter made for the OpenTelemetry SDK.
 
     Args:
@@ -32,7 +32,7 @@ class SdkTransport:
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
 
-    def send(self, body: bytes, timeout_s: float) -> Reply:  # noqa: ARG002  # `export` takes no deadline
+    def send(self, body: bytes, timeout_s: float) -> ExportResult:  # noqa: ARG002  # `export` takes no deadline
         """Exports one request's spans."""
         from opentelemetry.sdk.trace.export import SpanExportResult
 
@@ -42,14 +42,22 @@ class SdkTransport:
         except ValueError as error:
             return Refused(str(error))
         try:
-            result = self._exporter.export(spans)
+            with untraced():
+                result = self._exporter.export(spans)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # some exporters exit; that must not end a thread of ours
             return Retry(f"{name} raised {type(error).__name__}")
         return Accepted() if result is SpanExportResult.SUCCESS else Retry(f"{name} reported a failure")
 
-    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # nothing of an export is left half done
+    def close(self, *, whole: bool = True) -> None:  # noqa: ARG002  # no export is ever half done
         """Shuts the exporter down."""
         self._exporter.shutdown()
+
+
+def console_exporter(out: IO[str]) -> SpanExporter:
+    """Makes OpenTelemetry's console exporter, writing there."""
+    from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+    return ConsoleSpanExporter(out=out)
 
 
 def load_exporter(name: str) -> SpanExporter:

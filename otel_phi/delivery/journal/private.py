@@ -1,7 +1,8 @@
 """Private places: folders, files and names that belong to this user alone.
 
 Rule 1: a folder that others may write to, or own, is refused, never mended: whoever made it may have put files there.
-Rule 2: a name never tells a secret. Headers are hashed with a key that stays in the state folder: without it a token
+Rule 2: a state folder that is not this user's own (a volume of a container, say) gets a private folder inside.
+Rule 3: a name never tells a secret. Headers are hashed with a key that stays in the state folder: without it a token
 cannot be guessed from a file's name.
 """
 
@@ -25,6 +26,63 @@ class FolderError(OSError):
     """Says why a folder is not private."""
 
 
+def where_state_is(state_dir: Path) -> Path:
+    """Returns the folder that `state_folder` would return, for whoever only reads: nothing is made or changed."""
+    try:
+        found = state_dir.stat()
+    except OSError:
+        return state_dir
+    return state_dir if _is_own(found) else state_dir / str(os.geteuid())
+
+
+def _is_own(found: os.stat_result) -> bool:
+    return not hasattr(os, "geteuid") or (found.st_uid == os.geteuid() and not found.st_mode & stat.S_IWOTH)
+
+
+def state_folder(state_dir: Path) -> tuple[Path, str]:
+    """Returns the folder that state is kept in: the one asked for, or a private one inside it.
+
+    A folder is used as it is where it belongs to this user and not everyone may write to it. A volume that is root's, and
+    the process's group or everyone may write to, gets a folder named after the user's number.
+
+    Args:
+        state_dir: the folder asked for; made if it is not there.
+
+    Returns:
+        The folder, and a warning for the log where others could put another in its place, "" where they cannot.
+
+    Raises:
+        FolderError: there is something of that name inside that is not this user's own.
+        OSError: it cannot be made.
+    """
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = state_dir.stat()
+    if _is_own(found):
+        return state_dir, ""
+    inner = state_dir / str(os.geteuid())
+    inner.mkdir(mode=0o700, exist_ok=True)
+    own = inner.lstat()
+    if not stat.S_ISDIR(own.st_mode):
+        raise FolderError(f"{inner} is no folder of its own (a link?)")
+    if own.st_uid != os.geteuid():
+        raise FolderError(f"{inner} belongs to another user (uid {own.st_uid})")
+    if stat.S_IMODE(own.st_mode) & 0o077:
+        inner.chmod(0o700)
+    return inner, _replaceable(state_dir, found)
+
+
+def _replaceable(folder: Path, found: os.stat_result) -> str:
+    """Returns a warning where others may rename what lies in a folder: its owner, and without the sticky bit all who write."""
+    others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
+    if not others and found.st_uid in (0, os.geteuid()):
+        return ""
+    mode = stat.S_IMODE(found.st_mode)
+    return (
+        f"{folder} belongs to uid {found.st_uid} and has mode {mode:o}: others could replace what is kept in it; "
+        "state lies in a private folder inside"
+    )
+
+
 def make_folder(folder: Path) -> None:
     """Makes a folder of the state folder for this user alone, or checks that it is, and the state folder and its key.
 
@@ -43,6 +101,17 @@ def make_folder(folder: Path) -> None:
         folder.chmod(0o700)
     with contextlib.suppress(FileNotFoundError):
         check_file(folder.parent / _KEY_FILE)
+
+
+def make_folders(folder: Path) -> None:
+    """Makes a folder and those it lies in, where they are missing, each for this user alone.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    if not folder.parent.exists():
+        make_folders(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def check_file(path: Path) -> None:

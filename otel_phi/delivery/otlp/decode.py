@@ -1,7 +1,7 @@
 """OTLP request bytes back to spans: for the embedded receiver, the SDK adapter and dead letters' names.
 
 It reads what any OTLP writer wrote, so it is lenient: what a `Span` of ours has no room for (trace state, dropped
-attributes, a server's kind) is left out.
+attributes, a server's kind) is not read.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from otel_phi.delivery.otlp.imports import importing
 from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.late_imports import importing
 from otel_phi.mapping.span import Attributes, AttributeValue, Span, SpanEvent, SpanKind, SpanLink, StatusCode
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class ScopeSpans(msgspec.Struct, frozen=True):
-    """Is what one scope of one resource sent in a request.
+    """A group of spans is what one scope of one resource sent in a request.
 
     Attributes:
         resource: who produced the spans.

@@ -7,7 +7,7 @@ holds each against opentelemetry-proto's descriptors, another compares every fie
 Rules
 1. Equal spans give equal bytes, fields in the order of their numbers.
 2. Any span encodes. Text becomes valid UTF-8 (U+FFFD for a lone surrogate), integers are clamped to their field, a
-   value OTLP has no word for is left out and counted in `dropped_attributes_count`. Nothing costs its neighbours.
+   value OTLP has no word for is dropped and counted in `dropped_attributes_count`. Nothing costs its neighbours.
 3. Entries concatenate: a request is its envelope around any run of entries, so halving one encodes nothing again.
 """
 
@@ -169,7 +169,7 @@ class _AttributeWriter:
         }
 
     def write(self, attributes: Attributes, parts: list[bytes]) -> int:
-        """Appends the attributes to `parts` and returns how many were left out."""
+        """Appends the attributes to `parts` and returns how many were dropped."""
         left_out = 0
         memory = self._memory
         for pair in attributes:
@@ -239,7 +239,7 @@ Parts = tuple[bytes, bytes, bytes, bytes]
 
 
 class SourcedEntry(bytes):
-    """Is an entry of another resource than the encoder's own: of a session that was read from an agent's records.
+    """A sourced entry is an entry of another resource than the encoder's own: of a session that was read from an agent's records.
 
     Attributes:
         resource: the `resource` field of its ResourceSpans, as bytes.
@@ -249,7 +249,7 @@ class SourcedEntry(bytes):
 
 
 class Envelope:
-    """Is what stands around the entries of a request: resource, scope and schema.
+    """An envelope is what stands around the entries of a request: resource, scope and schema.
 
     Args:
         parts: from `envelope_parts`, in whichever process that was.

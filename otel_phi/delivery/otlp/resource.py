@@ -13,7 +13,7 @@ _INSTANCE = "service.instance.id"
 
 
 class Resource(msgspec.Struct, frozen=True):
-    """Is the entity that produced the spans, fixed for an exporter's life.
+    """A resource is the entity that produced the spans, fixed for an exporter's life.
 
     Attributes:
         attributes: pairs sorted by key, so that equal resources give equal bytes.
@@ -72,7 +72,7 @@ def with_ip(resource: Resource) -> Resource:
 
 
 def _value(raw: object) -> AttributeValue | None:
-    """Takes a detector's value as ours; a sequence becomes strings, what OTLP has no word for is left out."""
+    """Takes a detector's value as ours; a sequence becomes strings, what OTLP has no word for is dropped."""
     if isinstance(raw, (str, bool, int, float)):
         return raw
     if isinstance(raw, (tuple, list)):

@@ -10,8 +10,8 @@ import msgspec
 
 from otel_phi.delivery.options import MAX_REQUEST_BYTES
 from otel_phi.delivery.otlp.encoder import Encoder, Envelope
-from otel_phi.delivery.otlp.imports import importing
 from otel_phi.delivery.sending.stats import DeadLetter
+from otel_phi.late_imports import importing
 from otel_phi.mapping.span import Span
 
 _KEY = struct.Struct(">QQQ")
@@ -24,7 +24,7 @@ def span_key(span: Span) -> bytes:
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Is one request's worth of spans.
+    """A batch is one request's worth of encoded spans.
 
     Attributes:
         envelope: resource and scope, shared by all batches of an encoder.
@@ -53,7 +53,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
         return self._part(slice(None, middle)), self._part(slice(middle, None))
 
     def without(self, keys: Collection[bytes]) -> tuple[Batch | None, Batch | None]:
-        """Cuts a batch into what is left without some keys and what they stand for, None for nothing."""
+        """Cuts a batch into its spans without some keys and the spans of those keys, None for nothing."""
         found = [key in keys for key in self.keys]
         return self._chosen([not gone for gone in found]), self._chosen(found)
 
@@ -75,7 +75,7 @@ class Settled(msgspec.Struct, frozen=True):
         batch: the spans.
         rejected: how many of an acknowledged batch the destination refused.
         dead: why its one span is a dead letter, None if it is not.
-        discarded: the word to count it by where it was left out on purpose, None if it was sent.
+        discarded: the word to count it by where it was not sent on purpose, None if it was sent.
     """
 
     batch: Batch

@@ -1,9 +1,15 @@
-"""The offline sender: takes batches, blocks, retries, and loses nothing it does not say.
+"""The sender: takes batches, sends them with retries, and loses nothing it does not say. All doors have this one.
+
+    submit, offer ─▶ pending ─▶ exporter ─▶ ExportResult
+                      ▲   ▲                  ├─ Accepted ────────────────▶ acknowledged, rejected
+                      │   └── after backoff ─┼─ Retry, Misconfigured
+                      └──────── halves ──────┼─ Refused, TooLarge ─ alone ─▶ Refusals ─▶ dead letters, or pending again
+                                             └─ Discarded ───────────────▶ dropped
 
 Rules
 1. A span counts as queued until the destination acknowledges, rejects or refuses it; the counts balance at any moment.
 2. What failed for now holds all sending until its wait is over, then one request probes; success opens the window.
-3. The destination's own word (Retry-After) is kept whatever its length and does not count against our patience.
+3. A wait the destination asks for (Retry-After) is kept, up to 15 minutes, and does not count as time without progress.
 4. Refused and too large batches are halved until the culprit stands alone. A success proves that the culprits before
    it were culprits: they become dead letters. Three in a row without one are a misconfiguration: all are kept.
 5. Without progress for long enough it gives up; what is queued stays unacknowledged, for a later run to send.
@@ -11,30 +17,28 @@ Rules
 
 from __future__ import annotations
 
+import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from otel_phi import clock
 from otel_phi.delivery.exporters.exporter import (
     Accepted,
     Discarded,
+    Exporter,
+    ExportResult,
     Misconfigured,
     Refused,
-    Reply,
     Retry,
     TooLarge,
-    Transport,
 )
 from otel_phi.delivery.options import GIVE_UP_AFTER_S, MISCONFIGURED_GIVE_UP_AFTER_S
-from otel_phi.delivery.sending.backoff import Patience
+from otel_phi.delivery.sending.backoff import Backoff, Refusals, wrong_settings
 from otel_phi.delivery.sending.batch import Batch, Settled, dead_letter
-from otel_phi.delivery.sending.callbacks import call
-from otel_phi.delivery.sending.counts import Counts
-from otel_phi.delivery.sending.refusals import Suspects, wrong_settings
-from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
+from otel_phi.delivery.sending.stats import Counts, DeadLetter, Progress, Stats
 from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -47,12 +51,12 @@ _GLANCE_S = 0.5  # between looks at the world, so that Ctrl-C is seen on every p
 
 
 class Sender:
-    """Delivers batches through one transport, with as many requests at once as that allows.
+    """Delivers batches through one exporter, with as many requests at once as that allows.
 
     The callbacks are called by the sender's threads, one at a time; they must be quick and may call `stats`.
 
     Args:
-        transport: the destination; closed with the sender.
+        exporter: the destination; closed with the sender.
         timeout_s: bound of one attempt.
         give_up_after_s: seconds without progress; `math.inf` for never.
         misconfigured_give_up_after_s: the same for 401, 403, 404, redirects and the like.
@@ -64,7 +68,7 @@ class Sender:
 
     def __init__(
         self,
-        transport: Transport,
+        exporter: Exporter,
         *,
         timeout_s: float = 10.0,
         give_up_after_s: float = GIVE_UP_AFTER_S,
@@ -74,14 +78,14 @@ class Sender:
         on_dead: Callable[[DeadLetter], None] | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        self._transport = transport
+        self._exporter = exporter
         self._timeout_s = timeout_s
         self._on_acknowledged, self._on_settled = on_acknowledged, on_settled
         self._on_dead, self._on_progress = on_dead, on_progress
-        self._patience = Patience(give_up_after_s, misconfigured_give_up_after_s)
+        self._backoff = Backoff(give_up_after_s, misconfigured_give_up_after_s)
         self._changed = threading.Condition()
         self._pending: deque[Batch] = deque()
-        self._suspects = Suspects()
+        self._refusals = Refusals()
         self._in_flight = 0
         self._counts = Counts(Stats())
         self._rejection = ""
@@ -91,7 +95,7 @@ class Sender:
         self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_KEPT)
 
     def submit(self, batch: Batch) -> None:
-        """Takes a batch; blocks while as many requests as the transport allows wait or are under way.
+        """Takes a batch; blocks while as many requests as the exporter allows wait or are under way.
 
         Raises:
             DeliveryError: the sender gave up, now or before; the batch was not taken.
@@ -110,11 +114,11 @@ class Sender:
             return True
 
     def rest(self) -> bool:
-        """Settles lone refusals where nothing else is left to send; tells whether the sender has nothing to do."""
+        """Settles lone refusals where nothing else is to be sent; tells whether the sender has nothing to do."""
         with self._changed:
             if self._pending or self._in_flight:
                 return False
-            self._bury()
+            self._make_dead_letters()
             return True
 
     def start(self) -> None:
@@ -132,7 +136,7 @@ class Sender:
             while self._gave_up is None and (self._pending or self._in_flight):
                 self._changed.wait(_GLANCE_S)
             self.check()
-            self._bury()
+            self._make_dead_letters()
             return self._counts.now
 
     def run(self, batches: Iterable[Batch]) -> Stats:
@@ -146,7 +150,7 @@ class Sender:
         return self.drain()
 
     def drop(self, reason: str, count: int) -> None:
-        """Counts spans left out on purpose before they became a batch."""
+        """Counts spans that are not sent on purpose and never became a batch."""
         with self._changed:
             self._counts.drop(reason, count, accepted=count)
 
@@ -157,12 +161,12 @@ class Sender:
     def progress(self) -> Progress:
         """Returns the state as it stands."""
         with self._changed:
-            trouble = self._patience.trouble
-            wait_s = max(self._patience.not_before - time.monotonic(), 0.0) if trouble else 0.0
+            trouble = self._backoff.trouble
+            wait_s = max(self._backoff.not_before - clock.monotonic(), 0.0) if trouble else 0.0
             return Progress(self._counts.now, trouble, wait_s, self._rejection)
 
     def close(self, *, whole: bool = True, grace_s: float = CLOSING_GRACE_S) -> None:
-        """Ends the threads and closes the transport; what is still queued stays unacknowledged. Repeatable.
+        """Ends the threads and closes the exporter; what is still queued stays unacknowledged. Repeatable.
 
         Args:
             whole: false if spans are missing that never came here; half an output file is then discarded.
@@ -173,11 +177,11 @@ class Sender:
                 return
             self._closing = True
             self._changed.notify_all()
-            until = time.monotonic() + grace_s
-            while self._in_flight and (left := until - time.monotonic()) > 0:
-                self._changed.wait(left)
+            until = clock.monotonic() + grace_s
+            while self._in_flight and (rest_s := until - clock.monotonic()) > 0:
+                self._changed.wait(rest_s)
             self._closed = True
-        self._transport.close(whole=whole and not self._counts.now.queued)
+        self._exporter.close(whole=whole and not self._counts.now.queued)
 
     def __enter__(self) -> Self:
         return self
@@ -187,7 +191,7 @@ class Sender:
 
     def has_room(self) -> bool:
         """Tells whether `offer` would take a batch."""
-        return len(self._pending) + self._in_flight < self._transport.max_in_flight
+        return len(self._pending) + self._in_flight < self._exporter.max_in_flight
 
     def _take(self, batch: Batch) -> None:
         self.check()
@@ -206,7 +210,7 @@ class Sender:
     def _start(self) -> None:
         if self._threads or self._closing:
             return
-        for number in range(self._transport.max_in_flight):
+        for number in range(self._exporter.max_in_flight):
             # Daemons: a request that hangs must not hold the interpreter at exit.
             thread = threading.Thread(target=self._work, name=f"otel-phi-sender-{number}", daemon=True)
             self._threads.append(thread)
@@ -214,21 +218,21 @@ class Sender:
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            started = time.monotonic()
-            reply = self._post(batch)
+            started = clock.monotonic()
+            result = self._post(batch)
             with self._changed:
                 self._in_flight -= 1
                 if not self._closed:
-                    self._settle(batch, reply, started)
+                    self._settle(batch, result, started)
                 self._changed.notify_all()
 
     def _next(self) -> Batch | None:
-        """Waits for a batch that may be sent now; None when there is nothing left to do in this thread."""
+        """Waits for a batch that may be sent now; None when this thread has nothing more to do."""
         with self._changed:
             while not self._closing and self._gave_up is None:
-                in_trouble = self._patience.trouble is not None
-                free = self._in_flight < (1 if in_trouble else self._transport.max_in_flight)
-                wait_s = self._patience.not_before - time.monotonic() if in_trouble else 0.0
+                in_trouble = self._backoff.trouble is not None
+                free = self._in_flight < (1 if in_trouble else self._exporter.max_in_flight)
+                wait_s = self._backoff.not_before - clock.monotonic() if in_trouble else 0.0
                 if self._pending and free and wait_s <= 0:
                     self._in_flight += 1
                     self._counts.add(posts=1)
@@ -237,18 +241,18 @@ class Sender:
                 self._changed.wait(min(wait_s, 60.0) if wait_s > 0 else None)
             return None
 
-    def _post(self, batch: Batch) -> Reply:
+    def _post(self, batch: Batch) -> ExportResult:
         try:
-            return self._transport.send(batch.body(), self._timeout_s)
-        except BaseException as error:  # noqa: BLE001  # a transport of others: whatever it throws, the spans are kept
-            return Retry(f"{type(error).__name__} in {type(self._transport).__name__}")
+            return self._exporter.send(batch.body(), self._timeout_s)
+        except BaseException as error:  # noqa: BLE001  # an exporter of others: whatever it throws, the spans are kept
+            return Retry(f"{type(error).__name__} in {type(self._exporter).__name__}")
 
-    def _settle(self, batch: Batch, reply: Reply, started: float) -> None:
-        match reply:
+    def _settle(self, batch: Batch, result: ExportResult, started: float) -> None:
+        match result:
             case Accepted():
-                self._acknowledge(batch, reply, started)
+                self._acknowledge(batch, result, started)
             case Retry(reason, after_s):
-                self._keep(batch, started, reason, told_s=after_s)
+                self._keep(batch, started, reason, retry_after_s=after_s)
             case Misconfigured(reason):
                 self._keep(batch, started, reason, misconfigured=True)
             case TooLarge(reason) | Refused(reason):
@@ -258,52 +262,72 @@ class Sender:
                 call(self._on_settled, Settled(batch, discarded=reason))
         call(self._on_progress, self.progress())
 
-    def _acknowledge(self, batch: Batch, reply: Accepted, started: float) -> None:
-        self._patience.succeeded(started, time.monotonic())
-        self._suspects.all_refused = False
-        self._bury()
-        rejected = min(reply.rejected, batch.count)
+    def _acknowledge(self, batch: Batch, result: Accepted, started: float) -> None:
+        self._backoff.succeeded(started, clock.monotonic())
+        self._refusals.all_refused = False
+        self._make_dead_letters()
+        rejected = min(result.rejected, batch.count)
         self._counts.add(acknowledged=batch.count - rejected, rejected=rejected, queued=-batch.count)
-        if rejected or reply.message:
-            self._rejection = reply.message or "no reason given"
+        if rejected or result.message:
+            self._rejection = result.message or "no reason given"
         call(self._on_acknowledged, batch)
         call(self._on_settled, Settled(batch, rejected=rejected))
 
     def _keep(
-        self, batch: Batch, started: float, reason: str, *, told_s: float | None = None, misconfigured: bool = False
+        self,
+        batch: Batch,
+        started: float,
+        reason: str,
+        *,
+        retry_after_s: float | None = None,
+        misconfigured: bool = False,
     ) -> None:
         """Puts a batch back and waits; gives up if that has been going on for too long."""
-        if self._suspects.all_refused:
+        if self._refusals.all_refused:
             self._pending.append(batch)  # another one probes next: perhaps it is not refused
         else:
             self._pending.appendleft(batch)
         self._counts.add(retries=1)
-        self._wait(started, reason, told_s=told_s, misconfigured=misconfigured)
+        self._wait(started, reason, retry_after_s=retry_after_s, misconfigured=misconfigured)
 
-    def _wait(self, started: float, reason: str, *, told_s: float | None, misconfigured: bool) -> None:
-        now = time.monotonic()
-        self._patience.failed(started, now, reason, told_s=told_s, misconfigured=misconfigured)
-        if self._patience.exhausted(now):
+    def _wait(self, started: float, reason: str, *, retry_after_s: float | None, misconfigured: bool) -> None:
+        now = clock.monotonic()
+        self._backoff.failed(started, now, reason, retry_after_s=retry_after_s, misconfigured=misconfigured)
+        if self._backoff.exhausted(now):
             self._gave_up = f"gave up: {reason} ({self._counts.now.queued} spans not sent)"
 
     def _isolate(self, batch: Batch, started: float, reason: str) -> None:
-        """Halves a batch that was refused; alone, a span is a suspect."""
-        if self._suspects.all_refused:
+        """Halves a batch that was refused; alone, it is a lone refusal."""
+        if self._refusals.all_refused:
             self._keep(batch, started, wrong_settings(reason), misconfigured=True)
             return
-        self._patience.succeeded(started, time.monotonic())  # it answers
+        self._backoff.succeeded(started, clock.monotonic())  # it answers
         if batch.count > 1:
             self._pending.extendleft(reversed(batch.halves()))
             return
-        if again := self._suspects.add(batch, reason):
+        if again := self._refusals.add(batch, reason):
             self._pending.extend(again)
-            self._wait(started, wrong_settings(reason), told_s=None, misconfigured=True)
+            self._wait(started, wrong_settings(reason), retry_after_s=None, misconfigured=True)
 
-    def _bury(self) -> None:
-        """Makes dead letters of the suspects."""
-        for batch, reason in self._suspects.clear():
+    def _make_dead_letters(self) -> None:
+        """Makes dead letters of the lone refusals."""
+        for batch, reason in self._refusals.clear():
             letter = dead_letter(batch, reason)
             self.dead_letters.append(letter)
             self._counts.add(dead=1, queued=-1)
             call(self._on_dead, letter)
             call(self._on_settled, Settled(batch, dead=reason))
+
+
+_T = TypeVar("_T")
+logger = logging.getLogger("otel_phi")
+
+
+def call(callback: Callable[[_T], None] | None, value: _T) -> None:
+    """Calls a callback, if there is one; an exception of its is logged."""
+    if callback is None:
+        return
+    try:
+        callback(value)
+    except Exception:
+        logger.exception("a callback of the sender failed; delivery goes on")

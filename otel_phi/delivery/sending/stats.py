@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Generic, TypeVar
+
 import msgspec
 
 
@@ -14,7 +17,7 @@ class Stats(msgspec.Struct, frozen=True):
         rejected: refused by the destination in a partial success.
         queued: waiting or under way.
         dead: dead letters, refused or too large on their own.
-        dropped: pairs of reason and count, left out on purpose (`sampled_out`, say).
+        dropped: pairs of reason and count, not sent on purpose (`sampled_out`, say).
         posts: requests sent, retries included.
         retries: requests that have to be sent again.
     """
@@ -44,8 +47,8 @@ class LiveStats(msgspec.Struct, frozen=True):
         queued: in the outbox, or in memory where there is none.
         deferred: in memory because the outbox could not take them in time; they follow.
         dead: dead letters, refused or too large on their own.
-        dropped: pairs of reason and count, left out on purpose or over a bound.
-        adopted: of `accepted`, how many a dead process left behind.
+        dropped: pairs of reason and count, not sent on purpose or over a bound.
+        adopted: of `accepted`, how many came from the outbox of a dead process.
         deferrals: how many spans were ever deferred; the count only grows.
         posts: requests sent, retries included.
         retries: requests that had to be sent again.
@@ -77,7 +80,7 @@ class LiveStats(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Is a moment of a delivery, for whoever shows it.
+    """The state of a delivery at one moment, for whoever shows it.
 
     Attributes:
         stats: the counts.
@@ -93,7 +96,7 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
-    """Is a span that its destination will not take.
+    """A dead letter is a span that its destination will not take.
 
     Attributes:
         trace_id: 128 bits.
@@ -106,3 +109,38 @@ class DeadLetter(msgspec.Struct, frozen=True):
     span_id: int
     name: str
     reason: str
+
+
+_S = TypeVar("_S", Stats, LiveStats)
+
+
+class Counts(Generic[_S]):
+    """Keeps counts. Safe for use by several threads.
+
+    Args:
+        first: the counts to begin with.
+
+    Attributes:
+        now: the counts as they stand.
+    """
+
+    def __init__(self, first: _S) -> None:
+        self.lock = threading.RLock()
+        self.now: _S = first
+
+    def add(self, **changes: int) -> bool:
+        """Adds to counts, all at once; True, for whoever may be interrupted and must know that it was done."""
+        with self.lock:
+            counts = {name: getattr(self.now, name) + change for name, change in changes.items()}
+            self.now = msgspec.structs.replace(self.now, **counts)
+        return True
+
+    def drop(self, reason: str, count: int, **changes: int) -> None:
+        """Counts spans as dropped, and adds to other counts in the same moment."""
+        if not count:
+            return
+        with self.lock:
+            dropped = dict(self.now.dropped)
+            dropped[reason] = dropped.get(reason, 0) + count
+            counts = {name: getattr(self.now, name) + change for name, change in changes.items()}
+            self.now = msgspec.structs.replace(self.now, dropped=tuple(dropped.items()), **counts)

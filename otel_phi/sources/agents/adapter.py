@@ -25,7 +25,7 @@ def _nobody(_agent_id: str) -> str | None:
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """Is what a fold may know of the world around its file.
+    """A context is what a fold may know of the world around its file.
 
     Attributes:
         claims: the table that all files share.
@@ -95,7 +95,7 @@ class Fold(Protocol):
 
 
 class Adapter(Protocol):
-    """Is a format.
+    """An adapter is a format.
 
     Attributes:
         name: the agent's, as `service.name` says it.

@@ -10,7 +10,7 @@ OWNER_BYTES = 8  # two owners of one key meet once in 2^64 cases
 
 
 class Claims(Protocol):
-    """Is a table of keys and their owners. It outlives a fold; live doors commit it with the fold's state."""
+    """A claims is a table of keys and their owners. It outlives a fold; live doors commit it with the fold's state."""
 
     def claim(self, key: bytes, owner: bytes) -> bool:
         """Takes a key for an owner.
@@ -25,7 +25,7 @@ class Claims(Protocol):
 
 
 class ClaimsInMemory:
-    """Is the table of a door that reads whole files and keeps nothing."""
+    """A claims in memory is the table of a door that reads whole files and keeps nothing."""
 
     def __init__(self) -> None:
         self._owners: dict[bytes, bytes] = {}

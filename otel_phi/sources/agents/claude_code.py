@@ -18,7 +18,7 @@ _lines = msgspec.json.Decoder(Line)
 
 
 class ClaudeCode:
-    """Is the format of Claude Code."""
+    """A claude code is the format of Claude Code."""
 
     name = NAME
 

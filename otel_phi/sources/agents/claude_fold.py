@@ -63,7 +63,7 @@ _lines = msgspec.json.Decoder(Line)
 
 
 class ClaudeState(FoldState, kw_only=True):
-    """Is the state of a transcript.
+    """A claude state is the state of a transcript.
 
     Attributes:
         agent_id: of the sub-agent whose file this is, "" for a main file.
@@ -86,13 +86,13 @@ _states = msgspec.json.Decoder(ClaudeState)
 
 
 class ClaudeFold(BaseFold[ClaudeState]):
-    """Is the fold of one transcript."""
+    """A claude fold is the fold of one transcript."""
 
     def __init__(self, context: Context, state: bytes = b"") -> None:
         super().__init__(context, _states.decode(state) if state else ClaudeState(), NAME)
         self._call = ""  # the message of the open turn
         self._output = 0
-        self._told_output: int | None = None  # of it, in a turn before
+        self._earlier_output: int | None = None  # of it, in a turn before
         self._spoke = False
         self._sides: list[
             tuple[int, Line, bytes]
@@ -192,7 +192,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
                 return
             turn = self._begin_turn(line, message, at_ns)
             self._call, self._output, self._spoke = key, 0, False
-            self._told_output = self.own.cut_output if more else None
+            self._earlier_output = self.own.cut_output if more else None
             self.own.cut_call = ""
         self._more(turn, line, message, at_ns)
 
@@ -211,7 +211,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
         turn.answered_ns = max(turn.answered_ns, at_ns)
         turn.stop_reason = stop_of(message.stop_reason) or turn.stop_reason
         self._output = max(self._output, number(members(message.usage).get("output_tokens")))
-        turn.usage = usage_of(message, self._output, self._told_output, partial=not turn.stop_reason)
+        turn.usage = usage_of(message, self._output, self._earlier_output, partial=not turn.stop_reason)
         for raw, block in blocks_of(message.content):
             shown = in_phis_form(raw, block)
             if shown is not None:

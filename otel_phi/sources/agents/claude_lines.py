@@ -39,7 +39,7 @@ _API_STATUS = re.compile(r"API Error: (\d{3})\b")
 
 
 class Line(msgspec.Struct):
-    """Is a line; what a format's imitation may have in another type is `Any`."""
+    """A line is a line; what a format's imitation may have in another type is `Any`."""
 
     type: Any = None
     subtype: Any = None
@@ -74,7 +74,7 @@ class Line(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """Is the `message` of a line."""
+    """A message is the `message` of a line."""
 
     id: Any = None
     model: Any = None
@@ -84,7 +84,7 @@ class Message(msgspec.Struct):
 
 
 class Block(msgspec.Struct):
-    """Is a block of a message's content."""
+    """A block is a block of a message's content."""
 
     type: Any = None
     id: Any = None
@@ -153,18 +153,18 @@ def is_command(words: str) -> bool:
     return words.startswith(_COMMAND)
 
 
-def usage_of(message: Message, output: int, told: int | None, *, partial: bool) -> Usage:
+def usage_of(message: Message, output: int, earlier: int | None, *, partial: bool) -> Usage:
     """Returns the usage of a call by its last line.
 
     Args:
         message: of that line.
         output: the largest number of output tokens on any of its lines.
-        told: output tokens that a turn before has told of it, together with its input; None where none has.
+        earlier: output tokens that a turn before has told of it, together with its input; None where none has.
         partial: whether the numbers are a lower bound.
     """
     given = members(message.usage)
-    if told is not None:
-        return used(Usage(output=max(output - told, 0), cached="out"))
+    if earlier is not None:
+        return used(Usage(output=max(output - earlier, 0), cached="out"))
     nested = members(given.get("cache_creation"))
     written = number(given.get("cache_creation_input_tokens")) or sum(number(value) for value in nested.values())
     return used(

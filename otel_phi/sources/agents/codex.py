@@ -18,7 +18,7 @@ _payloads = msgspec.json.Decoder(Payload)
 
 
 class Codex:
-    """Is the format of Codex."""
+    """A codex is the format of Codex."""
 
     name = NAME
 

@@ -32,7 +32,7 @@ _payloads = msgspec.json.Decoder(Payload)
 
 
 class CodexFold(CodexHistory):
-    """Is the fold of one rollout."""
+    """A codex fold is the fold of one rollout."""
 
     def __init__(self, context: Context, state: bytes = b"") -> None:
         super().__init__(context, state)
@@ -264,8 +264,8 @@ class CodexFold(CodexHistory):
             return
         self._answered = True
         known = self._outcomes.pop(call_id, Outcome())
-        told = lines.outcome_of_output(payload.output) if known.failed is None else known
-        tool.is_error = told.failed is True
+        ended = lines.outcome_of_output(payload.output) if known.failed is None else known
+        tool.is_error = ended.failed is True
         tool.content = lines.content_of_output(payload.output)
         if 0 < known.length_ns < at_ns - tool.started_ns:
             tool.started_ns = at_ns - known.length_ns

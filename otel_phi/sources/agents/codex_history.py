@@ -16,7 +16,7 @@ _states = msgspec.json.Decoder(CodexState)
 
 
 class CodexHistory(BaseFold[CodexState]):
-    """Is the part of a rollout's fold that tells its own lines from copied ones."""
+    """A codex history is the part of a rollout's fold that tells its own lines from copied ones."""
 
     def __init__(self, context: Context, state: bytes = b"") -> None:
         super().__init__(context, _states.decode(state) if state else CodexState(), NAME)

@@ -46,7 +46,7 @@ MAX_TEXT = 256  # of what a state keeps: a path, a branch, a name
 
 
 class Line(msgspec.Struct):
-    """Is a line; the oldest files have items without the envelope."""
+    """A line is a line; the oldest files have items without the envelope."""
 
     type: Any = None
     timestamp: Any = None
@@ -57,7 +57,7 @@ class Line(msgspec.Struct):
 
 
 class Payload(msgspec.Struct):
-    """Is the payload of a line of any type."""
+    """A payload is the payload of a line of any type."""
 
     type: Any = None
     role: Any = None
@@ -147,7 +147,7 @@ def args_of(payload: Payload) -> Raw:
 
 
 class Outcome(msgspec.Struct):
-    """Is what is known of a tool's end.
+    """An outcome is what is known of a tool's end.
 
     Attributes:
         failed: whether it failed, None where nothing tells.

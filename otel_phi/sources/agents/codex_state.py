@@ -12,7 +12,7 @@ from otel_phi.wire.parts import Source
 
 
 class CodexState(FoldState, kw_only=True):
-    """Is the state of a rollout.
+    """A codex state is the state of a rollout.
 
     Attributes:
         thread: the file's thread, "" before its `session_meta`.

@@ -11,7 +11,7 @@ from otel_phi.wire.parts import ContinuationKind, Source
 
 
 class LoopFacts(msgspec.Struct, kw_only=True):
-    """Is a loop that is about to begin.
+    """A loop facts is a loop that is about to begin.
 
     Attributes:
         loop_id: its id.
@@ -45,7 +45,7 @@ class LoopFacts(msgspec.Struct, kw_only=True):
 
 
 class ToolFacts(msgspec.Struct, kw_only=True):
-    """Is a tool call, and its result once `ended_ns` is not 0."""
+    """A tool facts is a tool call, and its result once `ended_ns` is not 0."""
 
     call_id: str
     name: str
@@ -59,7 +59,7 @@ class ToolFacts(msgspec.Struct, kw_only=True):
 
 
 class TurnFacts(msgspec.Struct, kw_only=True):
-    """Is a turn under way: one model call with the tools it asked for.
+    """A turn facts is a turn under way: one model call with the tools it asked for.
 
     Attributes:
         at_ns: time of its first record.
@@ -108,7 +108,7 @@ class TurnFacts(msgspec.Struct, kw_only=True):
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """Is what of a session has been told so far: the part of a fold's state that every format has.
+    """A progress is what of a session has been told so far: the part of a fold's state that every format has.
 
     Attributes:
         session_id: the session, "" before it is known.

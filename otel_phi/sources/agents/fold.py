@@ -20,7 +20,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class FoldState(msgspec.Struct, kw_only=True):
-    """Is what outlives a fold; a format adds its own.
+    """A fold state is what outlives a fold; a format adds its own.
 
     Attributes:
         position: of the first record read and not yet told, -1 for none.
@@ -39,7 +39,7 @@ S = TypeVar("S", bound=FoldState)
 
 
 class BaseFold(Generic[S]):
-    """Is a fold without a format.
+    """A base fold is a fold without a format.
 
     Args:
         context: the world around the file.

@@ -17,7 +17,7 @@ _FOLDERS = (".openclaw", ".clawdbot", ".moltbot")
 
 
 class OpenClawFold(PiFold):
-    """Is the fold of one session."""
+    """An open claw fold is the fold of one session."""
 
     def __init__(self, context: Context, state: bytes = b"") -> None:
         super().__init__(context, state, NAME)
@@ -43,7 +43,7 @@ class OpenClawFold(PiFold):
 
 
 class OpenClaw(Pi):
-    """Is the format of OpenClaw."""
+    """An open claw is the format of OpenClaw."""
 
     name = NAME
 

@@ -16,7 +16,7 @@ _entries = msgspec.json.Decoder(Entry)
 
 
 class Pi:
-    """Is the format of pi."""
+    """A pi is the format of pi."""
 
     name = NAME
 

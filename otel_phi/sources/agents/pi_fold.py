@@ -31,7 +31,7 @@ _entries = msgspec.json.Decoder(Entry)
 
 
 class PiState(FoldState, kw_only=True):
-    """Is the state of a session.
+    """A pi state is the state of a session.
 
     Attributes:
         source: as `AgentStart.source`.
@@ -58,7 +58,7 @@ _states = msgspec.json.Decoder(PiState)
 
 
 class PiFold(BaseFold[PiState]):
-    """Is the fold of one session's file or stream."""
+    """A pi fold is the fold of one session's file or stream."""
 
     def __init__(self, context: Context, state: bytes = b"", name: str = NAME) -> None:
         super().__init__(context, _states.decode(state) if state else PiState(), name)

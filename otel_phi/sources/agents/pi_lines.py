@@ -12,7 +12,7 @@ from otel_phi.wire.messages import NULL, Usage
 
 
 class Entry(msgspec.Struct):
-    """Is a line: an entry of a file (`message`, `compaction`, ...), or an event of the stream (`message_end`, ...)."""
+    """An entry is a line: an entry of a file (`message`, `compaction`, ...), or an event of the stream (`message_end`, ...)."""
 
     type: Any = None
     id: Any = None
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct):
 
 
 class Message(msgspec.Struct):
-    """Is a message of any role."""
+    """A message is a message of any role."""
 
     role: Any = None
     timestamp: Any = None
@@ -60,7 +60,7 @@ class Message(msgspec.Struct):
 
 
 class Block(msgspec.Struct):
-    """Is a block of a message's content."""
+    """A block is a block of a message's content."""
 
     type: Any = None
     id: Any = None

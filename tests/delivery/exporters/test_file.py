@@ -15,7 +15,7 @@ from hypothesis import given
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from otel_phi.delivery.exporters.exporter import Accepted, Misconfigured
-from otel_phi.delivery.exporters.file import FileTransport
+from otel_phi.delivery.exporters.file import FileExporter
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.otlp.otlp_json import json_line
 from otel_phi.delivery.sending.batch import Batch
@@ -67,7 +67,7 @@ def test_any_span_is_one_line_of_json(span: Span) -> None:
 
 def test_the_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     out = tmp_path / "traces.jsonl"
-    with Sender(FileTransport(str(out))) as sender:
+    with Sender(FileExporter(str(out))) as sender:
         for batch in plain_batches(30):
             sender.submit(batch)
         sender.drain()
@@ -80,7 +80,7 @@ def test_the_file_appears_when_it_is_whole(tmp_path: Path) -> None:
 def test_an_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "traces.jsonl"
     out.write_text("old")
-    sender = Sender(FileTransport(str(out)))
+    sender = Sender(FileExporter(str(out)))
     with pytest.raises(KeyboardInterrupt), sender:
         sender.run(interrupted())
     assert out.read_text() == "old"
@@ -95,7 +95,7 @@ def interrupted() -> Iterator[Batch]:
 @pytest.mark.parametrize("path", ["missing/out.jsonl", "."])
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str) -> None:
     with pytest.raises(ConfigError, match="cannot be written"):
-        FileTransport(str(tmp_path / path))
+        FileExporter(str(tmp_path / path))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX's")
@@ -105,7 +105,7 @@ def test_a_named_pipe_is_written_to_directly(tmp_path: Path) -> None:
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
     reader.start()
-    with Sender(FileTransport(str(pipe))) as sender:
+    with Sender(FileExporter(str(pipe))) as sender:
         sender.run(plain_batches(1))
     reader.join()
     assert got[0].startswith(b'{"resourceSpans"')
@@ -115,9 +115,9 @@ def test_a_named_pipe_is_written_to_directly(tmp_path: Path) -> None:
 def test_standard_output_gets_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(out))
-    transport = FileTransport("-")
-    assert transport.send(request(plain_span(1)), 1.0) == Accepted()
-    transport.close()
+    exporter = FileExporter("-")
+    assert exporter.send(request(plain_span(1)), 1.0) == Accepted()
+    exporter.close()
     assert json.loads(out.getvalue())
 
 
@@ -125,7 +125,7 @@ def test_standard_output_gets_the_lines(monkeypatch: pytest.MonkeyPatch) -> None
 def test_a_full_disk_is_said_and_loses_nothing() -> None:
     with (
         pytest.raises(DeliveryError, match="no space left"),
-        Sender(FileTransport("/dev/full"), misconfigured_give_up_after_s=0.0) as sender,
+        Sender(FileExporter("/dev/full"), misconfigured_give_up_after_s=0.0) as sender,
     ):
         sender.run(plain_batches(1))
     assert sender.stats().queued == 1
@@ -133,17 +133,17 @@ def test_a_full_disk_is_said_and_loses_nothing() -> None:
 
 def test_half_a_line_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fills within a line: the line is gone, those before it and after it are whole."""
-    transport = FileTransport(str(tmp_path / "out"))
-    whole = transport._write
+    exporter = FileExporter(str(tmp_path / "out"))
+    whole = exporter._write
 
     def half(line: bytes) -> None:
         whole(line[: len(line) // 2])
         raise OSError(28, "No space left on device")
 
-    transport.send(request(plain_span(1)), 1.0)
-    monkeypatch.setattr(transport, "_write", half)
-    assert isinstance(transport.send(request(plain_span(2)), 1.0), Misconfigured)
-    monkeypatch.setattr(transport, "_write", whole)
-    transport.send(request(plain_span(3)), 1.0)
-    transport.close()
+    exporter.send(request(plain_span(1)), 1.0)
+    monkeypatch.setattr(exporter, "_write", half)
+    assert isinstance(exporter.send(request(plain_span(2)), 1.0), Misconfigured)
+    monkeypatch.setattr(exporter, "_write", whole)
+    exporter.send(request(plain_span(3)), 1.0)
+    exporter.close()
     assert len([json.loads(line) for line in (tmp_path / "out").read_bytes().splitlines()]) == 2

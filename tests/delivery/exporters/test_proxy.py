@@ -14,8 +14,8 @@ import trustme
 
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.delivery.exporters.exporter import Accepted, Retry
-from otel_phi.delivery.exporters.grpc import GrpcTransport
-from otel_phi.delivery.exporters.http import HttpTransport
+from otel_phi.delivery.exporters.grpc import GrpcExporter
+from otel_phi.delivery.exporters.http import HttpExporter
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.testing import Receiver
 from tests.delivery.exporters.test_tls import pem, serving
@@ -83,14 +83,14 @@ def test_https_goes_through_a_tunnel_with_the_proxy_s_credentials(
 ) -> None:
     with serving(authority.issue_cert("collector.example")) as receiver:
         port = receiver.endpoint.rpartition(":")[2]
-        transport = HttpTransport(
+        exporter = HttpExporter(
             f"https://collector.example:{port}/v1/traces",
             headers={"authorization": "hunter2"},
             tls=TlsFiles(pem(tmp_path, "ca.pem", authority.cert_pem)),
             proxy=f"http://user:pw@127.0.0.1:{tunnel.server_address[1]}",
         )
-        assert transport.send(body(), 5.0) == Accepted()
-        transport.close()
+        assert exporter.send(body(), 5.0) == Accepted()
+        exporter.close()
         assert receiver.spans == (plain_span(1),)
     assert tunnel.asked[0].startswith(f"CONNECT collector.example:{port} ")
     assert "proxy-authorization: basic dxnlcjpwdw==" in tunnel.asked[0].lower()
@@ -101,23 +101,23 @@ def test_the_deadline_covers_what_lies_behind_a_tunnel(tunnel: Tunnel, authority
     with serving(authority.issue_cert("collector.example")) as receiver:
         receiver.answer(drip_s=0.05)
         port = receiver.endpoint.rpartition(":")[2]
-        transport = HttpTransport(
+        exporter = HttpExporter(
             f"https://collector.example:{port}/v1/traces",
             tls=TlsFiles(pem(tmp_path, "ca.pem", authority.cert_pem)),
             proxy=f"http://127.0.0.1:{tunnel.server_address[1]}",
         )
         started = time.monotonic()
-        assert transport.send(body(), 0.5) == Retry("no answer within 0.5 s")
+        assert exporter.send(body(), 0.5) == Retry("no answer within 0.5 s")
         assert time.monotonic() - started < 1.2
-        transport.close()
+        exporter.close()
 
 
 def test_grpc_goes_through_a_tunnel(tunnel: Tunnel, receiver: Receiver) -> None:
     port = receiver.grpc_endpoint.rpartition(":")[2]
     proxy = f"http://127.0.0.1:{tunnel.server_address[1]}"
-    transport = GrpcTransport(f"http://collector.example:{port}", proxy=proxy)
-    assert transport.send(body(), 5.0) == Accepted()
-    transport.close()
+    exporter = GrpcExporter(f"http://collector.example:{port}", proxy=proxy)
+    assert exporter.send(body(), 5.0) == Accepted()
+    exporter.close()
     assert tunnel.asked[0].startswith(f"CONNECT collector.example:{port} ")
 
 
@@ -126,8 +126,8 @@ def test_a_server_that_never_reads_does_not_hold_us() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         for scheme in ("http", "https"):
-            transport = HttpTransport(f"{scheme}://127.0.0.1:{port}/v1/traces", gzip_body=False)
+            exporter = HttpExporter(f"{scheme}://127.0.0.1:{port}/v1/traces", gzip_body=False)
             started = time.monotonic()
-            assert isinstance(transport.send(bytes(32 << 20), 0.4), Retry)
+            assert isinstance(exporter.send(bytes(32 << 20), 0.4), Retry)
             assert time.monotonic() - started < 1.2
-            transport.close()
+            exporter.close()

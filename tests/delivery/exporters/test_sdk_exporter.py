@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from otel_phi.delivery.exporters.exporter import Accepted, Refused, Retry
-from otel_phi.delivery.exporters.sdk import SdkTransport, load_exporter
+from otel_phi.delivery.exporters.sdk import SdkExporter, load_exporter
 from otel_phi.delivery.sending.sender import Sender
 from otel_phi.errors import ConfigError
 from otel_phi.testing import Receiver
@@ -21,7 +21,7 @@ from tests.delivery.samples import RESOURCE, START, TRACE, full_span, plain_batc
 
 def test_the_exporter_gets_spans_with_everything_kept() -> None:
     exporter = InMemorySpanExporter()
-    assert SdkTransport(exporter).send(request(full_span()), 1.0) == Accepted()
+    assert SdkExporter(exporter).send(request(full_span()), 1.0) == Accepted()
     (span,) = exporter.get_finished_spans()
     assert span.context is not None
     assert span.parent is not None
@@ -43,7 +43,7 @@ def test_the_exporter_gets_spans_with_everything_kept() -> None:
 
 def test_an_exporter_s_own_encoder_delivers_our_spans_unchanged(receiver: Receiver) -> None:
     exporter = OTLPSpanExporter(endpoint=receiver.endpoint + "/v1/traces")
-    with Sender(SdkTransport(exporter)) as sender:
+    with Sender(SdkExporter(exporter)) as sender:
         sender.run(plain_batches(20))
     assert [span.span_id for span in receiver.spans] == list(range(1, 21))
 
@@ -73,11 +73,11 @@ class Failing(SpanExporter):
     ],
 )
 def test_failures_exceptions_and_exits_keep_the_spans(export: Callable[[], SpanExportResult], reason: str) -> None:
-    assert SdkTransport(Failing(export)).send(request(full_span()), 1.0) == Retry(reason)
+    assert SdkExporter(Failing(export)).send(request(full_span()), 1.0) == Retry(reason)
 
 
 def test_bytes_that_are_no_request_are_refused() -> None:
-    assert isinstance(SdkTransport(InMemorySpanExporter()).send(b"\xff\xff", 1.0), Refused)
+    assert isinstance(SdkExporter(InMemorySpanExporter()).send(b"\xff\xff", 1.0), Refused)
 
 
 def test_entry_points_are_found_by_name() -> None:

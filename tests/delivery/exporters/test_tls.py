@@ -12,9 +12,9 @@ import pytest
 import trustme
 
 from otel_phi.config.tls_files import TlsFiles
-from otel_phi.delivery.exporters.exporter import Accepted, Reply, Retry
-from otel_phi.delivery.exporters.grpc import GrpcTransport
-from otel_phi.delivery.exporters.http import HttpTransport
+from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Retry
+from otel_phi.delivery.exporters.grpc import GrpcExporter
+from otel_phi.delivery.exporters.http import HttpExporter
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.errors import ConfigError
 from otel_phi.testing import Receiver
@@ -40,18 +40,18 @@ def serving(certificate: trustme.LeafCert, client_ca: trustme.CA | None = None) 
         yield receiver
 
 
-def send(receiver: Receiver, protocol: str, tls: TlsFiles) -> Reply:
+def send(receiver: Receiver, protocol: str, tls: TlsFiles) -> ExportResult:
     encoder = Encoder(RESOURCE)
     body = encoder.request([encoder.span(plain_span(1))])
-    transport: HttpTransport | GrpcTransport
+    exporter: HttpExporter | GrpcExporter
     if protocol == "http":
-        transport = HttpTransport(receiver.endpoint + "/v1/traces", tls=tls)
+        exporter = HttpExporter(receiver.endpoint + "/v1/traces", tls=tls)
     else:
-        transport = GrpcTransport(receiver.grpc_endpoint, tls=tls)
+        exporter = GrpcExporter(receiver.grpc_endpoint, tls=tls)
     try:
-        return transport.send(body, 5.0)
+        return exporter.send(body, 5.0)
     finally:
-        transport.close()
+        exporter.close()
 
 
 both = pytest.mark.parametrize("protocol", ["http", "grpc"])
@@ -92,9 +92,9 @@ def test_an_expired_certificate_delivers_nothing(authority: trustme.CA, tmp_path
 def test_the_reason_says_what_is_wrong_with_a_certificate(authority: trustme.CA, tmp_path: Path) -> None:
     with serving(authority.issue_cert("collector.example")) as receiver:
         tls = TlsFiles(certificate=pem(tmp_path, "ca.pem", authority.cert_pem))
-        reply = send(receiver, "http", tls)
-        assert isinstance(reply, Retry)
-        assert "certificate is not trusted" in reply.reason
+        result = send(receiver, "http", tls)
+        assert isinstance(result, Retry)
+        assert "certificate is not trusted" in result.reason
 
 
 @both
@@ -102,9 +102,9 @@ def test_a_server_that_speaks_no_tls_gets_nothing(protocol: str) -> None:
     with Receiver(grpc=True) as receiver:
         url = receiver.endpoint if protocol == "http" else receiver.grpc_endpoint
         tls_url = url.replace("http:", "https:")
-        transport = HttpTransport(tls_url + "/v1/traces") if protocol == "http" else GrpcTransport(tls_url)
-        assert isinstance(transport.send(b"", 3.0), Retry)
-        transport.close()
+        exporter = HttpExporter(tls_url + "/v1/traces") if protocol == "http" else GrpcExporter(tls_url)
+        assert isinstance(exporter.send(b"", 3.0), Retry)
+        exporter.close()
         assert not receiver.requests
 
 
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, protocol: str, opti
     if content is not None:
         path.write_text(content)
     tls = TlsFiles(**{option: str(path)})
-    make = HttpTransport if protocol == "http" else GrpcTransport
+    make = HttpExporter if protocol == "http" else GrpcExporter
     with pytest.raises(ConfigError, match=r"file\.pem"):
         make("https://localhost:1/v1/traces", tls=tls)
 
@@ -139,4 +139,4 @@ def test_key_and_certificate_that_do_not_belong_together_are_refused(authority: 
     certificate = pem(tmp_path, "one.pem", one.cert_chain_pems[0])
     key = pem(tmp_path, "other.key", other.private_key_pem)
     with pytest.raises(ConfigError, match=r"one\.pem"):
-        HttpTransport("https://localhost:1/v1/traces", tls=TlsFiles(None, certificate, key))
+        HttpExporter("https://localhost:1/v1/traces", tls=TlsFiles(None, certificate, key))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_phi.delivery.exporters.http import HttpTransport
+from otel_phi.delivery.exporters.http import HttpExporter
 from otel_phi.delivery.journal.ledger import FOLDER, KEPT_DAYS, Ledger, ledger_name
 from otel_phi.delivery.sending.batch import Batch
 from otel_phi.delivery.sending.sender import Sender
@@ -139,8 +139,8 @@ def test_an_interrupted_export_resumes_without_sending_again_what_was_acknowledg
         def acknowledged(batch: Batch) -> None:
             ledger.acknowledge(batch.keys)
 
-        transport = HttpTransport(receiver.endpoint + "/v1/traces")
-        with closing(ledger), Sender(transport, give_up_after_s=0.1, on_acknowledged=acknowledged) as sender:
+        exporter = HttpExporter(receiver.endpoint + "/v1/traces")
+        with closing(ledger), Sender(exporter, give_up_after_s=0.1, on_acknowledged=acknowledged) as sender:
             sender.run(batch for batch in whole if not ledger.seen(batch.keys))
             ledger.finish()
 

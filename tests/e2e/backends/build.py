@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 KEPT = 3  # recipes of a program: that of main, of a branch and of the one before; 100 MB each
 BUILDER, COLLECTOR, JAEGER = HERE / "builder", HERE / "otelcol", HERE / "jaeger"
 _SMALL = "-ldflags=-s -w"  # no symbol tables: a third of the size, and of the time to write it
+# Neither inlining nor debugging information: a third less of a core's time (429 s to 287 s for the Collector), for programs that a test asks little of.
+_QUICK = "-gcflags=all=-l -dwarf=false"
 
 
 class Programs(NamedTuple):
@@ -110,7 +112,7 @@ def _compile(tool: str, what: str, package: str, source: Path, program: Path, lo
     except go.CannotBuild as hiccup:  # 500 downloads: one may fail on any network
         say(f"{hiccup}; once more")
         go.run(f"{what}: its modules", modules, source, log, say)
-    go.run(f"{what}: compiling", [tool, "build", _SMALL, "-o", program, package], source, log, say)
+    go.run(f"{what}: compiling", [tool, "build", _SMALL, _QUICK, "-o", program, package], source, log, say)
 
 
 def _kept(name: str, *recipe: Path) -> Path:

@@ -26,7 +26,7 @@ from typing import Literal, get_args
 from tests.e2e.backends import build, step
 from tests.e2e.backends.step import Absent, BuildError, CannotBuild, Say
 
-Package = Literal["phoenix", "mlflow", "rotel"]
+Package = Literal["phoenix", "mlflow", "rotel", "playwright"]
 PACKAGES: tuple[Package, ...] = get_args(Package)
 LISTS = build.HERE / "lists"
 KEPT = 2  # lists of a package: 850 MB each

@@ -10,9 +10,9 @@ import pytest
 
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.delivery.otlp.resource import Resource
+from otel_phi.mapping.options import MappingOptions
+from otel_phi.pipeline import spans
 from otel_phi.recorder.references import ahead_of
-from otel_phi.road import spans
-from otel_phi.sources.agent_files import AgentOptions
 from otel_phi.sources.stored import Stored
 from tests.cli import test_agents as made
 from tests.sources.agents import samples
@@ -51,10 +51,10 @@ def plant(path: Path) -> int:
     return path.read_text().count(MARKER)
 
 
-def sent(folder: Path, options: AgentOptions) -> bytes:
-    stored = Stored([folder], final=True, agents=options)
+def sent(folder: Path, options: MappingOptions) -> bytes:
+    stored = Stored([folder], final=True)
     encoder = Encoder(Resource((("service.name", "unknown_service"),)))
-    entries = [encoder.span(span) for span in spans(stored.events(), ahead=ahead_of(stored.starts))]
+    entries = [encoder.span(span) for span in spans(stored.events(), options, ahead=ahead_of(stored.starts))]
     assert entries
     return encoder.request(entries)
 
@@ -63,8 +63,8 @@ def sent(folder: Path, options: AgentOptions) -> bytes:
 def test_no_marker_of_a_made_session_leaves(agent: str, tmp_path: Path) -> None:
     WRITERS[agent](tmp_path)
     assert sum(plant(path) for path in tmp_path.rglob("*.jsonl")) > 5
-    assert MARKER.encode() not in sent(tmp_path, AgentOptions())
-    assert MARKER.encode() in sent(tmp_path, AgentOptions(with_places=True))  # the folder it worked in
+    assert MARKER.encode() not in sent(tmp_path, MappingOptions())
+    assert MARKER.encode() in sent(tmp_path, MappingOptions(source_info=True))  # the folder it worked in
 
 
 @samples.needed
@@ -76,7 +76,7 @@ def test_no_marker_of_a_sample_leaves(agent: str, tmp_path: Path) -> None:
         lines = [line for line in path.read_bytes().split(b"\n") if line.startswith(b"{")]
         copy.write_bytes(b"\n".join(line for line in lines if _is_json(line)))
         plant(copy)
-    assert MARKER.encode() not in sent(tmp_path, AgentOptions())
+    assert MARKER.encode() not in sent(tmp_path, MappingOptions())
 
 
 def _is_json(line: bytes) -> bool:

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from otel_phi.mapping import semconv as s
+from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import spans
 from otel_phi.recorder.references import ahead_of
-from otel_phi.road import spans
 from otel_phi.sources.agent_files import AgentOptions
 from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.stored import NothingHere, Stored
@@ -32,9 +33,11 @@ USAGE = {
 }
 
 
-def made(*paths: Path, final: bool = True, **more: Any) -> tuple[list[Span], Stored]:
+def made(
+    *paths: Path, final: bool = True, options: MappingOptions | None = None, **more: Any
+) -> tuple[list[Span], Stored]:
     stored = Stored(paths, final=final, **more)
-    return list(spans(stored.events(), ahead=ahead_of(stored.starts))), stored
+    return list(spans(stored.events(), options, ahead=ahead_of(stored.starts))), stored
 
 
 def tokens(found: list[Span]) -> Counter[str]:
@@ -214,7 +217,7 @@ def test_sessions_that_were_not_written_to_since_then_are_left_out(tmp_path: Pat
 def test_where_an_agent_worked_is_said_only_when_asked_for(tmp_path: Path) -> None:
     path = old(tmp_path / "x.jsonl", written(prompt(0, "p"), spoke(1, "a")))
     assert {span.get(s.SOURCE_CWD) for span in made(path)[0]} == {None}
-    asked, _ = made(path, agents=AgentOptions(with_places=True))
+    asked, _ = made(path, options=MappingOptions(source_info=True))
     assert {(span.get(s.SOURCE_CWD), span.get(s.VCS_BRANCH)) for span in asked if role(span) == "loop"} == {
         ("/w", "main")
     }
@@ -233,7 +236,7 @@ def test_a_mixed_folder_holds_phi_cores_sessions_and_other_agents(tmp_path: Path
     [
         (b"\xef\xbb\xbf" + written(prompt(0, "p")), "agent"),
         (b"[" + b",\n ".join(written(prompt(0, "p"), spoke(1, "a")).split(b"\n")[:-1]) + b"]", "agent"),
-        (written(prompt(0, "p")).decode().encode("utf-16"), "utf16"),
+        (written(prompt(0, "p")).decode().encode("utf-16"), "agent"),
         (b"2026-11-01 INFO " + written(prompt(0, "p")), "wrapped"),
         (b"\x28\xb5\x2f\xfd rest", "zstd"),
         (b"[1, 2]", "json"),
@@ -244,19 +247,23 @@ def test_a_file_is_what_its_content_says(tmp_path: Path, data: bytes, kind: str)
     assert kind_of(old(tmp_path / "x", data)) == kind
 
 
-def test_an_array_is_read_member_by_member_and_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+def test_an_array_is_read_member_by_member_utf_16_as_utf_8_and_a_byte_order_mark_is_no_part_of_the_first_line(
+    tmp_path: Path,
+) -> None:
     data = written(prompt(0, "p"), spoke(1, "a"))
     lines = made(old(tmp_path / "a.jsonl", b"\xef\xbb\xbf" + data))[0]
     array = made(old(tmp_path / "b" / "b.jsonl", b"[" + b",".join(data.split(b"\n")[:-1]) + b"]"))[0]
-    assert tokens(lines) == tokens(array) == Counter(input=110, output=5, cache_read=100)
+    wide = made(old(tmp_path / "c" / "c.jsonl", data.decode().encode("utf-16")))[0]
+    assert tokens(lines) == tokens(array) == tokens(wide) == Counter(input=110, output=5, cache_read=100)
     phi = golden.DEMO.read_bytes().strip().split(b"\n")
     path = old(tmp_path / "phi.json", b"[" + b",\n".join(phi) + b"]")
     assert identities(made(path)[0]) == identities(made(golden.DEMO)[0])
 
 
-@pytest.mark.parametrize(("data", "words"), [("utf-16", "UTF-16"), ("wrapped", "log lines")])
-def test_what_only_has_to_be_written_otherwise_is_named_with_what_to_do(tmp_path: Path, data: str, words: str) -> None:
-    lines = written(prompt(0, "p"))
-    path = old(tmp_path / "x", lines.decode().encode("utf-16") if data == "utf-16" else b"INFO " + lines)
+@pytest.mark.parametrize(("data", "words"), [(b"INFO ", "log lines"), (b"\x28\xb5\x2f\xfd", "zstd")])
+def test_what_only_has_to_be_written_otherwise_is_named_with_what_to_do(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    path = old(tmp_path / "x", data + written(prompt(0, "p")))
     with pytest.raises(NothingHere, match=words):
         Stored([path])

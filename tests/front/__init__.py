@@ -1,0 +1,1 @@
+"""The front door for agents of one's own."""
