@@ -187,7 +187,7 @@ def test_what_json_cannot_carry_is_mended_and_never_raised() -> None:
     for event in story:
         core.on_event(event)
     after = RecorderCore.restore(core.snapshot())
-    assert after.open_work() == core.open_work() == OpenWork(1, 1, 0)
+    assert after.open_work() == core.open_work() == OpenWork(2, 1, 0)
     (loop, _) = [notice for notice in after.flush() if isinstance(notice, LoopClosed)]
     assert loop.loop.identity.loop_id == "\ufffd"
     assert loop.last_turn is not None
