@@ -26,6 +26,7 @@ from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import TurnClosed
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
+from tests.benchmarks.agents import bench_agents
 from tests.benchmarks.front import bench_front
 from tests.benchmarks.live import bench_live
 from tests.benchmarks.sdk_path import JsonAndSdk, replay, tracer
@@ -180,6 +181,7 @@ def main() -> None:
         ("the front door", bench_front),
         ("the hook", bench_live),
         ("the watch", bench_watch),
+        ("other agents' sessions", bench_agents),
     ):
         print(f"measuring {title} ...", file=sys.stderr)  # noqa: T201
         measure(table)
