@@ -195,3 +195,10 @@ def test_in_ci_a_run_joins_the_trace_of_the_job_that_started_it(
     assert run("export", path, "--file", out, "--trace-scope", "loop", "--join").exit_code == 0
     assert f'"traceId":"{caller}","spanId":"b7ad6b7169203331"' not in out.read_text()
     assert '"parentSpanId":"b7ad6b7169203331"' in out.read_text()
+
+
+def test_watch_says_that_it_does_not_follow_other_agents_sessions(run: Run, tmp_path: Path) -> None:
+    claude_project(tmp_path / "logs")
+    done = run("watch", "--once", tmp_path / "logs", "--file", "-", "--state-dir", tmp_path / "state")
+    assert done.stdout == ""
+    assert done.stderr.count("not followed yet") == 1
