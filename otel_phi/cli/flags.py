@@ -36,6 +36,9 @@ _MAPPING = (
     click.option(
         "--tool-spans/--no-tool-spans", default=None, help="Tool executions as spans too; they are always events."
     ),
+    click.option(
+        "--join", is_flag=True, default=None, help="Loops as children in their caller's trace; with --trace-scope loop."
+    ),
     click.option("--agent-name", metavar="NAME", help="Name of the agent, part of span names."),
     click.option(
         "--attribute", "attributes", multiple=True, metavar="K=V", callback=pairs, help="Put on every span; repeatable."

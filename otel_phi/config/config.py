@@ -240,6 +240,11 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
     )
 
 
+def environment() -> Mapping[str, str]:
+    """Returns the environment, for whoever asks where other agents keep their sessions."""
+    return dict(os.environ)
+
+
 def state_dir(given: Path | None = None) -> Path:
     """Returns where state lives, for whoever needs that alone: what is given, else the environment, else the platform's.
 

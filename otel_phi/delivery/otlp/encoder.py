@@ -16,6 +16,8 @@ import struct
 from collections.abc import Sequence, Sized
 from typing import TypeVar
 
+import msgspec
+
 from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.mapping import semconv
 from otel_phi.mapping.span import SPAN_FLAGS as OUR_FLAGS
@@ -249,6 +251,16 @@ class _AttributeWriter:
 Parts = tuple[bytes, bytes, bytes, bytes]
 
 
+class SourcedEntry(bytes):
+    """A sourced entry is an entry of another resource than the encoder's own: of a session that was read from an agent's records.
+
+    Attributes:
+        resource: the `resource` field of its ResourceSpans, as bytes.
+    """
+
+    resource: bytes
+
+
 class Envelope:
     """An envelope is what stands around the entries of a request: resource, scope and schema.
 
@@ -267,8 +279,17 @@ class Envelope:
         self.size_bytes = sum(map(len, parts)) + 2 * 11  # and two tags with lengths of at most ten bytes
 
     def around(self, entries: Sequence[bytes]) -> bytes:
-        """Returns the `ExportTraceServiceRequest` that carries the entries."""
-        resource, scope, scope_tail, tail = self.parts
+        """Returns the `ExportTraceServiceRequest` that carries the entries, a ResourceSpans a resource."""
+        if not any(isinstance(entry, SourcedEntry) for entry in entries):
+            return self._around(self.parts[0], entries)
+        by_resource: dict[bytes, list[bytes]] = {}
+        for entry in entries:
+            resource = entry.resource if isinstance(entry, SourcedEntry) else self.parts[0]
+            by_resource.setdefault(resource, []).append(entry)
+        return b"".join([self._around(resource, some) for resource, some in by_resource.items()])
+
+    def _around(self, resource: bytes, entries: Sequence[bytes]) -> bytes:
+        _, scope, scope_tail, tail = self.parts
         spans = sum(map(len, entries)) + len(scope) + len(scope_tail)
         head_of_scope = _TAG[RESOURCESPANS_SCOPE_SPANS] + _number(spans)
         total = len(resource) + len(head_of_scope) + spans + len(tail)
@@ -304,6 +325,7 @@ class Encoder:
         self._traces = _Traces()
         self._span_names = _Memory(SPAN_NAME)
         self._event_names = _Memory(EVENT_NAME)
+        self._resources: dict[Attributes, bytes] = {}
 
     def span(self, span: Span) -> bytes:
         """Writes one span.
@@ -335,7 +357,22 @@ class Encoder:
         if span.status or span.status_message:
             parts.append(_status(span))
         parts.append(_FLAGS if span.flags == OUR_FLAGS else _flags(span.flags))
-        return _field(SCOPESPANS_SPANS, b"".join(parts))
+        written = _field(SCOPESPANS_SPANS, b"".join(parts))
+        return self._sourced(written, span.resource) if span.resource else written
+
+    def _sourced(self, written: bytes, pairs: Attributes) -> SourcedEntry:
+        """Marks an entry as of another resource: the encoder's own, but for what the pairs say."""
+        resource = self._resources.get(pairs)
+        if resource is None:
+            own = dict(self.resource.attributes) | dict(pairs)
+            changed = msgspec.structs.replace(self.resource, attributes=tuple(sorted(own.items())))
+            resource = envelope_parts(changed)[0]
+            if len(self._resources) >= MEMORY_ENTRIES:
+                self._resources.clear()
+            self._resources[pairs] = resource
+        entry = SourcedEntry(written)
+        entry.resource = resource
+        return entry
 
     def _write_run(self, run: Run | Attributes, parts: list[bytes]) -> int:
         """Writes a run for the first time, and keeps that with it unless something of it is left out; or pairs of a span's own."""
