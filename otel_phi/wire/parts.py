@@ -50,7 +50,7 @@ class ConfigSnapshot(
     temperature: float | None = None
 
 
-class Vcs(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class Vcs(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Says what a source's working folder was checked out from; content, unlike the rest of `Source`.
 
     Attributes:
@@ -64,7 +64,7 @@ class Vcs(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=Tru
     repository_url: str | UnsetType = UNSET
 
 
-class Source(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+class Source(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Says which agent's records a loop was read from, and where that agent worked. Not phi-core's.
 
     Attributes:

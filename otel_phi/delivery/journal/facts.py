@@ -17,6 +17,7 @@ from msgspec import Raw
 from otel_phi.wire.events import AgentEvent, GenericEvent, KnownEvent
 from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.messages import NULL
+from otel_phi.wire.spellings import decode_respelled
 from otel_phi.wire.times import Instant
 
 FORMAT = 1  # the number in a segment's first line: a folder with another is left alone
@@ -252,8 +253,6 @@ def decode_fact(body: bytes | memoryview) -> Fact:
 
 def _decoded_of_another_version(body: bytes | memoryview, error: Exception) -> Fact:
     """Reads what was refused for a key alone: a newer version may write one that this one does not know."""
-    from otel_phi.wire.spellings import decode_respelled  # what this version writes never needs it
-
     try:
         return _fact(decode_respelled(_decoder, body, _Stored, error))
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError) as refused:
