@@ -33,7 +33,7 @@ ROOMS = {
     "wire": set[str](),
     "recorder": {"wire"},
     "mapping": {"wire", "recorder"},  # of recorder the notices alone, see below
-    "sources": {"wire"},
+    "sources": {"wire", "errors"},
     "session": {"wire", "errors"},
     "config": {"errors", "mapping", "delivery"},  # of each the options alone, see below
     "policy": {"wire"},

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from otel_phi.errors import SourceError
 from otel_phi.sources.agent_files import AgentOptions, AgentReading
 from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, with_children
 from otel_phi.sources.agents.registry import adapter_of
@@ -39,7 +40,7 @@ _Loop = tuple[str, str, int]  # session id, loop id and start
 _Owners = dict[_Loop, tuple[int, int, int, Path]]  # without an end, kind of file, length (negative), file
 
 
-class NothingHere(Exception):  # noqa: N818
+class NothingHere(SourceError):  # noqa: N818
     """Says that a path holds no agent sessions, what was found instead and what to do."""
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from otel_phi.cli import screen
 from otel_phi.cli.agent_flags import agent_flags, with_places
+from otel_phi.cli.entry import end_by_closed_pipe, end_by_interrupt, reader_gone
 from otel_phi.cli.flags import delivery_flags, mapping_flags
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import outcome, reading
@@ -102,7 +103,7 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
     from otel_phi.bridge import Bridge
 
     ledger = _ledger(config, stored)
-    progress = ExportProgress(stored)
+    progress = ExportProgress(stored, retries=config.file is None)
     try:
         bridge = Bridge(
             config,
@@ -120,7 +121,9 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
     except DeliveryError as error:
         _gave_up(f"{error}{outcome.advice(str(error), config)}", config, ledger)
     except KeyboardInterrupt:
-        _gave_up("interrupted", config, ledger)
+        _say_why("interrupted", config, ledger)
+        end_by_interrupt()
+        raise
     finally:
         if ledger is not None:
             ledger.close()
@@ -143,12 +146,18 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
 
 
 def _gave_up(reason: str, config: Config, ledger: Ledger | None) -> NoReturn:
+    if config.file == "-" and reader_gone():
+        end_by_closed_pipe()
+    _say_why(reason, config, ledger)
+    sys.exit(outcome.GAVE_UP if config.file is None else outcome.BROKEN)
+
+
+def _say_why(reason: str, config: Config, ledger: Ledger | None) -> None:
     if config.file is not None:
         resume = "; nothing was written"
     else:
         resume = f"; run the same command again to send {'the rest' if ledger is not None else 'all of it'}"
     screen.say(f"otel-phi: {reason}{resume}")
-    sys.exit(outcome.GAVE_UP)
 
 
 def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool) -> None:

@@ -25,10 +25,11 @@ class ExportProgress:
 
     Args:
         stored: what is read.
+        retries: whether what keeps spans from getting through is tried again; else whoever gives up says it.
     """
 
-    def __init__(self, stored: Stored) -> None:
-        self._stored = stored
+    def __init__(self, stored: Stored, *, retries: bool = True) -> None:
+        self._stored, self._retries = stored, retries
         console = screen.err()
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -58,7 +59,7 @@ class ExportProgress:
         if self._shown:
             again = f"{clean(trouble)}; next try in {state.next_try_s:.0f} s" if trouble else ""
             self._bar.update(self._task, state=again or f"{state.stats.acknowledged:,} spans")
-        elif trouble is not None and trouble != self._said:
+        elif trouble is not None and trouble != self._said and self._retries:
             self._said = trouble
             screen.say(f"otel-phi: {trouble}; trying again")
 
