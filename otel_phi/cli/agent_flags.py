@@ -35,15 +35,19 @@ def since(_: click.Context, parameter: click.Parameter, value: str | None) -> in
     return max(int(day.astimezone().timestamp()) * 1_000_000_000, 1)
 
 
-def agent_flags(command: _Command) -> _Command:
-    """Adds the flags that stand for the folders of each agent, and `--since`; they arrive as `claude`, ..., and `since_ns`."""
-    text = "Only what was written to since then: 30m, 12h, 7d, 2w or a date."
-    command = click.option("--since", "since_ns", metavar="WHEN", callback=since, help=text)(command)
+def place_flags(command: _Command) -> _Command:
+    """Adds the flags that stand for the folders of each agent; they arrive as `claude` and so on, see `with_places`."""
     for flag in reversed(_FLAGS):
         command = click.option(f"--{flag}", is_flag=True, help=f"The sessions of {_WORDS[flag]} on this machine.")(
             command
         )
     return command
+
+
+def agent_flags(command: _Command) -> _Command:
+    """Adds the flags that stand for the folders of each agent, and `--since`; they arrive as `claude`, ..., and `since_ns`."""
+    text = "Only what was written to since then: 30m, 12h, 7d, 2w or a date."
+    return place_flags(click.option("--since", "since_ns", metavar="WHEN", callback=since, help=text)(command))
 
 
 def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, ...]:

@@ -21,6 +21,7 @@ BROKEN, USAGE, GAVE_UP = 1, 2, 4
 # The commands, in the order of the help, and what each does in a line: so the help loads none of them.
 COMMANDS = {
     "demo": "See a session arrive over OTLP, without a collector.",
+    "ls": "List sessions, or sum them up by day, model or tool; sends nothing.",
     "show": "Show sessions as trees in the terminal; sends nothing.",
     "export": "Send stored sessions to a collector, or write them as OTLP-JSON.",
     "pipe": "Export the events that an agent writes to stdin, live.",
