@@ -64,6 +64,7 @@ class Options(TypedDict, total=False):
     trace_namespace: str | None
     loop_layout: str | None
     tool_spans: bool | None
+    source_info: bool | None
     agent_name: str | None
     attributes: Any
     caller: str | None
