@@ -14,11 +14,12 @@ this package loads nothing but names: each part is loaded when it is first used,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from otel_phi.version import __version__
 
+TYPE_CHECKING = False  # as `typing` has it, whose import takes as long as all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from otel_phi.bridge import Bridge, BridgeStats
     from otel_phi.config import Config, resolve
     from otel_phi.front import Loop, ModelCall, Tool, agent, current_loop, loop, model_call, tool

@@ -39,7 +39,7 @@ from otel_phi.wire.messages import (
     Usage,
     UserMessage,
 )
-from otel_phi.wire.parts import ConfigSnapshot, RequestPayload, ResponseFormat, Tag, ToolResult
+from otel_phi.wire.parts import ConfigSnapshot, RequestPayload, ResponseFormat, Source, Tag, ToolResult, Vcs
 from otel_phi.wire.times import Instant, format_time, parse_time
 
 __all__ = [
@@ -67,6 +67,7 @@ __all__ = [
     "ResponseFormat",
     "RevertApplied",
     "SideCall",
+    "Source",
     "Tag",
     "ToolExecutionEnd",
     "ToolExecutionStart",
@@ -80,6 +81,7 @@ __all__ = [
     "Undecodable",
     "Usage",
     "UserMessage",
+    "Vcs",
     "decode_event",
     "encode_event",
     "format_time",

@@ -96,7 +96,7 @@ class Pipeline:
     def _notices(self, event: AgentEvent) -> Sequence[Notice]:
         """Records an event as it may be said, none for what is no event: the one place of this road where that is decided."""
         self.events += 1
-        said = admit(event)
+        said = admit(event, source_info=self._options.source_info)
         if isinstance(said, Undecodable):
             self.undecodable += 1
             return ()

@@ -32,6 +32,7 @@ from otel_phi.events import (
     ResponseFormat,
     RevertApplied,
     SideCall,
+    Source,
     Tag,
     ToolExecutionEnd,
     ToolExecutionStart,
@@ -44,6 +45,7 @@ from otel_phi.events import (
     TurnStart,
     Usage,
     UserMessage,
+    Vcs,
 )
 
 SESSION = "0f8b7c1e-2d4a-4c59-9e1b-6a7d3f2c8b10"
@@ -196,6 +198,14 @@ SMALL_CASES: dict[str, list[AgentEvent]] = {
 }
 
 
+READ_FROM = Source(
+    agent="codex",
+    version="0.1",
+    entrypoint="cli",
+    cwd="/w",
+    title="a title",
+    vcs=Vcs(branch="main", revision="abc", repository_url="https://example.org/r.git"),
+)
 # What phi-core does not write, and agents of one's own and other sources do.
 OWN_CASES: dict[str, list[AgentEvent]] = {
     "own agent": [
@@ -229,6 +239,19 @@ OWN_CASES: dict[str, list[AgentEvent]] = {
         end(41, outcome="error", error_type="KeyError"),
         SideCall(id="late", session_id=SESSION, start=at(50), end=at(52), model="m", streamed=False),
         SideCall(id="alone", session_id=OTHER, start=at(50), error_type="Timeout"),
+    ],
+    "read": [
+        start(0, source=READ_FROM, parent_loop_id=None),
+        turn(1),
+        said(9, cost_usd=0.25),
+        ToolExecutionStart(loop_id=LOOP, tool_call_id="c1", tool_name="ask", timestamp=at(8)),
+        ToolExecutionEnd(loop_id=LOOP, tool_call_id="c1", tool_name="ask", timestamp=at(20)),
+        SideCall(id="in", session_id=SESSION, loop_id=LOOP, start=at(12), end=at(15), model="m", usage=TOKENS),
+        turn_end(21, None, message=None, usage=Usage()),
+        start(11, f"{SESSION}.a1", parent_loop_id=None, parent_tool_call_id="c1", source=READ_FROM),
+        *whole_turn(12, 0, f"{SESSION}.a1"),
+        end(25, f"{SESSION}.a1", outcome="ok"),
+        end(30, outcome="ok"),
     ],
 }
 

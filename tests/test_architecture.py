@@ -33,7 +33,7 @@ ROOMS = {
     "wire": set[str](),
     "recorder": {"wire"},
     "mapping": {"wire", "recorder"},  # of recorder the notices alone, see below
-    "sources": {"wire"},
+    "sources": {"wire", "errors"},
     "session": {"wire", "errors"},
     "config": {"errors", "mapping", "delivery"},  # of each the options alone, see below
     "policy": {"wire"},
@@ -364,6 +364,7 @@ def _all_spots() -> set[tuple[str, str]]:
         found.update(_spots(spans(events, options_for("mlflow"))))
         found.update(_spots(spans(events, options_for("phoenix"))))
         found.update(_spots(_lost(events)))
+        found.update(_spots(spans(events, MappingOptions(source_info=True))))
     found.update(_spots(spans(golden.demo(), options_for("mlflow", trace_scope="session", agent_name="fixer"))))
     return found
 

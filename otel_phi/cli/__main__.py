@@ -1,5 +1,5 @@
 """Runs the command line as `python -m otel_phi.cli`."""
 
-from otel_phi.cli import main
+from otel_phi.cli.entry import run
 
-main()
+run()

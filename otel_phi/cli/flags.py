@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from otel_phi.cli.agent_flags import since
 from otel_phi.mapping.options import PROFILES
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -35,6 +36,9 @@ _MAPPING = (
     ),
     click.option(
         "--tool-spans/--no-tool-spans", default=None, help="Tool executions as spans too; they are always events."
+    ),
+    click.option(
+        "--join", is_flag=True, default=None, help="Loops as children in their caller's trace; with --trace-scope loop."
     ),
     click.option("--agent-name", metavar="NAME", help="Name of the agent, part of span names."),
     click.option(
@@ -80,6 +84,39 @@ _DESTINATION = click.option(
     metavar="NAME",
     help="Tells it from others in the outbox, as `destination_name=` of the agent; for headers that are asked for.",
 )
+
+
+_CHOICE = (
+    click.option(
+        "--since", "since_ns", metavar="WHEN", callback=since, help="Only sessions that began since: 7d, 2026-11-20."
+    ),
+    click.option("--until", "until_ns", metavar="WHEN", callback=since, help="Only sessions that began before."),
+    click.option(
+        "--errors",
+        is_flag=False,
+        flag_value="",
+        metavar="[KIND]",
+        help="Only sessions in which something went wrong, with that word if it is given: --errors=timeout.",
+    ),
+    click.option("--tool", metavar="NAME", help="Only sessions that called this tool."),
+    click.option("--model", metavar="TEXT", help="Only sessions that asked a model whose name holds this."),
+    click.option("--agent", metavar="TEXT", help="Only sessions of an agent whose name holds this."),
+    click.option("--session", metavar="ID", help="Only the sessions whose id begins with this."),
+)
+
+
+def paths_and_errors(paths: tuple[Path, ...], errors: str | None) -> tuple[tuple[Path, ...], str | None]:
+    """Returns what is a path and what is a kind of error: `--errors logs/` reads as if the path were the kind."""
+    if errors and Path(errors).exists():
+        return (*paths, Path(errors)), ""
+    return paths, errors
+
+
+def choice_flags(command: _Command) -> _Command:
+    """Adds the flags that say which sessions are meant; each arrives as the keyword of `listing.choice.Choice`."""
+    for flag in reversed(_CHOICE):
+        command = flag(command)
+    return command
 
 
 def destination_flag(command: _Command) -> _Command:

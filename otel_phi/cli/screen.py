@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from otel_phi.cli.entry import end_by_closed_pipe
 from otel_phi.tree import clean
 
 _SVG_ID = "otel-phi"  # rich would hash the content: a picture in git should change only where the trace does
@@ -21,6 +22,21 @@ _BLANKS = re.compile(r"^ +| {2,}")
 _NOTHING = Style(meta={"blank": True})
 # One sign for one sign, so that columns stay columns.
 _ASCII = str.maketrans("├└│━╺╸✗◆…→←·µ", "|`|=--x*~><-u")
+
+
+class _Console(Console):
+    """A console that ends the process as a closed pipe should end it; rich's own exits with 1."""
+
+    def on_broken_pipe(self) -> None:
+        end_by_closed_pipe()
+
+
+_colors = ["auto"]
+
+
+def set_colors(when: str) -> None:
+    """Settles whether consoles have colors: `always`, `never`, or `auto`: on a terminal without NO_COLOR."""
+    _colors[0] = when
 
 
 def out() -> Console:
@@ -36,7 +52,10 @@ def err() -> Console:
 def _console(stream: Any) -> Console:
     if isinstance(stream, io.TextIOWrapper) and not _unicode(stream.encoding):
         stream.reconfigure(errors="replace")
-    return Console(file=stream, markup=False, highlight=False, emoji=False)
+    plain: dict[str, Any] = {"file": stream, "markup": False, "highlight": False, "emoji": False}
+    if _colors[0] == "always":
+        return _Console(**plain, force_terminal=True, no_color=False)
+    return _Console(**plain, color_system=None) if _colors[0] == "never" else _Console(**plain)
 
 
 def _unicode(encoding: str | None) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 if TYPE_CHECKING:
     from otel_phi.config import Config
 
@@ -29,6 +31,12 @@ def configured(flags: dict[str, Any]) -> Config:
     from otel_phi.config import resolve
 
     return resolve(**flags)
+
+
+def called(config: Config) -> Config:
+    """Returns a configuration whose loops link to the span that TRACEPARENT names, unless another caller is given."""
+    caller = config.mapping.caller or config.traceparent
+    return msgspec.structs.replace(config, mapping=msgspec.structs.replace(config.mapping, caller=caller))
 
 
 def destination(config: Config, exporter: str | None = None) -> str:

@@ -64,6 +64,7 @@ class Options(TypedDict, total=False):
     trace_namespace: str | None
     loop_layout: str | None
     tool_spans: bool | None
+    source_info: bool | None
     agent_name: str | None
     attributes: Any
     caller: str | None
@@ -238,6 +239,11 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
         record=given.get("record"),
     )
+
+
+def environment() -> Mapping[str, str]:
+    """Returns the environment, for whoever asks where other agents keep their sessions."""
+    return dict(os.environ)
 
 
 def state_dir(given: Path | None = None) -> Path:

@@ -29,7 +29,7 @@ _TYPES: dict[str, tuple[tuple[Any, ...], str]] = {
     **dict.fromkeys(
         ("endpoint", "service_name", "agent_name", "trace_namespace", "file", "destination_name"), ((str,), "a text")
     ),
-    **dict.fromkeys(("insecure", "join", "tool_spans", "flush_on_sigterm"), ((bool,), "True or False")),
+    **dict.fromkeys(("insecure", "join", "tool_spans", "source_info", "flush_on_sigterm"), ((bool,), "True or False")),
     "state_dir": ((str, os.PathLike), "a path"),
     "strict": ((bool, str), "True, False or 'log'"),
     "record": ((str, os.PathLike, Callable), "a path, or a function that takes a line"),

@@ -10,7 +10,7 @@ import sqlite3
 import struct
 from collections.abc import Container, Iterable, Iterator
 
-from otel_phi.delivery.otlp.encoder import (
+from otel_phi.delivery.otlp.fields import (
     LINK_SPAN_ID,
     LINK_TRACE_ID,
     SPAN_END_TIME_UNIX_NANO,

@@ -1,7 +1,7 @@
 """The agent's name: `gen_ai.agent.name` of every span, and the subject of a loop's name.
 
 Rule 1: it is low in cardinality, never an id: span names and labels of metrics hold it.
-Rule 2: whoever is nearest wins: `AgentStart.agent_name`, else the option `agent_name`, else the name that its user gave the loop's configuration (so that the branches of a
+Rule 2: whoever is nearest wins: `AgentStart.agent_name`, else the option `agent_name`, else the agent whose records were read, else the name that its user gave the loop's configuration (so that the branches of a
 parallel evaluation can be told apart in a list), else a configured `service.name`, for the attribute alone. Else there is none.
 """
 
@@ -22,7 +22,7 @@ _NO_WORD = re.compile(r"[^\w-]")
 
 def of_loop(start: LoopStart, options: MappingOptions) -> str | None:
     """Returns the name of a loop's agent, None where there is none for its span's name."""
-    said = start.agent_name or options.agent_name
+    said = start.agent_name or options.agent_name or (start.source.agent if start.source is not None else None)
     if said:
         return said
     config = start.config

@@ -10,7 +10,7 @@ from otel_phi.mapping.build import clamp_time
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import SpanEvent
 from otel_phi.recorder.notices import Compaction, Occurrence, Timed
-from otel_phi.wire.events import GenericEvent, InputRejected, PrunApplied, RevertApplied
+from otel_phi.wire.events import CompactionEnded, GenericEvent, InputRejected, PrunApplied, RevertApplied
 
 
 def events(happened: Iterable[Timed], options: MappingOptions) -> list[SpanEvent]:
@@ -51,16 +51,24 @@ def _compaction(what: Compaction) -> list[Pair]:
     if what.started is not None:
         pairs += [
             (s.COMPACTION_TOKENS, what.started.estimated_tokens),
-            (s.COMPACTION_MESSAGES, what.started.message_count),
+            (s.COMPACTION_MESSAGES, what.started.message_count or None),
         ]
     if what.ended is not None:
         pairs += [
-            (s.COMPACTION_MESSAGES_BEFORE, what.ended.messages_before),
-            (s.COMPACTION_MESSAGES_AFTER, what.ended.messages_after),
-            (s.COMPACTION_TOKENS_BEFORE, what.ended.estimated_tokens_before),
-            (s.COMPACTION_TOKENS_AFTER, what.ended.estimated_tokens_after),
+            *_counted(what.ended),
             (s.COMPACTION_LOOPS, what.ended.loops_compacted),
         ]
     if what.started and what.ended and what.started.timestamp is not None and what.ended.timestamp is not None:
         pairs.append((s.COMPACTION_DURATION_MS, milliseconds(what.ended.timestamp - what.started.timestamp)))
     return pairs
+
+
+def _counted(ended: CompactionEnded) -> list[Pair]:
+    """Returns what a compaction saved; no context has no message, so 0 of both is a source that does not say."""
+    messages = ended.messages_before or ended.messages_after
+    return [
+        (s.COMPACTION_MESSAGES_BEFORE, ended.messages_before if messages else None),
+        (s.COMPACTION_MESSAGES_AFTER, ended.messages_after if messages else None),
+        (s.COMPACTION_TOKENS_BEFORE, ended.estimated_tokens_before),
+        (s.COMPACTION_TOKENS_AFTER, ended.estimated_tokens_after if messages else ended.estimated_tokens_after or None),
+    ]

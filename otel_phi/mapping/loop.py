@@ -12,6 +12,7 @@ from otel_phi.mapping.build import Frame, clamp_times, head, span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, group_place, loop_links, loop_parent, loop_place, root_place
 from otel_phi.mapping.providers import finish_reason, provider_name
+from otel_phi.mapping.sources import source_pairs
 from otel_phi.mapping.span import Parts, Span, StatusCode
 from otel_phi.mapping.status import PROCESS_LOST, limit, loop_error
 from otel_phi.recorder.notices import GroupClosed, GroupOpened, LoopClosed, LoopStart, SessionOpened
@@ -23,7 +24,8 @@ ROOT_NAME = "phi.session"
 
 def root_span(session: SessionOpened, options: MappingOptions) -> Span:
     """Returns a session's root: a marker, one nanosecond long, with nothing learnt later."""
-    title = options.agent_name or ROOT_NAME
+    agent = options.agent_name or (session.source.agent if session.source else None)
+    title = agent or ROOT_NAME
     return span(
         Frame(
             name("invoke_workflow", title),
@@ -32,7 +34,7 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
             0,
             clamp_times(session.opened_ns, session.opened_ns + 1),
         ),
-        [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None)],
+        [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None), *source_pairs(session.source)],
         options,
     )
 
@@ -97,6 +99,7 @@ def start_pairs(start: LoopStart) -> list[Pair]:
         (s.SPAWN_SESSION, spawner.session_id if spawner else None),
         (s.SPAWN_LOOP, spawner.loop_id if spawner else None),
         *_config(start),
+        *source_pairs(start.source),
     ]
 
 

@@ -6,6 +6,7 @@ Rule 2: no count and no sum: nobody knows them.
 
 from __future__ import annotations
 
+import msgspec
 from typing_extensions import assert_never
 
 from otel_phi.mapping import semconv as s
@@ -13,6 +14,7 @@ from otel_phi.mapping.build import span
 from otel_phi.mapping.loop import group_frame, group_pairs, loop_frame, start_pairs
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, loop_links
+from otel_phi.mapping.sources import resource_pairs, source_of
 from otel_phi.mapping.span import Span
 from otel_phi.mapping.status import PROCESS_LOST
 from otel_phi.mapping.turn import trigger_word, turn_frame
@@ -21,6 +23,12 @@ from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
 
 def opened_span(opened: LoopOpened | TurnOpened | GroupOpened, options: MappingOptions) -> Span:
     """Returns the span of a loop, turn or group as if its process were lost now."""
+    made = _opened(opened, options)
+    source = source_of(opened)
+    return made if source is None else msgspec.structs.replace(made, resource=resource_pairs(source, options))
+
+
+def _opened(opened: LoopOpened | TurnOpened | GroupOpened, options: MappingOptions) -> Span:
     match opened:
         case LoopOpened():
             return _loop(opened, options)

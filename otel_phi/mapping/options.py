@@ -41,6 +41,7 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
         mlflow_trace_name: whether the root of a trace says its name where MLflow looks for the trace's.
         profile: the backend that looks at the spans. In Phoenix a loop that went well says OK, which reads "Unset" otherwise, and a parallel
             group carries its session under another key: by the usual ones it would be an empty turn of it.
+        source_info: whether spans say where an agent worked whose records were read: folder, branch, commit, title.
     """
 
     trace_scope: Literal["session", "loop"] = "session"
@@ -55,6 +56,7 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_attribute_bytes: int = DEFAULT_ATTRIBUTE_BYTES
     mlflow_trace_name: bool = False
     profile: Profile = "generic"
+    source_info: bool = False
 
     def named_service(self, detected: object) -> str:
         """Returns the `service.name` of a resource: what was detected, else the agent's name, else ours: no row says `unknown_service`."""

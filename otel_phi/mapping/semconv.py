@@ -78,6 +78,19 @@ USAGE_PARTIAL = "phi.usage.partial"
 TOTAL_INPUT = "phi.usage.input_tokens"
 TOTAL_OUTPUT = "phi.usage.output_tokens"
 
+COST_USD = "phi.cost.usd"
+COST_SOURCE = "phi.cost.source"
+
+# --- where a session was read from; the last five are content --------------------------------------------------------
+SOURCE_AGENT = "phi.source.agent"
+SOURCE_VERSION = "phi.source.version"
+SOURCE_ENTRYPOINT = "phi.source.entrypoint"
+SOURCE_CWD = "phi.source.cwd"
+SOURCE_TITLE = "phi.source.title"
+VCS_BRANCH = "vcs.ref.head.name"
+VCS_REVISION = "vcs.ref.head.revision"
+VCS_REPOSITORY = "vcs.repository.url.full"
+
 # --- turn, tool ----------------------------------------------------------------------------------------------------
 TURN_INDEX = "phi.turn.index"
 TURN_TRIGGER = "phi.turn.triggered_by"
@@ -170,6 +183,14 @@ TABLE: tuple[Row, ...] = (
         "the span's name, where it is its trace's root; `profile=\"mlflow\"` alone",
     ),
     Row(PHI_AGENT_ID, (ROOT, LOOP), "`AgentStart.agent_id`"),
+    Row(SOURCE_AGENT, (ROOT, LOOP), "`AgentStart.source`: the agent whose records were read"),
+    Row(SOURCE_VERSION, (ROOT, LOOP), "its version"),
+    Row(SOURCE_ENTRYPOINT, (ROOT, LOOP), "how it was started"),
+    Row(SOURCE_CWD, (ROOT, LOOP), "its working folder; only with `--source-info`, as are the next four"),
+    Row(SOURCE_TITLE, (ROOT, LOOP), "what it calls the session"),
+    Row(VCS_BRANCH, (ROOT, LOOP), "the branch that its folder was on"),
+    Row(VCS_REVISION, (ROOT, LOOP), "the commit"),
+    Row(VCS_REPOSITORY, (ROOT, LOOP), "the repository, without credentials"),
     Row(LOOP_ID, _BELOW, "`loop_id`"),
     Row(LOOP_PARENT_ID, (LOOP,), "`AgentStart.parent_loop_id`"),
     Row(LOOP_KIND, (LOOP,), "`AgentStart.continuation_kind`, lower case"),
@@ -218,6 +239,8 @@ TABLE: tuple[Row, ...] = (
     Row(RAW_TOTAL, (LOOP, CHAT), "`usage.total_tokens`"),
     Row(RAW_MODE, (CHAT,), "`inclusive` or `exclusive`: whether `usage.input` counts cached tokens"),
     Row(USAGE_PARTIAL, (CHAT,), "true where the answer was left early: counts can be too low"),
+    Row(COST_USD, (CHAT,), "`cost_usd`: what the call cost, where the source says it"),
+    Row(COST_SOURCE, (CHAT,), "who says so: `agent`"),
     Row(TOTAL_INPUT, (LOOP,), "sum of the chats' `gen_ai.usage.input_tokens`"),
     Row(TOTAL_OUTPUT, (LOOP,), "sum of the chats' `gen_ai.usage.output_tokens`"),
     Row(TURN_INDEX, (TURN, CHAT, TOOL), "`TurnStart.turn_index`, from 0"),

@@ -124,6 +124,7 @@ class Span(msgspec.Struct, frozen=True, gc=False):
         status_message: text of an ERROR status, "" if none.
         flags: OTLP span flags.
         dropped_events_count: events left out because of a bound.
+        resource: attributes of the resource in place of the exporter's own; for a session read from another agent's records.
     """
 
     name: str
@@ -140,6 +141,7 @@ class Span(msgspec.Struct, frozen=True, gc=False):
     status_message: str = ""
     flags: int = SPAN_FLAGS
     dropped_events_count: int = 0
+    resource: Attributes = ()
 
     def get(self, key: str) -> AttributeValue | None:
         """Returns the value of attribute `key`, or None where the span has none."""

@@ -257,12 +257,14 @@ def answered_pairs(model: str, stop_reason: str, asked: str | None, max_bytes: i
 def used_pairs(answer: Answer) -> tuple[Pair, ...]:
     """Returns the numbers of an answer: its tokens, and when the first of them was there."""
     usage, tokens = answer.usage, answer.tokens
-    if usage == NO_USAGE and answer.first_token_ms is None:
+    if usage == NO_USAGE and answer.first_token_ms is None and answer.cost_usd is None:
         return ()  # a call that failed before it counted anything
     first = answer.first_token_ms
     marks: tuple[Pair, ...] = (
         (s.FIRST_CHUNK, None if first is None else first / 1_000),
         (s.USAGE_PARTIAL, usage.partial or None),
+        (s.COST_USD, answer.cost_usd),
+        (s.COST_SOURCE, None if answer.cost_usd is None else "agent"),
     )
     if not (
         usage.input or usage.output or usage.cache_read or usage.cache_write or usage.reasoning or usage.total_tokens

@@ -16,6 +16,7 @@ import msgspec
 
 from otel_phi.policy import happenings, loops, turns
 from otel_phi.policy.fresh import IN_PLACE, LEAN_IN_PLACE
+from otel_phi.policy.parts import whole_source
 from otel_phi.wire import events as e
 from otel_phi.wire.decode import Undecodable, decode_event, decode_strictly, encode_event
 from otel_phi.wire.foreign import pass_on
@@ -76,12 +77,24 @@ def decode_without_content(line: bytes | str, unknown: list[UnknownKey] | None =
     return event if isinstance(event, Undecodable) else without_content(event)
 
 
-def admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
-    """Returns an event as it may be said; one made by hand with values of other classes goes by way of JSON."""
+def admit(event: e.AgentEvent, *, source_info: bool = False) -> e.AgentEvent | Undecodable:
+    """Returns an event as it may be said; one made by hand with values of other classes goes by way of JSON.
+
+    Args:
+        event: as in `without_content`.
+        source_info: whether it may be said where the agent worked whose records the event was read from.
+    """
     judged = LEAN_IN_PLACE.get(event.__class__)
     if judged is not None:
         judged(event)
         return event
+    said = _admit(event)
+    if source_info and isinstance(said, e.AgentStart) and isinstance(event, e.AgentStart) and event.source:
+        return msgspec.structs.replace(said, source=whole_source(event.source))
+    return said
+
+
+def _admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
     try:
         return without_content(event)
     except (TypeError, ValueError, AttributeError) as error:

@@ -67,6 +67,7 @@ class _Assistant(_Message, tag="assistant"):
     error_type: str | UnsetType = field(default=UNSET, name="error_type")
     first_token_ms: int | UnsetType = field(default=UNSET, name="first_token_ms")
     streamed: bool | UnsetType = field(default=UNSET, name="streamed")
+    cost_usd: float | UnsetType = field(default=UNSET, name="cost_usd")
 
 
 class _ToolResult(_Message, tag="toolResult"):

@@ -43,6 +43,7 @@ def agent_start(event: e.AgentStart) -> e.AgentStart:
             parent_tool_call_id=event.parent_tool_call_id,
             agent_name=UNSET if event.agent_name is UNSET else agent_name(event.agent_name),
             attributes=UNSET if event.attributes is UNSET else parts.attributes(event.attributes),
+            source=UNSET if event.source is UNSET else parts.source(event.source),
         ),
         event,
     )

@@ -16,6 +16,7 @@ from otel_phi.policy.errors import call_error, stop_limit, tool_error
 from otel_phi.policy.parts import old_if_equal, usage
 from otel_phi.policy.words import (
     GIVEN_FLAGS,
+    GIVEN_FRACTIONS,
     GIVEN_NUMBERS,
     NUMBERS,
     OTHER,
@@ -55,7 +56,7 @@ def _assistant(given: AssistantMessage) -> AssistantMessage:
         given.content is NULL
         and given.error_message is None
         and given.error_type is UNSET
-        and (given.first_token_ms is given.streamed is UNSET or _is_timed(given))
+        and (given.first_token_ms is given.streamed is given.cost_usd is UNSET or _is_timed(given))
         and given.stop_reason in known_words
         and given.stop_reason != "error"
         and given.model in known_names
@@ -73,13 +74,18 @@ def _assistant(given: AssistantMessage) -> AssistantMessage:
 
 
 def _is_timed(given: AssistantMessage) -> bool:
-    return given.first_token_ms.__class__ in GIVEN_NUMBERS and given.streamed.__class__ in GIVEN_FLAGS
+    return (
+        given.first_token_ms.__class__ in GIVEN_NUMBERS
+        and given.streamed.__class__ in GIVEN_FLAGS
+        and given.cost_usd.__class__ in GIVEN_FRACTIONS
+    )
 
 
 def _without_texts(given: AssistantMessage) -> AssistantMessage:
     _look_over(given)
     checked(GIVEN_NUMBERS, given.first_token_ms)
     checked(GIVEN_FLAGS, given.streamed)
+    checked(GIVEN_FRACTIONS, given.cost_usd)
     return old_if_equal(
         AssistantMessage(
             timestamp=given.timestamp,
@@ -93,6 +99,7 @@ def _without_texts(given: AssistantMessage) -> AssistantMessage:
             error_type=call_word(given),
             first_token_ms=given.first_token_ms,
             streamed=given.streamed,
+            cost_usd=given.cost_usd,
         ),
         given,
     )

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from typing import TypeVar
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from otel_phi.policy.words import (
     CACHED,
     FLAGS,
     FRACTIONS,
     GIVEN_FLAGS,
+    GIVEN_IDENTIFIERS,
     IDENTIFIERS,
     LEVELS,
     NUMBERS,
@@ -26,7 +27,16 @@ from otel_phi.policy.words import (
     word,
 )
 from otel_phi.wire.messages import NULL, Usage
-from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, ResponseFormat, Tag, ToolResult
+from otel_phi.wire.parts import (
+    ConfigSnapshot,
+    ContinuationKind,
+    RequestPayload,
+    ResponseFormat,
+    Source,
+    Tag,
+    ToolResult,
+    Vcs,
+)
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -141,6 +151,27 @@ def result(given: ToolResult | None) -> ToolResult | None:
         return None
     checked({str}, given.child_loop_id)
     return given if given.content is NULL and given.details is NULL else ToolResult(child_loop_id=given.child_loop_id)
+
+
+def source(given: Source) -> Source:
+    """Returns which agent's records a loop was read from, without where that worked and what it calls the session."""
+    checked({Source}, given)
+    new = Source(
+        agent=word(given.agent),
+        version=UNSET if given.version is UNSET else word(given.version),
+        entrypoint=UNSET if given.entrypoint is UNSET else word(given.entrypoint),
+    )
+    return old_if_equal(new, given)
+
+
+def whole_source(given: Source) -> Source:
+    """Returns the same with where the agent worked and what it calls the session: for who asks to have that said."""
+    lean, vcs = source(given), given.vcs
+    checked(GIVEN_IDENTIFIERS, given.cwd, given.title)
+    checked({Vcs, UnsetType}, vcs)
+    if isinstance(vcs, Vcs):
+        checked(GIVEN_IDENTIFIERS, vcs.branch, vcs.revision, vcs.repository_url)
+    return msgspec.structs.replace(lean, cwd=given.cwd, title=given.title, vcs=vcs)
 
 
 # A few dozen labels of short texts are what backends show; past it the rest is left out, a text is cut.

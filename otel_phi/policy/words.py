@@ -50,6 +50,7 @@ IDENTIFIERS: frozenset[type] = frozenset({str, NoneType})
 FLAGS: frozenset[type] = frozenset({bool, NoneType})
 GIVEN_TIMES: frozenset[type] = frozenset({Instant, int, UnsetType})
 GIVEN_NUMBERS: frozenset[type] = frozenset({int, UnsetType})
+GIVEN_FRACTIONS: frozenset[type] = frozenset({float, int, UnsetType})
 GIVEN_IDENTIFIERS: frozenset[type] = frozenset({str, UnsetType})
 GIVEN_FLAGS: frozenset[type] = frozenset({bool, UnsetType})
 

@@ -15,16 +15,16 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from otel_phi.recorder.groups import OpenGroups
-from otel_phi.recorder.identities import LoopIdentity
+from otel_phi.recorder.identities import LoopIdentity, is_same
 from otel_phi.recorder.loops import OpenLoop, side_answer
 from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.snapshot import Contents, OpenWork, fill, parts
 from otel_phi.recorder.starts import loop_start
+from otel_phi.recorder.tool_places import ToolPlaces
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_of
 from otel_phi.wire.lean import LEAN
@@ -59,6 +59,7 @@ class RecorderCore:
         self._sessions: OrderedDict[str, str] = OrderedDict()  # session -> the spelling it was first seen in
         self._groups = OpenGroups()
         self._side_calls: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._tools = ToolPlaces()
 
     @property
     def open_loops(self) -> int:
@@ -73,6 +74,11 @@ class RecorderCore:
     def open_groups(self) -> int:
         """How many parallel groups are open."""
         return len(self._groups)
+
+    @property
+    def remembered_tools(self) -> int:
+        """How many tool executions of closed turns are remembered."""
+        return len(self._tools)
 
     def seen(self, loop_id: str) -> bool:
         """Says whether a loop of that id is remembered."""
@@ -103,6 +109,8 @@ class RecorderCore:
         if notices is None:
             self.counts["turn_closed"] += 1
             return _NOTHING
+        if notices and loop.start.source is not None:
+            self._tools.take(notices)
         return notices
 
     def _outside(self, event: e.AgentEvent, caller: str | None) -> Sequence[Notice]:
@@ -142,14 +150,14 @@ class RecorderCore:
         identity = LoopIdentity(session_id, event.loop_id, int(event.timestamp), caller)
         replaced = self._open.get(event.loop_id)
         # The open loop is asked too: it may be open for longer than it is remembered.
-        if self._references.knows(identity) or (replaced is not None and _same(replaced.start.identity, identity)):
+        if self._references.knows(identity) or (replaced is not None and is_same(replaced.start.identity, identity)):
             self.counts["duplicate_start"] += 1
             return opened
         notices: list[Notice] = []
         if replaced is not None:
             self.counts["aborted_restart"] += 1
             notices += self._close(replaced, None)
-        start = self._under_its_tool(loop_start(event, identity, self._references))
+        start = self._tools.under(loop_start(event, identity, self._references), self._open)
         self._references.remember(identity)
         notices += opened
         notices.append(LoopOpened(start))
@@ -194,16 +202,6 @@ class RecorderCore:
         first = None if self._ahead is None else self._ahead.sessions.get(key)
         return first.session_id if first is not None and first.timestamp <= call.start else None
 
-    def _under_its_tool(self, start: LoopStart) -> LoopStart:
-        """Returns a loop's start with the place of the tool that ran it, if it is known now and was not before."""
-        if start.tool_call_id is None or start.tool is not None or start.parent is None:
-            return start
-        parent = self._open.get(start.parent.loop_id)
-        if parent is None or not _same(parent.start.identity, start.parent):
-            return start
-        place = parent.tool_place(start.tool_call_id)
-        return start if place is None else msgspec.structs.replace(start, tool=place)
-
     def _open_session(self, event: e.AgentStart) -> list[Notice]:
         key = session_key(event.session_id)
         if key in self._sessions:
@@ -213,13 +211,16 @@ class RecorderCore:
         self._sessions[key] = first.session_id
         if len(self._sessions) > MAX_REMEMBERED_SESSIONS:
             self._sessions.popitem(last=False)
-        return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp))]
+        source = event.source if first.source is UNSET else first.source  # what was read ahead need not know it
+        return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp), source or None)]
 
     def _close(self, loop: OpenLoop, event: e.AgentEnd | None, *, lost: bool = False) -> list[Notice]:
         identity = loop.start.identity
-        loop.start = self._under_its_tool(loop.start)
+        loop.start = self._tools.under(loop.start, self._open)
         del self._open[identity.loop_id]
         ended = loop.close(event, lost=lost)
+        if loop.start.source is not None:
+            self._tools.take(ended)
         ended_ns = ended[-1].ended_ns
         parent = self._open_parent(loop)
         if parent is not None:
@@ -231,7 +232,7 @@ class RecorderCore:
         """Returns a loop's parent if that is open."""
         parent = loop.start.parent
         found = None if parent is None else self._open.get(parent.loop_id)
-        return found if found is not None and parent is not None and _same(found.start.identity, parent) else None
+        return found if found is not None and parent is not None and is_same(found.start.identity, parent) else None
 
     def flush(self, *, lost: bool = False) -> list[Notice]:
         """Closes everything: open loops as aborted, in order of their start, then the groups whose end is known.
@@ -320,13 +321,10 @@ class RecorderCore:
             self._sessions,
             self._references,
             self._side_calls,
+            self._tools,
             self._open,
             self._groups,
         )
-
-
-def _same(one: LoopIdentity, other: LoopIdentity) -> bool:
-    return (one.session_id, one.loop_id, one.started_ns) == (other.session_id, other.loop_id, other.started_ns)
 
 
 def _order(start: LoopStart) -> tuple[int, str]:

@@ -36,3 +36,8 @@ class Foreign(msgspec.Struct, frozen=True, gc=False):
     loop_id: str
     session_id: str | None
     loop: LoopIdentity | None
+
+
+def is_same(one: LoopIdentity, other: LoopIdentity) -> bool:
+    """Says whether two identities tell one loop, whatever is known of its caller."""
+    return (one.session_id, one.loop_id, one.started_ns) == (other.session_id, other.loop_id, other.started_ns)

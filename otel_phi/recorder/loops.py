@@ -11,7 +11,7 @@ Rule 4: the last known time is the latest of the loop's event times and MessageE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Raw, UnsetType
 
@@ -35,6 +35,7 @@ from otel_phi.wire.messages import MILLISECOND_NS, NO_USAGE, AssistantMessage, E
 from otel_phi.wire.parts import ConfigSnapshot, RequestPayload
 from otel_phi.wire.usage import TokenCount, count_tokens
 
+N = TypeVar("N", int, float)
 TurnNotice = TurnOpened | TurnClosed
 _NOTHING: Sequence[TurnNotice] = ()
 
@@ -248,6 +249,7 @@ class OpenLoop:
             error_type=message.error_type or None,
             first_token_ms=_or_none(message.first_token_ms),
             streamed=message.streamed is not False,
+            cost_usd=_or_none(message.cost_usd),
         )
 
     def side_answer(self, call: SideCall) -> Answer:
@@ -326,7 +328,7 @@ def side_answer(call: SideCall, config: ConfigSnapshot | None) -> Answer:
     )
 
 
-def _or_none(number: int | UnsetType) -> int | None:
+def _or_none(number: N | UnsetType) -> N | None:
     return None if isinstance(number, UnsetType) else number
 
 

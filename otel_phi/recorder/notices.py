@@ -23,7 +23,7 @@ import msgspec
 from otel_phi.recorder.identities import Foreign, LoopIdentity
 from otel_phi.wire import events as e
 from otel_phi.wire.messages import Usage
-from otel_phi.wire.parts import ConfigSnapshot
+from otel_phi.wire.parts import ConfigSnapshot, Source
 from otel_phi.wire.usage import TokenCount
 
 
@@ -53,6 +53,7 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         attributes: what else the loop's span says.
         tool_call_id: the tool call of the parent loop that ran it, None for none.
         tool: that tool execution's place, None where it is not known; it can be found as late as when the loop closes.
+        source: the agent whose records it was read from, None for an agent that told it itself.
     """
 
     identity: LoopIdentity
@@ -67,14 +68,16 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     attributes: tuple[tuple[str, str | bool | int | float], ...] = ()
     tool_call_id: str | None = None
     tool: ToolPlace | None = None
+    source: Source | None = None
 
 
 class SessionOpened(msgspec.Struct, frozen=True, gc=False):
-    """Says that a session has begun: `opened_ns` is the start of its earliest loop known."""
+    """Says that a session has begun: `opened_ns` is the start of its earliest loop known, `source` that loop's."""
 
     session_id: str
     agent_id: str
     opened_ns: int
+    source: Source | None = None
 
 
 class LoopOpened(msgspec.Struct, frozen=True, gc=False):
@@ -115,6 +118,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         error_type: what went wrong, in one word, as policy or the source says it; None where neither does.
         first_token_ms: milliseconds from the request to the first token, None where the source does not tell.
         streamed: whether the answer came in pieces.
+        cost_usd: what the call cost, as the source says it; None where it does not.
     """
 
     model: str
@@ -125,6 +129,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     error_type: str | None
     first_token_ms: int | None = None
     streamed: bool = True
+    cost_usd: float | None = None
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):

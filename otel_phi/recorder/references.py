@@ -97,6 +97,8 @@ class References:
             # At the referrer's own instant only a loop already seen counts: two that name each other form no circle.
             if loop.started_ns < before_ns or self.knows(loop):
                 return loop
+        if not known and seen:
+            return seen[-1]  # of a source that is not read ahead: other agents' sessions beside phi-core's
         return None
 
     def parent_of(

@@ -4,6 +4,7 @@
     {"sessions":["...", ...]}        sessions remembered, the one forgotten next first; as many lines as needed
     {"remembered":[[...], ...]}      loops remembered, in the same order; as many lines as needed
     {"side_calls":[[...], ...]}      side calls remembered, in the same order; as many lines as needed
+    {"tools":[[...], ...]}           tool executions of closed turns remembered, in the same order; as many lines as needed
     {"loop":{...}}                   an open loop a line, the longest open first
     {"group":{...}}                  an open group a line, the oldest first
 
@@ -26,8 +27,10 @@ from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.loop_states import group_state, loop_state, open_group, open_loop
 from otel_phi.recorder.loops import OpenLoop
+from otel_phi.recorder.notices import ToolPlace
 from otel_phi.recorder.references import References, session_key
 from otel_phi.recorder.states import FORMAT, Head, Line, Remembered, decode_head, decode_line, encode
+from otel_phi.recorder.tool_places import ToolPlaces
 
 # About a millisecond of writing, less than two of reading: 16 kB are 150 remembered loops or 20 open ones [measured].
 # A line is never divided: a loop in the midst of thousands of tools costs what its turn's end costs.
@@ -56,6 +59,7 @@ class Contents(NamedTuple):
         sessions: `session_key` of those remembered to the spelling they were first seen in.
         references: the loops remembered.
         side_calls: `session_key` and id of the side calls remembered.
+        tools: the tool executions of closed turns remembered.
         loops: open loops by id.
         groups: open groups.
     """
@@ -65,6 +69,7 @@ class Contents(NamedTuple):
     sessions: OrderedDict[str, str]
     references: References
     side_calls: OrderedDict[tuple[str, str], None]
+    tools: ToolPlaces
     loops: OrderedDict[str, OpenLoop]
     groups: OpenGroups
 
@@ -103,6 +108,8 @@ def _written(core: Contents) -> Iterator[bytes]:
     keys = {session_key(session): number for session, number in numbers.items()} if core.side_calls else {}
     for calls in _chunks(core.side_calls):
         yield encode({"side_calls": [(call, keys.get(session, session)) for session, call in calls]})
+    for tools in _chunks(core.tools.all()):
+        yield encode({"tools": [(_remembered(one.loop, numbers), *msgspec.structs.astuple(one)[1:]) for one in tools]})
     for loop in core.loops.values():
         yield encode(Line(loop=loop_state(loop)))
     for group in core.groups.all():
@@ -121,6 +128,7 @@ def _head(core: Contents) -> Head:
         loops=work.loops,
         turns=work.turns,
         groups=work.groups,
+        tools=len(core.tools),
     )
 
 
@@ -166,7 +174,9 @@ def fill(core: Contents, state: bytes) -> Iterator[None]:
         if size >= PART_BYTES:
             yield
             size = 0
-    expected = {name: getattr(head, name) for name in ("sessions", "remembered", "side_calls", "loops", "groups")}
+    expected = {
+        name: getattr(head, name) for name in ("sessions", "remembered", "side_calls", "tools", "loops", "groups")
+    }
     if read != Counter(expected):
         raise ValueError(f"the recorder's state is damaged: it says {expected} and holds {dict(read)}")
     yield
@@ -211,6 +221,9 @@ def _take(line: Line, core: Contents, spellings: list[str], read: Counter[str]) 
         core.references.remember(_identity(loop, spellings))
     for call in line.side_calls:
         core.side_calls[session_key(_session(call.session, spellings)), call.id] = None
+    for tool in line.tools:
+        loop_of = _identity(tool.loop, spellings)
+        core.tools.put(ToolPlace(loop_of, tool.turn_index, tool.turn_repeat, tool.call_id, tool.repeat))
     if line.loop is not None:
         core.loops[line.loop.start.identity.loop_id] = open_loop(line.loop, core.references)
     if line.group is not None:
@@ -218,6 +231,7 @@ def _take(line: Line, core: Contents, spellings: list[str], read: Counter[str]) 
     read["sessions"] += len(line.sessions)
     read["remembered"] += len(line.remembered)
     read["side_calls"] += len(line.side_calls)
+    read["tools"] += len(line.tools)
     read["loops"] += line.loop is not None
     read["groups"] += line.group is not None
 

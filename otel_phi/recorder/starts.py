@@ -27,6 +27,7 @@ def loop_start(event: AgentStart, identity: LoopIdentity, references: References
         agent_name=event.agent_name or None,
         attributes=() if event.attributes is UNSET else tuple(event.attributes.items()),
         tool_call_id=event.parent_tool_call_id or None,
+        source=event.source or None,
     )
 
 

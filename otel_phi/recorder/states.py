@@ -38,7 +38,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     pass
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A head is the first line: what follows it, in numbers.
 
     Attributes:
@@ -51,6 +51,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         loops: how many loops are open.
         turns: how many of these have an open turn.
         groups: how many parallel groups are open.
+        tools: how many tool executions of closed turns are remembered; not written where none is.
     """
 
     format: int
@@ -62,6 +63,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     loops: int
     turns: int
     groups: int
+    tools: int = 0
 
 
 class Remembered(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -85,6 +87,16 @@ class RememberedCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     id: str
     session: int | str
+
+
+class RememberedTool(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A remembered tool is a `ToolPlace` of a closed turn: its loop, then the place within it."""
+
+    loop: Remembered
+    turn_index: int
+    turn_repeat: int
+    call_id: str
+    repeat: int
 
 
 class Happened(_State, frozen=True, gc=False):
@@ -226,6 +238,7 @@ class Line(_State, frozen=True, gc=False):
     sessions: tuple[str, ...] = ()
     remembered: tuple[Remembered, ...] = ()
     side_calls: tuple[RememberedCall, ...] = ()
+    tools: tuple[RememberedTool, ...] = ()
     loop: LoopState | None = None
     group: GroupState | None = None
 

@@ -1,4 +1,4 @@
-"""Files whose bytes are not their lines: UTF-16, as PowerShell's `>` writes it, and a JSON array of events.
+"""Files whose bytes are not their lines: UTF-16, as PowerShell's `>` writes it, and a JSON array of events or an agent's records.
 
 Like a gzipped file, such a file is read from its beginning to its end: nobody can enter it midway.
 """
@@ -12,6 +12,7 @@ from typing import BinaryIO
 import msgspec
 from typing_extensions import Self
 
+from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
 
@@ -83,7 +84,7 @@ def _from_utf_16(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _elements(stream: BinaryIO) -> bytes | None:
-    """Returns the elements of an array, a line each; None where it is none, or its first element is no event."""
+    """Returns the elements of an array, a line each; None where it is none, or begins with no event and no record of an agent."""
     content = stream.read(MAX_ARRAY_BYTES + 1)
     if len(content) > MAX_ARRAY_BYTES:
         return None
@@ -92,7 +93,8 @@ def _elements(stream: BinaryIO) -> bytes | None:
         lines = [msgspec.json.format(bytes(element), indent=-1) for element in found]
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
-    return b"\n".join(lines) + b"\n" if lines and _is_event(lines[0]) else None
+    joined = b"\n".join(lines) + b"\n"
+    return joined if lines and (_is_event(lines[0]) or adapter_of(joined, "") is not None) else None
 
 
 def _is_event(line: bytes) -> bool:

@@ -10,13 +10,14 @@ from typing import Literal
 
 import msgspec
 
+from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.converted import Converted
 from otel_phi.sources.lines import chunks, open_lines
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
 
-Kind = Literal["events", "converted", "session", "json", "empty", "other"]
+Kind = Literal["events", "converted", "session", "agent", "json", "empty", "wrapped", "zstd", "other"]
 
 # Enough for the first lines of any log; a longer first line is told from how it begins.
 _HEAD_BYTES = 1 << 16
@@ -24,6 +25,8 @@ _HEAD_BYTES = 1 << 16
 _MAX_JSON_BYTES = 64 << 20
 _HEAD_LINES = 20
 _LINE_BEGINS = re.compile(rb'\{\s*(?:"ordinal"\s*:\s*\d+\s*,\s*"event"\s*:\s*\{\s*)?"type"\s*:\s*"[A-Z]')
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_WRAPPED = re.compile(rb'[^{\[]{1,256}\{"(?:type|timestamp|ordinal|parentUuid|sessionId)"\s*:')
 _SESSION_BEGINS = re.compile(rb'\{\s*"session_id"\s*:')
 
 
@@ -32,7 +35,8 @@ def kind_of(path: Path) -> Kind:
 
     Returns:
         `events` for lines of AgentEvents (JSONL, event log, server-sent), `converted` for events that are read only whole
-        (UTF-16, a JSON array), `session` for a saved session, `json` for other JSON, `empty`, or `other`.
+        (UTF-16, a JSON array), `session` for a saved session, `agent` for another agent's session, `json` for other JSON,
+        `empty`, or `other`; `wrapped` (log lines around JSON) and `zstd` for what only has to be written otherwise.
 
     Raises:
         OSError: it cannot be read.
@@ -45,7 +49,16 @@ def kind_of(path: Path) -> Kind:
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if _SESSION_BEGINS.match(start) and b'"agent_id"' in head:
         return "session"
-    return _json_kind(path) if start[:1] in b"{[" else "other"
+    if adapter_of(start, str(path)) is not None:
+        return "agent"
+    return _json_kind(path) if start[:1] in b"{[" else _other_kind(head)
+
+
+def _other_kind(head: bytes) -> Kind:
+    if head.startswith(_ZSTD):
+        return "zstd"
+    lines = head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]
+    return "wrapped" if any(_WRAPPED.match(line) for line in lines) else "other"
 
 
 def _is_converted(path: Path) -> bool:

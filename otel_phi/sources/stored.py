@@ -16,6 +16,10 @@ from pathlib import Path
 
 import msgspec
 
+from otel_phi.errors import SourceError
+from otel_phi.sources.agent_files import AgentOptions, AgentReading
+from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, with_children
+from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import Kind, kind_of
 from otel_phi.sources.logs import EventFile, Opened, Reading, first_pass
@@ -36,7 +40,7 @@ _Loop = tuple[str, str, int]  # session id, loop id and start
 _Owners = dict[_Loop, tuple[int, int, int, Path]]  # without an end, kind of file, length (negative), file
 
 
-class NothingHere(Exception):  # noqa: N818
+class NothingHere(SourceError):  # noqa: N818
     """Says that a path holds no agent sessions, what was found instead and what to do."""
 
 
@@ -48,8 +52,11 @@ class Stored:
         final: take every loop that is open at the end of its file as aborted, even if the file was written to just now.
         on_bad_line: called with each line that is no event.
         content: whether the events are to have their content, see `EventReader`.
+        since_ns: leave out what was last written to before that, nanoseconds since the epoch.
+        agents: how other agents' sessions are read.
 
     Attributes:
+        agents: other agents' sessions; what is said of them is known when their events are read.
         files: the files read, in order of name.
         ignored: files of the folders that hold no events, or cannot be read; the latter are reported too.
         superseded: saved sessions left out since all their loops are read from logs, or from other saved sessions.
@@ -69,6 +76,8 @@ class Stored:
         final: bool = False,
         on_bad_line: Callable[[BadLine], None] | None = None,
         content: bool = True,
+        since_ns: int = 0,
+        agents: AgentOptions | None = None,
     ) -> None:
         self.ignored: list[Path] = []
         self.superseded: list[Path] = []
@@ -78,28 +87,47 @@ class Stored:
         self._reading.content = content
         given = [Path(path) for path in paths]
         kinds = {path: kind for root in given for path, kind in self._found(root)}
+        of_agents = [path for path, kind in kinds.items() if kind == "agent"]
+        kinds = {path: kind for path, kind in sorted(kinds.items()) if path.stat().st_mtime_ns >= since_ns}
         self._reading.chunk_bytes = FileChunks.size_for(len(kinds))
-        logs = [first_pass(path) for path, kind in sorted(kinds.items()) if kind in ("events", "converted")]
-        saved = self._sessions([path for path, kind in sorted(kinds.items()) if kind == "session"], given)
-        if not logs and not saved:
-            raise NothingHere(f"{', '.join(map(str, given))}: nothing of it can be read")
+        logs = [first_pass(path) for path, kind in kinds.items() if kind in ("events", "converted")]
+        saved = self._sessions([path for path, kind in kinds.items() if kind == "session"], given)
+        self.agents = self._agent_reading(of_agents, given, since_ns, agents or AgentOptions())
+        if not logs and not saved and not self.agents.sessions:
+            late = " that was written to since then" if since_ns else ""
+            raise NothingHere(f"{', '.join(map(str, given))}: nothing of it can be read{late}")
         owners = _owners(logs, saved)
         sessions = [file for file in map(partial(self._own_loops, owners), saved) if file is not None]
-        self.files = tuple(sorted([log.path for log in logs] + [file.path for file in sessions]))
-        self.size_bytes = sum(path.stat().st_size for path in self.files)
+        own = [log.path for log in logs] + [file.path for file in sessions]
+        self.files = tuple(sorted([*own, *self.agents.files]))
+        self.size_bytes = sum(path.stat().st_size for path in own) + self.agents.size_bytes
         self._streams = [self._log_stream(log, owners) for log in logs]
         for file in sessions:
             self._streams += self._session_streams(file)
 
+    def _agent_reading(
+        self, paths: list[Path], given: list[Path], since_ns: int, options: AgentOptions
+    ) -> AgentReading:
+        files: dict[Path, AgentFile] = {}
+        for path in paths:
+            adapter = adapter_of(head_of(path), str(path))
+            if adapter is not None:
+                file = agent_file(path, adapter)
+                files |= {one.path: one for one in (with_children(file) if path in given else [file])}
+        now_ns = -1 if self._final else time.time_ns()
+        return AgentReading(
+            files.values(), now_ns=now_ns, since_ns=since_ns, on_bad_line=self._reading.report, options=options
+        )
+
     @property
     def counts(self) -> Counter[str]:
         """What the readers counted: `events`, `left_out`, `bad_lines`, `restarts`, `missing`."""
-        return self._reading.counts
+        return self._reading.counts + self.agents.counts
 
     @property
     def read_bytes(self) -> int:
         """Bytes read so far by `events`."""
-        return self._reading.read_bytes
+        return self._reading.read_bytes + self.agents.read_bytes
 
     @property
     def starts(self) -> tuple[AgentStart, ...]:
@@ -108,7 +136,9 @@ class Stored:
 
     def events(self) -> Iterator[AgentEvent]:
         """Yields the events of all files as one stream, without those that no span shows."""
-        return merged(self._streams)
+        if self._streams:
+            yield from merged(self._streams)
+        yield from self.agents.events()
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
@@ -224,10 +254,12 @@ def _kind(path: Path) -> Kind:
         raise NothingHere(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-_OURS: tuple[Kind, ...] = ("events", "converted", "session")
+_OURS: tuple[Kind, ...] = ("events", "converted", "session", "agent")
 _WRONG: dict[Kind, str] = {
     "empty": "the file is empty; an agent's event log has one JSON object a line",
-    "json": "this is JSON, but no AgentEvents and no saved session of phi-core",
+    "json": "this is JSON, but no AgentEvents, no saved session of phi-core and no other agent's",
+    "wrapped": "these are log lines with events inside: give the events alone, one JSON object a line",
+    "zstd": "this is compressed with zstd: unpack it, with `zstd -d`",
     "other": "this is no file of AgentEvents: each line should be an object with a `type`, or with `ordinal` and `event`",
 }
 

@@ -15,6 +15,10 @@ from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, may_be_ours
 from otel_phi.sources.tail import Look, look_at
 
+_NOT_FOLLOWED = (
+    "another agent's session: these are not followed yet; otel-phi export sends them, pipe --from follows one at work"
+)
+
 
 class Folder:
     """A folder is the set of paths that are watched.
@@ -23,7 +27,7 @@ class Folder:
         paths: files and folders; they need not be there yet, but the folder above them must.
 
     Attributes:
-        on_unreadable: called with each file that cannot be read, once until it can; its line is 1.
+        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of another agent's.
 
     Raises:
         NothingHere: neither a path nor the folder above it is there.
@@ -34,6 +38,7 @@ class Folder:
         self.on_unreadable: Callable[[BadLine], None] | None = None
         self._other: dict[Path, Look] = {}
         self._unreadable: set[Path] = set()
+        self._passed_over = False
         self._unseen: set[Path] = set()
         self._paths: dict[tuple[str, str], Path] = {}  # of each folder and name: all are looked at again and again
         self._links: set[Path] = set()
@@ -102,7 +107,15 @@ class Folder:
             self._other.pop(path, None)
             return kind
         self._other[path] = look
+        if kind == "agent":
+            self._pass_over(path)
         return None
+
+    def _pass_over(self, path: Path) -> None:
+        """Says once that other agents' sessions are not followed: a folder may hold thousands."""
+        if self.on_unreadable is not None and not self._passed_over:
+            self._passed_over = True
+            self.on_unreadable(BadLine(str(path), 1, 0, 0, _NOT_FOLLOWED))
 
     def cannot_read(self, path: Path, error: OSError) -> None:
         """Says once of a file that it cannot be read; one that was removed between two looks needs no word."""

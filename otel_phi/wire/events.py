@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from otel_phi.wire.messages import NULL, Message, Usage
-from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, ToolResult
+from otel_phi.wire.parts import ConfigSnapshot, ContinuationKind, RequestPayload, Source, ToolResult
 from otel_phi.wire.times import Instant
 
 
@@ -44,6 +44,7 @@ class AgentStart(_Event, frozen=True, tag=True):
         parent_tool_call_id: the tool call of the parent loop that ran this one. Not phi-core's.
         agent_name: low-cardinality name of the agent that runs the loop. Not phi-core's.
         attributes: what else its span says: texts, numbers and booleans. Not phi-core's.
+        source: the agent whose records the loop was read from. Not phi-core's.
     """
 
     session_id: str
@@ -58,6 +59,7 @@ class AgentStart(_Event, frozen=True, tag=True):
     parent_tool_call_id: str | UnsetType = UNSET
     agent_name: str | UnsetType = UNSET
     attributes: dict[str, str | bool | int | float] | UnsetType = UNSET
+    source: Source | UnsetType = UNSET
 
 
 class AgentEnd(_Event, frozen=True, tag=True):

@@ -99,6 +99,7 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
         error_type: what went wrong, in one word. Not phi-core's: a source says it, or policy derives it.
         first_token_ms: milliseconds from the request to the first token. Not phi-core's: its stream cannot tell.
         streamed: whether the answer came in pieces; UNSET means yes, as phi-core always asks. Not phi-core's.
+        cost_usd: what the call cost, as the source says it. Not phi-core's.
     """
 
     stop_reason: str = "stop"
@@ -109,6 +110,7 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
     error_type: str | UnsetType = field(default=UNSET, name="error_type")
     first_token_ms: int | UnsetType = field(default=UNSET, name="first_token_ms")
     streamed: bool | UnsetType = field(default=UNSET, name="streamed")
+    cost_usd: float | UnsetType = field(default=UNSET, name="cost_usd")
 
 
 class ToolResultMessage(_Message, frozen=True, tag="toolResult"):

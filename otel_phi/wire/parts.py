@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from otel_phi.wire.messages import NULL
 
@@ -48,6 +48,40 @@ class ConfigSnapshot(
     max_tokens: int | None = None
     thinking_level: str | None = None
     temperature: float | None = None
+
+
+class Vcs(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Says what a source's working folder was checked out from; content, unlike the rest of `Source`.
+
+    Attributes:
+        branch: name of the branch.
+        revision: the commit.
+        repository_url: the repository, without credentials.
+    """
+
+    branch: str | UnsetType = UNSET
+    revision: str | UnsetType = UNSET
+    repository_url: str | UnsetType = UNSET
+
+
+class Source(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Says which agent's records a loop was read from, and where that agent worked. Not phi-core's.
+
+    Attributes:
+        agent: the agent, `claude-code`, `codex`, `pi`, `openclaw`.
+        version: of the agent.
+        entrypoint: how it was started, such as `cli` or `sdk`.
+        cwd: its working folder; content, as are the next two.
+        title: what the session is called.
+        vcs: what the working folder was checked out from.
+    """
+
+    agent: str
+    version: str | UnsetType = UNSET
+    entrypoint: str | UnsetType = UNSET
+    cwd: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    vcs: Vcs | UnsetType = UNSET
 
 
 class ResponseFormat(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

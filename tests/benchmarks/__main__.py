@@ -27,6 +27,7 @@ from otel_phi.recorder.notices import TurnClosed
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 from otel_phi.wire.decode import decode_event
+from tests.benchmarks.agents import bench_agents
 from tests.benchmarks.folders import bench_folders
 from tests.benchmarks.front import bench_front
 from tests.benchmarks.live import bench_live
@@ -188,6 +189,7 @@ def main() -> None:
         ("the hook", bench_live),
         ("folders", bench_folders),
         ("the watch", bench_watch),
+        ("other agents' sessions", bench_agents),
     ):
         print(f"measuring {title} ...", file=sys.stderr)  # noqa: T201
         measure(table)

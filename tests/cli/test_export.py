@@ -146,7 +146,7 @@ def test_ctrl_c_is_one_line_and_resumable(start: Start, stream: Path) -> None:
     assert process.stderr is not None
     assert b"connection refused; trying again" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 4
+    assert process.wait(20) == -signal.SIGINT
     assert process.stderr.read() == b"otel-phi: interrupted; run the same command again to send the rest\n"
 
 

@@ -14,6 +14,7 @@ from msgspec import UNSET
 from otel_phi.events import (
     AgentEnd,
     AgentEvent,
+    AgentStart,
     AssistantMessage,
     GenericEvent,
     Instant,
@@ -31,6 +32,7 @@ from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.policy.errors import stop_limit
 from otel_phi.policy.messages import call_word, tool_word
+from otel_phi.policy.parts import source
 from otel_phi.policy.words import error_word
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.wire.messages import NULL
@@ -56,6 +58,8 @@ def with_words(event: AgentEvent) -> AgentEvent:
             return _replace(event, message=_spoken(event.message))
         case ToolExecutionEnd():
             return _replace(event, error_type=tool_word(event, event.result.content if event.result else NULL))
+        case AgentStart() if event.source is not UNSET:
+            return _replace(event, source=source(event.source))
         case AgentEnd() | SideCall() if event.error_type is not UNSET:
             return _replace(event, error_type=error_word(event.error_type))
         case _:

@@ -35,6 +35,7 @@ from tests.delivery.samples import RESOURCE
 from tests.streams import (
     LOOP,
     OTHER,
+    READ_FROM,
     SESSION,
     answer,
     at,
@@ -85,6 +86,12 @@ FULL: list[AgentEvent] = [
         loop_id=f"{SESSION}.own", tool_call_id="c2", child_loop_id="far", child_session_id="away", timestamp=at(8)
     ),
     ToolExecutionEnd(loop_id=f"{SESSION}.own", tool_call_id="c3", outcome="detached", timestamp=at(8)),
+    start(9, "read", source=READ_FROM),
+    turn(9, 0, "read"),
+    said(10, "read", cost_usd=0.25),
+    tool("known", loop="read"),
+    tool_end("known", loop="read"),
+    turn_end(12, 0, "read"),
     *whole_loop(20, OTHER, session=OTHER, metadata=msgspec.Raw(f'{{"traceparent":"{CALLER}"}}'.encode())),
     start(
         40,
@@ -128,6 +135,9 @@ FULL: list[AgentEvent] = [
 REST: list[AgentEvent] = [
     SideCall(id="title", session_id=OTHER.upper(), start=at(1), end=at(2)),
     SideCall(id="beside", session_id=SESSION, loop_id="g2", start=at(1), end=at(3), usage=Usage(5, 6)),
+    start(97, "read.sub", source=READ_FROM, parent_loop_id=None, parent_tool_call_id="known"),
+    end(98, "read.sub"),
+    end(98, "read"),
     end(98, f"{SESSION}.sub", outcome="cancelled"),
     ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c4", tool_name="ask", timestamp=at(98)),
     end(99, f"{SESSION}.sub.2"),

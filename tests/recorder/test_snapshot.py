@@ -398,8 +398,8 @@ def test_a_state_says_how_much_is_open_and_whose() -> None:
     fed(core, FULL)
     fed(core, [start(200, "theirs", session=OTHER)])
     state = core.snapshot()
-    assert core.open_work() == RecorderCore.restore(state).open_work() == OpenWork(loops=7, turns=2, groups=2)
-    mine = {"g2", LOOP, *(f"{SESSION}.{name}" for name in ("open", "own", "sub", "sub.2"))}
+    assert core.open_work() == RecorderCore.restore(state).open_work() == OpenWork(loops=8, turns=2, groups=2)
+    mine = {"g2", "read", LOOP, *(f"{SESSION}.{name}" for name in ("open", "own", "sub", "sub.2"))}
     assert sessions_of(state) == {"theirs": OTHER, **dict.fromkeys(mine, SESSION)}
     assert sessions_of(RecorderCore().snapshot()) == {}
 
@@ -408,7 +408,7 @@ def test_a_session_is_forgotten_in_any_spelling_without_a_word_and_the_others_st
     core = RecorderCore()
     fed(core, FULL)
     fed(core, [start(200, "theirs", session=OTHER), turn(201, 0, "theirs")])
-    assert core.forget_session(SESSION.upper()) == 6
+    assert core.forget_session(SESSION.upper()) == 7
     assert core.open_work() == OpenWork(1, 1, 0)
     assert core.forget_session(SESSION) == 0
     assert restored(core).open_work() == OpenWork(1, 1, 0)

@@ -22,12 +22,14 @@ from otel_phi.events import (
     KnownEvent,
     MessageEnd,
     SideCall,
+    Source,
     ToolExecutionEnd,
     ToolExecutionStart,
     ToolResultMessage,
     Undecodable,
     Usage,
     UserMessage,
+    Vcs,
     decode_event,
     encode_event,
     format_time,
@@ -37,11 +39,11 @@ from tests import golden
 from tests.streams import LOOP, SESSION, SMALL_CASES, answer, end, start, turn, turn_end, wild_streams
 
 FIELDS: dict[type[msgspec.Struct], set[str]] = {
-    AgentStart: {"parent_session_id", "parent_tool_call_id", "agent_name", "attributes"},
+    AgentStart: {"parent_session_id", "parent_tool_call_id", "agent_name", "attributes", "source"},
     AgentEnd: {"outcome", "error_type"},
     ToolExecutionStart: {"timestamp"},
     ToolExecutionEnd: {"error_type", "child_session_id", "outcome", "timestamp"},
-    AssistantMessage: {"error_type", "first_token_ms", "streamed"},
+    AssistantMessage: {"error_type", "first_token_ms", "streamed", "cost_usd"},
     ToolResultMessage: {"error_type"},
     UserMessage: {"stop_limit"},
     Usage: {"cached", "partial"},
@@ -55,13 +57,16 @@ WITH_THEM: list[AgentEvent] = [
         parent_tool_call_id="c",
         agent_name="planner",
         attributes={"tenant": "t", "weight": 0.5, "vip": True, "number": 7},
+        source=Source(agent="codex", version="0.1", cwd="/w", title="t", vcs=Vcs(branch="main")),
     ),
     AgentEnd(loop_id="l", outcome="error", error_type="timeout"),
     ToolExecutionStart(loop_id="l", timestamp=Instant(1)),
     ToolExecutionEnd(
         loop_id="l", error_type="timeout", child_session_id="chat-2", outcome="detached", timestamp=Instant(2)
     ),
-    MessageEnd(loop_id="l", message=AssistantMessage(error_type="api_error", first_token_ms=3, streamed=False)),
+    MessageEnd(
+        loop_id="l", message=AssistantMessage(error_type="api_error", first_token_ms=3, streamed=False, cost_usd=0.5)
+    ),
     MessageEnd(loop_id="l", message=AssistantMessage(usage=Usage(1, 2, cached="out", partial=True))),
     MessageEnd(loop_id="l", message=ToolResultMessage(error_type="tool_error")),
     MessageEnd(loop_id="l", message=UserMessage(stop_limit="turns")),

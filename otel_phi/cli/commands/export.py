@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 import msgspec
 
-from otel_phi.cli import screen, words
+from otel_phi.cli import screen
+from otel_phi.cli.agent_flags import agent_flags, with_places
+from otel_phi.cli.entry import end_by_closed_pipe, end_by_interrupt, reader_gone
 from otel_phi.cli.flags import delivery_flags, mapping_flags
 from otel_phi.cli.outputs import refuse_own_input
-from otel_phi.cli.report import outcome
+from otel_phi.cli.report import outcome, reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.progress import ExportProgress
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
 from otel_phi.cli.report.totals import Sessions
-from otel_phi.cli.settings import configured, sends_nothing
+from otel_phi.cli.settings import called, configured, sends_nothing
 from otel_phi.errors import DeliveryError
 from otel_phi.recorder.references import ahead_of
+from otel_phi.sources.agent_files import AgentOptions
 from otel_phi.sources.stored import Stored
 
 if TYPE_CHECKING:
@@ -35,54 +38,50 @@ _EXAMPLES = """\b
 Examples:
   otel-phi export run.jsonl
   otel-phi export logs/ --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
+  otel-phi export --claude --since 7d
   otel-phi export run.jsonl --trace-url 'http://localhost:16686/trace/{trace_id}'
   otel-phi export run.jsonl --file - | gzip > run.otlp.jsonl.gz
 """
 
 
 @click.command(short_help="Send stored sessions to a collector, or write them as OTLP-JSON.", epilog=_EXAMPLES)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
+@agent_flags
 @delivery_flags
+@click.option("--all", "whole", is_flag=True, help="Count here what a file copied from another beside it, too.")
+@click.option("--source-info", is_flag=True, help="Say where an agent worked: folder, branch, commit, title.")
 @click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
 @click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
 @mapping_flags
 def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | None, **flags: Any) -> None:
     """Send stored sessions to an OpenTelemetry collector and print their trace ids.
 
-    PATH is phi-core's event log, a file of AgentEvent lines, or a folder of them; gzipped or not. A folder is read as one
-    stream. Loops that are still open in a file written to in the last 10 minutes are held back.
+    PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, or a folder
+    of them; gzipped or not. A folder is read as one stream, and what one session copied from another is counted once.
+    Loops that are still open in a file written to in the last 10 minutes are held back.
 
-    The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
+    TRACEPARENT in the environment becomes a link from each loop that no other loop started; with --trace-scope loop --join
+    the loops are children of that span. The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
     were rejected, 4 gave up; run the same command again to send the rest.
     """
-    config = msgspec.structs.replace(configured(flags), console_to_stderr=True)  # stdout is the table's
+    agents, source_info = AgentOptions(flags.pop("whole")), flags.pop("source_info")
+    since_ns, paths = flags.pop("since_ns"), with_places(paths, flags)
+    config = called(msgspec.structs.replace(configured(flags), console_to_stderr=True))  # stdout is the table's
+    config = msgspec.structs.replace(config, mapping=msgspec.structs.replace(config.mapping, source_info=source_info))
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
         return
     complaints = Complaints()
     refuse_own_input(config.file, paths, "--file")
-    stored = Stored(paths, final=final, on_bad_line=complaints, content=False)
-    if stored.held_loops:
-        held = words.many(stored.held_loops, "loop")
-        screen.say(f"otel-phi: {held} still open and held back; --final sends what is there, as aborted")
-    if stored.superseded:
-        left_out = words.many(len(stored.superseded), "saved session")
-        screen.say(f"otel-phi: {left_out} left out: all of it is in an event log or another file")
-    if stored.aborted_loops and not final:
-        many = words.many(stored.aborted_loops, "loop")
-        screen.say(f"otel-phi: {many} without an end, in files silent for 10 minutes: sent as aborted, for good")
-    if stored.repeated_loops:
-        screen.say(f"otel-phi: {words.many(stored.repeated_loops, 'loop')} in more than one file: each read from one")
-    if stored.ignored:
-        screen.say(
-            f"otel-phi: {words.many(len(stored.ignored), 'file')} of the folder left out: no agent events in them"
-        )
+    stored = Stored(paths, final=final, on_bad_line=complaints, since_ns=since_ns, agents=agents, content=False)
+    for line in reading.before(stored, final=final):
+        screen.say(f"otel-phi: {line}")
     sessions = Sessions()
     tempo = TempoLimits() if config.profile == "tempo" and config.file is None else None
     bridge = _run(config, stored, _both(sessions, tempo), sample)
     complaints.conclude()
-    for line in tempo.sentences() if tempo is not None else ():
+    for line in (*reading.after(stored, final=final), *(tempo.sentences() if tempo is not None else ())):
         screen.say(f"otel-phi: {line}")
     _report(bridge, sessions, stored, as_json=as_json)
 
@@ -104,7 +103,7 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
     from otel_phi.bridge import Bridge
 
     ledger = _ledger(config, stored)
-    progress = ExportProgress(stored)
+    progress = ExportProgress(stored, retries=config.file is None)
     try:
         bridge = Bridge(
             config,
@@ -122,7 +121,9 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
     except DeliveryError as error:
         _gave_up(f"{error}{outcome.advice(str(error), config)}", config, ledger)
     except KeyboardInterrupt:
-        _gave_up("interrupted", config, ledger)
+        _say_why("interrupted", config, ledger)
+        end_by_interrupt()
+        raise
     finally:
         if ledger is not None:
             ledger.close()
@@ -145,12 +146,18 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
 
 
 def _gave_up(reason: str, config: Config, ledger: Ledger | None) -> NoReturn:
+    if config.file == "-" and reader_gone():
+        end_by_closed_pipe()
+    _say_why(reason, config, ledger)
+    sys.exit(outcome.GAVE_UP if config.file is None else outcome.BROKEN)
+
+
+def _say_why(reason: str, config: Config, ledger: Ledger | None) -> None:
     if config.file is not None:
         resume = "; nothing was written"
     else:
         resume = f"; run the same command again to send {'the rest' if ledger is not None else 'all of it'}"
     screen.say(f"otel-phi: {reason}{resume}")
-    sys.exit(outcome.GAVE_UP)
 
 
 def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool) -> None:
@@ -163,7 +170,7 @@ def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool
             "rejected": stats.rejected,
             "dead": stats.dead,
             "dropped": dict(stats.dropped),
-            "held_loops": stored.held_loops,
+            "held_loops": stored.held_loops + stored.agents.held_loops,
             "bad_lines": stored.counts["bad_lines"],
         }
         click.echo(screen.json_text(report), err=not to_stdout)

@@ -15,7 +15,10 @@ from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.table import table
 from otel_phi.cli.report.totals import Sessions
-from otel_phi.cli.settings import configured, sends_nothing
+from otel_phi.cli.settings import called, configured, sends_nothing
+from otel_phi.clock import wall_ns
+from otel_phi.sources.agent_stream import AgentStream
+from otel_phi.sources.agents.streams import STREAMS
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 
@@ -32,6 +35,7 @@ _EXAMPLES = """\b
 Examples:
   my-agent | otel-phi pipe
   my-agent | otel-phi pipe --tee --service-name my-agent | my-ui
+  claude -p 'fix it' --output-format stream-json --verbose | otel-phi pipe --from claude --tee
   curl -N http://localhost:8080/events | otel-phi pipe --endpoint https://collector:4318
 """
 
@@ -39,10 +43,16 @@ Examples:
 @click.command(short_help="Export the events that an agent writes to stdin, live.", epilog=_EXAMPLES)
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
+@click.option(
+    "--from",
+    "agent",
+    type=click.Choice(sorted(STREAMS)),
+    help="What writes to stdin: `pi --mode json`, `claude -p --output-format stream-json`, `codex exec --json`.",
+)
 @mapping_flags
 @destination_flag
 @state_flag
-def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
+def pipe(tee: bool, agent: str | None, sample: float | None, **flags: Any) -> None:
     """Export an agent's events as they happen: AgentEvent lines, or server-sent events, on standard input.
 
     Spans leave as they close; the agent never waits for the collector. Ends with the input, with the reader of --tee, or
@@ -57,22 +67,20 @@ def pipe(tee: bool, sample: float | None, **flags: Any) -> None:
     config = configured(flags)
     if tee and config.file == "-":
         raise click.UsageError("--tee and --file - would both write to stdout; give --file a name")
-    config = msgspec.structs.replace(
-        config,
-        mapping=msgspec.structs.replace(config.mapping, caller=config.mapping.caller or config.traceparent),
-        console_to_stderr=tee,
-    )
+    config = msgspec.structs.replace(called(config), console_to_stderr=tee)
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
-    sys.exit(_run(config, sample, tee=tee))
+    sys.exit(_run(config, sample, tee=tee, agent=agent))
 
 
-def _run(config: Config, sample: float | None, *, tee: bool) -> int:
+def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) -> int:
     from otel_phi.cli.outlets import outlet as opened
 
     sessions, complaints = Sessions(), Complaints()
-    reader = EventReader("stdin", for_spans=True, on_bad_line=complaints)
+    reader: EventReader | AgentStream = EventReader("stdin", for_spans=True, on_bad_line=complaints)
+    if agent is not None:
+        reader = AgentStream(agent, wall_ns, on_bad_line=complaints)
     failure = ""
     with warnings_said():
         outlet = opened(config, sample, sessions.add)

@@ -11,9 +11,11 @@ import click
 from rich.text import Text
 
 from otel_phi.cli import screen
+from otel_phi.cli.agent_flags import agent_flags, with_places
 from otel_phi.cli.flags import mapping_flags
 from otel_phi.cli.outbox.showing import journals_in, shown
 from otel_phi.cli.outputs import refuse_own_input
+from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import span_object
 from otel_phi.cli.report.table import table
@@ -38,12 +40,14 @@ _EXAMPLES = """\b
 Examples:
   otel-phi show run.jsonl
   otel-phi show logs/ --session 76676b69 --all
+  otel-phi show --claude --since 1d
   otel-phi show run.jsonl --json | jq '.[] | select(.status == "ERROR") | .name'
 """
 
 
 @click.command(short_help="Show sessions as trees in the terminal; sends nothing.", epilog=_EXAMPLES)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
+@agent_flags
 @click.option("--session", "session_prefix", metavar="ID", help="Only the sessions whose id begins with this.")
 @click.option("--all", "whole", is_flag=True, help="Fold nothing: every turn and tool of a long session.")
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
@@ -59,8 +63,8 @@ def show(
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
 
-    PATH is phi-core's event log, a file of AgentEvent lines, or a folder of them; gzipped or not. Long sessions are
-    folded; what failed is always shown. A loop that has not ended is shown as aborted.
+    PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, or a folder
+    of them; gzipped or not. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
 
     PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process
     lives. It is shown as it will be sent: with the options in its head, unless flags say others.
@@ -68,10 +72,11 @@ def show(
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
     """
+    since_ns, paths = mapping.pop("since_ns"), with_places(paths, mapping)
     refuse_own_input(picture, paths, "--svg")
     notes: list[Text] = []
-    spans = _all_spans(paths, mapping, notes)
-    chosen = (span for span in spans if session_of(span).startswith(session_prefix or ""))
+    made = _all_spans(paths, mapping, since_ns, notes)
+    chosen = (span for span in made if session_of(span).startswith(session_prefix or ""))
     first = next(chosen, None)
     if first is None:
         _nothing(paths, session_prefix)
@@ -89,13 +94,13 @@ def show(
         screen.print_lines(console, chain(_set_off(notes), _drawn(gathered, console.width, whole=whole)))
 
 
-def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any], notes: list[Text]) -> Iterator[Span]:
+def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any], since_ns: int, notes: list[Text]) -> Iterator[Span]:
     """Yields the spans of all paths, as they are read; adds a line about each journal among them to `notes`."""
-    options = options_for(**mapping)
+    options = options_for(**mapping, source_info=True)  # nothing leaves this machine
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
     if stored:
-        yield from _spans(stored, options)
+        yield from _spans(stored, options, since_ns)
     given = any(value is not None for value in mapping.values())
     for path in (path for some in journals.values() for path in some):
         one = shown(path, options if given else None)
@@ -110,11 +115,13 @@ def _set_off(notes: list[Text]) -> list[Text]:
     return [*notes, Text("")] if notes else []
 
 
-def _spans(paths: tuple[Path, ...], options: MappingOptions) -> Iterator[Span]:
+def _spans(paths: tuple[Path, ...], options: MappingOptions, since_ns: int) -> Iterator[Span]:
     complaints = Complaints()
-    stored = Stored(paths, final=True, on_bad_line=complaints, content=False)
+    stored = Stored(paths, final=True, on_bad_line=complaints, since_ns=since_ns, content=False)
     yield from spans(stored.events(), options, ahead=ahead_of(stored.starts))
     complaints.conclude()
+    for line in reading.after(stored, final=True):
+        screen.say(f"otel-phi: {line}")
 
 
 def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> NoReturn:
@@ -145,5 +152,5 @@ def _drawn(gathered: Gathered, width: int, *, whole: bool) -> Iterator[Text]:
 
 
 def _session(session: Session, width: int, *, whole: bool) -> Iterator[Text]:
-    yield from headline(session.totals, session.agent)
+    yield from headline(session.totals, session.agent, session.source)
     yield from lines(session.rows if whole else fold(session.rows), width)

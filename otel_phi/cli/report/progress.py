@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from otel_phi.cli import screen
+from otel_phi.clock import monotonic
 from otel_phi.delivery.sending.stats import Progress as State
 from otel_phi.sources.stored import Stored
 from otel_phi.tree import clean
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from 3.11 on
 
 _T = TypeVar("_T")
+_SHOWN_AFTER_S = 1.0
 _EVERY = 256  # events between two looks at how far the reading is
 
 
@@ -25,10 +27,11 @@ class ExportProgress:
 
     Args:
         stored: what is read.
+        retries: whether what keeps spans from getting through is tried again; else whoever gives up says it.
     """
 
-    def __init__(self, stored: Stored) -> None:
-        self._stored = stored
+    def __init__(self, stored: Stored, *, retries: bool = True) -> None:
+        self._stored, self._retries = stored, retries
         console = screen.err()
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -58,9 +61,46 @@ class ExportProgress:
         if self._shown:
             again = f"{clean(trouble)}; next try in {state.next_try_s:.0f} s" if trouble else ""
             self._bar.update(self._task, state=again or f"{state.stats.acknowledged:,} spans")
-        elif trouble is not None and trouble != self._said:
+        elif trouble is not None and trouble != self._said and self._retries:
             self._said = trouble
             screen.say(f"otel-phi: {trouble}; trying again")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._bar.stop()
+
+
+class ReadProgress:
+    """Shows the reading of files, where it takes more than a moment and somebody looks.
+
+    Args:
+        stored: what is read.
+    """
+
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+        console = screen.err()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("read", total=max(stored.size_bytes, 1), visible=False)
+        self._until = monotonic() + _SHOWN_AFTER_S
+
+    def of(self, events: Iterable[_T]) -> Iterator[_T]:
+        """Passes events on, looking now and then at how far the reading is."""
+        for number, event in enumerate(events):
+            yield event
+            if number % _EVERY == 0 and monotonic() > self._until:
+                self._bar.update(self._task, completed=self._stored.read_bytes, visible=True)
 
     def __enter__(self) -> Self:
         self._bar.start()

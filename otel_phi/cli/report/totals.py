@@ -49,7 +49,7 @@ class Totals:
         self.model_ns = self.tool_ns = 0
         self.started_ns = self.ended_ns = 0
         self._causes: Counter[str] = Counter()
-        self._unexplained: tuple[int, str] | None = None  # the latest turn, if it failed and nothing has said why
+        self._unexplained: tuple[Span, str] | None = None  # the latest turn, if it failed and nothing has said why
         self._last: dict[int, str] = {}  # loop -> error word of its latest turn
 
     @property
@@ -79,7 +79,7 @@ class Totals:
             case "invoke_agent":
                 self.loops += 1
                 if self._last.pop(span.span_id, None) != error and error:
-                    self._causes[error] += 1
+                    self._blame(error, span)
             case "agent_step":
                 self.turns += 1
                 self.tools += _number(given.get(s.TURN_TOOLS))
@@ -95,36 +95,44 @@ class Totals:
 
     def _note_turn(self, span: Span, error: str | None) -> None:
         self._settle()
-        failed = [self._note_tool(event) for event in span.events if event.name == s.EVENT_TOOL]
+        failed = [self._note_tool(event, span) for event in span.events if event.name == s.EVENT_TOOL]
         if error is None:
             self._last.pop(span.parent_span_id, None)
             return
         self._last[span.parent_span_id] = error
         if error not in failed:
-            self._unexplained = span.span_id, error
+            self._unexplained = span, error
 
-    def _note_tool(self, event: SpanEvent) -> str | None:
+    def _note_tool(self, event: SpanEvent, turn: Span) -> str | None:
         given = dict(event.attributes)
         milliseconds = given.get(s.TOOL_DURATION_MS)
         if isinstance(milliseconds, float):
             self.tool_ns += round(milliseconds * 1_000_000)
         error = given.get(s.ERROR_TYPE)
         if error is not None:
-            self._causes[str(error)] += 1
+            self._blame(str(error), turn)
         return None if error is None else str(error)
 
     def _note_cause(self, span: Span, error: str | None) -> None:
         if error is None:
             return
-        self._causes[error] += 1
-        if self._unexplained == (span.parent_span_id, error):
+        self._blame(error, span)
+        if self._unexplained is not None and (self._unexplained[0].span_id, self._unexplained[1]) == (
+            span.parent_span_id,
+            error,
+        ):
             self._unexplained = None
 
     def _settle(self) -> None:
         """Counts a turn whose model call, which leaves right behind it, did not explain it."""
         if self._unexplained is not None:
-            self._causes[self._unexplained[1]] += 1
+            turn, error = self._unexplained
+            self._blame(error, turn)
             self._unexplained = None
+
+    def _blame(self, error: str, span: Span) -> None:  # noqa: ARG002  # who counts by day and model asks for it
+        """Counts one failure; the span is where it shows."""
+        self._causes[error] += 1
 
 
 class Sessions:

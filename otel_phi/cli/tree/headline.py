@@ -1,4 +1,4 @@
-"""A session in three lines: who, when, how much, what went wrong, where the time went."""
+"""A session in a few lines: who, when, how much, what went wrong, where the time went."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from otel_phi.tree import clean
 _DOT = " · "
 
 
-def headline(totals: Totals, agent: str) -> Iterator[Text]:
+def headline(totals: Totals, agent: str, source: str = "") -> Iterator[Text]:
     """Yields the lines above a session's tree."""
     line = Text("session ", style="bold")
     line.append(clean(totals.session_id), style="bold cyan")
     if agent:
         line.append(f"{_DOT}{clean(agent)}")
     yield line
+    if source:
+        yield Text(clean(source), style="dim")
     yield Text(_DOT.join([_traces(totals), words.moment(totals.started_ns)]), style="dim")
     yield _sums(totals)
     spent = _where_time_went(totals)

@@ -12,7 +12,7 @@ from otel_phi.tree import clean, session_of
 
 Place = tuple[int, int]  # trace and span id
 _KINDS: dict[str, Kind] = {"invoke_agent": "loop", "agent_step": "turn", "chat": "chat", "execute_tool": "tool"}
-_FROM = {"rerun": "rerun of", "branch": "branch of", "compaction": "compaction of"}
+_FROM = {"rerun": "rerun of", "branch": "branch of", "compaction": "compaction of", "subagent": "run by"}
 # How a model's answer ends where all goes well: not worth a word.
 _USUAL_ENDS = (("stop",), ("tool_call",))
 

@@ -12,7 +12,7 @@ from otel_phi.mapping.status import WORDS
 from otel_phi.tree import clean
 
 # Links a loop's own label says already, and those a group's does.
-_IN_LABELS = frozenset({"continuation", "rerun", "branch", "compaction", "parallel"})
+_IN_LABELS = frozenset({"continuation", "rerun", "branch", "compaction", "sub_agent", "parallel"})
 
 
 def error_note(span: Span) -> Row | None:
@@ -62,12 +62,15 @@ def _words(name: str, given: Mapping[str, object]) -> str:
 
 def _compaction(given: Mapping[str, object]) -> str:
     before, after = given.get(s.COMPACTION_TOKENS_BEFORE), given.get(s.COMPACTION_TOKENS_AFTER)
-    if before is None or after is None:
+    if before is None:
         return f"compaction of {words.count(_int(given.get(s.COMPACTION_TOKENS)))} tokens, its other half is missing"
-    messages = f"{given.get(s.COMPACTION_MESSAGES_BEFORE)}→{given.get(s.COMPACTION_MESSAGES_AFTER)} messages"
+    tokens = words.count(_int(before)) + (f"→{words.count(_int(after))}" if after is not None else "")
+    said = [f"compacted {tokens} tokens"]
+    if s.COMPACTION_MESSAGES_BEFORE in given:
+        said.append(f"{given[s.COMPACTION_MESSAGES_BEFORE]}→{given.get(s.COMPACTION_MESSAGES_AFTER)} messages")
     took = given.get(s.COMPACTION_DURATION_MS)
-    lasted = f" in {words.duration(round(took * 1_000_000))}" if isinstance(took, float) else ""
-    return f"compacted {words.count(_int(before))}→{words.count(_int(after))} tokens, {messages}{lasted}"
+    lasted = f" in {words.duration(round(took * 1_000_000))}" if isinstance(took, float) and took else ""
+    return ", ".join(said) + lasted
 
 
 def _revert(given: Mapping[str, object]) -> str:

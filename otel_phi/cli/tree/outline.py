@@ -1,7 +1,7 @@
 """A session's spans to rows: loops side by side, turns below them, model calls and tools below those.
 
 Rule 1: a loop stands beside the loop it continues, and says so: a conversation of a thousand loops does not drift to the
-        right. The branches of a parallel evaluation stand below it.
+        right. The branches of a parallel evaluation stand below it, a sub-agent of the same session below its tool.
 Rule 2: an error is said in words where it arose; what is above it is only marked.
 """
 
@@ -19,9 +19,10 @@ from otel_phi.cli.tree.notes import error_note, event_row, link_notes
 from otel_phi.cli.tree.rows import Row
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Span, SpanEvent
-from otel_phi.tree import Trace, session_of, traces
+from otel_phi.tree import Trace, clean, session_of, traces
 
 _SIDE_BY_SIDE = ("loop", "group")
+_COMMIT = 8  # of its hexadecimal digits, as git shows them
 
 
 class Session(msgspec.Struct):
@@ -30,11 +31,13 @@ class Session(msgspec.Struct):
     Attributes:
         totals: what it adds up to.
         agent: name of the agent, "" for none.
+        source: where it was read from, in words: the agent's version, where it worked; "" for none.
         rows: its loops and parallel groups, earliest first.
     """
 
     totals: Totals
     agent: str
+    source: str
     rows: list[Row]
 
 
@@ -69,20 +72,36 @@ def _session(session_id: str, spans: list[Span], names: Names) -> Session:
     walked = [(trace, span) for trace in traces(spans) for _, span in trace.walk()]
     loops = sorted((span for _, span in walked if kind(span) == "loop"), key=lambda loop: (loop.start_ns, loop.span_id))
     numbers = {(loop.trace_id, loop.span_id): number for number, loop in enumerate(loops, 1)}
-    tops = [(span, _row(span, trace, numbers, names)) for trace, span in walked if _stands_alone(span, trace)]
-    return Session(totals, _agent(spans), _under_groups(tops))
+    tools = {(span.trace_id, span.span_id) for _, span in walked if kind(span) == "tool"}
+    tops = [(span, _row(span, trace, numbers, names)) for trace, span in walked if _stands_alone(span, trace, tools)]
+    return Session(totals, _agent(spans), _source(spans), _under_groups(tops))
 
 
 def _agent(spans: list[Span]) -> str:
-    """Returns the session's agent: its root's name, else that of most of its loops; a branch alone may have one of its own. "" for none."""
-    marked = [span for span in spans if is_marker(span)]
+    """Returns the session's agent: the one whose records were read, else its root's name, else that of most of its loops; "" for none."""
+    read = min((str(name) for span in spans if (name := span.get(s.SOURCE_AGENT))), default="")
+    if read:
+        return read
+    marked = [span for span in spans if is_marker(span)]  # a branch alone may have a name of its own
     names = Counter(str(span.get(s.AGENT_NAME) or "") for span in marked or spans if marked or kind(span) == "loop")
     return min(names, key=lambda name: (-names[name], name), default="")
 
 
-def _stands_alone(span: Span, trace: Trace) -> bool:
+def _source(spans: list[Span]) -> str:
+    """Returns what the earliest span that says so tells of the agent whose records were read."""
+    first = min((span for span in spans if span.get(s.SOURCE_AGENT)), key=lambda span: span.start_ns, default=None)
+    if first is None:
+        return ""
+    given = dict(first.attributes)
+    commit = str(given.get(s.VCS_REVISION, ""))[:_COMMIT]
+    place = f"{given.get(s.VCS_BRANCH, '')}@{commit}" if commit else given.get(s.VCS_BRANCH)
+    known = [given.get(key) for key in (s.SOURCE_TITLE, s.SOURCE_VERSION, s.SOURCE_ENTRYPOINT, s.SOURCE_CWD)]
+    return " · ".join(clean(str(one)) for one in [*known, place, given.get(s.VCS_REPOSITORY)] if one)
+
+
+def _stands_alone(span: Span, trace: Trace, tools: set[Place]) -> bool:
     """Tells whether a span's row stands at the top: a loop, a group, or a span whose parent is not here."""
-    if is_marker(span):
+    if is_marker(span) or (span.trace_id, span.parent_span_id) in tools:
         return False
     return kind(span) in _SIDE_BY_SIDE or not span.parent_span_id or span.span_id in trace.stray
 
@@ -99,7 +118,8 @@ def _under_groups(tops: list[tuple[Span, Row]]) -> list[Row]:
 
 def _row(span: Span, trace: Trace, numbers: Mapping[Place, int], names: Names) -> Row:
     row = label(span, numbers)
-    children = [child for child in trace.children.get(span.span_id, ()) if kind(child) not in _SIDE_BY_SIDE]
+    below_it = trace.children.get(span.span_id, ())
+    children = [child for child in below_it if kind(child) not in _SIDE_BY_SIDE or kind(span) == "tool"]
     calls = {str(child.get(s.TOOL_CALL_ID)) for child in children if kind(child) == "tool"}
     below = [_row(child, trace, numbers, names) for child in children]
     below += [event_row(event) for event in span.events if _is_news(event, calls)]

@@ -1,7 +1,8 @@
 """HTTP connections that can be cut from outside when an attempt's time is over.
 
 Each connection keeps a duplicate of its socket: shutting that one ends whatever the connection waits for, a TLS
-handshake included, during which `ssl` has the original in its hands. Only looking up a host name cannot be cut.
+handshake included, during which `ssl` has the original in its hands. Only looking up a host name cannot be cut. TLS files are read
+once, with errors that name the file and the option.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ import http.client
 import socket
 import ssl
 import threading
+from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
+import certifi
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, IncompleteRead, NameResolutionError
 
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.delivery.exporters.retry_table import CUT_SHORT
-from otel_phi.delivery.exporters.tls import tls_context
+from otel_phi.errors import ConfigError
 
 _current = threading.local()
 
@@ -208,3 +211,56 @@ def words(error: Exception) -> str:
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror.lower()
     return str(inner) if isinstance(error, (HTTPError, OSError)) else type(inner).__name__
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------------------
+
+
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """Makes a context that verifies certificate and host name. There is no way to make one that does not.
+
+    Raises:
+        ConfigError: a file is missing or is no PEM of its kind.
+    """
+    context = ssl.create_default_context()
+    if files.certificate is None:
+        context.load_verify_locations(certifi.where())
+    else:
+        context = _trusting(files.certificate)
+    if files.client_certificate is not None:
+        try:
+            context.load_cert_chain(files.client_certificate, files.client_key)
+        except (OSError, ValueError) as error:
+            named = " with ".join(filter(None, (files.client_certificate, files.client_key)))
+            raise ConfigError(f"client certificate {named} cannot be used: {_reason(error)}") from None
+    return context
+
+
+def _trusting(path: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"certificate {path} cannot be used as trusted CA: {_reason(error)}") from None
+
+
+def pem(path: str | None, option: str) -> bytes | None:
+    """Reads a PEM file for gRPC, which takes bytes.
+
+    Raises:
+        ConfigError: the file cannot be read or is no PEM.
+    """
+    if path is None:
+        return None
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{option} {path} cannot be read: {_reason(error)}") from None
+    if b"-----BEGIN" not in content:
+        raise ConfigError(f"{option} {path} is no PEM file")
+    return content
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "it is no PEM file of that kind, or key and certificate do not belong together"
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

@@ -12,11 +12,11 @@ from otel_phi.config import headers as request_headers
 from otel_phi.config.endpoint import is_socket
 from otel_phi.config.headers import Headers
 from otel_phi.config.tls_files import TlsFiles
+from otel_phi.delivery.exporters.connection import pem
 from otel_phi.delivery.exporters.exporter import Accepted, ExportResult, Misconfigured, Retry, untraced
 from otel_phi.delivery.exporters.hints import IS_HTTP, other_port, speaks_http1
 from otel_phi.delivery.exporters.http import MAX_IN_FLIGHT, partial_success
 from otel_phi.delivery.exporters.retry_table import CUT_SHORT, grpc_result, read_status
-from otel_phi.delivery.exporters.tls import pem
 from otel_phi.errors import ConfigError
 from otel_phi.version import __version__
 

@@ -17,9 +17,10 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
 from otel_phi.delivery.exporters.sdk import readable_spans
-from otel_phi.delivery.otlp import encoder as encoder_module
+from otel_phi.delivery.otlp import fields as fields_module
 from otel_phi.delivery.otlp.decode import decode_request, decode_spans
-from otel_phi.delivery.otlp.encoder import MEMORY_ENTRIES, Encoder
+from otel_phi.delivery.otlp.encoder import Encoder
+from otel_phi.delivery.otlp.fields import MEMORY_ENTRIES
 from otel_phi.mapping import semconv
 from otel_phi.mapping.span import Span, SpanKind
 from otel_phi.version import __version__
@@ -41,7 +42,7 @@ MESSAGES: dict[str, type[Message]] = {
 }
 TAGS = {
     name: tag
-    for name, tag in vars(encoder_module).items()
+    for name, tag in vars(fields_module).items()
     if name.startswith(tuple(MESSAGES)) and name != "LINK_CONTEXT_FLAGS"
 }
 WIRE_TYPES = {"double": 1, "fixed64": 1, "fixed32": 5, "int64": 0, "uint32": 0, "bool": 0, "enum": 0}

@@ -1,0 +1,112 @@
+"""`otel-phi ls`: what agents did, a line a session, or summed by day, model, agent, repository or tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from otel_phi.cli import screen
+from otel_phi.cli.agent_flags import place_flags, with_places
+from otel_phi.cli.flags import choice_flags, paths_and_errors
+from otel_phi.cli.report.complaints import Complaints
+from otel_phi.cli.report.progress import ReadProgress
+
+if TYPE_CHECKING:
+    from otel_phi.cli.listing.tally import Tally
+
+_EXAMPLES = """\b
+Examples:
+  otel-phi ls logs/ --since 7d
+  otel-phi ls logs/ --errors --sort cost --limit 10
+  otel-phi ls logs/ --by day
+  otel-phi ls logs/ --tool bash --json | jq '.session_id'
+"""
+
+
+@click.command(short_help="List sessions, or sum them up by day, model or tool; sends nothing.", epilog=_EXAMPLES)
+@click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
+@place_flags
+@choice_flags
+@click.option("--open", "open_only", is_flag=True, help="Only sessions with a loop that has not ended.")
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice(["start", "duration", "tokens", "cost", "errors", "turns"]),
+    default="start",
+    help="Order; the largest first, by start the earliest. [default: start]",
+)
+@click.option("--reverse", is_flag=True, help="The other way round.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only so many, the first in the order.")
+@click.option(
+    "--by",
+    "grouping",
+    type=click.Choice(["day", "week", "month", "model", "agent", "repo", "tool"]),
+    help="Sums instead of sessions.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line; docs/json.md has the schema.")
+def ls(
+    paths: tuple[Path, ...],
+    grouping: str | None,
+    as_json: bool,
+    **wanted: Any,
+) -> None:
+    """List what agents did: when, how long, model, turns, tools, tokens (cached ones among the input), cost, errors by kind.
+
+    PATH is phi-core's event log, a file of AgentEvent lines, a saved session, another agent's session, or a folder of them; gzipped
+    or not. Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
+
+    Exit code: 0; 2 usage or nothing to read.
+    """
+    from otel_phi.cli.listing.choice import Choice, ordered
+
+    order = {name: wanted.pop(name) for name in ("order", "reverse", "limit")}
+    paths, wanted["errors"] = paths_and_errors(paths, wanted["errors"])
+    paths = with_places(paths, wanted)
+    chosen = Choice(**wanted)
+    tallies = [tally for tally in _tallies(paths) if chosen.holds(tally)]
+    _print(ordered(tallies, **order), grouping, as_json=as_json)
+
+
+def _tallies(paths: tuple[Path, ...]) -> list[Tally]:
+    from otel_phi.cli.listing.tally import Tallies
+    from otel_phi.mapping.options import options_for
+    from otel_phi.pipeline import spans
+    from otel_phi.recorder.references import ahead_of
+    from otel_phi.sources.stored import Stored
+
+    complaints = Complaints()
+    stored = Stored(paths, final=True, on_bad_line=complaints, content=False)
+    options = options_for(source_info=True)  # nothing leaves this machine
+    progress = ReadProgress(stored)
+    tallies = Tallies()
+    with progress:
+        tallies.add_all(spans(progress.of(stored.events()), options, ahead=ahead_of(stored.starts)))
+    complaints.conclude()
+    return tallies.all()
+
+
+def _print(tallies: list[Tally], grouping: str | None, *, as_json: bool) -> None:
+    from otel_phi.cli.listing.columns import listing, sums_table, totals_line
+    from otel_phi.cli.listing.objects import session_object, sum_object
+    from otel_phi.cli.listing.sums import sums
+
+    if as_json:
+        objects = (
+            map(session_object, tallies)
+            if grouping is None
+            else (sum_object(one, grouping) for one in sums(tallies, grouping))
+        )
+        for item in objects:
+            click.echo(screen.json_text(item))
+        return
+    console = screen.out()
+    if tallies:
+        console.print(
+            listing(tallies, console.width)
+            if grouping is None
+            else sums_table(sums(tallies, grouping), grouping, console.width)
+        )
+        console.print()
+    console.print(totals_line(tallies), style="dim")

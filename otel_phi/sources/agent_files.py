@@ -1,0 +1,263 @@
+"""Other agents' files to events: session after session, a sub-agent's file right after the turn whose tool started it.
+
+Rule 1: a session's loops follow one another; nothing is woven by time, so that copies find the originals' claims made.
+Rule 2: a file written to in the last ten minutes is at work: a loop that has no end in it is held back whole.
+Rule 3: a file that was given alone leaves what it copied to the file of its folder that it copied from, unless all is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of
+from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
+from otel_phi.sources.files import FileChunks
+from otel_phi.sources.lines import read_lines
+from otel_phi.sources.reader import BadLine
+from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, ToolExecutionStart, TurnEnd, TurnStart
+
+_OWNER_BYTES = 8
+# As long after its last write a file is at work; a long model call is covered.
+STILL_WRITTEN_NS = 600 * 1_000_000_000
+
+
+class FolderClaims:
+    """A folder claims is the claims table of files that are read once; it knows which file owns what.
+
+    Attributes:
+        lost_to: how often a file's claims were refused, by the file that had them first.
+    """
+
+    def __init__(self) -> None:
+        self._owners: dict[bytes, bytes] = {}
+        self._files: list[Path] = []
+        self.lost_to: Counter[tuple[Path, Path]] = Counter()
+
+    def of(self, path: Path) -> _FileClaims:
+        """Returns the table as a file sees it."""
+        self._files.append(path)
+        return _FileClaims(self, len(self._files) - 1)
+
+    def claim(self, key: bytes, owner: bytes, number: int) -> bool:
+        """Takes a key for an owner in a file."""
+        held = self._owners.setdefault(key, owner + number.to_bytes(4, "big"))
+        if held[:_OWNER_BYTES] == owner:
+            return True
+        holder = self._files[int.from_bytes(held[_OWNER_BYTES:], "big")]
+        if holder != self._files[number]:
+            self.lost_to[self._files[number], holder] += 1
+        return False
+
+
+class _FileClaims:
+    def __init__(self, table: FolderClaims, number: int) -> None:
+        self._table, self._number = table, number
+
+    def claim(self, key: bytes, owner: bytes) -> bool:
+        return self._table.claim(key, owner, self._number)
+
+
+class AgentOptions(msgspec.Struct, frozen=True):
+    """Says how other agents' sessions are read.
+
+    Attributes:
+        whole: whether files are read as if there were no others beside them: with what they copied from those.
+    """
+
+    whole: bool = False
+
+
+class AgentReading:
+    """Reads other agents' sessions.
+
+    Args:
+        files: their files.
+        now_ns: the time now, by which a file is at work or not; -1 where none is to be.
+        since_ns: leave out sessions that were last written to before that.
+        on_bad_line: called with each line that is no record.
+        options: how to read them.
+
+    Attributes:
+        sessions: in the order in which they are read.
+        counts: what the folds counted.
+        held_loops: loops held back since their file is at work.
+        open_loops: loops that have no end, in files that are not.
+        left: calls that were left to another file: how many, by that file.
+        read_bytes: bytes read so far.
+    """
+
+    def __init__(
+        self,
+        files: Iterable[AgentFile],
+        *,
+        now_ns: int,
+        since_ns: int = 0,
+        on_bad_line: Callable[[BadLine], None] | None = None,
+        options: AgentOptions | None = None,
+    ) -> None:
+        self.sessions = [one for one in in_order(files) if one.written_ns >= since_ns]
+        self.counts: Counter[str] = Counter()
+        self.held_loops = self.open_loops = self.read_bytes = 0
+        self.left: Counter[Path] = Counter()
+        self._claims = FolderClaims()
+        self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files read."""
+        return tuple(file.path for session in self.sessions for file in session.files)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files read."""
+        return sum(file.size_bytes for session in self.sessions for file in session.files)
+
+    def events(self) -> Iterator[AgentEvent]:
+        """Yields the events of all sessions."""
+        given = set(self.files)
+        originals = [] if self._options.whole else originals_of(self.sessions, given)
+        for session in in_order([file for one in (*self.sessions, *originals) for file in one.files]):
+            known = session.files[0].path in given
+            for event in self._session(session):
+                if known:
+                    yield event
+        for (path, holder), calls in self._claims.lost_to.items():
+            if path in given and holder not in given:
+                self.left[holder] += calls
+
+    # --- sessions ------------------------------------------------------------------------------------------------------
+
+    def _session(self, session: AgentSession) -> Iterator[AgentEvent]:
+        calls = _calls_of(session)
+        waiting: dict[str, list[AgentFile]] = {}
+        for child in session.children:
+            waiting.setdefault(calls.get(child.group.agent_id, ""), []).append(child)
+        for main in session.mains:
+            yield from self._with_children(main, calls, waiting)
+        while waiting:
+            for child in waiting.pop(next(iter(waiting))):
+                yield from self._with_children(child, calls, waiting)
+
+    def _with_children(
+        self, file: AgentFile, calls: dict[str, str], waiting: dict[str, list[AgentFile]]
+    ) -> Iterator[AgentEvent]:
+        """Yields a file's events, and after each turn those of the sub-agents that its tools started."""
+        due: list[AgentFile] = []
+        for event in self._file(file, calls):
+            yield event
+            if isinstance(event, ToolExecutionStart) and event.tool_call_id in waiting:
+                due += waiting.pop(event.tool_call_id)
+            elif due and isinstance(event, TurnEnd | TurnStart | AgentEnd):
+                children, due = due, []
+                for child in children:
+                    yield from self._with_children(child, calls, waiting)
+        for child in due:
+            yield from self._with_children(child, calls, waiting)
+
+    # --- files ---------------------------------------------------------------------------------------------------------
+
+    def _file(self, file: AgentFile, calls: dict[str, str]) -> Iterator[AgentEvent]:
+        fold = file.adapter.fold(self._context(file, calls))
+        age_ns = self._now_ns - file.written_ns
+        at_work = self._now_ns >= 0 and age_ns < STILL_WRITTEN_NS
+        events = self._settled(file, fold, age_ns, at_work=at_work)
+        yield from self._ended_loops(events) if at_work else self._counted(events)
+        del fold.counts["bad_lines"]  # each was reported
+        self.counts += fold.counts
+
+    def _context(self, file: AgentFile, calls: dict[str, str]) -> Context:
+        path = file.path
+        folder = path.parent.parent.name if path.parent.name == "sessions" else ""
+        return Context(
+            claims=self._claims.of(path),
+            name=path.name.partition(".")[0],
+            folder=folder,
+            fallback_ns=file.written_ns,
+            parent_call=calls.get,
+        )
+
+    def _settled(self, file: AgentFile, fold: Fold, age_ns: int, *, at_work: bool) -> Iterator[AgentEvent]:
+        yield from self._records(file, fold, at_work=at_work)
+        if not at_work:
+            yield from fold.settle("end")
+        elif age_ns > SILENCE_NS:
+            yield from fold.settle("silence")
+
+    def _records(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        stream, before = FileChunks(file.path, limit_bytes=file.size_bytes), 0
+        for block in read_lines(stream):
+            self.read_bytes += stream.read_bytes - before
+            before, position = stream.read_bytes, block.offset
+            for number, line in enumerate(block.lines, block.number):
+                data = line if position else line.removeprefix(b"\xef\xbb\xbf")
+                bad = fold.counts["bad_lines"]
+                yield from fold.record(position, data)
+                half = not block.ended and line is block.lines[-1]
+                if fold.counts["bad_lines"] > bad and not (half and at_work):
+                    self._report(BadLine(str(file.path), number, position, len(line), _HALF if half else _BAD))
+                position += len(line) + 1
+
+    def _report(self, bad: BadLine) -> None:
+        if self._on_bad_line is not None:
+            self._on_bad_line(bad)
+
+    def _ended_loops(self, events: Iterator[AgentEvent]) -> Iterator[AgentEvent]:
+        """Yields the loops that have an end, each when that has come; the last one may have none yet."""
+        held: list[AgentEvent] = []
+        for event in events:
+            held.append(event)
+            if isinstance(event, AgentEnd):
+                yield from held
+                held.clear()
+        self.held_loops += sum(isinstance(event, AgentStart) for event in held)
+
+    def _counted(self, events: Iterator[AgentEvent]) -> Iterator[AgentEvent]:
+        still_open = 0
+        for event in events:
+            still_open += isinstance(event, AgentStart)
+            still_open -= isinstance(event, AgentEnd)
+            yield event
+        self.open_loops += still_open
+
+
+_BAD = "not a JSON object"
+_HALF = "half a line at the end"
+
+
+def _calls_of(session: AgentSession) -> dict[str, str]:
+    """Returns the tool calls that started a session's sub-agents, by the sub-agent: as files beside them or the parents' lines say."""
+    found: dict[str, str] = {}
+    wanted = {child.group.agent_id for child in session.children if child.group.agent_id}
+    for child in session.children:
+        beside = child.path.with_suffix(".meta.json")
+        call_id = _call_in(beside) if beside.is_file() else ""
+        if call_id:
+            found[child.group.agent_id] = call_id
+    if wanted - found.keys():
+        for file in session.files:
+            _find_calls(file, wanted - found.keys(), found)
+    return found
+
+
+def _call_in(path: Path) -> str:
+    try:
+        call_id = json.loads(path.read_bytes()).get("toolUseId")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return ""
+    return call_id if isinstance(call_id, str) else ""
+
+
+def _find_calls(file: AgentFile, wanted: set[str], found: dict[str, str]) -> None:
+    stream = FileChunks(file.path, limit_bytes=file.size_bytes)
+    marks = [agent_id.encode() for agent_id in wanted]
+    for block in read_lines(stream):
+        for line in block.lines:
+            if any(mark in line for mark in marks):
+                pair = file.adapter.child(line)
+                if pair is not None:
+                    found.setdefault(*pair)

@@ -1,0 +1,191 @@
+"""Other agents' files by session, and the sessions in the order in which they may claim calls: an original before its copies.
+
+Rule 1: files of one `Group.key` are one session: its main files, then its sub-agents'.
+Rule 2: sessions stand by the time in their header, then by path; one that says what it was forked from stands after that.
+Rule 3: where files that begin with the same record say neither, the one whose own records, those that no other has, begin first is the
+        original; one without any is the oldest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from otel_phi.sources.agents.adapter import Adapter, Group
+from otel_phi.sources.agents.reading import instant
+from otel_phi.sources.agents.registry import adapter_of
+from otel_phi.sources.lines import chunks, open_lines, read_lines
+
+HEAD_BYTES = 1 << 20  # a Codex session's first line holds its instructions
+# So many files of a folder are looked at for the original of one that was given alone.
+MAX_NEIGHBOURS = 2_000
+_UUID_AND_TIME = re.compile(rb'"(uuid|timestamp)":\s*"([^"]{1,64})"')
+
+
+class AgentFile(msgspec.Struct, frozen=True):
+    """An agent file is a file of another agent's records.
+
+    Attributes:
+        path: where it is.
+        adapter: its format.
+        group: where it belongs.
+        size_bytes: its length.
+        written_ns: when it was last written to.
+    """
+
+    path: Path
+    adapter: Adapter
+    group: Group
+    size_bytes: int
+    written_ns: int
+
+
+class AgentSession(msgspec.Struct, frozen=True):
+    """An agent session is a session's files."""
+
+    key: tuple[str, str]
+    mains: tuple[AgentFile, ...]
+    children: tuple[AgentFile, ...]
+
+    @property
+    def files(self) -> tuple[AgentFile, ...]:
+        """All of its files, main files first."""
+        return self.mains + self.children
+
+    @property
+    def written_ns(self) -> int:
+        """When it was last written to."""
+        return max(file.written_ns for file in self.files)
+
+    @property
+    def first(self) -> AgentFile:
+        """The file by which it is ordered."""
+        return self.files[0]
+
+
+def head_of(path: Path) -> bytes:
+    """Returns the first bytes of a file, unzipped where need be, without a byte order mark.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    found: list[bytes] = []
+    with open_lines(path) as stream:
+        for chunk in chunks(stream):
+            found.append(chunk)
+            if sum(map(len, found)) >= HEAD_BYTES:
+                break
+    return b"".join(found)[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
+
+
+def agent_file(path: Path, adapter: Adapter) -> AgentFile:
+    """Looks at a file of a format that is known.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    facts = path.stat()
+    return AgentFile(path, adapter, adapter.group(str(path), head_of(path)), facts.st_size, facts.st_mtime_ns)
+
+
+def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
+    """Returns the sessions of some files, in the order in which they are to be read."""
+    by_key: dict[tuple[str, str], list[AgentFile]] = {}
+    for file in sorted(files, key=lambda file: (not file.group.main, str(file.path))):
+        by_key.setdefault((file.adapter.name, file.group.key), []).append(file)
+    sessions = [
+        AgentSession(
+            key, tuple(one for one in some if one.group.main), tuple(one for one in some if not one.group.main)
+        )
+        for key, some in by_key.items()
+    ]
+    sessions.sort(key=lambda session: (not session.mains, session.first.group.started_ns, str(session.first.path)))
+    return _after_their_origins(_lineages_in_order(sessions))
+
+
+def _after_their_origins(sessions: list[AgentSession]) -> list[AgentSession]:
+    known = {session.key: session for session in sessions}
+    placed: dict[tuple[str, str], AgentSession] = {}
+
+    for session in sessions:
+        chain = [session]
+        while (origin := (chain[-1].key[0], chain[-1].first.group.forked_from)) in known:
+            if origin in placed or known[origin] in chain:
+                break
+            chain.append(known[origin])
+        for one in reversed(chain):
+            placed.setdefault(one.key, one)
+    return list(placed.values())
+
+
+def _lineages_in_order(sessions: list[AgentSession]) -> list[AgentSession]:
+    """Puts sessions that begin with the same record in order, each set into the places that it had."""
+    sets: dict[tuple[str, str], list[int]] = {}
+    for number, session in enumerate(sessions):
+        group = session.first.group
+        if group.first_id and not group.started_ns:
+            sets.setdefault((session.key[0], group.first_id), []).append(number)
+    for numbers in sets.values():
+        if len(numbers) > 1:
+            some = [sessions[number] for number in numbers]
+            own = _own_times([session.first.path for session in some])
+            order = sorted(range(len(some)), key=lambda at: (own[at], str(some[at].first.path)))
+            for number, at in zip(numbers, order, strict=True):
+                sessions[number] = some[at]
+    return sessions
+
+
+def _own_times(paths: list[Path]) -> list[int]:
+    """Returns when the records that each file has alone begin, -1 for a file without any."""
+    records = [_records(path) for path in paths]
+    holders: dict[bytes, int] = {}
+    for found in records:
+        for uuid in found:
+            holders[uuid] = holders.get(uuid, 0) + 1
+    return [next((at for uuid, at in found.items() if holders[uuid] == 1), -1) for found in records]
+
+
+def _records(path: Path) -> dict[bytes, int]:
+    """Returns the ids of a file's records with their times, in their order."""
+    found: dict[bytes, int] = {}
+    with open_lines(path) as stream:
+        for block in read_lines(stream):
+            for line in block.lines:
+                pairs = dict(reversed(_UUID_AND_TIME.findall(line)))
+                if b"uuid" in pairs:
+                    found.setdefault(pairs[b"uuid"], instant(pairs.get(b"timestamp", b"").decode("ascii", "replace")))
+    return found
+
+
+def with_children(file: AgentFile) -> list[AgentFile]:
+    """Returns a file, and its sub-agents' where they lie in the folder of its name."""
+    folder = file.path.with_suffix("") / "subagents"
+    found = [file]
+    if file.group.main and folder.is_dir():
+        for inner in sorted(folder.rglob("*.jsonl")):
+            adapter = adapter_of(head_of(inner), str(inner))
+            if adapter is not None:
+                found.append(agent_file(inner, adapter))
+    return found
+
+
+def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSession]:
+    """Returns the sessions beside those given whose history they begin with."""
+    firsts = {(session.key[0], session.first.group.first_id) for session in sessions if session.first.group.first_id}
+    forks = {(session.key[0], session.first.group.forked_from) for session in sessions}
+    found = []
+    for folder in {session.first.path.parent for session in sessions}:
+        for path in sorted(folder.glob("*.jsonl"))[:MAX_NEIGHBOURS]:
+            if path in given or not path.is_file():
+                continue
+            adapter = adapter_of(head_of(path), str(path))
+            file = None if adapter is None else agent_file(path, adapter)
+            if file is None:
+                continue
+            name, group = file.adapter.name, file.group
+            if (name, group.key) in forks or (name, group.first_id) in firsts:
+                found.append(file)
+    return in_order(found)

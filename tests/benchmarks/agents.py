@@ -1,0 +1,141 @@
+"""Reads and maps a generated session of each agent's format, in a process of its own; prints MB a second of processor time and peak memory."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from otel_phi.pipeline import spans
+from otel_phi.recorder.references import ahead_of
+from otel_phi.sources.stored import Stored
+
+FILE_BYTES = 64_000_000
+SESSION = "8f9c1d2e-0000-4000-8000-000000000001"
+_BEGIN = dt.datetime(2026, 11, 1, tzinfo=dt.timezone.utc)
+_OUTPUT, _WORDS = "a line of output\n" * 120, "some words " * 60  # 2 kB and 660 bytes: of the order of real ones
+_CALLS = 5  # a loop
+
+Lines = Iterator[dict[str, Any]]
+
+
+def _at(number: int) -> str:
+    return (_BEGIN + dt.timedelta(seconds=number)).isoformat().replace("+00:00", "Z")
+
+
+def claude_loop(first: int) -> Lines:
+    """Yields the lines of one loop of Claude Code."""
+
+    def line(number: int, kind: str, message: dict[str, Any]) -> dict[str, Any]:
+        shared = {
+            "sessionId": SESSION,
+            "version": "2.1.200",
+            "cwd": "/w",
+            "gitBranch": "main",
+            "timestamp": _at(number),
+        }
+        return {**shared, "type": kind, "uuid": f"u{number}", "message": {"role": kind, **message}}
+
+    used = {"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 100}
+    yield line(first, "user", {"content": "do it"})
+    for number in range(first + 1, first + 2 * _CALLS, 2):
+        blocks = [
+            {"type": "text", "text": _WORDS},
+            {"type": "tool_use", "id": f"t{number}", "name": "Bash", "input": {}},
+        ]
+        said = {"id": f"m{number}", "model": "m", "stop_reason": "tool_use", "usage": used, "content": blocks}
+        yield line(number, "assistant", said)
+        content = [{"type": "tool_result", "tool_use_id": f"t{number}", "content": _OUTPUT}]
+        yield line(number + 1, "user", {"content": content})
+    last = {"id": f"m{first}", "model": "m", "stop_reason": "end_turn", "usage": used}
+    yield line(first + 2 * _CALLS + 1, "assistant", {**last, "content": [{"type": "text", "text": _WORDS}]})
+
+
+def codex_loop(first: int) -> Lines:
+    """Yields the lines of one loop of Codex."""
+
+    def line(number: int, kind: str, **payload: Any) -> dict[str, Any]:
+        return {"timestamp": _at(number), "type": kind, "payload": payload}
+
+    if not first:
+        yield line(0, "session_meta", id=SESSION, cli_version="0.131.0", model_provider="openai", cwd="/w")
+    yield line(first, "event_msg", type="task_started", turn_id=f"t{first}")
+    for number in range(first + 1, first + 2 * _CALLS, 2):
+        call = f"c{number}"
+        yield line(number, "response_item", type="function_call", name="shell", call_id=call, arguments="{}")
+        total = {"input_tokens": 10 * number, "output_tokens": number, "total_tokens": 11 * number}
+        yield line(number, "event_msg", type="token_count", info={"total_token_usage": total})
+        yield line(number + 1, "response_item", type="function_call_output", call_id=call, output=_OUTPUT + _WORDS)
+    yield line(first + 2 * _CALLS + 1, "event_msg", type="task_complete")
+
+
+def pi_loop(first: int) -> Lines:
+    """Yields the lines of one loop of pi."""
+
+    def line(number: int, **message: Any) -> dict[str, Any]:
+        ids = {"id": f"{number:08}", "parentId": f"{number - 1:08}", "timestamp": _at(number)}
+        return {"type": "message", **ids, "message": {"timestamp": 1_000 * (1_793_491_200 + number), **message}}
+
+    if not first:
+        yield {"type": "session", "version": 3, "id": SESSION, "timestamp": _at(0), "cwd": "/w"}
+    yield line(first, role="user", content="do it")
+    said = {"role": "assistant", "provider": "openai", "model": "m", "usage": {"input": 10, "output": 5}}
+    for number in range(first + 1, first + 2 * _CALLS, 2):
+        calls = [
+            {"type": "text", "text": _WORDS},
+            {"type": "toolCall", "id": f"c{number}", "name": "bash", "arguments": {}},
+        ]
+        yield line(number, **said, stopReason="toolUse", content=calls)
+        content = [{"type": "text", "text": _OUTPUT}]
+        yield line(number + 1, role="toolResult", toolCallId=f"c{number}", toolName="bash", content=content)
+    yield line(first + 2 * _CALLS + 1, **said, stopReason="stop", content=[{"type": "text", "text": _WORDS}])
+
+
+FORMATS: dict[str, Callable[[int], Lines]] = {"Claude Code": claude_loop, "Codex": codex_loop, "pi, OpenClaw": pi_loop}
+
+
+def generate(path: Path, loop: Callable[[int], Lines], at_least: int) -> None:
+    """Writes a session of that many bytes or a few more."""
+    size = first = 0
+    with path.open("w", encoding="utf-8") as out:
+        while size < at_least:
+            for line in loop(first):
+                size += out.write(json.dumps(line) + "\n")
+            first += 2 * _CALLS + 4
+
+
+def bench_agents(table: Table) -> None:
+    """Adds a row a format."""
+    for name, loop in FORMATS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "session.jsonl"
+            generate(path, loop, FILE_BYTES)
+            command = [sys.executable, "-m", "tests.benchmarks.agents", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rate, peak, made = done.stdout.split()
+        table.add_row(f"a session of {name}, to {made} spans", "", f"{rate} MB/s, peak {peak} MB", "", "<= 100 MB")
+
+
+def measure(path: Path) -> tuple[float, float, int]:
+    """Returns MB a second of processor time, the peak of memory in MB, and how many spans it gave."""
+    began = time.process_time()
+    stored = Stored([path], final=True)
+    made = sum(1 for _ in spans(stored.events(), ahead=ahead_of(stored.starts)))
+    spent = time.process_time() - began
+    unit = 1_048_576 if sys.platform == "darwin" else 1_024  # bytes there, kB here
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return path.stat().st_size / 1e6 / spent, peak, made
+
+
+if __name__ == "__main__":
+    per_second, peak_mb, count = measure(Path(sys.argv[1]))
+    print(f"{per_second:.0f} {peak_mb:.0f} {count}")  # noqa: T201
