@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from otel_phi.cli import screen
 from otel_phi.clock import monotonic
@@ -22,7 +22,41 @@ _SHOWN_AFTER_S = 1.0
 _EVERY = 256  # events between two looks at how far the reading is
 
 
-class ExportProgress:
+class _Bar:
+    """A bar on stderr for the reading of files, where that is a terminal; used as a context manager.
+
+    Args:
+        stored: what is read.
+        title: stands before the bar.
+        more: columns behind the usual ones.
+        fields: of the task, such as `visible`.
+    """
+
+    def __init__(self, stored: Stored, title: str, *more: ProgressColumn, **fields: Any) -> None:
+        self._stored = stored
+        console = screen.err()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            *more,
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._shown = console.is_terminal
+        self._task = self._bar.add_task(title, total=max(stored.size_bytes, 1), **fields)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._bar.stop()
+
+
+class ExportProgress(_Bar):
     """Shows an export under way.
 
     Args:
@@ -31,20 +65,9 @@ class ExportProgress:
     """
 
     def __init__(self, stored: Stored, *, retries: bool = True) -> None:
-        self._stored, self._retries = stored, retries
-        console = screen.err()
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[state]}", markup=False, style="yellow"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._shown = console.is_terminal
-        self._task = self._bar.add_task("export", total=max(stored.size_bytes, 1), state="")
+        state = TextColumn("{task.fields[state]}", markup=False, style="yellow")
+        super().__init__(stored, "export", state, state="")
+        self._retries = retries
         self._said: str | None = None
 
     def of(self, events: Iterable[_T]) -> Iterator[_T]:
@@ -65,15 +88,8 @@ class ExportProgress:
             self._said = trouble
             screen.say(f"otel-phi: {trouble}; trying again")
 
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
 
-    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        self._bar.stop()
-
-
-class ReadProgress:
+class ReadProgress(_Bar):
     """Shows the reading of files, where it takes more than a moment and somebody looks.
 
     Args:
@@ -81,18 +97,7 @@ class ReadProgress:
     """
 
     def __init__(self, stored: Stored) -> None:
-        self._stored = stored
-        console = screen.err()
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("read", total=max(stored.size_bytes, 1), visible=False)
+        super().__init__(stored, "read", visible=False)
         self._until = monotonic() + _SHOWN_AFTER_S
 
     def of(self, events: Iterable[_T]) -> Iterator[_T]:
@@ -101,10 +106,3 @@ class ReadProgress:
             yield event
             if number % _EVERY == 0 and monotonic() > self._until:
                 self._bar.update(self._task, completed=self._stored.read_bytes, visible=True)
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
-        self._bar.stop()
