@@ -91,9 +91,7 @@ class Tally(Totals):
         known = [cell.cost_usd for cell in self.cells.values() if cell.cost_usd is not None]
         return sum(known) if known else None
 
-    def add(self, span: Span) -> None:
-        """Adds one span."""
-        given = dict(span.attributes)
+    def _count(self, span: Span, given: Mapping[str, object], error: str | None) -> None:
         operation = given.get(s.OPERATION)
         if operation == "chat":
             self._add_call(span, given)
@@ -102,7 +100,7 @@ class Tally(Totals):
             self._add_tools(span)
         elif operation == "invoke_agent":
             self._add_loop(span, given)
-        super().add(span)
+        super()._count(span, given, error)
 
     def _add_call(self, span: Span, given: Mapping[str, object]) -> None:
         cell = self._cell(span)
