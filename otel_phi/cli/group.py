@@ -14,10 +14,10 @@ from typing import Any, cast
 import click
 
 from otel_phi.cli.entry import SHELLS, completion, end_by_closed_pipe, end_by_interrupt
+from otel_phi.cli.exit_codes import BROKEN, GAVE_UP, USAGE
 from otel_phi.errors import DeliveryError, OtelPhiError
 from otel_phi.version import __version__
 
-BROKEN, USAGE, GAVE_UP = 1, 2, 4
 # The commands, in the order of the help, and what each does in a line: so the help loads none of them.
 COMMANDS = {
     "demo": "See a session arrive over OTLP, without a collector.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from otel_phi.bridge import Bridge
-from otel_phi.cli import settling, words
+from otel_phi.cli import exit_codes, settling, words
 from otel_phi.cli.outbox.letters import Letter, dead_letters
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.troubles import Troubles
@@ -129,7 +129,7 @@ class Kept:
     def exit_code(self) -> int:
         """Returns 4 where spans wait, 3 where some were not taken or lost."""
         stats = self._recording.stats().delivery
-        return outcome.GAVE_UP if stats.queued else outcome.exit_code(stats)
+        return exit_codes.GAVE_UP if stats.queued else outcome.exit_code(stats)
 
     def _how_to_send(self) -> str:
         config = self._config
@@ -192,4 +192,4 @@ class Straight:
 
     def exit_code(self) -> int:
         """Returns 4 where not all was written."""
-        return outcome.GAVE_UP if self._failed else outcome.exit_code(self._bridge.stats().delivery)
+        return exit_codes.GAVE_UP if self._failed else outcome.exit_code(self._bridge.stats().delivery)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 import msgspec
 
-from otel_phi.cli import screen
+from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.agent_flags import agent_flags, with_places
 from otel_phi.cli.entry import end_by_closed_pipe, end_by_interrupt, reader_gone
 from otel_phi.cli.flags import delivery_flags, mapping_flags
@@ -49,7 +49,9 @@ Examples:
 @agent_flags
 @delivery_flags
 @click.option("--all", "whole", is_flag=True, help="Count here what a file copied from another beside it, too.")
-@click.option("--source-info", is_flag=True, help="Say where an agent worked: folder, branch, commit, title.")
+@click.option(
+    "--source-info", is_flag=True, default=None, help="Say where an agent worked: folder, branch, commit, title."
+)
 @click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
 @click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
 @mapping_flags
@@ -64,10 +66,9 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     the loops are children of that span. The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
     were rejected, 4 gave up; run the same command again to send the rest.
     """
-    agents, source_info = AgentOptions(flags.pop("whole")), flags.pop("source_info")
+    agents = AgentOptions(flags.pop("whole"))
     since_ns, paths = flags.pop("since_ns"), with_places(paths, flags)
     config = called(msgspec.structs.replace(configured(flags), console_to_stderr=True))  # stdout is the table's
-    config = msgspec.structs.replace(config, mapping=msgspec.structs.replace(config.mapping, source_info=source_info))
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
@@ -149,7 +150,7 @@ def _gave_up(reason: str, config: Config, ledger: Ledger | None) -> NoReturn:
     if config.file == "-" and reader_gone():
         end_by_closed_pipe()
     _say_why(reason, config, ledger)
-    sys.exit(outcome.GAVE_UP if config.file is None else outcome.BROKEN)
+    sys.exit(exit_codes.GAVE_UP if config.file is None else exit_codes.BROKEN)
 
 
 def _say_why(reason: str, config: Config, ledger: Ledger | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from otel_phi.cli import screen, words
+from otel_phi.cli import exit_codes, screen, words
 from otel_phi.cli.flags import destination_flag, sending_flags, state_flag
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import warnings_said
@@ -131,7 +131,7 @@ def _name(config: Config) -> str:
 def _exit_code(flushed: Flushed) -> int:
     """Returns the highest of what is true: damaged, refused, stayed."""
     if flushed.stayed or flushed.left_alone or flushed.foreign:
-        return outcome.GAVE_UP
+        return exit_codes.GAVE_UP
     if flushed.dead:
-        return outcome.REJECTED
-    return max(outcome.exit_code(flushed.stats), outcome.BROKEN if flushed.damaged else outcome.DELIVERED)
+        return exit_codes.REJECTED
+    return max(outcome.exit_code(flushed.stats), exit_codes.BROKEN if flushed.damaged else exit_codes.DELIVERED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from otel_phi.cli import screen
+from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
 from otel_phi.cli.intake import Intake, stop_signals
 from otel_phi.cli.report import outcome
@@ -103,7 +103,7 @@ def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) 
         screen.say(
             "otel-phi: no AgentEvent on stdin; each line should be one, as JSON (files are read by otel-phi export)"
         )
-        return outcome.USAGE
+        return exit_codes.USAGE
     _summary(config, outlet, sessions, failure)
     return outlet.exit_code()
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from otel_phi.cli import screen, words
+from otel_phi.cli.exit_codes import BROKEN
 from otel_phi.cli.flags import state_flag
 from otel_phi.cli.report.outbox import status_lines, status_object
-from otel_phi.cli.report.outcome import BROKEN
 
 if TYPE_CHECKING:
     from otel_phi.cli.outbox.status import OutboxStatus

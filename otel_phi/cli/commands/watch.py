@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from otel_phi.cli import screen, words
+from otel_phi.cli import exit_codes, screen, words
 from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
@@ -105,7 +105,7 @@ def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once:
             failure = f"{error}{outcome.advice(str(error), config)}; run the same command again to send the rest"
     complaints.conclude()
     _summary(watching, config, sessions, failure)
-    return outcome.GAVE_UP if failure else outcome.exit_code(watching.stats())
+    return exit_codes.GAVE_UP if failure else outcome.exit_code(watching.stats())
 
 
 class _Stop:

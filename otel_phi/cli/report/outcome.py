@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from otel_phi.cli import words
+from otel_phi.cli.exit_codes import DELIVERED, REJECTED
 from otel_phi.cli.settings import destination
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from otel_phi.config import Config
     from otel_phi.delivery.sending.stats import DeadLetter, LiveStats, Stats
 
-# 1: the machine failed, such as a full disk; 2: usage, as click has it.
-DELIVERED, BROKEN, USAGE, REJECTED, GAVE_UP = 0, 1, 2, 3, 4
 _LETTERS_SHOWN = 5
 _SAYS_THE_FIX = ("--protocol ", "append /v1/traces", "stands there twice")  # an exporter that saw what was wrong
 _REASONS = {
