@@ -177,6 +177,15 @@ SMALL_CASES: dict[str, list[AgentEvent]] = {
         user("[Agent stopped: Max turns reached (1/1)]", 6),
         end(7),
     ],
+    "an MCP tool": [
+        start(0),
+        turn(1),
+        said(2),
+        tool(name="mcp__web__get"),
+        tool_end(name="mcp__web__get"),
+        turn_end(9),
+        end(10),
+    ],
     "never ended": [start(0), turn(1), request(2), tool()],
     "rerun": [
         *whole_loop(0),

@@ -33,7 +33,7 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
             0,
             clamp_times(session.opened_ns, session.opened_ns + 1),
         ),
-        [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None)],
+        [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None), (s.MARKER, True)],
         options,
     )
 

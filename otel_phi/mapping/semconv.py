@@ -27,6 +27,7 @@ WORKFLOW_NAME = "gen_ai.workflow.name"
 # https://github.com/mlflow/mlflow/blob/v3.17.2/mlflow/tracing/constant.py
 MLFLOW_TRACE_NAME = "mlflow.traceTag.mlflow.traceName"
 PHI_AGENT_ID = "phi.agent.id"
+MARKER = "phi.marker"
 LOOP_ID = "phi.loop.id"
 LOOP_PARENT_ID = "phi.loop.parent_id"
 LOOP_KIND = "phi.loop.continuation_kind"
@@ -53,7 +54,7 @@ REQUEST_THINKING = "phi.request.thinking_level"
 RESPONSE_MODEL = "gen_ai.response.model"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
 OUTPUT_TYPE = "gen_ai.output.type"
-COMPACTED = "gen_ai.conversation.compacted"
+COMPACTED = "phi.context.compacted"  # 1.41.1 has no name for it
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 STOP_REASON = "phi.stop_reason"
@@ -170,6 +171,11 @@ TABLE: tuple[Row, ...] = (
         "the span's name, where it is its trace's root; `profile=\"mlflow\"` alone",
     ),
     Row(PHI_AGENT_ID, (ROOT, LOOP), "`AgentStart.agent_id`"),
+    Row(
+        MARKER,
+        (ROOT,),
+        "true: it marks where a session begins and lasts 1 ns; leave it out of averages and percentiles",
+    ),
     Row(LOOP_ID, _BELOW, "`loop_id`"),
     Row(LOOP_PARENT_ID, (LOOP,), "`AgentStart.parent_loop_id`"),
     Row(LOOP_KIND, (LOOP,), "`AgentStart.continuation_kind`, lower case"),
@@ -193,12 +199,12 @@ TABLE: tuple[Row, ...] = (
     Row(REQUEST_MODEL, (LOOP, CHAT), "`config_snapshot.model`; `TurnRequest.payload.model_id`"),
     Row(REQUEST_MAX_TOKENS, (LOOP, CHAT), "`max_tokens` of the snapshot; of the request"),
     Row(REQUEST_TEMPERATURE, (LOOP, CHAT), "`temperature` of the snapshot; of the request"),
-    Row(REQUEST_STREAM, (CHAT,), "true, unless the answer came whole: phi-core always streams"),
+    Row(REQUEST_STREAM, (CHAT,), "true where the source says that the answer came in pieces; phi-core does not say it"),
     Row(REQUEST_THINKING, (LOOP, CHAT), "`thinking_level`, unless off"),
     Row(RESPONSE_MODEL, (CHAT,), "the message's `model`, where it differs from the request's"),
     Row(FINISH_REASONS, (LOOP, CHAT), "`stopReason`, in the convention's words; on the loop the last one"),
     Row(OUTPUT_TYPE, (CHAT,), "`json` for a JSON response format"),
-    Row(COMPACTED, (CHAT,), "true after a compaction in the same turn"),
+    Row(COMPACTED, (CHAT,), "true from the compaction of the loop's context on"),
     Row(SERVER_ADDRESS, (CHAT,), "host of `config_snapshot.base_url`"),
     Row(SERVER_PORT, (CHAT,), "port of `config_snapshot.base_url`"),
     Row(STOP_REASON, (TURN, CHAT), "`stopReason` as phi-core writes it"),
@@ -226,13 +232,13 @@ TABLE: tuple[Row, ...] = (
     Row(TURN_MESSAGES, (TURN,), "messages that ended in the turn"),
     Row(TOOL_NAME, (TOOL, TOOL_EVENT), "`tool_name`"),
     Row(TOOL_CALL_ID, (TOOL, TOOL_EVENT), "`tool_call_id`"),
-    Row(TOOL_TYPE, (TOOL,), "`function`"),
+    Row(TOOL_TYPE, (TOOL,), "`extension` for a tool of an MCP server (`mcp__SERVER__TOOL`); of others nobody says it"),
     Row(
         TOOL_OUTCOME,
         (TOOL, TOOL_EVENT),
         "ok, error, aborted, not_executed; detached: it went on when its turn was over",
     ),
-    Row(TOOL_DURATION_MS, (TOOL_EVENT,), "milliseconds from start to result"),
+    Row(TOOL_DURATION_MS, (TOOL_EVENT,), "milliseconds from start to result; none where it never ran"),
     Row(CHILD_LOOP, (TOOL, TOOL_EVENT), "`child_loop_id` of the execution or its result"),
     Row(CHILD_SESSION, (TOOL, TOOL_EVENT), "the session of that loop"),
     Row(PARALLEL_SIZE, (GROUP,), "number of `ParallelLoopStart.loop_ids`"),

@@ -27,6 +27,8 @@ _CLIENT = SpanKind.CLIENT
 # Between the starts of tools that began together. Jaeger's page sorts by start alone, in microseconds, and showed them in another order on
 # each load (with a nanosecond still, up to 2.20); Phoenix keeps microseconds too. What we know of these times is milliseconds.
 _APART_NS = 1_000
+# Error words of tools that were asked for and never began: they took no time.
+NEVER_RAN = frozenset({"skipped", "tool_not_found", "permission_denied"})
 _NO_CONFIG = ConfigSnapshot()
 _NO_REQUEST = Request("", None, None, None, None)
 
@@ -116,7 +118,7 @@ def _turn_span(context: _Context, frame: Frame, executed: list[tuple[Tool, tuple
 def _chat_span(context: _Context, chat: Chat) -> Span:
     options, answer, request = context.options, chat.answer, chat.request or _NO_REQUEST
     said = ("", None) if answer is None else (answer.model, answer.provider)
-    marks = (chat.inferred, chat.compacted, answer is None or answer.streamed)
+    marks = (chat.inferred, chat.compacted, answer is not None and answer.streamed)
     asked, before, after = asked_pairs(context.turn.loop.config, request, said, marks, options.max_attribute_bytes)
     numbers = ((s.REQUEST_MAX_TOKENS, request.max_tokens), (s.REQUEST_TEMPERATURE, request.temperature))
     shared = before + table(options.max_attribute_bytes, numbers) + after
@@ -221,7 +223,7 @@ def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
             (s.TIME_INFERRED, True if tool.inferred else None),
             (s.TOOL_NAME, tool.name),
             (s.TOOL_CALL_ID, tool.call_id),
-            (s.TOOL_TYPE, "function"),
+            (s.TOOL_TYPE, _tool_type(tool.name)),
             (s.TOOL_OUTCOME, tool.outcome),
             *_child(tool),
         ),
@@ -232,16 +234,22 @@ def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
 
 
 def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions, *, lost: bool) -> SpanEvent:
-    executed = tool.outcome != "not_executed"
+    error = tool_error(tool, lost=lost)
+    ran = tool.outcome != "not_executed" and error not in NEVER_RAN
     pairs: list[Pair] = [
         (s.TOOL_NAME, tool.name),
         (s.TOOL_CALL_ID, tool.call_id),
         (s.TOOL_OUTCOME, tool.outcome),
-        (s.TOOL_DURATION_MS, happenings.milliseconds(end - start) if executed else None),
+        (s.TOOL_DURATION_MS, happenings.milliseconds(end - start) if ran else None),
         *_child(tool),
-        (s.ERROR_TYPE, tool_error(tool, lost=lost)),
+        (s.ERROR_TYPE, error),
     ]
     return SpanEvent(s.EVENT_TOOL, end, table(options.max_attribute_bytes, pairs))
+
+
+def _tool_type(name: str) -> str | None:
+    """Returns the convention's type of a tool, where its name tells: Claude Code and others name those of MCP servers so."""
+    return "extension" if name.startswith("mcp__") else None
 
 
 def _child(tool: Tool) -> tuple[Pair, ...]:

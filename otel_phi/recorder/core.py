@@ -354,10 +354,7 @@ def _compaction_started(loop: OpenLoop, event: e.CompactionStarted) -> Sequence[
 
 
 def _compaction_ended(loop: OpenLoop, event: e.CompactionEnded) -> Sequence[Notice]:
-    time_ns = loop.seen(event.timestamp)
-    loop.scope.compaction_ended(time_ns, event)
-    if loop.turn is not None:
-        loop.turn.compacted_ns = time_ns
+    loop.compaction_ended(loop.seen(event.timestamp), event)
     return _NOTHING
 
 

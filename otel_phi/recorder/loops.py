@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from msgspec import UnsetType
+from msgspec import UNSET, UnsetType
 
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import (
@@ -28,7 +28,7 @@ from otel_phi.recorder.notices import (
 )
 from otel_phi.recorder.references import References
 from otel_phi.recorder.turns import Happenings, OpenTurn
-from otel_phi.wire.events import AgentEnd, SideCall, TurnEnd, TurnRequest, TurnStart
+from otel_phi.wire.events import AgentEnd, CompactionEnded, SideCall, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
     NO_USAGE,
     AssistantMessage,
@@ -53,7 +53,7 @@ class OpenLoop:
     """
 
     __slots__ = (
-        "_closed", "_references", "children_end_ns", "happenings", "input_refused", "last_ns", "last_turn", "start",
+        "_closed", "_references", "children_end_ns", "compacted", "happenings", "input_refused", "last_ns", "last_turn", "start",
         "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
     )  # fmt: skip
 
@@ -72,6 +72,7 @@ class OpenLoop:
         self.tokens = TokenCount()
         self.last_turn: TurnClosed | None = None
         self.input_refused = False
+        self.compacted = False
         self.stop_limit: str | None = None
 
     def seen(self, time_ns: int | None) -> int:
@@ -95,6 +96,7 @@ class OpenLoop:
     def _open_turn(self, index: int, started_ns: int, trigger: str | None, source_ns: int | None) -> TurnOpened:
         started_ns = max(started_ns, self.start.identity.started_ns)
         self.turn = OpenTurn(index, self._closed.repeat(index), started_ns, trigger, source_ns)
+        self.turn.compacted = self.compacted
         return TurnOpened(self.start, index, self.turn.repeat, started_ns, trigger)
 
     def current_turn(self) -> tuple[OpenTurn, list[TurnNotice]]:
@@ -220,6 +222,13 @@ class OpenLoop:
         """Takes something that happened: onto the open turn, else onto the loop."""
         self.scope.add(Timed(time_ns, what))
 
+    def compaction_ended(self, time_ns: int, event: CompactionEnded) -> None:
+        """Takes the end of a compaction: from here on the loop's context is a compacted one."""
+        self.scope.compaction_ended(time_ns, event)
+        self.compacted = True
+        if self.turn is not None:
+            self.turn.compacted_ns = time_ns
+
     @property
     def scope(self) -> Happenings:
         """Where happenings go now: the open turn's, else the loop's own."""
@@ -238,7 +247,7 @@ class OpenLoop:
             tokens=count_tokens(used, api, provider),
             error_type=message.error_type or None,
             first_token_ms=_or_none(message.first_token_ms),
-            streamed=message.streamed is not False,
+            streamed=_in_pieces(message),
         )
 
     def side_answer(self, call: SideCall) -> Answer:
@@ -313,8 +322,13 @@ def side_answer(call: SideCall, config: ConfigSnapshot | None) -> Answer:
         tokens=count_tokens(call.usage, config.api if config else None, provider),
         error_type=call.error_type or None,
         first_token_ms=_or_none(call.first_token_ms),
-        streamed=call.streamed is not False,
+        streamed=_in_pieces(call),
     )
+
+
+def _in_pieces(said: AssistantMessage | SideCall) -> bool:
+    """Says whether a source tells that an answer came in pieces: of one that came whole there is no first token."""
+    return said.streamed is True or (said.streamed is UNSET and said.first_token_ms is not UNSET)
 
 
 def _or_none(number: int | UnsetType) -> int | None:

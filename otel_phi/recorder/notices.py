@@ -114,7 +114,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         tokens: the same in one meaning for all providers.
         error_type: what went wrong, in one word, as policy or the source says it; None where neither does.
         first_token_ms: milliseconds from the request to the first token, None where the source does not tell.
-        streamed: whether the answer came in pieces.
+        streamed: whether the source says that the answer came in pieces.
     """
 
     model: str
@@ -124,7 +124,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     tokens: TokenCount
     error_type: str | None
     first_token_ms: int | None = None
-    streamed: bool = True
+    streamed: bool = False
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):
@@ -135,7 +135,7 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
         ended_ns: the assistant message's time (milliseconds, floored); the turn's end where there is none.
         request: what was asked, None without a TurnRequest.
         answer: what came back, None for a call that never did.
-        compacted: whether the context was compacted in this turn before the call.
+        compacted: whether the loop's context was compacted before the call, in this turn or an earlier one.
         inferred: whether a time is not the source's own.
     """
 

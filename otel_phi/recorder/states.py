@@ -140,6 +140,7 @@ class TurnState(_State, frozen=True, gc=False):
     answer: Answer | None = None
     answer_ns: int | None = None
     mark_ns: int | None = None
+    compacted: bool = False
     compacted_ns: int | None = None
     compacted_before_call: bool = False
     message_count: int = 0
@@ -194,6 +195,7 @@ class LoopState(_State, frozen=True, gc=False):
     usage: Usage = NO_USAGE
     tokens: TokenCount = NO_TOKENS
     input_refused: bool = False
+    compacted: bool = False
     stop_limit: str | None = None
 
 

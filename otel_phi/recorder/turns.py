@@ -100,6 +100,7 @@ class OpenTurn:
         "_pending",
         "answer",
         "answer_ns",
+        "compacted",
         "compacted_before_call",
         "compacted_ns",
         "dropped_tools",
@@ -131,6 +132,7 @@ class OpenTurn:
         self.answer: Answer | None = None
         self.answer_ns: int | None = None
         self.mark_ns: int | None = None
+        self.compacted = False  # whether the context was when the turn began
         self.compacted_ns: int | None = None
         self.compacted_before_call = False
         self.message_count = 0
@@ -144,7 +146,7 @@ class OpenTurn:
         """Takes the model's answer; a second one only moves the mark from which the next tool starts."""
         if self.answer is None:
             self.answer, self.answer_ns = answer, time_ns
-            self.compacted_before_call = self.compacted_ns is not None
+            self.compacted_before_call = self.compacted or self.compacted_ns is not None
         self._mark(time_ns)
 
     def result(self, message: ToolResultMessage) -> None:
@@ -213,7 +215,7 @@ class OpenTurn:
             started = self.started_ns if self.compacted_ns is None else self.compacted_ns
         end = self.answer_ns if self.answer_ns is not None else ended_ns
         inferred = not self.request_timed or self.answer_ns is None
-        compacted = self.compacted_before_call if self.answer else self.compacted_ns is not None
+        compacted = self.compacted_before_call if self.answer else self.compacted or self.compacted_ns is not None
         return Chat(started, end, self.request, self.answer, compacted, inferred)
 
     def close_tools(

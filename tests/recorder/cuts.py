@@ -73,7 +73,7 @@ FULL: list[AgentEvent] = [
         3, f"{SESSION}.own", agent_name="planner", attributes={"tier": "gold", "beta": True, "share": 1.0, "count": 1}
     ),
     turn(4, 0, f"{SESSION}.own"),
-    said(5, f"{SESSION}.own", first_token_ms=7, streamed=False),
+    said(5, f"{SESSION}.own", first_token_ms=7, streamed=True),
     ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c1", tool_name="ask", timestamp=at(6)),
     ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c2", tool_name="ask", timestamp=at(6)),
     ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c3", tool_name="ask", timestamp=at(6)),
