@@ -177,15 +177,6 @@ SMALL_CASES: dict[str, list[AgentEvent]] = {
         user("[Agent stopped: Max turns reached (1/1)]", 6),
         end(7),
     ],
-    "an MCP tool": [
-        start(0),
-        turn(1),
-        said(2),
-        tool(name="mcp__web__get"),
-        tool_end(name="mcp__web__get"),
-        turn_end(9),
-        end(10),
-    ],
     "never ended": [start(0), turn(1), request(2), tool()],
     "rerun": [
         *whole_loop(0),
@@ -238,6 +229,15 @@ OWN_CASES: dict[str, list[AgentEvent]] = {
         end(41, outcome="error", error_type="KeyError"),
         SideCall(id="late", session_id=SESSION, start=at(50), end=at(52), model="m", streamed=False),
         SideCall(id="alone", session_id=OTHER, start=at(50), error_type="Timeout"),
+    ],
+    "an MCP tool": [
+        start(0),
+        turn(1),
+        said(2),
+        tool(name="mcp__web__get"),
+        tool_end(name="mcp__web__get"),
+        turn_end(9),
+        end(10),
     ],
 }
 

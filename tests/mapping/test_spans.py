@@ -224,7 +224,15 @@ def test_a_compaction_that_began_and_never_ended_marks_nothing() -> None:
     ("name", "kind"), [("mcp__github__search", "extension"), ("bash", None), ("mcp_tool", None), ("", None)]
 )
 def test_a_tools_type_is_said_only_where_its_name_tells(name: str, kind: str | None) -> None:
-    story = [start(0), turn(1), said(2), tool("c1", name), tool_end("c1", name), turn_end(10), end(11)]
+    story: list[AgentEvent] = [
+        start(0),
+        turn(1),
+        said(2),
+        tool("c1", name),
+        tool_end("c1", name),
+        turn_end(10),
+        end(11),
+    ]
     assert of("tool", story).get(s.TOOL_TYPE) == kind
 
 
@@ -239,7 +247,16 @@ def test_a_tools_type_is_said_only_where_its_name_tells(name: str, kind: str | N
     ],
 )
 def test_a_tool_that_never_ran_took_no_time(error: str | None, ran: bool) -> None:
-    story = [start(0), turn(1), said(2), tool(), tool_end(error=error), result(6), turn_end(10), end(11)]
+    story: list[AgentEvent] = [
+        start(0),
+        turn(1),
+        said(2),
+        tool(),
+        tool_end(error=error),
+        result(6),
+        turn_end(10),
+        end(11),
+    ]
     (event,) = of("turn", story).events
     assert dict(event.attributes).get(s.TOOL_DURATION_MS) == (4.0 if ran else None)
 
