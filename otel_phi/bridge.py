@@ -33,6 +33,7 @@ from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
 from otel_phi.pipeline import Event, Pipeline, as_event
+from otel_phi.prices import prices_of
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
@@ -119,7 +120,8 @@ class Bridge:
         mapping = self.config.mapping_for(resource.get("service.name"))
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
-        self._pipeline = Pipeline(mapping, ahead, sample)
+        prices = prices_of(self.config.prices)
+        self._pipeline = Pipeline(mapping, ahead, sample, price=None if prices is None else prices.cost)
         self._ledger = ledger
         self._resumes = ledger is not None and ledger.resumes
         self._on_span = on_span

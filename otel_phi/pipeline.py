@@ -20,9 +20,11 @@ from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content
+from otel_phi.prices import Prices, prices_of
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead
+from otel_phi.wire.costs import Price
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
 
@@ -40,6 +42,7 @@ class Pipeline:
         options: how notices become spans.
         ahead: what a source that reads ahead knows; None for a live stream.
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
+        price: says what model calls cost, None for nobody.
 
     Attributes:
         core: the recorder core; its snapshot is the pipeline's, since nothing else here outlives a call but counts.
@@ -48,10 +51,17 @@ class Pipeline:
         sampled_out: spans of sessions that sampling left out.
     """
 
-    def __init__(self, options: MappingOptions, ahead: Ahead | None = None, sample: float = 1.0) -> None:
+    def __init__(
+        self,
+        options: MappingOptions,
+        ahead: Ahead | None = None,
+        sample: float = 1.0,
+        *,
+        price: Price | None = None,
+    ) -> None:
         self._options = options
         self._sample = sample
-        self.core = RecorderCore(ahead)
+        self.core = RecorderCore(ahead, price)
         self.events = self.undecodable = 0
         self.sampled_out = 0
 
@@ -121,7 +131,11 @@ def as_event(given: Event) -> AgentEvent | Undecodable:
 
 
 def spans(
-    events: Iterable[Event], config: Config | MappingOptions | None = None, *, ahead: Ahead | None = None
+    events: Iterable[Event],
+    config: Config | MappingOptions | None = None,
+    *,
+    ahead: Ahead | None = None,
+    prices: Prices | None = None,
 ) -> Iterator[Span]:
     """Turns events into finished spans: a pure function, the same events give the same spans.
 
@@ -130,6 +144,7 @@ def spans(
             a file.
         config: how to map; None for the defaults.
         ahead: the loops of the whole stream, where they are known before it is read (`ahead_of`).
+        prices: what model calls cost; None for what a `Config` says, else for nothing.
 
     Yields:
         Each span once, as soon as it is complete: the session's root first, a turn with its chat and tools, a loop last.
@@ -139,7 +154,9 @@ def spans(
         DecodeError: something given is no event.
     """
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
-    pipeline = Pipeline(options, ahead)
+    if prices is None and config is not None and not isinstance(config, MappingOptions):
+        prices = prices_of(config.prices)
+    pipeline = Pipeline(options, ahead, price=None if prices is None else prices.cost)
     for given in events:
         event = as_event(given)
         if isinstance(event, Undecodable):

@@ -149,8 +149,9 @@ def test_delivery_knows_mapping_by_its_spans_alone() -> None:
 def test_config_knows_the_options_of_other_rooms_alone() -> None:
     assert _named(["config"], "otel_phi.mapping") <= {
         "otel_phi.mapping.options",
-        "otel_phi.mapping.span",
-    }  # a type of its
+        "otel_phi.mapping.price_table",  # an option that is a file
+        "otel_phi.mapping.span",  # a type of theirs
+    }
     assert _named(["config"], "otel_phi.delivery") == {"otel_phi.delivery.options"}
 
 

@@ -82,6 +82,26 @@ _DESTINATION = click.option(
 )
 
 
+_PRICES = (
+    click.option(
+        "--cost/--no-cost", default=None, help="Say what model calls cost, by genai-prices. [default: OTEL_PHI_COST]"
+    ),
+    click.option(
+        "--prices",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Prices of your own, TOML; they come first. [default: OTEL_PHI_PRICES]",
+    ),
+)
+
+
+def price_flags(command: _Command) -> _Command:
+    """Adds the flags about what model calls cost; they arrive as `cost` and `prices`, None if not given."""
+    for flag in reversed(_PRICES):
+        command = flag(command)
+    return command
+
+
 def destination_flag(command: _Command) -> _Command:
     """Adds the flag that names the destination in the outbox; it arrives as `destination_name`."""
     return _DESTINATION(command)

@@ -43,6 +43,14 @@ def tokens(given: int, made: int) -> str:
     return f"{count(given)}→{count(made)}" if given or made else ""
 
 
+def dollars(amount: float, *, partial: bool = False) -> str:
+    """Returns US dollars: `$0.0183`, `$12.40`; `over $1.20` where it is only a part of what was spent."""
+    if 0 < amount < 0.0001:
+        return "under $0.0001" if not partial else "some cost"
+    said = f"${amount:,.2f}" if amount >= 1 or not amount else f"${amount:.4f}"
+    return f"over {said}" if partial else said
+
+
 def many(number: int, noun: str, plural: str | None = None) -> str:
     """Returns a number with its noun: `1 turn`, `12 turns`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"

@@ -24,6 +24,7 @@ from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
 from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
+from otel_phi.config.prices import chosen_prices
 from otel_phi.config.proxies import proxy
 from otel_phi.config.state_folder import chosen_state_dir, named, reported_state_dir
 from otel_phi.config.tls_files import TlsFiles
@@ -31,6 +32,7 @@ from otel_phi.config.values import Protocol, Sampler
 from otel_phi.delivery.options import GIVE_UP_AFTER_S, MAX_REQUEST_BYTES
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.options import PROFILES, MappingOptions, options_for
+from otel_phi.mapping.price_table import NO_PRICES, PriceSource
 from otel_phi.mapping.span import AttributeValue
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Options(TypedDict, total=False):
     tool_spans: bool | None
     agent_name: str | None
     attributes: Any
+    cost: bool | None
+    prices: str | Path | None
     caller: str | None
     join: bool | None
     max_attribute_bytes: int | None
@@ -103,6 +107,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         profile: the backend's name, None for none.
         mapping: what spans say.
         strict: what the hook does with an event that nobody understands: `off`, `log` each, or `raise`.
+        prices: what model calls are priced by: a table of the user's own, and the library genai-prices.
         record: file or function that gets every event the hook takes, as JSON lines, after policy; None for none.
     """
 
@@ -129,6 +134,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     console_to_stderr: bool = False
     destination_name: str | None = None
     strict: values.Strict = "off"
+    prices: PriceSource = NO_PRICES
     record: str | Path | Callable[[str], object] | None = None
 
     @property
@@ -235,6 +241,7 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,
         mapping=mapping,
+        prices=chosen_prices(choices),
         strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
         record=given.get("record"),
     )
@@ -247,6 +254,16 @@ def state_dir(given: Path | None = None) -> Path:
         ConfigError: no folder can be named, or what is given begins with the home of a user who does not exist.
     """
     return named(chosen_state_dir(Choices({} if given is None else {"state_dir": given}, os.environ)))
+
+
+def price_source(cost: bool | None = None, file: str | Path | None = None) -> PriceSource:
+    """Returns where prices come from, for whoever needs that alone: what is given, else the environment.
+
+    Raises:
+        ConfigError: the file is no table of prices, or the library is not here.
+    """
+    given = {key: value for key, value in (("cost", cost), ("prices", file)) if value is not None}
+    return chosen_prices(Choices(given, os.environ))
 
 
 def _reject_unknown(given: Mapping[str, Any]) -> None:

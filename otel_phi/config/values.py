@@ -29,8 +29,9 @@ _TYPES: dict[str, tuple[tuple[Any, ...], str]] = {
     **dict.fromkeys(
         ("endpoint", "service_name", "agent_name", "trace_namespace", "file", "destination_name"), ((str,), "a text")
     ),
-    **dict.fromkeys(("insecure", "join", "tool_spans", "flush_on_sigterm"), ((bool,), "True or False")),
+    **dict.fromkeys(("insecure", "join", "cost", "tool_spans", "flush_on_sigterm"), ((bool,), "True or False")),
     "state_dir": ((str, os.PathLike), "a path"),
+    "prices": ((str, os.PathLike), "a path"),
     "strict": ((bool, str), "True, False or 'log'"),
     "record": ((str, os.PathLike, Callable), "a path, or a function that takes a line"),
     "resource_attributes": ((Mapping,), "a mapping"),
@@ -111,6 +112,14 @@ def ratio(value: str | float) -> float:
     if not 0 <= share <= 1:
         raise ConfigError(f"{value} is no share of sessions: use a number from 0 to 1")
     return share
+
+
+def switch(value: bool | str) -> bool:
+    """Reads a switch."""
+    found = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}.get(str(value).lower())
+    if found is None:
+        raise ConfigError(f"{value!r} is neither on nor off: use True or False")
+    return found
 
 
 def strict(value: bool | str) -> Strict:

@@ -37,11 +37,13 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         max_batch_bytes: bound of a batch before compression.
         on_span: called with each span that is mapped to be sent, None for nobody.
+        on_unknown_model: called with a sentence for each model without a price, where prices are asked for.
         breathe: called in long work without a span, so that other threads get the interpreter.
     """
 
     max_batch_bytes: int = MAX_BATCH_BYTES
     on_span: Callable[[Span], None] | None = None
+    on_unknown_model: Callable[[str], None] = lambda _: None
     breathe: Callable[[], None] = lambda: None
 
 

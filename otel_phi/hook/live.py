@@ -98,7 +98,10 @@ class LiveDelivery:
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
         self._numbers = 0
         self._options = ExportOptions(
-            max_batch_bytes=min(config.max_request_bytes, MAX_BATCH_BYTES), on_span=on_span, breathe=self._breathe
+            max_batch_bytes=min(config.max_request_bytes, MAX_BATCH_BYTES),
+            on_span=on_span,
+            breathe=self._breathe,
+            on_unknown_model=lambda said: complaints.add(f"no_price: {said}", said),
         )
         self._housekeeping = Housekeeping(
             config, resource, complaints, limits or Limits(), any_credentials=any_credentials

@@ -7,7 +7,7 @@ import msgspec
 from otel_phi.mapping import happenings
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
-from otel_phi.mapping.attributes import Pair, name, raw_usage, table
+from otel_phi.mapping.attributes import Pair, cost_pairs, name, raw_usage, table
 from otel_phi.mapping.build import Frame, clamp_times, session_pairs, span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, group_place, loop_links, loop_parent, loop_place, root_place
@@ -52,6 +52,7 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
             (s.LOOP_TOOLS, loop.tool_count),
             (s.FINISH_REASONS, (finish_reason(answer.stop_reason),) if answer else None),
             *_usage(loop),
+            *cost_pairs(loop.cost),
             (s.TIME_INFERRED, True if loop.inferred else None),
         ],
         options,

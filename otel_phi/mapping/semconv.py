@@ -78,6 +78,9 @@ RAW_MODE = "phi.usage.input_mode"
 USAGE_PARTIAL = "phi.usage.partial"
 TOTAL_INPUT = "phi.usage.input_tokens"
 TOTAL_OUTPUT = "phi.usage.output_tokens"
+COST_USD = "phi.cost.usd"
+COST_SOURCE = "phi.cost.source"
+COST_PARTIAL = "phi.cost.partial"
 
 # --- turn, tool ----------------------------------------------------------------------------------------------------
 TURN_INDEX = "phi.turn.index"
@@ -226,6 +229,9 @@ TABLE: tuple[Row, ...] = (
     Row(USAGE_PARTIAL, (CHAT,), "true where the answer was left early: counts can be too low"),
     Row(TOTAL_INPUT, (LOOP,), "sum of the chats' `gen_ai.usage.input_tokens`"),
     Row(TOTAL_OUTPUT, (LOOP,), "sum of the chats' `gen_ai.usage.output_tokens`"),
+    Row(COST_USD, (LOOP, CHAT), "US dollars, where prices are asked for and know the model; on the loop, the sum"),
+    Row(COST_SOURCE, (LOOP, CHAT), "whose price it is: `table`, `genai-prices/VERSION`; `mixed` for a sum of several"),
+    Row(COST_PARTIAL, (LOOP,), "true where the cost of a call in the sum is not known"),
     Row(TURN_INDEX, (TURN, CHAT, TOOL), "`TurnStart.turn_index`, from 0"),
     Row(TURN_TRIGGER, (TURN,), "`TurnStart.triggered_by`, snake case"),
     Row(TURN_TOOLS, (TURN,), "tools executed in the turn"),

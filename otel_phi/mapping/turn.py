@@ -9,7 +9,7 @@ from typing import NamedTuple
 from otel_phi.mapping import happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
-from otel_phi.mapping.attributes import Pair, name, raw_usage, table
+from otel_phi.mapping.attributes import Pair, cost_pairs, name, raw_usage, table
 from otel_phi.mapping.build import Frame, clamp_times, inside, session_pairs, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
@@ -212,6 +212,7 @@ def used_pairs(answer: Answer) -> tuple[Pair, ...]:
         (s.USAGE_REASONING, tokens.reasoning or None),
         *raw_usage(answer.usage),
         (s.RAW_MODE, "exclusive" if tokens.exclusive else "inclusive"),
+        *cost_pairs(answer.cost),
     )
 
 

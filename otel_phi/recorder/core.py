@@ -27,6 +27,7 @@ from otel_phi.recorder.snapshot import Contents, OpenWork, fill, parts
 from otel_phi.recorder.starts import loop_start
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_of
+from otel_phi.wire.costs import Price
 
 # Ten thousand agents at once in one process: 10 to 20 MB of open state. Precedent: RELIABILITY 5.10.
 MAX_OPEN_LOOPS = 10_000
@@ -44,15 +45,16 @@ class RecorderCore:
 
     Args:
         ahead: what a source that reads ahead knows of the stream; None for a live one.
+        price: says what model calls cost, None for nobody; `price_with` changes it.
 
     Attributes:
         counts: events that gave no notice, by reason: `duplicate_start`, `loop_not_open`, `turn_closed`, `aborted_restart`,
             `evicted`, `unknown_type`, `duplicate_side_call`.
     """
 
-    def __init__(self, ahead: Ahead | None = None) -> None:
+    def __init__(self, ahead: Ahead | None = None, price: Price | None = None) -> None:
         self.counts: Counter[str] = Counter()
-        self._ahead = ahead
+        self._ahead, self._price = ahead, price
         self._references = References(ahead)
         self._open: OrderedDict[str, OpenLoop] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()  # session -> the spelling it was first seen in
@@ -63,6 +65,12 @@ class RecorderCore:
     def open_loops(self) -> int:
         """How many loops are open."""
         return len(self._open)
+
+    def price_with(self, price: Price | None) -> None:
+        """Has model calls priced from here on: what a restored core needs, since no price stands in a state."""
+        self._price = price
+        for loop in self._open.values():
+            loop.price = price
 
     def open_work(self) -> OpenWork:
         """Returns how many loops, turns and groups are open."""
@@ -152,7 +160,7 @@ class RecorderCore:
         self._references.remember(identity)
         notices += opened
         notices.append(LoopOpened(start))
-        self._open[event.loop_id] = OpenLoop(start, self._references)
+        self._open[event.loop_id] = OpenLoop(start, self._references, self._price)
         group = self._groups.started(identity)
         if group is not None:
             notices.append(group)
@@ -173,7 +181,7 @@ class RecorderCore:
         loop = self._open.get(event.loop_id or "")
         if loop is not None and session_key(loop.start.identity.session_id) != key[0]:
             loop = None  # it says two sessions: its own counts
-        answer = side_answer(event, None) if loop is None else loop.side_answer(event)
+        answer = side_answer(event, None, self._price) if loop is None else loop.side_answer(event)
         ended_ns = int(event.start) + 1 if event.end is None else max(int(event.end), int(event.start) + 1)
         made = SideCallMade(
             session_id=session_id or event.session_id,

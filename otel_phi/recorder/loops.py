@@ -28,6 +28,7 @@ from otel_phi.recorder.notices import (
 )
 from otel_phi.recorder.references import References
 from otel_phi.recorder.turns import Happenings, OpenTurn
+from otel_phi.wire.costs import Call, Cost, Price, add_costs, cost_of, sum_of
 from otel_phi.wire.events import AgentEnd, CompactionEnded, SideCall, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import (
     NO_USAGE,
@@ -50,15 +51,17 @@ class OpenLoop:
     Args:
         start: what its AgentStart said.
         references: to find the loops its tools ran.
+        price: says what calls cost, None for nobody.
     """
 
     __slots__ = (
-        "_closed", "_references", "children_end_ns", "compacted", "happenings", "input_refused", "last_ns", "last_turn", "start",
-        "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
+        "_closed", "_references", "children_end_ns", "compacted", "cost", "happenings", "input_refused", "last_ns", "last_turn", "price", "start",
+        "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "unpriced", "usage",
     )  # fmt: skip
 
-    def __init__(self, start: LoopStart, references: References) -> None:
+    def __init__(self, start: LoopStart, references: References, price: Price | None = None) -> None:
         self.start = start
+        self.price = price
         self._references = references
         self._closed = ClosedIndexes()
         self.last_ns = start.identity.started_ns
@@ -70,6 +73,8 @@ class OpenLoop:
         self.tool_count = 0
         self.usage = NO_USAGE
         self.tokens = TokenCount()
+        self.cost: Cost | None = None
+        self.unpriced = False  # whether a call that counted tokens has no known cost
         self.last_turn: TurnClosed | None = None
         self.input_refused = False
         self.compacted = False
@@ -146,9 +151,9 @@ class OpenLoop:
             return None
         if turn.answer is None:
             if isinstance(message, AssistantMessage):
-                turn.answered(self._answer(message, event.usage), message.timestamp_ns or None)
+                turn.answered(self._answer(turn, message, event.usage), message.timestamp_ns or None)
             elif event.usage != NO_USAGE:
-                turn.answered(self._answer(AssistantMessage(usage=event.usage), event.usage), None)
+                turn.answered(self._answer(turn, AssistantMessage(usage=event.usage), event.usage), None)
         return [*cut, self._close_turn(turn, time_ns, event)]
 
     def abort_turn(self, *, lost: bool = False) -> list[TurnClosed]:
@@ -192,6 +197,7 @@ class OpenLoop:
         if answer is not None:
             self.usage = _add_usage(self.usage, answer.usage)
             self.tokens = _add_tokens(self.tokens, answer.tokens)
+            self._add_cost(answer)
 
     # --- messages and what else happens ------------------------------------------------------------------------------
 
@@ -205,7 +211,7 @@ class OpenLoop:
             case AssistantMessage():
                 turn, cut = self.turn_for(message.turn_id.turn_index if message.turn_id else None)
                 if turn is not None:
-                    turn.answered(self._answer(message, message.usage), message.timestamp_ns or None)
+                    turn.answered(self._answer(turn, message, message.usage), message.timestamp_ns or None)
                 return cut + self._counted()
             case ToolResultMessage() if self.turn is not None:
                 self.turn.result(message)
@@ -234,27 +240,40 @@ class OpenLoop:
         """Where happenings go now: the open turn's, else the loop's own."""
         return self.happenings if self.turn is None else self.turn.happenings
 
-    def _answer(self, message: AssistantMessage, usage: Usage) -> Answer:
+    def _answer(self, turn: OpenTurn, message: AssistantMessage, usage: Usage) -> Answer:
         used = message.usage if message.usage != NO_USAGE else usage
         config = self.start.config
         api = config.api if config else None
         provider = (config.provider if config else None) or message.provider
+        tokens = count_tokens(used, api, provider)
         return Answer(
             model=message.model,
             provider=message.provider,
             stop_reason=message.stop_reason,
             usage=used,
-            tokens=count_tokens(used, api, provider),
+            tokens=tokens,
             error_type=message.error_type or None,
             first_token_ms=_or_none(message.first_token_ms),
             streamed=_in_pieces(message),
+            cost=self._cost(tokens, api, provider, message.model, turn.started_ns),
         )
+
+    def _cost(self, tokens: TokenCount, api: str | None, provider: str | None, model: str, at_ns: int) -> Cost | None:
+        asked = self.start.config.model if self.start.config else ""
+        return cost_of(self.price, Call(tokens, api, provider, (model, asked), at_ns))
+
+    def _add_cost(self, answer: Answer) -> None:
+        if answer.cost is not None:
+            self.cost = add_costs(self.cost, answer.cost)
+        elif answer.tokens.input or answer.tokens.output:
+            self.unpriced = True
 
     def side_answer(self, call: SideCall) -> Answer:
         """Returns what a model said outside turns, and takes its tokens into the loop's totals."""
-        answer = side_answer(call, self.start.config)
+        answer = side_answer(call, self.start.config, self.price)
         self.usage = _add_usage(self.usage, answer.usage)
         self.tokens = _add_tokens(self.tokens, answer.tokens)
+        self._add_cost(answer)
         return answer
 
     def tool_place(self, call_id: str) -> ToolPlace | None:
@@ -301,6 +320,7 @@ class OpenLoop:
             error_type=None if event is None else event.error_type or None,
             usage=self.usage if event is None or event.usage == NO_USAGE else event.usage,
             tokens=self.tokens,
+            cost=sum_of(self.cost, partial=self.unpriced),
             turn_count=self.turn_count,
             tool_count=self.tool_count,
             last_turn=self.last_turn,
@@ -311,18 +331,20 @@ class OpenLoop:
         return [*turns, closed]
 
 
-def side_answer(call: SideCall, config: ConfigSnapshot | None) -> Answer:
+def side_answer(call: SideCall, config: ConfigSnapshot | None, price: Price | None) -> Answer:
     """Returns what a model said outside turns; `config` is of the loop it belongs to, None for none."""
-    provider = (config.provider if config else None) or call.provider
+    provider, api = (config.provider if config else None) or call.provider, config.api if config else None
+    tokens = count_tokens(call.usage, api, provider)
     return Answer(
         model=call.model,
         provider=call.provider,
         stop_reason=call.stop_reason,
         usage=call.usage,
-        tokens=count_tokens(call.usage, config.api if config else None, provider),
+        tokens=tokens,
         error_type=call.error_type or None,
         first_token_ms=_or_none(call.first_token_ms),
         streamed=_in_pieces(call),
+        cost=cost_of(price, Call(tokens, api, provider, (call.model, ""), int(call.start))),
     )
 
 

@@ -22,6 +22,7 @@ import msgspec
 
 from otel_phi.recorder.identities import Foreign, LoopIdentity
 from otel_phi.wire import events as e
+from otel_phi.wire.costs import Cost
 from otel_phi.wire.messages import Usage
 from otel_phi.wire.parts import ConfigSnapshot
 from otel_phi.wire.usage import TokenCount
@@ -115,6 +116,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         error_type: what went wrong, in one word, as policy or the source says it; None where neither does.
         first_token_ms: milliseconds from the request to the first token, None where the source does not tell.
         streamed: whether the source says that the answer came in pieces.
+        cost: what the call cost, None where that is not known.
     """
 
     model: str
@@ -125,6 +127,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     error_type: str | None
     first_token_ms: int | None = None
     streamed: bool = False
+    cost: Cost | None = None
 
 
 class Chat(msgspec.Struct, frozen=True, gc=False):
@@ -247,6 +250,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         error_type: `AgentEnd.error_type`, None where the source does not say.
         usage: `AgentEnd.usage`; the turns' sum for an aborted loop.
         tokens: the chats' sum, in one meaning for all providers.
+        cost: the chats' sum, None where none of them has a known cost.
         turn_count: turns closed.
         tool_count: tools executed.
         last_turn: the last turn that says how the loop went, None for a loop without turns.
@@ -266,6 +270,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     error_type: str | None
     usage: Usage
     tokens: TokenCount
+    cost: Cost | None
     turn_count: int
     tool_count: int
     last_turn: TurnClosed | None

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import Answer, Chat, LoopStart, Request, Tool
+from otel_phi.wire.costs import Cost
 from otel_phi.wire.events import (
     CompactionEnded,
     CompactionStarted,
@@ -194,6 +195,8 @@ class LoopState(_State, frozen=True, gc=False):
     tool_count: int = 0
     usage: Usage = NO_USAGE
     tokens: TokenCount = NO_TOKENS
+    cost: Cost | None = None
+    unpriced: bool = False
     input_refused: bool = False
     compacted: bool = False
     stop_limit: str | None = None

@@ -33,6 +33,7 @@ from otel_phi.sources.tail import Added
 from otel_phi.watch.cursor_rows import FileCursor, LoopRow
 from otel_phi.watch.index import Index
 from otel_phi.watch.outgoing import Outgoing, Token
+from otel_phi.wire.costs import Price
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent, AgentStart, ParallelLoopStart, SideCall
 
@@ -85,6 +86,7 @@ class Log:
         index: the loops and sessions of all files.
         options: how notices become spans.
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
+        price: says what model calls cost, None for nobody.
 
     Attributes:
         core: the recorder.
@@ -93,11 +95,11 @@ class Log:
         sampled_out: spans of sessions left out.
     """
 
-    def __init__(self, index: Index, options: MappingOptions, sample: float = 1.0) -> None:
+    def __init__(self, index: Index, options: MappingOptions, sample: float = 1.0, price: Price | None = None) -> None:
         self._index = index
         self._options = options
         self._sample = sample
-        self.core = RecorderCore(index.ahead)
+        self.core = RecorderCore(index.ahead, price)
         self.parts: list[Part] = []
         self._tokens: list[Token] = []
         self._by_loop: dict[LoopIdentity, Token] = {}

@@ -35,6 +35,7 @@ from otel_phi.watch.outflow import Outflow
 from otel_phi.watch.outgoing import Outgoing, Token
 from otel_phi.watch.saved import read_saved
 from otel_phi.watch.scan import best_first, scan
+from otel_phi.wire.costs import Price
 
 ABANDON_AFTER_S = 86_400.0  # an agent that waits for a person overnight goes on; one silent for a day was killed
 # A saved session is coarser than its event log: where both appear at once, the log is to be seen first.
@@ -54,6 +55,9 @@ class Watcher:
         abandon_after_s: a file that has not changed for so long has no loops at work.
         on_bad_line: called with each line that is no event.
         on_span: called with each span that leaves.
+
+    Attributes:
+        price: says what model calls cost, None for nobody; to be given before the first round.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Watcher:
     ) -> None:
         self._folder, self._cursors, self._outflow, self._options = folder, cursors, outflow, options
         self._sample, self._abandon_after_s = sample, abandon_after_s
+        self.price: Price | None = None
         self._on_bad_line, self._on_span = on_bad_line, on_span
         folder.on_unreadable = on_bad_line
         self._files = Files(folder, cursors)
@@ -80,7 +85,7 @@ class Watcher:
         self._begun = False
 
     def _log(self) -> Log:
-        return Log(self._index, self._options, self._sample)
+        return Log(self._index, self._options, self._sample, self.price)
 
     def _reader(self, source: str) -> EventReader:
         return EventReader(source, for_spans=True, on_bad_line=self._on_bad_line)

@@ -32,6 +32,7 @@ from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
 from otel_phi.recorder.notices import Answer, GroupClosed, LoopClosed, LoopOpened, LoopStart, SessionOpened
 from otel_phi.recorder.references import ahead_of
 from otel_phi.recorder.snapshot import PART_BYTES, OpenWork, open_work_of, sessions_of
+from otel_phi.wire.costs import Cost
 from tests import golden
 from tests.recorder.cuts import FULL, GROUP, REST, after_cuts, fed, restored
 from tests.streams import (
@@ -105,7 +106,8 @@ def test_a_stream_that_holds_everything_at_once_goes_on_from_each_of_its_events(
 def test_every_field_of_a_state_is_written_once_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a field could be forgotten on the way back, and no stream above would tell."""
     monkeypatch.setattr("otel_phi.recorder.turns.MAX_TOOLS", 3)
-    core = RecorderCore()
+    # Of the call beside the turns nobody knows what it cost.
+    core = RecorderCore(price=lambda call: None if call.tokens.output == 6 else Cost(3, "table"))
     fed(core, FULL)
     found = set(_keys(core.snapshot()))
     kinds = [states.LoopState, states.TurnState, states.ToolState, states.GroupState, states.LastTurn, states.Indexes]

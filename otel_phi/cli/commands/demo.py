@@ -12,6 +12,7 @@ import msgspec
 
 from otel_phi.cli import screen, words
 from otel_phi.cli.commands.show import draw
+from otel_phi.mapping.price_table import NO_PRICES
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
@@ -65,7 +66,7 @@ def _send() -> tuple[str, tuple[Span, ...]]:
             service_name="otel-phi-demo",
             give_up_after_s=5.0,
         )
-        config = msgspec.structs.replace(config, headers={}, proxy=None, disabled=False)
+        config = msgspec.structs.replace(config, headers={}, proxy=None, disabled=False, prices=NO_PRICES)
         with Bridge(config, ahead=ahead_of(stored.starts)) as bridge:
             bridge.feed(stored.events())
         arrived = receiver.wait_for(bridge.stats().delivery.acknowledged)

@@ -11,10 +11,10 @@ import click
 import msgspec
 
 from otel_phi.cli import screen, words
-from otel_phi.cli.flags import delivery_flags, mapping_flags
+from otel_phi.cli.flags import delivery_flags, mapping_flags, price_flags
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import outcome
-from otel_phi.cli.report.complaints import Complaints
+from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.progress import ExportProgress
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
@@ -46,6 +46,7 @@ Examples:
 @click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
 @click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
 @mapping_flags
+@price_flags
 def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | None, **flags: Any) -> None:
     """Send stored sessions to an OpenTelemetry collector and print their trace ids.
 
@@ -114,7 +115,7 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
             on_progress=progress.note,
             on_span=on_span,
         )
-        with progress, bridge:
+        with progress, bridge, warnings_said():
             bridge.feed(progress.of(stored.events()))
         if ledger is not None:
             ledger.finish()
@@ -138,7 +139,13 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
 
     paths = (str(path.resolve()) for path in stored.files)
     # Whatever makes the bytes or their destination another makes it another export.
-    facts = (config.protocol, config.exporter_name, repr(resource_of(config)), repr(config.mapping))
+    facts = (
+        config.protocol,
+        config.exporter_name,
+        repr(resource_of(config)),
+        repr(config.mapping),
+        repr(config.prices),
+    )
     return Ledger(
         config.state_dir, ledger_name(config.state_dir, config.endpoint, config.fixed_headers, *facts, *paths)
     )

@@ -11,7 +11,7 @@ import click
 from rich.text import Text
 
 from otel_phi.cli import screen
-from otel_phi.cli.flags import mapping_flags
+from otel_phi.cli.flags import mapping_flags, price_flags
 from otel_phi.cli.outbox.showing import journals_in, shown
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report.complaints import Complaints
@@ -21,10 +21,12 @@ from otel_phi.cli.tree.drawing import lines
 from otel_phi.cli.tree.folding import fold
 from otel_phi.cli.tree.headline import headline
 from otel_phi.cli.tree.outline import Session, outline
+from otel_phi.config.config import price_source
 from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
 from otel_phi.pipeline import spans
+from otel_phi.prices import Prices, prices_of
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
 from otel_phi.tree import clean, session_of
@@ -48,12 +50,15 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
 @click.option("--svg", "picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw into an SVG file.")
 @mapping_flags
+@price_flags
 def show(
     paths: tuple[Path, ...],
     session_prefix: str | None,
     whole: bool,
     as_json: bool,
     picture: Path | None,
+    cost: bool | None,
+    prices: Path | None,
     **mapping: Any,
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
@@ -64,11 +69,14 @@ def show(
     PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process
     lives. It is shown as it will be sent: with the options in its head, unless flags say others.
 
+    What model calls cost is said where the source says it, or where prices are asked for and know the model.
+
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
     """
     refuse_own_input(picture, paths, "--svg")
-    spans, notes = _all_spans(paths, mapping)
+    known = prices_of(price_source(cost, prices), lambda said: screen.say(f"otel-phi: {said}"))
+    spans, notes = _all_spans(paths, mapping, known)
     found = [span for span in spans if session_of(span).startswith(session_prefix or "")]
     if not found:
         _nothing(paths, session_prefix)
@@ -83,16 +91,18 @@ def show(
         screen.print_lines(console, chain(notes, draw(found, console.width, whole=whole)))
 
 
-def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any]) -> tuple[list[Span], list[Text]]:
+def _all_spans(
+    paths: tuple[Path, ...], mapping: dict[str, Any], prices: Prices | None
+) -> tuple[list[Span], list[Text]]:
     """Returns the spans of all paths, and a line about each journal among them."""
     options = options_for(**mapping)
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
-    found = list(_spans(stored, options)) if stored else []
+    found = list(_spans(stored, options, prices)) if stored else []
     given = any(value is not None for value in mapping.values())
     notes: list[Text] = []
     for path in (path for some in journals.values() for path in some):
-        one = shown(path, options if given else None)
+        one = shown(path, options if given else None, prices)
         found += one.spans
         if one.spans:
             notes.append(Text(clean(one.about), style="dim"))
@@ -101,10 +111,10 @@ def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any]) -> tuple[list[S
     return found, [*notes, Text("")] if notes else []
 
 
-def _spans(paths: tuple[Path, ...], options: MappingOptions) -> Iterator[Span]:
+def _spans(paths: tuple[Path, ...], options: MappingOptions, prices: Prices | None) -> Iterator[Span]:
     complaints = Complaints()
     stored = Stored(paths, final=True, on_bad_line=complaints)
-    yield from spans(stored.events(), options, ahead=ahead_of(stored.starts))
+    yield from spans(stored.events(), options, ahead=ahead_of(stored.starts), prices=prices)
     complaints.conclude()
 
 
