@@ -121,7 +121,13 @@ class Bridge:
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
         prices = prices_of(self.config.prices)
-        self._pipeline = Pipeline(mapping, ahead, sample, price=None if prices is None else prices.cost)
+        self._pipeline = Pipeline(
+            mapping,
+            ahead,
+            sample,
+            price=None if prices is None else prices.cost,
+            attributes_for=self.config.attributes_for,
+        )
         self._ledger = ledger
         self._resumes = ledger is not None and ledger.resumes
         self._on_span = on_span

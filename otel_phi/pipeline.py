@@ -8,6 +8,7 @@ looks up elsewhere, a session's root say, has to be written down between them.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content
+from otel_phi.policy.given import AttributesFor, with_given
 from otel_phi.prices import Prices, prices_of
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from otel_phi.config import Config
 
 
+logger = logging.getLogger("otel_phi")
 Event = AgentEvent | Mapping[str, Any] | str | bytes
 
 
@@ -43,6 +46,7 @@ class Pipeline:
         ahead: what a source that reads ahead knows; None for a live stream.
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
         price: says what model calls cost, None for nobody.
+        attributes_for: gives what else every span of a session says, None for nobody.
 
     Attributes:
         core: the recorder core; its snapshot is the pipeline's, since nothing else here outlives a call but counts.
@@ -58,9 +62,10 @@ class Pipeline:
         sample: float = 1.0,
         *,
         price: Price | None = None,
+        attributes_for: AttributesFor | None = None,
     ) -> None:
         self._options = options
-        self._sample = sample
+        self._sample, self._attributes_for = sample, attributes_for
         self.core = RecorderCore(ahead, price)
         self.events = self.undecodable = 0
         self.sampled_out = 0
@@ -100,6 +105,8 @@ class Pipeline:
         if isinstance(said, Undecodable):
             self.undecodable += 1
             return ()
+        if self._attributes_for is not None:
+            said = with_given(said, self._attributes_for, _not_given)
         return self.core.on_event(said)
 
     def spans(self, notice: Notice) -> list[Span]:
@@ -109,6 +116,10 @@ class Pipeline:
             return found
         self.sampled_out += len(found)
         return []
+
+
+def _not_given(error: Exception) -> None:
+    logger.warning("attributes_for failed: %s", type(error).__name__)  # its text may be content
 
 
 def session_of(notice: Notice) -> str:
@@ -156,7 +167,8 @@ def spans(
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
     if prices is None and config is not None and not isinstance(config, MappingOptions):
         prices = prices_of(config.prices)
-    pipeline = Pipeline(options, ahead, price=None if prices is None else prices.cost)
+    asked = None if config is None or isinstance(config, MappingOptions) else config.attributes_for
+    pipeline = Pipeline(options, ahead, price=None if prices is None else prices.cost, attributes_for=asked)
     for given in events:
         event = as_event(given)
         if isinstance(event, Undecodable):

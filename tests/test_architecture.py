@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from otel_phi.events import AgentEvent
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions, options_for
+from otel_phi.mapping.price_table import Price, PriceSource, PriceTable
 from otel_phi.mapping.span import Attributes, Span
 from otel_phi.pipeline import spans
+from otel_phi.prices import Prices
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
 from tests import golden
@@ -330,6 +333,8 @@ def _all_spots() -> set[tuple[str, str]]:
         found.update(_spots(spans(events, options_for("mlflow"))))
         found.update(_spots(spans(events, options_for("phoenix"))))
         found.update(_spots(_lost(events)))
+    prices = Prices(PriceSource(PriceTable((Price(model="m", input=Decimal(1), output=Decimal(2)),))), lambda _: None)
+    found.update(_spots(spans(OWN_CASES["own agent"], prices=prices)))
     found.update(_spots(spans(golden.demo(), options_for("mlflow", trace_scope="session", agent_name="fixer"))))
     return found
 

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from 3.11 on
 
 
+# What is asked for the attributes of a session.
+AttributesFor = Callable[[str], Mapping[str, str | bool | int | float]]
+
+
 class Options(TypedDict, total=False):
     """Names the keywords of `resolve` with their types; those of `MappingOptions` come on top. None: not given."""
 
@@ -68,6 +72,7 @@ class Options(TypedDict, total=False):
     tool_spans: bool | None
     agent_name: str | None
     attributes: Any
+    attributes_for: AttributesFor | None
     cost: bool | None
     prices: str | Path | None
     caller: str | None
@@ -107,6 +112,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         profile: the backend's name, None for none.
         mapping: what spans say.
         strict: what the hook does with an event that nobody understands: `off`, `log` each, or `raise`.
+        attributes_for: gives what else every span of a session says, by its id; asked where a loop begins, on the agent's thread.
         prices: what model calls are priced by: a table of the user's own, and the library genai-prices.
         record: file or function that gets every event the hook takes, as JSON lines, after policy; None for none.
     """
@@ -134,6 +140,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     console_to_stderr: bool = False
     destination_name: str | None = None
     strict: values.Strict = "off"
+    attributes_for: AttributesFor | None = None
     prices: PriceSource = NO_PRICES
     record: str | Path | Callable[[str], object] | None = None
 
@@ -241,6 +248,7 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,
         mapping=mapping,
+        attributes_for=given.get("attributes_for"),
         prices=chosen_prices(choices),
         strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
         record=given.get("record"),

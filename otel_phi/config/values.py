@@ -33,6 +33,7 @@ _TYPES: dict[str, tuple[tuple[Any, ...], str]] = {
     "state_dir": ((str, os.PathLike), "a path"),
     "prices": ((str, os.PathLike), "a path"),
     "strict": ((bool, str), "True, False or 'log'"),
+    "attributes_for": ((Callable,), "a function that takes a session id and returns a dict"),
     "record": ((str, os.PathLike, Callable), "a path, or a function that takes a line"),
     "resource_attributes": ((Mapping,), "a mapping"),
     "max_attribute_bytes": ((int,), "a number of bytes above 0"),

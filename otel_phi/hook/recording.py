@@ -23,6 +23,7 @@ from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
 from otel_phi.hook.taking import PLAIN, RULES, WAKING, encode, event_of, fact_of
+from otel_phi.policy.given import with_given
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
 from otel_phi.wire.foreign import is_foreign, pass_on
@@ -143,6 +144,8 @@ class Recording:
         if self.closed:
             self._tallies["after_shutdown"].add()
             return None
+        if self.config.attributes_for is not None:
+            event = with_given(event, self.config.attributes_for, self._not_given)
         live = self._append(live, fact_of(event, traceparent))
         if type(event) in WAKING:
             live.wake()
@@ -158,6 +161,9 @@ class Recording:
             live = self._live or self._fresh() or live
             live.journal.append(fact)
         return live
+
+    def _not_given(self, error: Exception) -> None:
+        self._complaints.failed("attributes_for", error)
 
     def cancel(self, loop_ids: Iterable[str]) -> None:
         """Closes loops as cancelled, at the last time known of each."""

@@ -32,6 +32,7 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
             root_place(session.session_id, options),
             0,
             clamp_times(session.opened_ns, session.opened_ns + 1),
+            session.attributes,
         ),
         [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None), (s.MARKER, True)],
         options,
@@ -84,7 +85,7 @@ def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Fram
         loop_place(start.identity, options),
         loop_parent(start, options),
         clamp_times(start.identity.started_ns, ended_ns),
-        start.attributes,
+        start.attributes + start.session_attributes,
     )
 
 
@@ -154,6 +155,7 @@ def group_frame(group: GroupOpened | GroupClosed, options: MappingOptions) -> Fr
         group_place(group.session_id, group.loop_ids, group.started_ns, options),
         parent,
         clamp_times(group.started_ns, group.ended_ns),
+        group.attributes,
     )
 
 

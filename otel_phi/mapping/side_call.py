@@ -36,6 +36,7 @@ def side_call_span(call: SideCallMade, options: MappingOptions) -> Span:
             SpanRef(parent.trace_id, ids.side_span(*parent, call.id)),
             parent.span_id,
             clamp_times(call.started_ns, call.ended_ns),
+            start.session_attributes if start else (),
         ),
         ((s.SIDE_CALL_ID, call.id), (s.SIDE_CALL_KIND, call.purpose), *used_pairs(answer)),
         options,

@@ -45,7 +45,8 @@ class _Context(NamedTuple):
     def frame(self, title: str, operation: str, span_id: int, times: tuple[int, int], more: Attributes = ()) -> Frame:
         """Returns the frame of a span below the turn; `more`: what it shares with spans of other turns."""
         place = SpanRef(self.place.trace_id, span_id)
-        return Frame(title, operation, self.common + more, place, self.place.span_id, times)
+        extras = self.turn.loop.session_attributes
+        return Frame(title, operation, self.common + more, place, self.place.span_id, times, extras)
 
 
 def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
@@ -80,7 +81,8 @@ def turn_frame(turn: TurnOpened | TurnClosed, ended_ns: int, options: MappingOpt
     place = SpanRef(loop.trace_id, ids.turn_span(loop.trace_id, loop.span_id, turn.index, turn.repeat))
     agent = of_loop(turn.loop, options)
     common = (*session_pairs(identity.session_id, options, agent, identity.loop_id), (s.TURN_INDEX, turn.index))
-    return Frame("turn", "agent_step", common, place, loop.span_id, clamp_times(turn.started_ns, ended_ns))
+    times, extras = clamp_times(turn.started_ns, ended_ns), turn.loop.session_attributes
+    return Frame("turn", "agent_step", common, place, loop.span_id, times, extras)
 
 
 def trigger_word(triggered_by: str | None) -> str | None:

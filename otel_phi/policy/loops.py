@@ -34,6 +34,9 @@ def agent_start(event: e.AgentStart) -> e.AgentStart:
             parent_tool_call_id=event.parent_tool_call_id,
             agent_name=UNSET if event.agent_name is UNSET else name(event.agent_name),
             attributes=UNSET if event.attributes is UNSET else parts.attributes(event.attributes),
+            session_attributes=UNSET
+            if event.session_attributes is UNSET
+            else parts.attributes(event.session_attributes),
         ),
         event,
     )

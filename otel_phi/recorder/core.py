@@ -24,7 +24,7 @@ from otel_phi.recorder.loops import OpenLoop, side_answer
 from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.snapshot import Contents, OpenWork, fill, parts
-from otel_phi.recorder.starts import loop_start
+from otel_phi.recorder.starts import given, loop_start
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_of
 from otel_phi.wire.costs import Price
@@ -161,7 +161,7 @@ class RecorderCore:
         notices += opened
         notices.append(LoopOpened(start))
         self._open[event.loop_id] = OpenLoop(start, self._references, self._price)
-        group = self._groups.started(identity)
+        group = self._groups.started(identity, start.session_attributes)
         if group is not None:
             notices.append(group)
         if len(self._open) > MAX_OPEN_LOOPS:
@@ -220,7 +220,7 @@ class RecorderCore:
         self._sessions[key] = first.session_id
         if len(self._sessions) > MAX_REMEMBERED_SESSIONS:
             self._sessions.popitem(last=False)
-        return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp))]
+        return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp), given(first.session_attributes))]
 
     def _close(self, loop: OpenLoop, event: e.AgentEnd | None, *, lost: bool = False) -> list[Notice]:
         identity = loop.start.identity

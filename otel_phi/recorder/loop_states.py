@@ -174,7 +174,9 @@ def group_state(group: OpenGroup, held: tuple[str, ...] | None) -> GroupState:
     """Returns an open group as a value; `held` is what `OpenGroups.held` says of it."""
     branches = tuple([Branch(loop, group.ended.get(loop)) for loop in group.started.values()])
     verdict = None if group.verdict is None else sealed(group.verdict)
-    return GroupState(announced=sealed(group.announced), verdict=verdict, branches=branches, held=held)
+    return GroupState(
+        announced=sealed(group.announced), verdict=verdict, branches=branches, held=held, attributes=group.attributes
+    )
 
 
 def open_group(state: GroupState) -> OpenGroup:
@@ -184,5 +186,5 @@ def open_group(state: GroupState) -> OpenGroup:
         group.add(branch.loop)
         if branch.ended_ns is not None:
             group.end(branch.loop, branch.ended_ns)
-    group.verdict = state.verdict
+    group.verdict, group.attributes = state.verdict, state.attributes
     return group

@@ -27,6 +27,9 @@ from otel_phi.wire.messages import Usage
 from otel_phi.wire.parts import ConfigSnapshot
 from otel_phi.wire.usage import TokenCount
 
+# Pairs that whoever runs an agent chose.
+Given = tuple[tuple[str, str | bool | int | float], ...]
+
 
 class ToolPlace(msgspec.Struct, frozen=True, gc=False):
     """Says where a tool execution stands: turn and repeat are as in `TurnClosed`, call and its repeat as in `Tool`."""
@@ -52,6 +55,7 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         config: the model configuration, None where the event has none.
         agent_name: the agent's own name, None where the event gives none.
         attributes: what else the loop's span says.
+        session_attributes: what else it and all spans below it say.
         tool_call_id: the tool call of the parent loop that ran it, None for none.
         tool: that tool execution's place, None where it is not known; it can be found as late as when the loop closes.
     """
@@ -65,17 +69,19 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     tag: str | None
     config: ConfigSnapshot | None
     agent_name: str | None = None
-    attributes: tuple[tuple[str, str | bool | int | float], ...] = ()
+    attributes: Given = ()
+    session_attributes: Given = ()
     tool_call_id: str | None = None
     tool: ToolPlace | None = None
 
 
 class SessionOpened(msgspec.Struct, frozen=True, gc=False):
-    """Says that a session has begun: `opened_ns` is the start of its earliest loop known."""
+    """Says that a session has begun: `opened_ns` is the start of its earliest loop known, `attributes` what that was given for it."""
 
     session_id: str
     agent_id: str
     opened_ns: int
+    attributes: Given = ()
 
 
 class LoopOpened(msgspec.Struct, frozen=True, gc=False):
@@ -315,6 +321,7 @@ class GroupOpened(msgspec.Struct, frozen=True, gc=False):
         started_ns: start of the first branch, the earliest known.
         ended_ns: the latest end of a branch so far, at least 1 ns after the start.
         before_ns: `started_ns` as it was told before, None for the first time.
+        attributes: what its first branch was given for the session.
     """
 
     session_id: str
@@ -323,6 +330,7 @@ class GroupOpened(msgspec.Struct, frozen=True, gc=False):
     started_ns: int
     ended_ns: int
     before_ns: int | None
+    attributes: Given = ()
 
 
 class GroupClosed(msgspec.Struct, frozen=True, gc=False):
@@ -338,6 +346,7 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
         selected_index: `ParallelLoopEnd.selected_config_index`, None as `selected`.
         evaluation_usage: the judge's usage; its loop has a span of its own.
         lost: whether its process was lost before it ended.
+        attributes: what its first branch was given for the session.
     """
 
     session_id: str
@@ -349,6 +358,7 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
     selected_index: int | None
     evaluation_usage: Usage
     lost: bool = False
+    attributes: Given = ()
 
 
 class GroupGivenUp(msgspec.Struct, frozen=True, gc=False):

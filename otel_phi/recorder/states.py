@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.notices import Answer, Chat, LoopStart, Request, Tool
+from otel_phi.recorder.notices import Answer, Chat, Given, LoopStart, Request, Tool
 from otel_phi.wire.costs import Cost
 from otel_phi.wire.events import (
     CompactionEnded,
@@ -217,12 +217,14 @@ class GroupState(_State, frozen=True, gc=False):
         verdict: its ParallelLoopEnd, None while it is awaited.
         branches: those that have started, in that order.
         held: the announced ids that still mean this group, None for all: a later group with the same ids takes them.
+        attributes: of its session, as its first branch was given them.
     """
 
     announced: ParallelLoopStart
     verdict: ParallelLoopEnd | None = None
     branches: tuple[Branch, ...] = ()
     held: tuple[str, ...] | None = None
+    attributes: Given = ()
 
 
 class Line(_State, frozen=True, gc=False):

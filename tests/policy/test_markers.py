@@ -54,7 +54,7 @@ def planted(hint: Any, field: str, marker: str) -> Iterator[Any]:
     elif origin is tuple:
         (item,) = planted(typing.get_args(hint)[0], field, marker)
         yield (item,)
-    elif origin is dict and field == "attributes":
+    elif origin is dict and field in ("attributes", "session_attributes"):
         yield {marker: 7, "a-key": True, "another": 0.5, "a-text": "its configurer's own words"}
     elif origin is dict:
         yield {marker: Tag(marker)}
@@ -148,7 +148,7 @@ def _misplaced(value: Any) -> Iterator[Any]:
         if str not in (hints[field], *typing.get_args(hints[field])):
             yield msgspec.structs.replace(value, **{field: "planted words"})
             yield msgspec.structs.replace(value, **{field: ["planted words"]})
-            if field != "attributes":  # they are such a dict
+            if field not in ("attributes", "session_attributes"):  # they are such a dict
                 yield msgspec.structs.replace(value, **{field: {"planted": "words"}})
 
 

@@ -70,7 +70,11 @@ FULL: list[AgentEvent] = [
     SideCall(id="title", session_id=OTHER, start=at(1), end=at(2)),
     SideCall(id="beside", session_id=SESSION, loop_id="g2", start=at(1), end=at(3), usage=Usage(5, 6)),
     start(
-        3, f"{SESSION}.own", agent_name="planner", attributes={"tier": "gold", "beta": True, "share": 1.0, "count": 1}
+        3,
+        f"{SESSION}.own",
+        agent_name="planner",
+        attributes={"tier": "gold", "beta": True, "share": 1.0, "count": 1},
+        session_attributes={"user.id": "ada", "seats": 2},
     ),
     turn(4, 0, f"{SESSION}.own"),
     said(5, f"{SESSION}.own", first_token_ms=7, streamed=True),
