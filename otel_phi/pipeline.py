@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -47,6 +47,7 @@ class Pipeline:
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
         price: says what model calls cost, None for nobody.
         attributes_for: gives what else every span of a session says, None for nobody.
+        on_notice: gets each notice whose spans are asked for, sampled out or not; it must not raise.
 
     Attributes:
         core: the recorder core; its snapshot is the pipeline's, since nothing else here outlives a call but counts.
@@ -63,9 +64,10 @@ class Pipeline:
         *,
         price: Price | None = None,
         attributes_for: AttributesFor | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
     ) -> None:
         self._options = options
-        self._sample, self._attributes_for = sample, attributes_for
+        self._sample, self._attributes_for, self._on_notice = sample, attributes_for, on_notice
         self.core = RecorderCore(ahead, price)
         self.events = self.undecodable = 0
         self.sampled_out = 0
@@ -101,7 +103,7 @@ class Pipeline:
     def _notices(self, event: AgentEvent) -> Sequence[Notice]:
         """Records an event as it may be said, none for what is no event: the one place of this road where that is decided."""
         self.events += 1
-        said = admit(event)
+        said = admit(event, tools=self._on_notice is not None)
         if isinstance(said, Undecodable):
             self.undecodable += 1
             return ()
@@ -111,6 +113,8 @@ class Pipeline:
 
     def spans(self, notice: Notice) -> list[Span]:
         """Returns the spans of a notice, none where sampling leaves its session out."""
+        if self._on_notice is not None:
+            self._on_notice(notice)
         found = spans_of(notice, self._options)
         if self._sample >= 1.0 or not found or sample_point(session_of(notice)) < self._sample:
             return found

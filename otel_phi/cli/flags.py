@@ -102,6 +102,12 @@ def price_flags(command: _Command) -> _Command:
     return command
 
 
+def metrics_flag(command: _Command) -> _Command:
+    """Adds the flag that asks for metrics; it arrives as `metrics`, None if not given."""
+    text = "Record metrics too, and send them beside the spans."
+    return click.option("--metrics/--no-metrics", default=None, help=text)(command)
+
+
 def destination_flag(command: _Command) -> _Command:
     """Adds the flag that names the destination in the outbox; it arrives as `destination_name`."""
     return _DESTINATION(command)

@@ -24,6 +24,7 @@ from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
 from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
+from otel_phi.config.metrics import MetricsOptions, chosen_metrics
 from otel_phi.config.prices import chosen_prices
 from otel_phi.config.proxies import proxy
 from otel_phi.config.state_folder import chosen_state_dir, named, reported_state_dir
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from 3.11 on
 
 
+NO_METRICS = MetricsOptions()
 # What is asked for the attributes of a session.
 AttributesFor = Callable[[str], Mapping[str, str | bool | int | float]]
 
@@ -73,6 +75,7 @@ class Options(TypedDict, total=False):
     agent_name: str | None
     attributes: Any
     attributes_for: AttributesFor | None
+    metrics: object | None
     cost: bool | None
     prices: str | Path | None
     caller: str | None
@@ -113,6 +116,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         mapping: what spans say.
         strict: what the hook does with an event that nobody understands: `off`, `log` each, or `raise`.
         attributes_for: gives what else every span of a session says, by its id; asked where a loop begins, on the agent's thread.
+        metrics: whether there are metrics, and where they go.
         prices: what model calls are priced by: a table of the user's own, and the library genai-prices.
         record: file or function that gets every event the hook takes, as JSON lines, after policy; None for none.
     """
@@ -141,6 +145,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     destination_name: str | None = None
     strict: values.Strict = "off"
     attributes_for: AttributesFor | None = None
+    metrics: MetricsOptions = NO_METRICS
     prices: PriceSource = NO_PRICES
     record: str | Path | Callable[[str], object] | None = None
 
@@ -249,6 +254,7 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         profile=profile,
         mapping=mapping,
         attributes_for=given.get("attributes_for"),
+        metrics=chosen_metrics(choices, endpoint, protocol, headers),
         prices=chosen_prices(choices),
         strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
         record=given.get("record"),

@@ -90,7 +90,9 @@ class JournalExport:
         mapping = msgspec.json.decode(head.mapping, type=MappingOptions)
         prices = prices_of(source_in(head.prices), options.on_unknown_model)
         self._price = None if prices is None else prices.cost
-        self._pipeline = Pipeline(mapping, sample=head.sample, price=self._price)
+        # Who adopts a journal does not count what its owner may have counted.
+        on_notice = None if adopted else options.on_notice
+        self._pipeline = Pipeline(mapping, sample=head.sample, price=self._price, on_notice=on_notice)
         if journal.restored is not None:
             self._restore(journal.restored)
         self._batches = JournalBatches(journal, queues, accounts, number=number, adopted=adopted, options=options)

@@ -41,6 +41,7 @@ from otel_phi.hook.live_sender import LiveSender
 from otel_phi.hook.ready_spans import ReadySource, ReadySpans
 from otel_phi.hook.shared_counts import SharedCounts
 from otel_phi.mapping.span import Span
+from otel_phi.metrics.metrics import metrics_of
 
 BREATH_S = 50e-6  # long enough for another thread to take the interpreter; 0 gives it back before one wakes
 BREATHE_EVERY_S = 150e-6  # about one turn's mapping
@@ -84,6 +85,7 @@ class LiveDelivery:
     ) -> None:
         self._config, self._complaints = config, complaints
         self._exporters = tuple(open_exporters(config) if exporters is None else exporters)
+        self._metrics = metrics_of(config, resource, complaints.failed, recorded=own and config.metrics.on)
         self._accounts = Accounts(complaints)
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._flushes = Flushes()
@@ -98,11 +100,9 @@ class LiveDelivery:
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
         self._numbers = 0
         self._options = ExportOptions(
-            max_batch_bytes=min(config.max_request_bytes, MAX_BATCH_BYTES),
-            on_span=on_span,
-            breathe=self._breathe,
-            on_unknown_model=lambda said: complaints.add(f"no_price: {said}", said),
-        )
+            max_batch_bytes=min(config.max_request_bytes, MAX_BATCH_BYTES), on_span=on_span, breathe=self._breathe,
+            on_notice=self._metrics.record, on_unknown_model=lambda said: complaints.add(f"no_price: {said}", said),
+        )  # fmt: skip
         self._housekeeping = Housekeeping(
             config, resource, complaints, limits or Limits(), any_credentials=any_credentials
         )
@@ -115,6 +115,7 @@ class LiveDelivery:
         writes = own and not all(isinstance(exporter, Nowhere) for exporter in self._exporters)
         self.journal: Journal = self._housekeeping.own_journal(files=writes)
         self._own = self._export(self.journal)
+        self._metrics.observe(self.stats, lambda: self.journal.stats().file_bytes)
         self._exports: list[JournalExport | ReadySpans] = [self._own]
         self.start()
 
@@ -361,6 +362,7 @@ class LiveDelivery:
         self._flushes.give_up(answer=whole)
         for exporter in self._exporters:
             exporter.close(whole=True)
+        self._metrics.close(max(self._until - monotonic(), 0.0))
         self._complaints.speak()
 
     # --- making ----------------------------------------------------------------------------------------------------------
@@ -385,7 +387,7 @@ class LiveDelivery:
             self._complaints.trouble(now)
 
         return LiveSender(
-            exporter,
+            self._metrics.timed(exporter),
             unwanted=self._unwanted,
             timeout_s=self._config.timeout_s,
             give_up_after_s=math.inf,

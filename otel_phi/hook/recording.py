@@ -22,7 +22,7 @@ from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
-from otel_phi.hook.taking import PLAIN, RULES, WAKING, encode, event_of, fact_of
+from otel_phi.hook.taking import PLAIN, RULES, RULES_WITH_TOOLS, WAKING, encode, event_of, fact_of
 from otel_phi.policy.given import with_given
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
@@ -55,6 +55,8 @@ class Recording:
         self.off = off
         self.closed = False
         self._make = make
+        self._tools = config.metrics.on
+        self._rules = RULES_WITH_TOOLS if self._tools else RULES
         self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
         self.left_out = self._tallies["left_out"].add
         self._begin()
@@ -104,7 +106,7 @@ class Recording:
         What needs no second look is encoded and appended here, with nothing called that need not be: an agent's thread waits.
         """
         try:
-            rule, live = RULES.get(given.__class__), self._live
+            rule, live = self._rules.get(given.__class__), self._live
             if rule is None or live is None or self.closed:
                 return self._take(given, traceparent)
             try:
@@ -136,7 +138,7 @@ class Recording:
         if live is None:
             self.left_out()
             return None
-        event = event_of(given)
+        event = event_of(given, tools=self._tools)
         if isinstance(event, Undecodable):
             self._tallies["undecodable"].add()
             self._complaints.undecodable(event.reason)
@@ -163,7 +165,9 @@ class Recording:
         return live
 
     def _not_given(self, error: Exception) -> None:
-        self._complaints.failed("attributes_for", error)
+        self._complaints.add(
+            f"attributes_for: {type(error).__name__}", f"attributes_for failed: {type(error).__name__}"
+        )
 
     def cancel(self, loop_ids: Iterable[str]) -> None:
         """Closes loops as cancelled, at the last time known of each."""

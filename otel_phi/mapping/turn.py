@@ -226,7 +226,7 @@ def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
             (s.TIME_INFERRED, True if tool.inferred else None),
             (s.TOOL_NAME, tool.name),
             (s.TOOL_CALL_ID, tool.call_id),
-            (s.TOOL_TYPE, _tool_type(tool.name)),
+            (s.TOOL_TYPE, tool_type(tool.name)),
             (s.TOOL_OUTCOME, tool.outcome),
             *_child(tool),
         ),
@@ -250,7 +250,7 @@ def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions, *, lo
     return SpanEvent(s.EVENT_TOOL, end, table(options.max_attribute_bytes, pairs))
 
 
-def _tool_type(name: str) -> str | None:
+def tool_type(name: str) -> str | None:
     """Returns the convention's type of a tool, where its name tells: Claude Code and others name those of MCP servers so."""
     return "extension" if name.startswith("mcp__") else None
 

@@ -14,6 +14,7 @@ from msgspec import UNSET, Raw
 
 from otel_phi.policy.messages import call_word, limit_word, tool_word
 from otel_phi.policy.parts import form, usage
+from otel_phi.policy.parts import tool_names as names_as_words
 from otel_phi.policy.words import (
     LEVELS,
     OTHER,
@@ -130,6 +131,8 @@ def _turn_request(event: TurnRequest) -> None:
         _put(payload, "model_id", name(payload.model_id))
     if payload.thinking_level not in LEVELS:
         _put(payload, "thinking_level", OTHER)
+    if payload.tool_names is not UNSET:
+        _put(payload, "tool_names", names_as_words(payload.tool_names))
     if payload.response_format is not None:
         _put(payload, "response_format", form(payload.response_format))
 

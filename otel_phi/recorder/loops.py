@@ -362,7 +362,12 @@ def _request(payload: RequestPayload | None) -> Request:
         return Request("", None, None, None, None)
     form = payload.response_format
     return Request(
-        payload.model_id, payload.thinking_level, payload.max_tokens, payload.temperature, form.kind if form else None
+        payload.model_id,
+        payload.thinking_level,
+        payload.max_tokens,
+        payload.temperature,
+        form.kind if form else None,
+        () if isinstance(payload.tool_names, UnsetType) else payload.tool_names,
     )
 
 

@@ -101,13 +101,14 @@ class TurnOpened(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Holds the settings of a model request, from `TurnRequest.payload`; None where not given."""
+    """Holds the settings of a model request, from `TurnRequest.payload`; None where not given. `tool_names`: those it offers, where that is asked."""
 
     model: str
     thinking_level: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
     response_format: str | None = None
+    tool_names: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

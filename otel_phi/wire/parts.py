@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from otel_phi.wire.messages import NULL
 
@@ -67,6 +67,7 @@ class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         max_tokens: this request's own limit, None for the model's.
         temperature: this request's own, None for the provider's default.
         response_format: form of the answer.
+        tool_names: names of `tools`, where somebody wants to know which the model was offered. Not phi-core's: policy derives it.
     """
 
     system_prompt: Raw = NULL
@@ -78,6 +79,7 @@ class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     max_tokens: int | None = None
     temperature: float | None = None
     response_format: ResponseFormat | None = None
+    tool_names: tuple[str, ...] | UnsetType = UNSET
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
