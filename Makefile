@@ -18,7 +18,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
 
 e2e-core: $(VENV)/.dev     ## against the real Collector and the real Jaeger, built first: 8 minutes, then kept; skips without Go
 	$(BIN)/python -m tests.e2e.backends

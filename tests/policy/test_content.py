@@ -159,7 +159,7 @@ WRONG: list[AgentEvent] = [
 ]
 
 
-@pytest.mark.parametrize("event", WRONG, ids=repr)
+@pytest.mark.parametrize("event", WRONG, ids=lambda event: type(event).__name__)
 def test_a_value_of_another_class_is_noticed_and_told_of_without_the_value(event: AgentEvent) -> None:
     with pytest.raises(TypeError) as raised:
         without_content(event)

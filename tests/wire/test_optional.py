@@ -138,7 +138,7 @@ def _given(event: AgentEvent) -> set[str]:
     return {key for holder in (line, inner, inner.get("usage") or {}) for key in holder if key in names}
 
 
-@pytest.mark.parametrize("event", WITH_THEM, ids=repr)
+@pytest.mark.parametrize("event", WITH_THEM, ids=lambda event: type(event).__name__)
 def test_what_is_given_is_written_in_snake_case_and_read_again(event: AgentEvent) -> None:
     assert _given(event) or isinstance(event, ToolExecutionStart)
     assert decode_event(encode_event(event)) == event
@@ -150,7 +150,7 @@ def test_the_list_of_new_fields_is_whole() -> None:
     assert {kind: names for kind, names in found.items() if names} == FIELDS
 
 
-@pytest.mark.parametrize("event", WITH_THEM, ids=repr)
+@pytest.mark.parametrize("event", WITH_THEM, ids=lambda event: type(event).__name__)
 def test_null_stands_for_not_given(event: AgentEvent) -> None:
     line = json.loads(encode_event(event))
     inner = line.get("message") or {}
