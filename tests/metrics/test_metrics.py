@@ -27,6 +27,7 @@ from otel_phi.testing import Receiver
 from tests import golden
 from tests.hook.conftest import Install
 from tests.hook.stories import as_bytes, as_dict, session
+from tests.hook.waiting import until
 from tests.laws import role
 from tests.metrics.received import metrics_of, received, requests, resource_of
 from tests.streams import (
@@ -355,6 +356,27 @@ def test_metrics_leave_while_the_agent_goes_on(
     seen = len(receiver.wait_for_metrics(1))
     assert receiver.wait_for_metrics(seen + 2)
     assert received(receiver)[i.AGENT_DURATION].count == 1
+
+
+def test_reading_goes_on_while_spans_wait(
+    install: Install, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collector that takes no spans for an hour must not keep metrics from what has happened."""
+    monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "50")
+    receiver.answer(status=503, times=10_000)
+    hook = install(metrics=True)
+    for number in range(20):
+        for event in story(f"s{number}.1", f"s{number}"):
+            hook(event)
+    until(lambda: bool(receiver.metric_requests) and _loops(receiver) == 20)
+    assert receiver.spans == ()
+    receiver.forget_script()
+    assert hook.flush(30.0)
+
+
+def _loops(receiver: Receiver) -> int:
+    metric = received(receiver).get(i.AGENT_DURATION)
+    return 0 if metric is None else metric.count
 
 
 def test_over_grpc_too(tmp_path: Path) -> None:

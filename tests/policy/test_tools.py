@@ -1,0 +1,114 @@
+"""The names of the tools that a request offers: only where they are asked for, words alone, read once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec import UNSET, Raw
+
+from otel_phi.events import RequestPayload, TurnRequest
+from otel_phi.hook.taking import RULES, RULES_WITH_TOOLS, event_of
+from otel_phi.policy import tools
+from otel_phi.policy.content import admit, decode_without_content, without_content
+from otel_phi.policy.tools import MAX_LISTS, MAX_NAMES, names_of
+from otel_phi.wire.decode import encode_event
+from otel_phi.wire.messages import NULL
+
+OFFERED = [
+    {"name": "bash", "description": "what a person wrote"},
+    {"name": "read", "parameters": {"a": [1]}},
+    {"name": "bash"},
+]
+
+
+def raw(value: Any) -> Raw:
+    return Raw(msgspec.json.encode(value))
+
+
+def request(offered: Any = OFFERED) -> TurnRequest:
+    return TurnRequest(loop_id="l", payload=RequestPayload(model_id="m", tools=raw(offered)))
+
+
+def payload_of(event: object) -> RequestPayload:
+    assert isinstance(event, TurnRequest)
+    assert event.payload is not None
+    return event.payload
+
+
+def test_without_being_asked_a_request_says_no_tools() -> None:
+    for said in (admit(request()), decode_without_content(encode_event(request())), event_of(encode_event(request()))):
+        assert (payload_of(said).tool_names, payload_of(said).tools) == (UNSET, NULL)
+
+
+def test_every_door_gives_the_same_names_and_nothing_else_of_the_tools() -> None:
+    line = encode_event(request())
+    found = [
+        admit(request(), tools=True),
+        decode_without_content(line, tools=True),
+        event_of(line, tools=True),
+        event_of(line.decode(), tools=True),
+        event_of(msgspec.json.decode(line), tools=True),
+        RULES_WITH_TOOLS[TurnRequest](request()),
+        RULES_WITH_TOOLS[bytes](line),
+    ]
+    for said in found:
+        assert payload_of(said).tool_names == ("bash", "read")
+        assert payload_of(said).tools == NULL
+        assert b"person" not in encode_event(said)
+    assert set(RULES_WITH_TOOLS) == set(RULES) | {TurnRequest}
+
+
+def test_applied_twice_it_changes_nothing() -> None:
+    once = admit(request(), tools=True)
+    assert isinstance(once, TurnRequest)
+    assert admit(once, tools=True) == without_content(once) == once
+    assert decode_without_content(encode_event(once), tools=True) == once
+
+
+@pytest.mark.parametrize(
+    ("offered", "names"),
+    [
+        ([], ()),
+        ([{"name": "what a person wrote"}, {"name": ""}, {"name": "x" * 129}, {}, {"name": "ok"}], ("ok",)),
+        ({"name": "no list"}, ()),
+        ([{"name": 7}], ()),
+        (["bash"], ()),
+        (
+            [{"name": f"t{number}"} for number in range(2 * MAX_NAMES)],
+            tuple(f"t{number}" for number in range(MAX_NAMES)),
+        ),
+    ],
+    ids=["none", "no words", "no list", "a number", "texts", "very many"],
+)
+def test_names_are_words_and_bounded(offered: Any, names: tuple[str, ...]) -> None:
+    assert names_of(raw(offered)) == names
+
+
+def test_what_is_no_json_has_no_names() -> None:
+    assert names_of(Raw(b"[{")) == ()
+
+
+def test_names_that_a_source_gives_are_words_too() -> None:
+    given = TurnRequest(loop_id="l", payload=RequestPayload(tool_names=("bash", "what a person wrote")))
+    for said in (without_content(given), decode_without_content(encode_event(given))):
+        assert payload_of(said).tool_names == ("bash", "_other")
+
+
+def test_a_list_is_read_once_and_few_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[bytes] = []
+    known: dict[bytes, tuple[str, ...]] = {}
+    monkeypatch.setattr(tools, "_known", known)
+
+    def read(text: bytes) -> tuple[str, ...]:
+        reads.append(text)
+        return ()
+
+    monkeypatch.setattr(tools, "_read", read)
+    for _ in range(3):
+        names_of(raw(OFFERED))
+    assert len(reads) == 1
+    for number in range(10 * MAX_LISTS):
+        names_of(raw([{"name": f"t{number}"}]))
+        assert len(known) <= MAX_LISTS
