@@ -207,7 +207,7 @@ TABLE: tuple[Row, ...] = (
     Row(RESPONSE_MODEL, (CHAT,), "the message's `model`, where it differs from the request's"),
     Row(FINISH_REASONS, (LOOP, CHAT), "`stopReason`, in the convention's words; on the loop the last one"),
     Row(OUTPUT_TYPE, (CHAT,), "`json` for a JSON response format"),
-    Row(COMPACTED, (CHAT,), "true from the compaction of the loop's context on"),
+    Row(COMPACTED, (CHAT,), "true from the compaction of its context on, in later loops of that context too"),
     Row(SERVER_ADDRESS, (CHAT,), "host of `config_snapshot.base_url`"),
     Row(SERVER_PORT, (CHAT,), "port of `config_snapshot.base_url`"),
     Row(STOP_REASON, (TURN, CHAT), "`stopReason` as phi-core writes it"),

@@ -160,7 +160,7 @@ class RecorderCore:
         self._references.remember(identity)
         notices += opened
         notices.append(LoopOpened(start))
-        self._open[event.loop_id] = OpenLoop(start, self._references, self._price)
+        self._open[event.loop_id] = OpenLoop.begun(start, self._references, self._price)
         group = self._groups.started(identity, start.session_attributes)
         if group is not None:
             notices.append(group)

@@ -40,7 +40,7 @@ from otel_phi.wire.messages import (
     UserMessage,
 )
 from otel_phi.wire.parts import ConfigSnapshot, RequestPayload
-from otel_phi.wire.usage import TokenCount, count_tokens
+from otel_phi.wire.usage import TokenCount, add_tokens, add_usage, count_tokens
 
 TurnNotice = TurnOpened | TurnClosed
 
@@ -79,6 +79,15 @@ class OpenLoop:
         self.input_refused = False
         self.compacted = False
         self.stop_limit: str | None = None
+
+    @classmethod
+    def begun(cls, start: LoopStart, references: References, price: Price | None) -> OpenLoop:
+        """Returns a loop that begins: its context is compacted where that of what it goes on from was."""
+        loop = cls(start, references, price)
+        if references.goes_on_compacted(start):
+            loop.compacted = True
+            references.compacted(start)
+        return loop
 
     def seen(self, time_ns: int | None) -> int:
         """Takes an event's time into the last known time; returns the event's time, the last known where it has none."""
@@ -195,8 +204,8 @@ class OpenLoop:
         self.last_turn = turn
         answer = turn.chat.answer if turn.chat else None
         if answer is not None:
-            self.usage = _add_usage(self.usage, answer.usage)
-            self.tokens = _add_tokens(self.tokens, answer.tokens)
+            self.usage = add_usage(self.usage, answer.usage)
+            self.tokens = add_tokens(self.tokens, answer.tokens)
             self._add_cost(answer)
 
     # --- messages and what else happens ------------------------------------------------------------------------------
@@ -232,6 +241,7 @@ class OpenLoop:
         """Takes the end of a compaction: from here on the loop's context is a compacted one."""
         self.scope.compaction_ended(time_ns, event)
         self.compacted = True
+        self._references.compacted(self.start)
         if self.turn is not None:
             self.turn.compacted_ns = time_ns
 
@@ -271,8 +281,8 @@ class OpenLoop:
     def side_answer(self, call: SideCall) -> Answer:
         """Returns what a model said outside turns, and takes its tokens into the loop's totals."""
         answer = side_answer(call, self.start.config, self.price)
-        self.usage = _add_usage(self.usage, answer.usage)
-        self.tokens = _add_tokens(self.tokens, answer.tokens)
+        self.usage = add_usage(self.usage, answer.usage)
+        self.tokens = add_tokens(self.tokens, answer.tokens)
         self._add_cost(answer)
         return answer
 
@@ -368,25 +378,4 @@ def _request(payload: RequestPayload | None) -> Request:
         payload.temperature,
         form.kind if form else None,
         () if isinstance(payload.tool_names, UnsetType) else payload.tool_names,
-    )
-
-
-def _add_usage(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.input + other.input,
-        one.output + other.output,
-        one.reasoning + other.reasoning,
-        one.cache_read + other.cache_read,
-        one.cache_write + other.cache_write,
-        one.total_tokens + other.total_tokens,
-    )
-
-
-def _add_tokens(one: TokenCount, other: TokenCount) -> TokenCount:
-    return TokenCount(
-        one.input + other.input,
-        one.output + other.output,
-        one.cache_read + other.cache_read,
-        one.cache_write + other.cache_write,
-        one.reasoning + other.reasoning,
     )

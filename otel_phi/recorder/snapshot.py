@@ -3,6 +3,7 @@
     {"format":1,"ahead":false,"counts":{...},"sessions":2,...}   the head: what follows, in numbers
     {"sessions":["...", ...]}        sessions remembered, the one forgotten next first; as many lines as needed
     {"remembered":[[...], ...]}      loops remembered, in the same order; as many lines as needed
+    {"compacted":[[...], ...]}       loops whose context was compacted, in the same order; as many lines as needed
     {"side_calls":[[...], ...]}      side calls remembered, in the same order; as many lines as needed
     {"loop":{...}}                   an open loop a line, the longest open first
     {"group":{...}}                  an open group a line, the oldest first
@@ -100,6 +101,8 @@ def _written(core: Contents) -> Iterator[bytes]:
     for loops in _chunks(core.references.all()):
         # Plain tuples: a `Remembered` would write the caller that is not there.
         yield encode({"remembered": [_remembered(loop, numbers) for loop in loops]})
+    for loops in _chunks(core.references.all_compacted()):
+        yield encode({"compacted": [_remembered(loop, numbers) for loop in loops]})
     keys = {session_key(session): number for session, number in numbers.items()} if core.side_calls else {}
     for calls in _chunks(core.side_calls):
         yield encode({"side_calls": [(call, keys.get(session, session)) for session, call in calls]})
@@ -209,6 +212,8 @@ def _take(line: Line, core: Contents, spellings: list[str], read: Counter[str]) 
     spellings += line.sessions
     for loop in line.remembered:
         core.references.remember(_identity(loop, spellings))
+    for loop in line.compacted:
+        core.references.note_compacted(_identity(loop, spellings))
     for call in line.side_calls:
         core.side_calls[session_key(_session(call.session, spellings)), call.id] = None
     if line.loop is not None:

@@ -232,6 +232,7 @@ class Line(_State, frozen=True, gc=False):
 
     sessions: tuple[str, ...] = ()
     remembered: tuple[Remembered, ...] = ()
+    compacted: tuple[Remembered, ...] = ()
     side_calls: tuple[RememberedCall, ...] = ()
     loop: LoopState | None = None
     group: GroupState | None = None

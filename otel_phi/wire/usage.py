@@ -81,3 +81,26 @@ def _excludes_cached(api: str | None, provider: str | None, given: int, output: 
         return True
     # Neither is known: cached tokens that exceed the input, or a total that adds them, cannot be part of it.
     return cached > 0 and (cached > given or total == given + output + cached)
+
+
+def add_usage(one: Usage, other: Usage) -> Usage:
+    """Returns the sum of two usages, as phi-core counts them."""
+    return Usage(
+        one.input + other.input,
+        one.output + other.output,
+        one.reasoning + other.reasoning,
+        one.cache_read + other.cache_read,
+        one.cache_write + other.cache_write,
+        one.total_tokens + other.total_tokens,
+    )
+
+
+def add_tokens(one: TokenCount, other: TokenCount) -> TokenCount:
+    """Returns the sum of two counts in one meaning."""
+    return TokenCount(
+        one.input + other.input,
+        one.output + other.output,
+        one.cache_read + other.cache_read,
+        one.cache_write + other.cache_write,
+        one.reasoning + other.reasoning,
+    )

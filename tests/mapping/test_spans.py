@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GenAiProviderNameValues
 
-from otel_phi.events import AgentEvent, CompactionEnded, CompactionStarted, ConfigSnapshot, ResponseFormat, Usage
+from otel_phi.events import (
+    AgentEvent,
+    AgentStart,
+    CompactionEnded,
+    CompactionStarted,
+    ConfigSnapshot,
+    ResponseFormat,
+    Usage,
+)
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.build import MAX_TIME_NS, clamp_times, inside
 from otel_phi.mapping.providers import finish_reason, provider_name, server
 from otel_phi.mapping.span import Span, SpanKind
 from otel_phi.pipeline import spans
+from otel_phi.recorder import references
+from otel_phi.recorder.core import RecorderCore
+from otel_phi.recorder.notices import TurnClosed
+from otel_phi.wire.parts import Tag
 from tests import golden
 from tests.laws import role
 from tests.streams import (
     LOOP,
+    OTHER,
+    SESSION,
     SMALL_CASES,
     at,
     end,
@@ -26,6 +43,7 @@ from tests.streams import (
     tool_end,
     turn,
     turn_end,
+    whole_loop,
     whole_turn,
 )
 
@@ -181,6 +199,14 @@ def test_a_call_that_counted_nothing_has_no_usage() -> None:
     assert [key for key, _ in of("loop", story).attributes if "usage" in key] == []
 
 
+def by(agent_id: str, events: list[AgentEvent]) -> list[AgentEvent]:
+    """Returns events whose loops are an agent's."""
+    return [
+        msgspec.structs.replace(event, agent_id=agent_id) if isinstance(event, AgentStart) else event
+        for event in events
+    ]
+
+
 def compaction(ms: float, *, ended: bool) -> AgentEvent:
     if ended:
         return CompactionEnded(loop_id=LOOP, messages_before=9, messages_after=4, timestamp=at(ms))
@@ -213,6 +239,60 @@ def test_a_compaction_between_turns_marks_the_calls_behind_it() -> None:
     story = [start(0), *whole_turn(1, 0), *pair, *whole_turn(22, 1), *whole_turn(32, 2), end(50)]
     chats = [span for span in spans(story) if role(span) == "chat"]
     assert [chat.get(s.COMPACTED) for chat in chats] == [None, True, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "marked"),
+    [
+        ("Default", True),
+        ("Initial", True),
+        ({"Rerun": Tag("t")}, True),
+        ({"Branch": Tag("t")}, True),
+        ("SubAgent", None),
+    ],
+    ids=["default", "initial", "rerun", "branch", "sub-agent"],
+)
+def test_a_loop_that_goes_on_from_a_compacted_one_has_its_context(kind: Any, marked: bool | None) -> None:
+    pair = [compaction(2, ended=False), compaction(4, ended=True)]
+    story = [start(0), turn(1), *pair, said(9), turn_end(10), end(11)]
+    second, third = f"{SESSION}.mock.2", f"{SESSION}.mock.3"
+    story += whole_loop(20, second, parent_loop_id=LOOP, continuation_kind=kind)
+    story += whole_loop(50, third, parent_loop_id=second, continuation_kind="Default")
+    story += by("another", whole_loop(80, f"{SESSION}.mock.4"))
+    chats = {span.get(s.LOOP_ID): span.get(s.COMPACTED) for span in spans(story) if role(span) == "chat"}
+    assert chats == {LOOP: True, second: marked, third: marked, f"{SESSION}.mock.4": None}
+
+
+def test_an_agents_next_prompt_goes_on_with_the_compacted_context() -> None:
+    """It is a loop without a parent; another agent's, and another session's, has a context of its own."""
+    pair = [compaction(2, ended=False), compaction(4, ended=True)]
+    story = by("a", [start(0), turn(1), *pair, said(9), turn_end(10), end(11)])
+    story += by("a", whole_loop(20, f"{SESSION}.mock.2"))
+    story += by("b", whole_loop(50, f"{SESSION}.mock.3"))
+    story += by("a", whole_loop(80, f"{OTHER}.mock.1", session=OTHER))
+    story += by("a", whole_loop(110, f"{SESSION}.concise.1"))  # a branch of a parallel evaluation, say
+    chats = [span.get(s.COMPACTED) for span in spans(story) if role(span) == "chat"]
+    assert chats == [True, True, None, None, None]
+
+
+def test_what_was_compacted_is_remembered_over_a_restart_and_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "MAX_COMPACTED_LOOPS", 3)  # of which an agent's is one
+    core = RecorderCore()
+    for number in range(3):
+        loop = f"{SESSION}.l.{number}"
+        ended = CompactionEnded(loop_id=loop, messages_before=9, messages_after=4, timestamp=at(number + 1))
+        events: list[AgentEvent] = [start(number, loop), ended, end(number + 2, loop)]
+        for event in events:
+            core.on_event(event)
+    again = RecorderCore.restore(core.snapshot())
+    assert again.snapshot() == core.snapshot()
+    marks = []
+    for number in range(3):
+        loop = f"{SESSION}.m.{number}"
+        for event in whole_loop(100 * (number + 1), loop, parent_loop_id=f"{SESSION}.l.{number}"):
+            closed = [notice for notice in again.on_event(event) if isinstance(notice, TurnClosed)]
+            marks += [notice.chat.compacted for notice in closed if notice.chat]
+    assert marks == [False, True, True]
 
 
 def test_a_compaction_that_began_and_never_ended_marks_nothing() -> None:
