@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
 
@@ -50,6 +49,8 @@ def installed() -> str:
     """Returns the library of public prices by name and version, "" where it is not installed."""
     if importlib.util.find_spec("genai_prices") is None:
         return ""
+    from importlib.metadata import PackageNotFoundError, version  # it brings half of `email`
+
     try:
         return f"genai-prices/{version('genai-prices')}"
     except PackageNotFoundError:  # no package, but some folder of that name
