@@ -32,7 +32,7 @@ from otel_phi.delivery.sending.span_queue import SpanQueue
 from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
-from otel_phi.pipeline import Event, Pipeline, as_event
+from otel_phi.pipeline import Event, Pipeline, as_event, decode_for, policy_for
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
@@ -119,7 +119,9 @@ class Bridge:
         mapping = self.config.mapping_for(resource.get("service.name"))
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
-        self._pipeline = Pipeline(mapping, ahead, sample)
+        policy = policy_for(self.config)
+        self._decode = decode_for(policy)
+        self._pipeline = Pipeline(mapping, ahead, sample, policy)
         self._ledger = ledger
         self._resumes = ledger is not None and ledger.resumes
         self._on_span = on_span
@@ -180,7 +182,7 @@ class Bridge:
 
     def _decoded(self, events: Iterable[Event]) -> Iterator[AgentEvent]:
         for given in events:
-            event = as_event(given)
+            event = as_event(given, self._decode)
             if isinstance(event, Undecodable):
                 self._undecodable += 1
             else:

@@ -9,7 +9,7 @@ looks up elsewhere, a session's root say, has to be written down between them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -20,10 +20,11 @@ from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content
+from otel_phi.policy.door import Policy, WithoutContent, policy_of
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead
-from otel_phi.wire.decode import Undecodable
+from otel_phi.wire.decode import Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 
 Event = AgentEvent | Mapping[str, Any] | str | bytes
+Decode = Callable[[bytes | str], AgentEvent | Undecodable]
 
 
 class Pipeline:
@@ -40,6 +42,7 @@ class Pipeline:
         options: how notices become spans.
         ahead: what a source that reads ahead knows; None for a live stream.
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
+        policy: what may be said; None for nothing that a person or a model wrote.
 
     Attributes:
         core: the recorder core; its snapshot is the pipeline's, since nothing else here outlives a call but counts.
@@ -48,8 +51,15 @@ class Pipeline:
         sampled_out: spans of sessions that sampling left out.
     """
 
-    def __init__(self, options: MappingOptions, ahead: Ahead | None = None, sample: float = 1.0) -> None:
+    def __init__(
+        self,
+        options: MappingOptions,
+        ahead: Ahead | None = None,
+        sample: float = 1.0,
+        policy: Policy | None = None,
+    ) -> None:
         self._options = options
+        self._admit = admit if policy is None else policy.admit
         self._sample = sample
         self.core = RecorderCore(ahead)
         self.events = self.undecodable = 0
@@ -86,7 +96,7 @@ class Pipeline:
     def _notices(self, event: AgentEvent) -> Sequence[Notice]:
         """Records an event as it may be said, none for what is no event: the one place of this road where that is decided."""
         self.events += 1
-        said = admit(event)
+        said = self._admit(event)
         if isinstance(said, Undecodable):
             self.undecodable += 1
             return ()
@@ -108,14 +118,24 @@ def session_of(notice: Notice) -> str:
     return notice.loop.identity.session_id
 
 
-def as_event(given: Event) -> AgentEvent | Undecodable:
-    """Returns an event as such, or decodes its JSON, given as a mapping, text or bytes."""
+def policy_for(config: Config) -> Policy:
+    """Returns what may be said where this is configured."""
+    return policy_of(config.content, config.mapping.max_attribute_bytes, config.profile)
+
+
+def decode_for(policy: Policy) -> Decode:
+    """Returns what decodes JSON for a pipeline with this policy, which admits what comes of it: once is enough."""
+    return decode_without_content if isinstance(policy, WithoutContent) else decode_event
+
+
+def as_event(given: Event, decode: Decode = decode_without_content) -> AgentEvent | Undecodable:
+    """Returns an event as such, or decodes its JSON, given as a mapping, text or bytes; `decode` keeps what may be said."""
     if isinstance(given, msgspec.Struct):
         return given
     if isinstance(given, (str, bytes)):
-        return decode_without_content(given)
+        return decode(given)
     try:
-        return decode_without_content(msgspec.json.encode(given))
+        return decode(msgspec.json.encode(given))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
 
@@ -139,9 +159,11 @@ def spans(
         DecodeError: something given is no event.
     """
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
-    pipeline = Pipeline(options, ahead)
+    policy = WithoutContent() if config is None or isinstance(config, MappingOptions) else policy_for(config)
+    decode = decode_for(policy)
+    pipeline = Pipeline(options, ahead, policy=policy)
     for given in events:
-        event = as_event(given)
+        event = as_event(given, decode)
         if isinstance(event, Undecodable):
             raise DecodeError(f"{type(given).__name__}: no AgentEvent: {event.reason}")
         yield from pipeline.feed(event)

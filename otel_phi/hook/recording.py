@@ -22,7 +22,8 @@ from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
-from otel_phi.hook.taking import PLAIN, RULES, WAKING, encode, event_of, fact_of
+from otel_phi.hook.taking import PLAIN, WAKING, encode, event_of, fact_of, rules_for
+from otel_phi.pipeline import policy_for
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
 from otel_phi.wire.foreign import is_foreign, pass_on
@@ -54,6 +55,8 @@ class Recording:
         self.off = off
         self.closed = False
         self._make = make
+        self._policy = policy_for(config)
+        self._rules = rules_for(self._policy)
         self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
         self.left_out = self._tallies["left_out"].add
         self._begin()
@@ -103,7 +106,7 @@ class Recording:
         What needs no second look is encoded and appended here, with nothing called that need not be: an agent's thread waits.
         """
         try:
-            rule, live = RULES.get(given.__class__), self._live
+            rule, live = self._rules.get(given.__class__), self._live
             if rule is None or live is None or self.closed:
                 return self._take(given, traceparent)
             try:
@@ -135,7 +138,7 @@ class Recording:
         if live is None:
             self.left_out()
             return None
-        event = event_of(given)
+        event = event_of(given, self._policy)
         if isinstance(event, Undecodable):
             self._tallies["undecodable"].add()
             self._complaints.undecodable(event.reason)

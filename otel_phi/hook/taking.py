@@ -15,7 +15,8 @@ import msgspec
 
 from otel_phi.delivery.journal.facts import encode_event, plain_encoder
 from otel_phi.hook.caller import caller_of
-from otel_phi.policy.content import BY_KIND, admit, decode_without_content
+from otel_phi.policy.content import BY_KIND, decode_without_content
+from otel_phi.policy.door import Policy, WithoutContent
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import (
     AgentEnd,
@@ -52,6 +53,14 @@ RULES: Mapping[type, Callable[[Any], Any]] = {
     bytes: decode_without_content,
 }
 encode = plain_encoder.encode
+_WITHOUT_CONTENT = WithoutContent()
+
+
+def rules_for(policy: Policy) -> Mapping[type, Callable[[Any], Any]]:
+    """Returns what is said of what is given under a policy: chosen once, so that no event pays for the choice."""
+    if isinstance(policy, WithoutContent):
+        return RULES
+    return {**dict.fromkeys(PLAIN, policy.admit), bytes: policy.decode}
 
 
 def shown_nowhere(given: Any) -> bool:
@@ -67,29 +76,29 @@ def shown_nowhere(given: Any) -> bool:
     return kind in NOWHERE
 
 
-def event_of(given: object) -> AgentEvent | Undecodable:
+def event_of(given: object, policy: Policy = _WITHOUT_CONTENT) -> AgentEvent | Undecodable:
     """Returns the event as it may be said, `Undecodable` where there is none."""
     kind = given.__class__
     if kind in EVENTS:
-        return admit(cast("AgentEvent", given))
+        return policy.admit(cast("AgentEvent", given))
     if kind is Undecodable:
         return cast("Undecodable", given)
     if kind is bytes or kind is str:
-        return decode_without_content(cast("bytes | str", given))
+        return policy.decode(cast("bytes | str", given))
     if isinstance(given, bytearray | memoryview):
-        return decode_without_content(bytes(given))
+        return policy.decode(bytes(given))
     if isinstance(given, Mapping):
-        return _by_way_of_json(given)
+        return _by_way_of_json(given, policy)
     return Undecodable(f"a {kind.__name__} is no event")
 
 
-def _by_way_of_json(given: Mapping[Any, Any]) -> AgentEvent | Undecodable:
+def _by_way_of_json(given: Mapping[Any, Any], policy: Policy) -> AgentEvent | Undecodable:
     try:
         text = msgspec.json.encode(given if given.__class__ is dict else _plain(given))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, KeyError) as error:
         pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
-    return decode_without_content(text)
+    return policy.decode(text)
 
 
 def _plain(given: Mapping[Any, Any]) -> dict[Any, Any]:

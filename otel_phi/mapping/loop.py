@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from otel_phi.mapping import happenings
+from otel_phi.mapping import contents, happenings
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
 from otel_phi.mapping.attributes import Pair, name, raw_usage, table
@@ -33,7 +33,11 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
             0,
             clamp_times(session.opened_ns, session.opened_ns + 1),
         ),
-        [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None)],
+        [
+            (s.WORKFLOW_NAME, title),
+            (s.PHI_AGENT_ID, session.agent_id or None),
+            *contents.prompt_pairs(session.prompt, options.max_attribute_bytes),
+        ],
         options,
     )
 
@@ -53,6 +57,7 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
             (s.FINISH_REASONS, (finish_reason(answer.stop_reason),) if answer else None),
             *_usage(loop),
             (s.TIME_INFERRED, True if loop.inferred else None),
+            *contents.loop_pairs(loop, options.max_attribute_bytes),
         ],
         options,
         error=loop_error(loop),

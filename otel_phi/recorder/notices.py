@@ -69,12 +69,13 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     tool: ToolPlace | None = None
 
 
-class SessionOpened(msgspec.Struct, frozen=True, gc=False):
-    """Says that a session has begun: `opened_ns` is the start of its earliest loop known."""
+class SessionOpened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Says that a session has begun: `opened_ns` is the start of its earliest loop known, `prompt` its first message where contents are told."""
 
     session_id: str
     agent_id: str
     opened_ns: int
+    prompt: str | None = None
 
 
 class LoopOpened(msgspec.Struct, frozen=True, gc=False):
@@ -127,7 +128,31 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     streamed: bool = True
 
 
-class Chat(msgspec.Struct, frozen=True, gc=False):
+class ChatContent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Holds what was said in a model call, as JSON in the convention's forms; None and () where contents are not told, or there are none.
+
+    Attributes:
+        system: list of parts, from `TurnRequest`; where it is not the loop's first, only if it has changed.
+        tools: list of definitions, likewise.
+        messages: list of messages, from `TurnRequest`.
+        mode: which of the request's messages they are.
+        message_count: how many the whole request had.
+        first_message: the number of the first of `messages` in it.
+        inputs: messages that ended before the answer, one by one, where there was no `TurnRequest` with messages.
+        answer: list of parts, from the assistant's message.
+    """
+
+    system: str | None = None
+    tools: str | None = None
+    messages: str | None = None
+    mode: str | None = None
+    message_count: int | None = None
+    first_message: int | None = None
+    inputs: tuple[str, ...] = ()
+    answer: str | None = None
+
+
+class Chat(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A chat is the model call of a turn.
 
     Attributes:
@@ -137,6 +162,7 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
         answer: what came back, None for a call that never did.
         compacted: whether the context was compacted in this turn before the call.
         inferred: whether a time is not the source's own.
+        content: what was said, None where contents are not told.
     """
 
     started_ns: int
@@ -145,12 +171,13 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
     answer: Answer | None
     compacted: bool
     inferred: bool
+    content: ChatContent | None = None
 
 
 Outcome = Literal["ok", "error", "aborted", "not_executed", "detached"]
 
 
-class Tool(msgspec.Struct, frozen=True, gc=False):
+class Tool(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A tool is one tool execution, or a tool call that was answered without being executed.
 
     Attributes:
@@ -165,6 +192,8 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
         child_loop_id: loop it ran as a sub-agent, None for none.
         child: that loop, if it is of another session.
         inferred: whether a time is not the source's own.
+        arguments: what it was called with, JSON; None where contents are not told.
+        result: what it answered, JSON: a text or a list of parts; None likewise.
     """
 
     call_id: str
@@ -177,6 +206,8 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
     child_loop_id: str | None
     child: Foreign | None
     inferred: bool
+    arguments: str | None = None
+    result: str | None = None
 
 
 class Compaction(msgspec.Struct, frozen=True, gc=False):
@@ -253,6 +284,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         happened: what happened in the loop outside its turns.
         dropped: how many of `happened` a bound left out.
         lost: whether it is aborted because its process was lost.
+        prompt: the user's messages before the first answer, JSON each; () where contents are not told.
     """
 
     loop: LoopStart
@@ -272,6 +304,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     happened: tuple[Timed, ...]
     dropped: int
     lost: bool = False
+    prompt: tuple[str, ...] = ()
 
 
 class SideCallMade(msgspec.Struct, frozen=True, gc=False):

@@ -36,6 +36,7 @@ class AgentStart(_Event, frozen=True, tag=True):
         parent_tool_call_id: the tool call of the parent loop that ran this one. Not phi-core's.
         agent_name: low-cardinality name of the agent that runs the loop. Not phi-core's.
         attributes: what else its span says: texts, numbers and booleans. Not phi-core's.
+        captured: whether contents are told from here on: a session's root waits for its first prompt then. Policy alone says it.
     """
 
     session_id: str
@@ -50,6 +51,7 @@ class AgentStart(_Event, frozen=True, tag=True):
     parent_tool_call_id: str | UnsetType = UNSET
     agent_name: str | UnsetType = UNSET
     attributes: dict[str, str | bool | int | float] | UnsetType = UNSET
+    captured: bool | UnsetType = UNSET
 
 
 class AgentEnd(_Event, frozen=True, tag=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from otel_phi.wire.messages import NULL
 
@@ -67,6 +67,10 @@ class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         max_tokens: this request's own limit, None for the model's.
         temperature: this request's own, None for the provider's default.
         response_format: form of the answer.
+        input_mode: `delta` where policy left of `messages` those after the last answer alone, `full` where it left all. Policy alone says it,
+            and then `messages` are in the convention's form.
+        message_count: how many messages the whole request had.
+        first_message: the number of the first of `messages` in it, from 0.
     """
 
     system_prompt: Raw = NULL
@@ -78,6 +82,9 @@ class RequestPayload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     max_tokens: int | None = None
     temperature: float | None = None
     response_format: ResponseFormat | None = None
+    input_mode: str | UnsetType = UNSET
+    message_count: int | UnsetType = UNSET
+    first_message: int | UnsetType = UNSET
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

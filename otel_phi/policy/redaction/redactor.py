@@ -11,17 +11,17 @@ Rule 4: a callable of the user's that raises, or returns no text, costs the text
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from otel_phi.policy.options import Patterns
+from otel_phi.policy.redaction.ends import MARGIN, Tally, ends
 from otel_phi.policy.redaction.escapes import decoded
 from otel_phi.policy.redaction.finding import SHORTEST, find, of_patterns
 from otel_phi.policy.redaction.hits import MARK, Hit, mark, merged, replaced
 from otel_phi.policy.redaction.structure import holds_secret
 
 Callback = Callable[[str, str], str]
-Patterns = tuple[tuple[str, re.Pattern[str]], ...]
 
 # The same text is asked about up to four times: a tool's result, its message, the turn's end, the next request. Texts between these
 # lengths are remembered: shorter ones cost little, longer ones would fill the memory.
@@ -33,21 +33,6 @@ MAX_JOINED = 262_144
 DROPPED = mark("dropped")
 _NAMES = ("name", "key", "Name", "Key")
 _VALUES = frozenset({"value", "Value"})
-
-
-class Tally:
-    """Counts what was done to the contents of one event.
-
-    Attributes:
-        redacted: secrets taken out.
-        cut: texts and messages that were cut, or left out for their length.
-    """
-
-    __slots__ = ("cut", "redacted")
-
-    def __init__(self) -> None:
-        self.redacted = 0
-        self.cut = 0
 
 
 class Redactor:
@@ -74,14 +59,18 @@ class Redactor:
         self._defaults = defaults
         self._known = functools.lru_cache(maxsize=MAX_REMEMBERED)(self._found)
 
-    def text(self, text: str, where: str, tally: Tally) -> str:
+    def text(self, text: str, where: str, tally: Tally, room: int | None = None) -> str:
         """Returns a text without its secrets.
 
         Args:
             text: any text.
             where: the place it stands at, for the callback: `input`, `output`, `tool.arguments`, ...
             tally: counts them.
+            room: characters that will be left of it at most, its middle cut: of one that is far longer only both ends are looked at.
         """
+        if room is not None and len(text) > room + 2 * MARGIN:
+            text = ends(text, room, self.hits, tally)
+            return text if self._callback is None else _asked(self._callback, text, where, tally)
         if len(text) >= SHORTEST:
             ours = self._known if REMEMBERED_FROM <= len(text) <= REMEMBERED_TO else self._found
             text, count = ours(text)
@@ -90,11 +79,15 @@ class Redactor:
 
     def texts(self, texts: Sequence[str], where: str, tally: Tally) -> list[str]:
         """Returns texts that follow one another without their secrets, those split over several among them."""
+        return [self.text(one, where, tally) for one in self.across(texts, tally)]
+
+    def across(self, texts: Sequence[str], tally: Tally) -> list[str]:
+        """Returns texts that follow one another without the secrets that are split over several of them."""
         kept = list(texts)
         if len(kept) > 1 and sum(map(len, kept)) <= MAX_JOINED:
             for glue in ("", " "):
                 kept = self._across(kept, glue, tally)
-        return [self.text(one, where, tally) for one in kept]
+        return kept
 
     def value(self, value: Any, where: str, tally: Tally, depth: int = 0) -> Any:
         """Returns a JSON value without its secrets: in texts, in keys, and behind keys that tell."""
@@ -211,29 +204,3 @@ def _parts(texts: list[str], glue: str, hit: Hit) -> list[tuple[int, int, int]]:
             found.append((index, start, end))
         at += len(text) + len(glue)
     return found
-
-
-def compiled(patterns: Iterable[object] | Mapping[str, object]) -> Patterns:
-    """Returns patterns of the user's own, compiled.
-
-    Args:
-        patterns: regular expressions, as texts or compiled; or a mapping of kinds to them. The first group is the secret where there is one.
-
-    Raises:
-        ValueError: one is no regular expression, or finds an empty text; the message says which.
-    """
-    pairs = patterns.items() if isinstance(patterns, Mapping) else (("pattern", one) for one in patterns)
-    made = []
-    for number, (kind, given) in enumerate(pairs, 1):
-        try:
-            found = given if isinstance(given, re.Pattern) else re.compile(given)
-        except (re.error, TypeError) as error:
-            raise ValueError(f"pattern {number} is no regular expression: {error}") from None
-        if not isinstance(found.pattern, str) or found.match("") is not None:
-            raise ValueError(f"pattern {number} is of bytes, or finds a text of no length: nothing would be left")
-        made.append((_kind(kind), found))
-    return tuple(made)
-
-
-def _kind(name: str) -> str:
-    return re.sub(r"[^a-z0-9_]", "_", str(name).lower())[:40] or "pattern"

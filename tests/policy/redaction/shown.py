@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from otel_phi.policy.redaction.ends import Tally
 from otel_phi.policy.redaction.escapes import decoded
-from otel_phi.policy.redaction.redactor import Redactor, Tally
+from otel_phi.policy.redaction.redactor import Redactor
 
 # Pieces of this length are looked for: shorter ones stand in words of the surroundings by chance.
 PIECE = 8

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from otel_phi.policy.redaction.redactor import Redactor, Tally
+from otel_phi.policy.redaction.ends import Tally
+from otel_phi.policy.redaction.redactor import Redactor
 from tests import golden
 from tests.policy.redaction.shown import redacted, shows
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_phi.policy.redaction.redactor import DROPPED, Redactor, Tally, compiled
+from otel_phi.policy.options import compiled
+from otel_phi.policy.redaction.ends import Tally
+from otel_phi.policy.redaction.redactor import DROPPED, Redactor
 from tests.policy.redaction.shown import redacted, shows
 
 TOKEN = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vW7xY9zA2cD4fG6"
