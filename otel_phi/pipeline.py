@@ -141,7 +141,11 @@ def as_event(given: Event, decode: Decode = decode_without_content) -> AgentEven
 
 
 def spans(
-    events: Iterable[Event], config: Config | MappingOptions | None = None, *, ahead: Ahead | None = None
+    events: Iterable[Event],
+    config: Config | MappingOptions | None = None,
+    *,
+    ahead: Ahead | None = None,
+    policy: Policy | None = None,
 ) -> Iterator[Span]:
     """Turns events into finished spans: a pure function, the same events give the same spans.
 
@@ -150,6 +154,7 @@ def spans(
             a file.
         config: how to map; None for the defaults.
         ahead: the loops of the whole stream, where they are known before it is read (`ahead_of`).
+        policy: what may be said; None for what the configuration says, nothing that a person or a model wrote without one.
 
     Yields:
         Each span once, as soon as it is complete: the session's root first, a turn with its chat and tools, a loop last.
@@ -159,7 +164,8 @@ def spans(
         DecodeError: something given is no event.
     """
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
-    policy = WithoutContent() if config is None or isinstance(config, MappingOptions) else policy_for(config)
+    if policy is None:
+        policy = WithoutContent() if config is None or isinstance(config, MappingOptions) else policy_for(config)
     decode = decode_for(policy)
     pipeline = Pipeline(options, ahead, policy=policy)
     for given in events:

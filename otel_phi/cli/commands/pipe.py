@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from otel_phi.cli import screen
-from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
+from otel_phi.cli.flags import content_flags, delivery_flags, destination_flag, mapping_flags, state_flag
 from otel_phi.cli.intake import Intake, stop_signals
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
@@ -39,6 +39,7 @@ Examples:
 @click.command(short_help="Export the events that an agent writes to stdin, live.", epilog=_EXAMPLES)
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
+@content_flags
 @mapping_flags
 @destination_flag
 @state_flag

@@ -74,10 +74,7 @@ class Forms:
 
     def response(self, content: Any, where: str, tally: Tally) -> Any:
         """Returns a tool's answer: its texts as one, else its parts."""
-        parts = self.parts(content, where, tally)
-        if all(part["type"] == "text" for part in parts):
-            return "\n".join([part["content"] for part in parts])
-        return parts
+        return joined(self.parts(content, where, tally))
 
     def message(self, given: Any, tally: Tally) -> JSON | None:
         """Returns a message of a request, None for one that no model gets."""
@@ -130,6 +127,13 @@ class Forms:
         modality = shown.partition("/")[0]
         modality = modality if modality in ("image", "video", "audio") else "image"
         return {"type": "blob", "mime_type": shown, "modality": modality, "content": pixels}
+
+
+def joined(parts: list[JSON]) -> Any:
+    """Returns parts that are texts alone as one text, others as they are."""
+    if all(part["type"] == "text" for part in parts):
+        return "\n".join([part["content"] for part in parts])
+    return parts
 
 
 def tool_message(call_id: Any, response: Any) -> JSON:

@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw
 from otel_phi.policy import content
 from otel_phi.policy.capture import cutting
 from otel_phi.policy.capture.cutting import JSON, encoded
-from otel_phi.policy.capture.forms import Forms, decode_json
+from otel_phi.policy.capture.forms import Forms, decode_json, joined
 from otel_phi.policy.options import SPAN_BYTES, ContentOptions
 from otel_phi.policy.redaction.ends import Tally
 from otel_phi.policy.redaction.redactor import Redactor
@@ -108,7 +108,7 @@ class Capture:
 
     def _response(self, answer: Any, room: int) -> Any:
         if isinstance(answer, list):
-            return cutting.cut_parts(answer, room)
+            return joined(cutting.cut_parts(answer, room))
         return cutting.cut_value(answer, room)
 
     def _tool_start(self, event: e.ToolExecutionStart, said: e.ToolExecutionStart) -> e.ToolExecutionStart:
