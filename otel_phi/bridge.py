@@ -33,7 +33,7 @@ from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
 from otel_phi.metrics.metrics import Metrics, NoMetrics, metrics_of
-from otel_phi.pipeline import Event, Pipeline, as_event
+from otel_phi.pipeline import Event, Pipeline, as_event, decode_for, policy_for
 from otel_phi.prices import prices_of
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
@@ -123,10 +123,13 @@ class Bridge:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
         prices, metrics = prices_of(self.config.prices), self._made_metrics(resource)
         self._metrics = metrics
+        policy = policy_for(self.config, tools=metrics.record is not None)
+        self._decode = decode_for(policy)
         self._pipeline = Pipeline(
             mapping,
             ahead,
             sample,
+            policy,
             price=None if prices is None else prices.cost,
             attributes_for=self.config.attributes_for,
             on_notice=metrics.record,
@@ -201,7 +204,7 @@ class Bridge:
 
     def _decoded(self, events: Iterable[Event]) -> Iterator[AgentEvent]:
         for given in events:
-            event = as_event(given)
+            event = as_event(given, self._decode)
             if isinstance(event, Undecodable):
                 self._undecodable += 1
             else:

@@ -21,13 +21,15 @@ from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content
+from otel_phi.policy.door import Policy, WithoutContent, policy_of
 from otel_phi.policy.given import AttributesFor, with_given
+from otel_phi.policy.tools import WithToolNames
 from otel_phi.prices import Prices, prices_of
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.costs import Price
-from otel_phi.wire.decode import Undecodable
+from otel_phi.wire.decode import Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("otel_phi")
 Event = AgentEvent | Mapping[str, Any] | str | bytes
+Decode = Callable[[bytes | str], AgentEvent | Undecodable]
 
 
 class Pipeline:
@@ -45,6 +48,7 @@ class Pipeline:
         options: how notices become spans.
         ahead: what a source that reads ahead knows; None for a live stream.
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
+        policy: what may be said; None for nothing that a person or a model wrote.
         price: says what model calls cost, None for nobody.
         attributes_for: gives what else every span of a session says, None for nobody.
         on_notice: gets each notice whose spans are asked for, sampled out or not; it must not raise.
@@ -61,12 +65,14 @@ class Pipeline:
         options: MappingOptions,
         ahead: Ahead | None = None,
         sample: float = 1.0,
+        policy: Policy | None = None,
         *,
         price: Price | None = None,
         attributes_for: AttributesFor | None = None,
         on_notice: Callable[[Notice], None] | None = None,
     ) -> None:
         self._options = options
+        self._admit = admit if policy is None else policy.admit
         self._sample, self._attributes_for, self._on_notice = sample, attributes_for, on_notice
         self.core = RecorderCore(ahead, price)
         self.events = self.undecodable = 0
@@ -103,7 +109,7 @@ class Pipeline:
     def _notices(self, event: AgentEvent) -> Sequence[Notice]:
         """Records an event as it may be said, none for what is no event: the one place of this road where that is decided."""
         self.events += 1
-        said = admit(event, tools=self._on_notice is not None)
+        said = self._admit(event)
         if isinstance(said, Undecodable):
             self.undecodable += 1
             return ()
@@ -133,14 +139,25 @@ def session_of(notice: Notice) -> str:
     return notice.loop.identity.session_id
 
 
-def as_event(given: Event) -> AgentEvent | Undecodable:
-    """Returns an event as such, or decodes its JSON, given as a mapping, text or bytes."""
+def policy_for(config: Config, *, tools: bool = False) -> Policy:
+    """Returns what may be said where this is configured; `tools`: a request says which it offers, since somebody counts them."""
+    policy = policy_of(config.content, config.mapping.max_attribute_bytes, config.profile)
+    return WithToolNames(policy) if tools else policy
+
+
+def decode_for(policy: Policy) -> Decode:
+    """Returns what decodes JSON for a pipeline with this policy, which admits what comes of it: once is enough."""
+    return decode_without_content if isinstance(policy, WithoutContent) else decode_event
+
+
+def as_event(given: Event, decode: Decode = decode_without_content) -> AgentEvent | Undecodable:
+    """Returns an event as such, or decodes its JSON, given as a mapping, text or bytes; `decode` keeps what may be said."""
     if isinstance(given, msgspec.Struct):
         return given
     if isinstance(given, (str, bytes)):
-        return decode_without_content(given)
+        return decode(given)
     try:
-        return decode_without_content(msgspec.json.encode(given))
+        return decode(msgspec.json.encode(given))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
 
@@ -150,6 +167,7 @@ def spans(
     config: Config | MappingOptions | None = None,
     *,
     ahead: Ahead | None = None,
+    policy: Policy | None = None,
     prices: Prices | None = None,
 ) -> Iterator[Span]:
     """Turns events into finished spans: a pure function, the same events give the same spans.
@@ -159,6 +177,7 @@ def spans(
             a file.
         config: how to map; None for the defaults.
         ahead: the loops of the whole stream, where they are known before it is read (`ahead_of`).
+        policy: what may be said; None for what the configuration says, nothing that a person or a model wrote without one.
         prices: what model calls cost; None for what a `Config` says, else for nothing.
 
     Yields:
@@ -169,12 +188,16 @@ def spans(
         DecodeError: something given is no event.
     """
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
-    if prices is None and config is not None and not isinstance(config, MappingOptions):
-        prices = prices_of(config.prices)
-    asked = None if config is None or isinstance(config, MappingOptions) else config.attributes_for
-    pipeline = Pipeline(options, ahead, price=None if prices is None else prices.cost, attributes_for=asked)
+    asked = None
+    if config is not None and not isinstance(config, MappingOptions):
+        policy, prices, asked = policy or policy_for(config), prices or prices_of(config.prices), config.attributes_for
+    policy = policy or WithoutContent()
+    decode = decode_for(policy)
+    pipeline = Pipeline(
+        options, ahead, policy=policy, price=None if prices is None else prices.cost, attributes_for=asked
+    )
     for given in events:
-        event = as_event(given)
+        event = as_event(given, decode)
         if isinstance(event, Undecodable):
             raise DecodeError(f"{type(given).__name__}: no AgentEvent: {event.reason}")
         yield from pipeline.feed(event)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_phi.config import resolve
 from otel_phi.events import AgentEvent
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.opened import opened_span
@@ -25,6 +26,7 @@ from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupOpened, LoopOpened, TurnOpened
 from tests import golden
 from tests.laws import role
+from tests.policy.capture.stories import content_story
 from tests.streams import OWN_CASES, SMALL_CASES
 
 PACKAGE = golden.PROJECT / "otel_phi"
@@ -38,7 +40,7 @@ ROOMS = {
     "mapping": {"wire", "recorder"},  # of recorder the notices alone, see below
     "sources": {"wire"},
     "session": {"wire", "errors"},
-    "config": {"errors", "mapping", "delivery"},  # of each the options alone, see below
+    "config": {"errors", "mapping", "delivery", "policy"},  # of each the options alone, see below
     "policy": {"wire"},
     "delivery.otlp": {"mapping", "errors", "version", "late_imports"},
     "delivery.exporters": {
@@ -347,6 +349,7 @@ def _all_spots() -> set[tuple[str, str]]:
     prices = Prices(PriceSource(PriceTable((Price(model="m", input=Decimal(1), output=Decimal(2)),))), lambda _: None)
     found.update(_spots(spans(OWN_CASES["own agent"], prices=prices)))
     found.update(_spots(spans(golden.demo(), options_for("mlflow", trace_scope="session", agent_name="fixer"))))
+    found.update(_spots(spans(content_story(), resolve(capture_content=True, max_attribute_bytes=512))))
     return found
 
 

@@ -135,6 +135,29 @@ def state_flag(command: _Command) -> _Command:
     return _STATE_DIR(command)
 
 
+_CONTENT = (
+    click.option(
+        "--content/--no-content",
+        "capture_content",
+        default=None,
+        help="What people, models and tools said, secrets taken out. [default: no]",
+    ),
+    click.option(
+        "--content-input",
+        type=click.Choice(["delta", "full"]),
+        help="Of a request what is new, or all of it. [default: delta]",
+    ),
+    click.option("--content-images", is_flag=True, default=None, help="Images too; else their type and size."),
+)
+
+
+def content_flags(command: _Command) -> _Command:
+    """Adds the flags that say whether contents leave; each arrives as the keyword of `otel_phi.resolve`, None if not given."""
+    for flag in reversed(_CONTENT):
+        command = flag(command)
+    return command
+
+
 def mapping_flags(command: _Command) -> _Command:
     """Adds the flags that say how spans are made; each arrives as the keyword of `MappingOptions`, None if not given."""
     for flag in reversed(_MAPPING):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import unquote
@@ -22,6 +22,7 @@ import msgspec
 from otel_phi.config import destination, values
 from otel_phi.config import endpoint as urls
 from otel_phi.config.choices import Choices, report
+from otel_phi.config.content import content_options
 from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
 from otel_phi.config.metrics import MetricsOptions, chosen_metrics
@@ -35,6 +36,7 @@ from otel_phi.errors import ConfigError
 from otel_phi.mapping.options import PROFILES, MappingOptions, options_for
 from otel_phi.mapping.price_table import NO_PRICES, PriceSource
 from otel_phi.mapping.span import AttributeValue
+from otel_phi.policy.options import NO_CONTENT, ContentOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from 3.11 on
@@ -84,6 +86,13 @@ class Options(TypedDict, total=False):
     mlflow_trace_name: bool | None
     strict: bool | str | None
     record: str | Path | Callable[[str], object] | None
+    capture_content: bool | str | None
+    content_input: str | None
+    content_images: bool | None
+    redact: Callable[[str, str], str] | None
+    redact_keys: Iterable[str] | None
+    redact_patterns: Iterable[object] | Mapping[str, object] | None
+    redact_defaults: bool | None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +128,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         metrics: whether there are metrics, and where they go.
         prices: what model calls are priced by: a table of the user's own, and the library genai-prices.
         record: file or function that gets every event the hook takes, as JSON lines, after policy; None for none.
+        content: whether contents may leave, which, and what is taken out of them.
     """
 
     endpoint: str
@@ -148,6 +158,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     metrics: MetricsOptions = NO_METRICS
     prices: PriceSource = NO_PRICES
     record: str | Path | Callable[[str], object] | None = None
+    content: ContentOptions = NO_CONTENT
+
+    @property
+    def capture_content(self) -> bool:
+        """Returns whether what people and models write may leave."""
+        return self.content.capture
 
     @property
     def display_endpoint(self) -> str:
@@ -258,6 +274,7 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         prices=chosen_prices(choices),
         strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
         record=given.get("record"),
+        content=content_options(choices, mapping),
     )
 
 

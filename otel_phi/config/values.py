@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from otel_phi.errors import ConfigError
@@ -29,7 +29,14 @@ _TYPES: dict[str, tuple[tuple[Any, ...], str]] = {
     **dict.fromkeys(
         ("endpoint", "service_name", "agent_name", "trace_namespace", "file", "destination_name"), ((str,), "a text")
     ),
-    **dict.fromkeys(("insecure", "join", "cost", "tool_spans", "flush_on_sigterm"), ((bool,), "True or False")),
+    **dict.fromkeys(
+        ("insecure", "join", "cost", "tool_spans", "flush_on_sigterm", "content_images", "redact_defaults"),
+        ((bool,), "True or False"),
+    ),
+    "capture_content": ((bool, str), "True, False, 'SPAN_ONLY' or 'NO_CONTENT'"),
+    "redact": ((Callable,), "a function that takes a text and its place, and returns a text"),
+    "redact_keys": ((Iterable,), "a list of names"),
+    "redact_patterns": ((Iterable,), "a list of regular expressions, or a mapping of kinds to them"),
     "state_dir": ((str, os.PathLike), "a path"),
     "prices": ((str, os.PathLike), "a path"),
     "strict": ((bool, str), "True, False or 'log'"),

@@ -22,7 +22,8 @@ from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
-from otel_phi.hook.taking import PLAIN, RULES, RULES_WITH_TOOLS, WAKING, encode, event_of, fact_of
+from otel_phi.hook.taking import PLAIN, WAKING, encode, event_of, fact_of, rules_for
+from otel_phi.pipeline import policy_for
 from otel_phi.policy.given import with_given
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
@@ -55,8 +56,8 @@ class Recording:
         self.off = off
         self.closed = False
         self._make = make
-        self._tools = config.metrics.on
-        self._rules = RULES_WITH_TOOLS if self._tools else RULES
+        self._policy = policy_for(config, tools=config.metrics.on)
+        self._rules = rules_for(self._policy)
         self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
         self.left_out = self._tallies["left_out"].add
         self._begin()
@@ -138,7 +139,7 @@ class Recording:
         if live is None:
             self.left_out()
             return None
-        event = event_of(given, tools=self._tools)
+        event = event_of(given, self._policy)
         if isinstance(event, Undecodable):
             self._tallies["undecodable"].add()
             self._complaints.undecodable(event.reason)

@@ -8,7 +8,6 @@ Rule 3: nothing that a person or a model wrote gets further than this, unless co
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -16,8 +15,8 @@ import msgspec
 
 from otel_phi.delivery.journal.facts import encode_event, plain_encoder
 from otel_phi.hook.caller import caller_of
-from otel_phi.policy.content import BY_KIND, admit, decode_without_content, without_content
-from otel_phi.policy.tools import with_tool_names
+from otel_phi.policy.content import BY_KIND, decode_without_content
+from otel_phi.policy.door import Policy, WithoutContent
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import (
     AgentEnd,
@@ -31,7 +30,6 @@ from otel_phi.wire.events import (
     ProgressMessage,
     ToolExecutionUpdate,
     TurnEnd,
-    TurnRequest,
 )
 from otel_phi.wire.foreign import pass_on
 
@@ -54,19 +52,15 @@ RULES: Mapping[type, Callable[[Any], Any]] = {
     **{kind: rule for kind, rule in BY_KIND.items() if kind in PLAIN},
     bytes: decode_without_content,
 }
-
-
-def _request_with_tools(event: TurnRequest) -> AgentEvent:
-    return without_content(with_tool_names(event))
-
-
-# The same where tools are counted: a request then says which it offers.
-RULES_WITH_TOOLS: Mapping[type, Callable[[Any], Any]] = {
-    **RULES,
-    TurnRequest: _request_with_tools,
-    bytes: functools.partial(decode_without_content, tools=True),
-}
 encode = plain_encoder.encode
+_WITHOUT_CONTENT = WithoutContent()
+
+
+def rules_for(policy: Policy) -> Mapping[type, Callable[[Any], Any]]:
+    """Returns what is said of what is given under a policy: chosen once, so that no event pays for the choice."""
+    if isinstance(policy, WithoutContent):
+        return RULES
+    return {**dict.fromkeys(PLAIN, policy.admit), bytes: policy.decode}
 
 
 def shown_nowhere(given: Any) -> bool:
@@ -82,29 +76,29 @@ def shown_nowhere(given: Any) -> bool:
     return kind in NOWHERE
 
 
-def event_of(given: object, *, tools: bool = False) -> AgentEvent | Undecodable:
-    """Returns the event as it may be said, `Undecodable` where there is none; `tools`: a request says which it offers."""
+def event_of(given: object, policy: Policy = _WITHOUT_CONTENT) -> AgentEvent | Undecodable:
+    """Returns the event as it may be said, `Undecodable` where there is none."""
     kind = given.__class__
     if kind in EVENTS:
-        return admit(cast("AgentEvent", given), tools=tools)
+        return policy.admit(cast("AgentEvent", given))
     if kind is Undecodable:
         return cast("Undecodable", given)
     if kind is bytes or kind is str:
-        return decode_without_content(cast("bytes | str", given), tools=tools)
+        return policy.decode(cast("bytes | str", given))
     if isinstance(given, bytearray | memoryview):
-        return decode_without_content(bytes(given), tools=tools)
+        return policy.decode(bytes(given))
     if isinstance(given, Mapping):
-        return _by_way_of_json(given, tools=tools)
+        return _by_way_of_json(given, policy)
     return Undecodable(f"a {kind.__name__} is no event")
 
 
-def _by_way_of_json(given: Mapping[Any, Any], *, tools: bool) -> AgentEvent | Undecodable:
+def _by_way_of_json(given: Mapping[Any, Any], policy: Policy) -> AgentEvent | Undecodable:
     try:
         text = msgspec.json.encode(given if given.__class__ is dict else _plain(given))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, KeyError) as error:
         pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
-    return decode_without_content(text, tools=tools)
+    return policy.decode(text)
 
 
 def _plain(given: Mapping[Any, Any]) -> dict[Any, Any]:

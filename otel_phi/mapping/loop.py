@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from otel_phi.mapping import happenings
+from otel_phi.mapping import contents, happenings
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
 from otel_phi.mapping.attributes import Pair, cost_pairs, name, raw_usage, table
@@ -34,7 +34,12 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
             clamp_times(session.opened_ns, session.opened_ns + 1),
             session.attributes,
         ),
-        [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None), (s.MARKER, True)],
+        [
+            (s.WORKFLOW_NAME, title),
+            (s.PHI_AGENT_ID, session.agent_id or None),
+            (s.MARKER, True),
+            *contents.prompt_pairs(session.prompt, options.max_attribute_bytes),
+        ],
         options,
     )
 
@@ -55,6 +60,7 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
             *_usage(loop),
             *cost_pairs(loop.cost),
             (s.TIME_INFERRED, True if loop.inferred else None),
+            *contents.loop_pairs(loop, options.max_attribute_bytes),
         ],
         options,
         error=loop_error(loop),

@@ -62,6 +62,26 @@ FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 SIDE_CALL_ID = "phi.side_call.id"
 SIDE_CALL_KIND = "phi.side_call.kind"
 
+# --- contents, where they may be said ---------------------------------------------------------------------------------
+SYSTEM = "gen_ai.system_instructions"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+# OpenInference's: what Phoenix, MLflow and Langfuse show of a span that is no model call.
+# https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
+INPUT_VALUE = "input.value"
+INPUT_TYPE = "input.mime_type"
+OUTPUT_VALUE = "output.value"
+OUTPUT_TYPE_OF_VALUE = "output.mime_type"
+INPUT_MODE = "phi.input.mode"
+INPUT_COUNT = "phi.input.message_count"
+INPUT_FIRST = "phi.input.first"
+INPUT_PARTIAL = "phi.input.partial"
+CONTENT_CUT = "phi.content.cut"
+CONTENT_REDACTED = "phi.content.redacted"
+
 # --- usage: gen_ai.* on the chat span only, so that nobody counts twice ----------------------------------------------
 USAGE_INPUT = "gen_ai.usage.input_tokens"
 USAGE_OUTPUT = "gen_ai.usage.output_tokens"
@@ -247,6 +267,26 @@ TABLE: tuple[Row, ...] = (
     Row(TOOL_DURATION_MS, (TOOL_EVENT,), "milliseconds from start to result; none where it never ran"),
     Row(CHILD_LOOP, (TOOL, TOOL_EVENT), "`child_loop_id` of the execution or its result"),
     Row(CHILD_SESSION, (TOOL, TOOL_EVENT), "the session of that loop"),
+    Row(SYSTEM, (CHAT,), "content: `TurnRequest.payload.system_prompt`, in a loop's first turn and where it changes"),
+    Row(TOOL_DEFINITIONS, (CHAT,), "content: `TurnRequest.payload.tools`, likewise"),
+    Row(
+        INPUT_MESSAGES,
+        (LOOP, CHAT),
+        "content: the prompt; `TurnRequest.payload.messages` after the last answer, or all of them",
+    ),
+    Row(OUTPUT_MESSAGES, (LOOP, CHAT), "content: the final answer; the assistant's message"),
+    Row(TOOL_ARGUMENTS, (TOOL,), "content: `ToolExecutionStart.args`"),
+    Row(TOOL_RESULT, (TOOL,), "content: `ToolExecutionEnd.result`, of a tool that went well"),
+    Row(INPUT_VALUE, (ROOT, LOOP, TOOL), "content: the first prompt, the prompt, the arguments"),
+    Row(INPUT_TYPE, (ROOT, LOOP, TOOL), "`text/plain`; of arguments `application/json`"),
+    Row(OUTPUT_VALUE, (LOOP, TOOL), "content: the final answer; what a tool that failed answered"),
+    Row(OUTPUT_TYPE_OF_VALUE, (LOOP, TOOL), "`text/plain`"),
+    Row(INPUT_MODE, (CHAT,), "content: `delta` or `full`: which messages of the request"),
+    Row(INPUT_COUNT, (CHAT,), "content: messages of the whole request"),
+    Row(INPUT_FIRST, (CHAT,), "content: number of the first message shown, from 0"),
+    Row(INPUT_PARTIAL, (CHAT,), "content: true where there was no request: messages as they ended"),
+    Row(CONTENT_CUT, (ROOT, LOOP, CHAT, TOOL), "content: texts and messages that were cut"),
+    Row(CONTENT_REDACTED, (ROOT, LOOP, CHAT, TOOL), "content: secrets that were taken out"),
     Row(PARALLEL_SIZE, (GROUP,), "number of `ParallelLoopStart.loop_ids`"),
     Row(PARALLEL_LOOPS, (GROUP,), "`ParallelLoopStart.loop_ids`"),
     Row(PARALLEL_SELECTED, (GROUP,), "`ParallelLoopEnd.selected_loop_id`"),

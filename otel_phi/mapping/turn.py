@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from otel_phi.mapping import happenings, ids
+from otel_phi.mapping import contents, happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
 from otel_phi.mapping.attributes import Pair, cost_pairs, name, raw_usage, table
@@ -134,11 +134,21 @@ def _chat_span(context: _Context, chat: Chat) -> Span:
             inside(chat.started_ns, chat.ended_ns, *context.times),
             shared,
         ),
-        () if answer is None else used_pairs(answer),
+        _said_pairs(chat, options),
         options,
         kind=_CLIENT,
         error=chat_error(chat, lost=context.turn.lost),
     )
+
+
+def _said_pairs(chat: Chat, options: MappingOptions) -> tuple[Pair, ...]:
+    """Returns an answer's numbers, and what was said where contents are told."""
+    answer = chat.answer
+    used = () if answer is None else used_pairs(answer)
+    if chat.content is None:
+        return used
+    stop_reason = None if answer is None else answer.stop_reason
+    return (*used, *contents.chat_pairs(chat.content, stop_reason, options.max_attribute_bytes))
 
 
 @functools.lru_cache(maxsize=256)  # a loop asks the same again and again
@@ -229,6 +239,7 @@ def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
             (s.TOOL_TYPE, tool_type(tool.name)),
             (s.TOOL_OUTCOME, tool.outcome),
             *_child(tool),
+            *contents.tool_pairs(tool),
         ),
         context.options,
         error=tool_error(tool, lost=context.turn.lost),

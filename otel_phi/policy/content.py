@@ -16,7 +16,6 @@ import msgspec
 
 from otel_phi.policy import happenings, loops, turns
 from otel_phi.policy.fresh import IN_PLACE
-from otel_phi.policy.tools import with_tool_names
 from otel_phi.wire import events as e
 from otel_phi.wire.decode import (
     WITH_MESSAGE,
@@ -49,12 +48,11 @@ def without_content(event: E) -> E:
     return taken(event)  # type: ignore[no-any-return]  # each gives back what it takes
 
 
-def decode_without_content(line: bytes | str, *, tools: bool = False) -> e.AgentEvent | Undecodable:
+def decode_without_content(line: bytes | str) -> e.AgentEvent | Undecodable:
     """Decodes one AgentEvent as it may be said, keeping nothing of its content: `without_content(decode_event(line))`, at less cost.
 
     Args:
         line: a JSON object, with or without white space around it.
-        tools: say which tools a request offers.
 
     Returns:
         The event; `Undecodable` for what is none.
@@ -67,8 +65,6 @@ def decode_without_content(line: bytes | str, *, tools: bool = False) -> e.Agent
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         pass_on(error)
         event = decode_event(line)
-    if tools and not isinstance(event, Undecodable):
-        event = with_tool_names(event)
     taken = IN_PLACE.get(event.__class__)
     if taken is None:
         return event if isinstance(event, Undecodable) else without_content(event)
@@ -76,24 +72,18 @@ def decode_without_content(line: bytes | str, *, tools: bool = False) -> e.Agent
     return event
 
 
-def admit(event: e.AgentEvent, *, tools: bool = False) -> e.AgentEvent | Undecodable:
-    """Returns an event as it may be said; one made by hand with values of other classes goes by way of JSON.
-
-    Args:
-        event: as decoded, or made by hand.
-        tools: say which tools a request offers.
-    """
+def admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
+    """Returns an event as it may be said; one made by hand with values of other classes goes by way of JSON."""
     try:
-        event = with_tool_names(event) if tools else event
         return without_content(event)
     except (TypeError, ValueError, AttributeError) as error:
         pass_on(error)
-        return _by_way_of_json(event, tools=tools)
+        return _by_way_of_json(event)
 
 
-def _by_way_of_json(event: e.AgentEvent, *, tools: bool) -> e.AgentEvent | Undecodable:
+def _by_way_of_json(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
     try:
-        return decode_without_content(encode_event(event), tools=tools)
+        return decode_without_content(encode_event(event))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
         pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")

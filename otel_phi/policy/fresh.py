@@ -127,6 +127,10 @@ def _turn_request(event: TurnRequest) -> None:
     if payload.tools is not NULL or payload.provenance is not NULL:
         _put(payload, "tools", NULL)
         _put(payload, "provenance", NULL)
+    if payload.input_mode is not UNSET or payload.message_count is not UNSET or payload.first_message is not UNSET:
+        _put(payload, "input_mode", UNSET)
+        _put(payload, "message_count", UNSET)
+        _put(payload, "first_message", UNSET)
     if payload.model_id not in known_names:
         _put(payload, "model_id", name(payload.model_id))
     if payload.thinking_level not in LEVELS:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET, Raw
 
+from otel_phi.policy.door import Policy
 from otel_phi.policy.words import OTHER, name
+from otel_phi.wire.decode import Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent, TurnRequest
 from otel_phi.wire.foreign import pass_on
 from otel_phi.wire.messages import NULL
@@ -26,6 +28,26 @@ class _Named(msgspec.Struct):
 
 _decoder = msgspec.json.Decoder(list[_Named])
 _known: dict[bytes, tuple[str, ...]] = {}
+
+
+class WithToolNames:
+    """The policy of a door that counts tools: another, asked after the names were noted.
+
+    Args:
+        policy: what may be said.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def admit(self, event: AgentEvent, /) -> AgentEvent | Undecodable:
+        """Returns an event as it may be said; a request names the tools it offers."""
+        return self._policy.admit(with_tool_names(event))
+
+    def decode(self, line: bytes | str, /) -> AgentEvent | Undecodable:
+        """Decodes one AgentEvent as it may be said."""
+        event = decode_event(line)
+        return event if isinstance(event, Undecodable) else self.admit(event)
 
 
 def with_tool_names(event: AgentEvent) -> AgentEvent:

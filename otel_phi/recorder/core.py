@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from otel_phi.recorder.contents import LoopContents
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.loops import OpenLoop, side_answer
@@ -106,11 +107,12 @@ class RecorderCore:
         if loop is None:
             self.counts["loop_not_open"] += 1
             return _NOTHING
+        opened: Sequence[Notice] = _NOTHING if loop.session is None else loop.open_session(event)
         notices = arm(loop, event)
         if notices is None:
             self.counts["turn_closed"] += 1
-            return _NOTHING
-        return notices
+            return opened
+        return [*opened, *notices] if opened else notices
 
     def _outside(self, event: e.AgentEvent, caller: str | None) -> Sequence[Notice]:
         """Takes an event that opens or closes a loop or a group, or says nothing that every source knows."""
@@ -158,9 +160,12 @@ class RecorderCore:
             notices += self._close(replaced, None)
         start = self._under_its_tool(loop_start(event, identity, self._references))
         self._references.remember(identity)
+        loop = OpenLoop.begun(start, self._references, self._price)
+        if event.captured is True:
+            loop.contents, loop.session, opened = LoopContents(), opened[0] if opened else None, []
         notices += opened
         notices.append(LoopOpened(start))
-        self._open[event.loop_id] = OpenLoop.begun(start, self._references, self._price)
+        self._open[event.loop_id] = loop
         group = self._groups.started(identity, start.session_attributes)
         if group is not None:
             notices.append(group)
@@ -211,7 +216,7 @@ class RecorderCore:
         place = parent.tool_place(start.tool_call_id)
         return start if place is None else msgspec.structs.replace(start, tool=place)
 
-    def _open_session(self, event: e.AgentStart) -> list[Notice]:
+    def _open_session(self, event: e.AgentStart) -> list[SessionOpened]:
         key = session_key(event.session_id)
         if key in self._sessions:
             self._sessions.move_to_end(key)
@@ -226,7 +231,7 @@ class RecorderCore:
         identity = loop.start.identity
         loop.start = self._under_its_tool(loop.start)
         del self._open[identity.loop_id]
-        ended = loop.close(event, lost=lost)
+        ended: list[Any] = [*([] if loop.session is None else [loop.session]), *loop.close(event, lost=lost)]
         ended_ns = ended[-1].ended_ns
         parent = self._open_parent(loop)
         if parent is not None:

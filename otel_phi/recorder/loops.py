@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
 from msgspec import UNSET, UnsetType
 
+from otel_phi.recorder.contents import BEFORE_A_PROMPT, LoopContents, content_json, prompt_of
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import (
     Answer,
@@ -21,6 +23,7 @@ from otel_phi.recorder.notices import (
     LoopStart,
     Occurrence,
     Request,
+    SessionOpened,
     Timed,
     ToolPlace,
     TurnClosed,
@@ -55,8 +58,9 @@ class OpenLoop:
     """
 
     __slots__ = (
-        "_closed", "_references", "children_end_ns", "compacted", "cost", "happenings", "input_refused", "last_ns", "last_turn", "price", "start",
-        "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "unpriced", "usage",
+        "_closed", "_references", "children_end_ns", "compacted", "contents", "cost", "happenings", "input_refused", "last_ns",
+        "last_turn", "price", "session", "start", "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns",
+        "unpriced", "usage",
     )  # fmt: skip
 
     def __init__(self, start: LoopStart, references: References, price: Price | None = None) -> None:
@@ -79,6 +83,8 @@ class OpenLoop:
         self.input_refused = False
         self.compacted = False
         self.stop_limit: str | None = None
+        self.contents: LoopContents | None = None  # where they are captured
+        self.session: SessionOpened | None = None  # the one that it opened, and that waits for its prompt
 
     @classmethod
     def begun(cls, start: LoopStart, references: References, price: Price | None) -> OpenLoop:
@@ -111,6 +117,7 @@ class OpenLoop:
         started_ns = max(started_ns, self.start.identity.started_ns)
         self.turn = OpenTurn(index, self._closed.repeat(index), started_ns, trigger, source_ns)
         self.turn.compacted = self.compacted
+        self.turn.captured = self.contents is not None
         return TurnOpened(self.start, index, self.turn.repeat, started_ns, trigger)
 
     def current_turn(self) -> tuple[OpenTurn, list[TurnNotice]]:
@@ -148,6 +155,8 @@ class OpenLoop:
             time_ns,
             event.timestamp is not None,
         )
+        if self.contents is not None and event.payload is not None:
+            turn.asked = self.contents.asked(event.payload)
         return cut
 
     def turn_ended(self, event: TurnEnd) -> list[TurnNotice] | None:
@@ -160,7 +169,7 @@ class OpenLoop:
             return None
         if turn.answer is None:
             if isinstance(message, AssistantMessage):
-                turn.answered(self._answer(turn, message, event.usage), message.timestamp_ns or None)
+                self._answered(turn, message, event.usage)
             elif event.usage != NO_USAGE:
                 turn.answered(self._answer(turn, AssistantMessage(usage=event.usage), event.usage), None)
         return [*cut, self._close_turn(turn, time_ns, event)]
@@ -220,12 +229,14 @@ class OpenLoop:
             case AssistantMessage():
                 turn, cut = self.turn_for(message.turn_id.turn_index if message.turn_id else None)
                 if turn is not None:
-                    turn.answered(self._answer(turn, message, message.usage), message.timestamp_ns or None)
+                    self._answered(turn, message, message.usage)
                 return cut + self._counted()
             case ToolResultMessage() if self.turn is not None:
                 self.turn.result(message)
             case UserMessage() if self.turn is None:
                 self.stop_limit = message.stop_limit or self.stop_limit
+        if self.contents is not None:
+            self.contents.take(message)
         return self._counted()
 
     def _counted(self) -> list[TurnNotice]:
@@ -249,6 +260,11 @@ class OpenLoop:
     def scope(self) -> Happenings:
         """Where happenings go now: the open turn's, else the loop's own."""
         return self.happenings if self.turn is None else self.turn.happenings
+
+    def _answered(self, turn: OpenTurn, message: AssistantMessage, usage: Usage) -> None:
+        if self.contents is not None and turn.answer is None:
+            turn.inputs, turn.said = self.contents.answer(), content_json(message.content)
+        turn.answered(self._answer(turn, message, usage), message.timestamp_ns or None)
 
     def _answer(self, turn: OpenTurn, message: AssistantMessage, usage: Usage) -> Answer:
         used = message.usage if message.usage != NO_USAGE else usage
@@ -300,6 +316,14 @@ class OpenLoop:
         """The indexes of its turns that have ended."""
         return self._closed
 
+    def open_session(self, event: object) -> list[SessionOpened]:
+        """Opens the session that waits for its first prompt, if an event has it or shows that none comes."""
+        opened = self.session
+        if opened is None or event.__class__ in BEFORE_A_PROMPT:
+            return []
+        self.session = None
+        return [msgspec.structs.replace(opened, prompt=prompt_of(event))]
+
     def child_ended(self, ended_ns: int) -> None:
         """Takes the end of a child loop."""
         known_ns = self.children_end_ns
@@ -337,6 +361,7 @@ class OpenLoop:
             happened=tuple(self.happenings.items),
             dropped=self.happenings.dropped,
             lost=lost,
+            prompt=() if self.contents is None else self.contents.prompt,
         )
         return [*turns, closed]
 

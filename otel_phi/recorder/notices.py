@@ -75,13 +75,17 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     tool: ToolPlace | None = None
 
 
-class SessionOpened(msgspec.Struct, frozen=True, gc=False):
-    """Says that a session has begun: `opened_ns` is the start of its earliest loop known, `attributes` what that was given for it."""
+class SessionOpened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Says that a session has begun: `opened_ns` is the start of its earliest loop known, which was given the `attributes`.
+
+    `prompt` is its first message, where contents are told.
+    """
 
     session_id: str
     agent_id: str
     opened_ns: int
     attributes: Given = ()
+    prompt: str | None = None
 
 
 class LoopOpened(msgspec.Struct, frozen=True, gc=False):
@@ -137,7 +141,31 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     cost: Cost | None = None
 
 
-class Chat(msgspec.Struct, frozen=True, gc=False):
+class ChatContent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Holds what was said in a model call, as JSON in the convention's forms; None and () where contents are not told, or there are none.
+
+    Attributes:
+        system: list of parts, from `TurnRequest`; where it is not the loop's first, only if it has changed.
+        tools: list of definitions, likewise.
+        messages: list of messages, from `TurnRequest`.
+        mode: which of the request's messages they are.
+        message_count: how many the whole request had.
+        first_message: the number of the first of `messages` in it.
+        inputs: messages that ended before the answer, one by one, where there was no `TurnRequest` with messages.
+        answer: list of parts, from the assistant's message.
+    """
+
+    system: str | None = None
+    tools: str | None = None
+    messages: str | None = None
+    mode: str | None = None
+    message_count: int | None = None
+    first_message: int | None = None
+    inputs: tuple[str, ...] = ()
+    answer: str | None = None
+
+
+class Chat(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A chat is the model call of a turn.
 
     Attributes:
@@ -147,6 +175,7 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
         answer: what came back, None for a call that never did.
         compacted: whether the loop's context was compacted before the call, in this turn or an earlier one.
         inferred: whether a time is not the source's own.
+        content: what was said, None where contents are not told.
     """
 
     started_ns: int
@@ -155,12 +184,13 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
     answer: Answer | None
     compacted: bool
     inferred: bool
+    content: ChatContent | None = None
 
 
 Outcome = Literal["ok", "error", "aborted", "not_executed", "detached"]
 
 
-class Tool(msgspec.Struct, frozen=True, gc=False):
+class Tool(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A tool is one tool execution, or a tool call that was answered without being executed.
 
     Attributes:
@@ -175,6 +205,8 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
         child_loop_id: loop it ran as a sub-agent, None for none.
         child: that loop, if it is of another session.
         inferred: whether a time is not the source's own.
+        arguments: what it was called with, JSON; None where contents are not told.
+        result: what it answered, JSON: a text or a list of parts; None likewise.
     """
 
     call_id: str
@@ -187,6 +219,8 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
     child_loop_id: str | None
     child: Foreign | None
     inferred: bool
+    arguments: str | None = None
+    result: str | None = None
 
 
 class Compaction(msgspec.Struct, frozen=True, gc=False):
@@ -264,6 +298,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         happened: what happened in the loop outside its turns.
         dropped: how many of `happened` a bound left out.
         lost: whether it is aborted because its process was lost.
+        prompt: the user's messages before the first answer, JSON each; () where contents are not told.
     """
 
     loop: LoopStart
@@ -284,6 +319,7 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     happened: tuple[Timed, ...]
     dropped: int
     lost: bool = False
+    prompt: tuple[str, ...] = ()
 
 
 class SideCallMade(msgspec.Struct, frozen=True, gc=False):

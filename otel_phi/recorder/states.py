@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
+from otel_phi.recorder.contents import Asked, ContentsState
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.notices import Answer, Chat, Given, LoopStart, Request, Tool
+from otel_phi.recorder.notices import Answer, Chat, Given, LoopStart, Request, SessionOpened, Tool
 from otel_phi.wire.costs import Cost
 from otel_phi.wire.events import (
     CompactionEnded,
@@ -125,6 +126,8 @@ class ToolState(_State, frozen=True, gc=False):
     ended_ns: int | None = None
     timed: bool = False
     detached: bool = False
+    arguments: str | None = None
+    result: str | None = None
 
 
 class TurnState(_State, frozen=True, gc=False):
@@ -149,6 +152,10 @@ class TurnState(_State, frozen=True, gc=False):
     happenings: HappeningsState = NOTHING_HAPPENED
     tools: tuple[ToolState, ...] = ()
     results: tuple[ToolResultMessage, ...] = ()
+    captured: bool = False
+    asked: Asked | None = None
+    said: str | None = None
+    inputs: tuple[str, ...] = ()
 
 
 class LastTurn(_State, frozen=True, gc=False):
@@ -200,6 +207,8 @@ class LoopState(_State, frozen=True, gc=False):
     input_refused: bool = False
     compacted: bool = False
     stop_limit: str | None = None
+    contents: ContentsState | None = None
+    session: SessionOpened | None = None
 
 
 class Branch(msgspec.Struct, frozen=True, array_like=True, gc=False):

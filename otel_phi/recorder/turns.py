@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
+import msgspec
 from msgspec import UnsetType
 
+from otel_phi.recorder.contents import NOTHING_ASKED, Asked, content_json
 from otel_phi.recorder.identities import Foreign
-from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, Timed, Tool
+from otel_phi.recorder.notices import Answer, Chat, ChatContent, Compaction, Outcome, Request, Timed, Tool
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import CompactionEnded, CompactionStarted, ToolExecutionEnd, ToolExecutionStart
-from otel_phi.wire.messages import ToolResultMessage, decode_tool_results
+from otel_phi.wire.messages import NULL, ToolResultMessage, decode_tool_results
 from otel_phi.wire.times import Instant
 
 # Far above any real turn; past it tools are counted as dropped, so that a wild stream cannot fill the memory.
@@ -67,8 +69,8 @@ class OpenTool:
     """An open tool is a tool execution whose turn is still open."""
 
     __slots__ = (
-        "call_id", "child_loop_id", "child_session_id", "detached", "ended", "ended_ns", "error_type",
-        "inferred", "is_error", "name", "started_ns", "timed",
+        "arguments", "call_id", "child_loop_id", "child_session_id", "detached", "ended", "ended_ns", "error_type",
+        "inferred", "is_error", "name", "result", "started_ns", "timed",
     )  # fmt: skip
 
     def __init__(self, call_id: str, name: str, started_ns: int, *, inferred: bool, timed: bool = False) -> None:
@@ -84,6 +86,8 @@ class OpenTool:
         self.error_type: str | None = None
         self.child_loop_id: str | None = None
         self.child_session_id: str | None = None
+        self.arguments: str | None = None
+        self.result: str | None = None
 
 
 class OpenTurn:
@@ -100,18 +104,22 @@ class OpenTurn:
         "_pending",
         "answer",
         "answer_ns",
+        "asked",
+        "captured",
         "compacted",
         "compacted_before_call",
         "compacted_ns",
         "dropped_tools",
         "happenings",
         "index",
+        "inputs",
         "mark_ns",
         "message_count",
         "repeat",
         "request",
         "request_ns", "request_timed",
         "results",
+        "said",
         "source_ns",
         "started_ns",
         "tools",
@@ -141,6 +149,10 @@ class OpenTurn:
         self.tools: list[OpenTool] = []
         self.results: list[ToolResultMessage] = []
         self._pending: dict[str, deque[OpenTool]] = {}
+        self.captured = False  # whether its loop's contents are
+        self.asked: Asked | None = None
+        self.said: str | None = None
+        self.inputs: tuple[str, ...] = ()
 
     def answered(self, answer: Answer, time_ns: int | None) -> None:
         """Takes the model's answer; a second one only moves the mark from which the next tool starts."""
@@ -152,7 +164,7 @@ class OpenTurn:
     def result(self, message: ToolResultMessage) -> None:
         """Takes a tool's result message."""
         if len(self.results) < MAX_TOOLS:
-            self.results.append(message)
+            self.results.append(message if message.content is NULL else msgspec.structs.replace(message, content=NULL))
         self._mark(message.timestamp_ns or None)
 
     def _mark(self, time_ns: int | None) -> None:
@@ -163,6 +175,7 @@ class OpenTurn:
         """Begins a tool."""
         tool = self._new_tool(event.tool_call_id, event.tool_name, at_ns=_given(event.timestamp))
         if tool is not None:
+            tool.arguments = content_json(event.args) if self.captured else None
             self._pending.setdefault(event.tool_call_id, deque()).append(tool)
 
     def tool_ended(self, event: ToolExecutionEnd) -> None:
@@ -178,6 +191,7 @@ class OpenTurn:
         tool.error_type = event.error_type or None
         tool.child_loop_id = event.child_loop_id or (event.result.child_loop_id if event.result else None)
         tool.child_session_id = event.child_session_id or None
+        tool.result = content_json(event.result.content) if self.captured and event.result is not None else None
 
     def place_of(self, call_id: str) -> tuple[str, int] | None:
         """Returns call id and repeat of the latest execution of a call; None where it has none here."""
@@ -216,7 +230,12 @@ class OpenTurn:
         end = self.answer_ns if self.answer_ns is not None else ended_ns
         inferred = not self.request_timed or self.answer_ns is None
         compacted = self.compacted_before_call if self.answer else self.compacted or self.compacted_ns is not None
-        return Chat(started, end, self.request, self.answer, compacted, inferred)
+        return Chat(started, end, self.request, self.answer, compacted, inferred, self._content())
+
+    def _content(self) -> ChatContent | None:
+        if self.asked is None and self.said is None and not self.inputs:
+            return None
+        return (self.asked or NOTHING_ASKED).content(self.inputs, self.said)
 
     def close_tools(
         self, session_id: str, ended_ns: int, listed: bytes | None, references: References
@@ -286,6 +305,8 @@ def _closed(
         child_loop_id=tool.child_loop_id,
         child=child,
         inferred=tool.inferred or ended_ns is None,
+        arguments=tool.arguments,
+        result=tool.result,
     )
 
 

@@ -15,6 +15,7 @@ from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.pipeline import session_of
 from otel_phi.policy.content import admit
+from otel_phi.policy.door import Policy
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import (
@@ -86,6 +87,7 @@ class Log:
         index: the loops and sessions of all files.
         options: how notices become spans.
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
+        policy: what may be said; None for nothing that a person or a model wrote.
         price: says what model calls cost, None for nobody.
 
     Attributes:
@@ -95,8 +97,16 @@ class Log:
         sampled_out: spans of sessions left out.
     """
 
-    def __init__(self, index: Index, options: MappingOptions, sample: float = 1.0, price: Price | None = None) -> None:
+    def __init__(
+        self,
+        index: Index,
+        options: MappingOptions,
+        sample: float = 1.0,
+        policy: Policy | None = None,
+        price: Price | None = None,
+    ) -> None:
         self._index = index
+        self._admit = admit if policy is None else policy.admit
         self._options = options
         self._sample = sample
         self.core = RecorderCore(index.ahead, price)
@@ -125,7 +135,7 @@ class Log:
 
     def take_event(self, part: Part, given: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
         """Records an event that stands at a place (offset, line), as it may be said; yields what it completes."""
-        event = admit(given)
+        event = self._admit(given)
         if isinstance(event, Undecodable):
             return  # none that a file holds: it was decoded
         token = Token(part.cursor, *place)

@@ -9,10 +9,11 @@ import pytest
 from msgspec import UNSET, Raw
 
 from otel_phi.events import RequestPayload, TurnRequest
-from otel_phi.hook.taking import RULES, RULES_WITH_TOOLS, event_of
+from otel_phi.hook.taking import event_of, rules_for
 from otel_phi.policy import tools
 from otel_phi.policy.content import admit, decode_without_content, without_content
-from otel_phi.policy.tools import MAX_LISTS, MAX_NAMES, names_of
+from otel_phi.policy.door import WithoutContent
+from otel_phi.policy.tools import MAX_LISTS, MAX_NAMES, WithToolNames, names_of
 from otel_phi.wire.decode import encode_event
 from otel_phi.wire.messages import NULL
 
@@ -21,6 +22,9 @@ OFFERED = [
     {"name": "read", "parameters": {"a": [1]}},
     {"name": "bash"},
 ]
+
+
+WITH_TOOLS = WithToolNames(WithoutContent())
 
 
 def raw(value: Any) -> Raw:
@@ -44,27 +48,27 @@ def test_without_being_asked_a_request_says_no_tools() -> None:
 
 def test_every_door_gives_the_same_names_and_nothing_else_of_the_tools() -> None:
     line = encode_event(request())
+    rules = rules_for(WITH_TOOLS)
     found = [
-        admit(request(), tools=True),
-        decode_without_content(line, tools=True),
-        event_of(line, tools=True),
-        event_of(line.decode(), tools=True),
-        event_of(msgspec.json.decode(line), tools=True),
-        RULES_WITH_TOOLS[TurnRequest](request()),
-        RULES_WITH_TOOLS[bytes](line),
+        WITH_TOOLS.admit(request()),
+        WITH_TOOLS.decode(line),
+        event_of(line, WITH_TOOLS),
+        event_of(line.decode(), WITH_TOOLS),
+        event_of(msgspec.json.decode(line), WITH_TOOLS),
+        rules[TurnRequest](request()),
+        rules[bytes](line),
     ]
     for said in found:
         assert payload_of(said).tool_names == ("bash", "read")
         assert payload_of(said).tools == NULL
         assert b"person" not in encode_event(said)
-    assert set(RULES_WITH_TOOLS) == set(RULES) | {TurnRequest}
 
 
 def test_applied_twice_it_changes_nothing() -> None:
-    once = admit(request(), tools=True)
+    once = WITH_TOOLS.admit(request())
     assert isinstance(once, TurnRequest)
-    assert admit(once, tools=True) == without_content(once) == once
-    assert decode_without_content(encode_event(once), tools=True) == once
+    assert WITH_TOOLS.admit(once) == without_content(once) == once
+    assert WITH_TOOLS.decode(encode_event(once)) == once
 
 
 @pytest.mark.parametrize(

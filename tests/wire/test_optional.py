@@ -37,7 +37,14 @@ from tests import golden
 from tests.streams import LOOP, SESSION, SMALL_CASES, answer, end, start, turn, turn_end, wild_streams
 
 FIELDS: dict[type[msgspec.Struct], set[str]] = {
-    AgentStart: {"parent_session_id", "parent_tool_call_id", "agent_name", "attributes", "session_attributes"},
+    AgentStart: {
+        "parent_session_id",
+        "parent_tool_call_id",
+        "agent_name",
+        "attributes",
+        "session_attributes",
+        "captured",
+    },
     AgentEnd: {"outcome", "error_type"},
     ToolExecutionStart: {"timestamp"},
     ToolExecutionEnd: {"error_type", "child_session_id", "outcome", "timestamp"},
@@ -56,6 +63,7 @@ WITH_THEM: list[AgentEvent] = [
         agent_name="planner",
         attributes={"tenant": "t", "weight": 0.5, "vip": True, "number": 7},
         session_attributes={"user.id": "ada", "weight": 0.5, "vip": True, "number": 7},
+        captured=True,
     ),
     AgentEnd(loop_id="l", outcome="error", error_type="timeout"),
     ToolExecutionStart(loop_id="l", timestamp=Instant(1)),

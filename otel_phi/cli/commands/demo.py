@@ -36,6 +36,7 @@ def demo() -> None:
     for line in (
         "",
         f"{words.many(len(arrived), 'span')} arrived as OTLP/HTTP at {endpoint}, a receiver in this process.",
+        "Contents are on here: what is said above is the demo's own. Elsewhere they stay out, unless you ask: --content.",
         "Next, send it to a collector of your own; this is one, with a page at http://localhost:16686:",
         f"  {_JAEGER}",
         f"  {_command()} export {stream} --trace-url '{_TRACE_URL}'",
@@ -65,6 +66,7 @@ def _send() -> tuple[str, tuple[Span, ...]]:
             profile="generic",
             service_name="otel-phi-demo",
             give_up_after_s=5.0,
+            capture_content=True,
         )
         config = msgspec.structs.replace(config, headers={}, proxy=None, disabled=False, prices=NO_PRICES)
         with Bridge(config, ahead=ahead_of(stored.starts)) as bridge:

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from otel_phi.cli import screen, words
-from otel_phi.cli.flags import delivery_flags, mapping_flags, metrics_flag, price_flags
+from otel_phi.cli.flags import content_flags, delivery_flags, mapping_flags, metrics_flag, price_flags
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
@@ -46,6 +46,7 @@ Examples:
 @click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
 @click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
 @metrics_flag
+@content_flags
 @mapping_flags
 @price_flags
 def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | None, **flags: Any) -> None:

@@ -9,7 +9,15 @@ import click
 import msgspec
 
 from otel_phi.cli import screen
-from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, metrics_flag, price_flags, state_flag
+from otel_phi.cli.flags import (
+    content_flags,
+    delivery_flags,
+    destination_flag,
+    mapping_flags,
+    metrics_flag,
+    price_flags,
+    state_flag,
+)
 from otel_phi.cli.intake import Intake, stop_signals
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
@@ -40,6 +48,7 @@ Examples:
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
 @metrics_flag
+@content_flags
 @mapping_flags
 @price_flags
 @destination_flag

@@ -16,6 +16,7 @@ from otel_phi.cli.outbox.showing import journals_in, shown
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import span_object
+from otel_phi.cli.report.redaction import check_lines
 from otel_phi.cli.report.table import table
 from otel_phi.cli.tree.drawing import lines
 from otel_phi.cli.tree.folding import fold
@@ -26,6 +27,8 @@ from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
 from otel_phi.pipeline import spans
+from otel_phi.policy.door import policy_of
+from otel_phi.policy.options import SHORTEST_LIMIT, ContentOptions
 from otel_phi.prices import Prices, prices_of
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
@@ -49,6 +52,12 @@ Examples:
 @click.option("--all", "whole", is_flag=True, help="Fold nothing: every turn and tool of a long session.")
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
 @click.option("--svg", "picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw into an SVG file.")
+@click.option(
+    "--content", is_flag=True, help="What was said too, secrets taken out: as --content of export would send it."
+)
+@click.option(
+    "--redact-check", is_flag=True, help="What redaction would take out, by kind and place, without showing it."
+)
 @mapping_flags
 @price_flags
 def show(
@@ -57,8 +66,8 @@ def show(
     whole: bool,
     as_json: bool,
     picture: Path | None,
-    cost: bool | None,
-    prices: Path | None,
+    content: bool,
+    redact_check: bool,
     **mapping: Any,
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
@@ -73,10 +82,18 @@ def show(
 
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
+
+    With --content prompts, answers, arguments and results stand below model calls and tools. --redact-check reads the same texts,
+    and says which secrets are in them: kind, place and number, never the text.
     """
     refuse_own_input(picture, paths, "--svg")
-    known = prices_of(price_source(cost, prices), lambda said: screen.say(f"otel-phi: {said}"))
-    spans, notes = _all_spans(paths, mapping, known)
+    if redact_check:
+        screen.print_lines(screen.out(), check_lines(paths))
+        return
+    known = prices_of(
+        price_source(mapping.pop("cost"), mapping.pop("prices")), lambda said: screen.say(f"otel-phi: {said}")
+    )
+    spans, notes = _all_spans(paths, mapping, known, content=content)
     found = [span for span in spans if session_of(span).startswith(session_prefix or "")]
     if not found:
         _nothing(paths, session_prefix)
@@ -92,13 +109,13 @@ def show(
 
 
 def _all_spans(
-    paths: tuple[Path, ...], mapping: dict[str, Any], prices: Prices | None
+    paths: tuple[Path, ...], mapping: dict[str, Any], prices: Prices | None, *, content: bool
 ) -> tuple[list[Span], list[Text]]:
     """Returns the spans of all paths, and a line about each journal among them."""
     options = options_for(**mapping)
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
-    found = list(_spans(stored, options, prices)) if stored else []
+    found = list(_spans(stored, options, prices, content=content)) if stored else []
     given = any(value is not None for value in mapping.values())
     notes: list[Text] = []
     for path in (path for some in journals.values() for path in some):
@@ -111,10 +128,11 @@ def _all_spans(
     return found, [*notes, Text("")] if notes else []
 
 
-def _spans(paths: tuple[Path, ...], options: MappingOptions, prices: Prices | None) -> Iterator[Span]:
+def _spans(paths: tuple[Path, ...], options: MappingOptions, prices: Prices | None, *, content: bool) -> Iterator[Span]:
     complaints = Complaints()
     stored = Stored(paths, final=True, on_bad_line=complaints)
-    yield from spans(stored.events(), options, ahead=ahead_of(stored.starts), prices=prices)
+    policy = policy_of(ContentOptions(capture=content), max(options.max_attribute_bytes, SHORTEST_LIMIT))
+    yield from spans(stored.events(), options, ahead=ahead_of(stored.starts), policy=policy, prices=prices)
     complaints.conclude()
 
 
