@@ -184,13 +184,15 @@ def _items(raw: Raw) -> list[Raw]:
 
 def _after_the_last_answer(raws: list[Raw]) -> int:
     """Returns the number of the first message that no answer follows: all that is new in a request."""
-    for number in range(len(raws) - 1, -1, -1):
-        try:
-            if _roles.decode(raws[number]).role == "assistant":
-                return number + 1
-        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            pass_on(error)
-    return 0
+    return next((number + 1 for number in range(len(raws) - 1, -1, -1) if _role(raws[number]) == "assistant"), 0)
+
+
+def _role(raw: Raw) -> str:
+    try:
+        return _roles.decode(raw).role
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
+        return ""
 
 
 def _before(given: RequestPayload, mode: Any, count: int) -> tuple[Any, int, int]:
