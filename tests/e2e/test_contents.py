@@ -104,12 +104,15 @@ def test_mlflow_tells_request_and_response_and_keeps_messages_whole(
     rows = mlflow.traces(experiment)
     asked = {row.content[0] for row in rows.values()}
     assert any(PROMPT in (text or "") for text in asked)
-    theirs = {(span.trace_id, span.span_id): span for span in mlflow.spans(sorted(traces))}
-    for span in ours:
-        for key in (s.INPUT_MESSAGES, s.OUTPUT_MESSAGES, s.SYSTEM, s.TOOL_ARGUMENTS, s.TOOL_RESULT):
-            if span.get(key) is not None:
-                assert _plain(dict(theirs[span.trace_id, span.span_id].attributes)[key]) == _plain(span.get(key))
+    for key in (s.INPUT_MESSAGES, s.OUTPUT_MESSAGES, s.SYSTEM, s.TOOL_ARGUMENTS, s.TOOL_RESULT):
+        said = [_plain(span.get(key)) for span in ours if span.get(key) is not None]
+        kept = [_plain(value) for value in mlflow.attributes(sorted(traces), key)]
+        assert sorted(map(_written, kept)) == sorted(map(_written, said)) != []
     assert sum(row.tokens[0] for row in rows.values()) == tokens(ours)[0]
+
+
+def _written(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _plain(value: object) -> Any:
