@@ -26,6 +26,7 @@ from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import TurnClosed
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
+from tests.benchmarks.content import bench_content
 from tests.benchmarks.front import bench_front
 from tests.benchmarks.live import bench_live
 from tests.benchmarks.sdk_path import JsonAndSdk, replay, tracer
@@ -178,6 +179,7 @@ def main() -> None:
         ("long sessions", bench_length),
         ("the recorder", bench_session_recorder),
         ("the front door", bench_front),
+        ("contents", bench_content),
         ("the hook", bench_live),
         ("the watch", bench_watch),
     ):

@@ -30,6 +30,14 @@ _replace = msgspec.structs.replace
 # What an attribute has around a message's parts: `[{"role":"assistant","parts":` and `,"finish_reason":"` with a word of 64, `"}]`.
 _AROUND = 120
 _HALF_AROUND = 64
+_list = msgspec.json.Decoder(list[Raw])
+
+
+class _Role(msgspec.Struct):
+    role: str = ""
+
+
+_roles = msgspec.json.Decoder(_Role)
 
 
 class Capture:
@@ -142,15 +150,15 @@ class Capture:
         return _replace(said, payload=_replace(kept, **made))
 
     def _messages(self, given: RequestPayload, room: int, tally: Tally) -> dict[str, Any]:
-        found = decode_json(given.messages)
-        messages = found if isinstance(found, list) else []
-        mode, count, first = self._mode, len(messages), 0
+        """Selects, redacts and cuts a request's messages; those that are left out are not decoded."""
+        raws = _items(given.messages)
+        mode, count, first = self._mode, len(raws), 0
         if given.input_mode in ("delta", "full"):  # admitted before
             mode, count, first = _before(given, mode, count)
         elif mode == "delta":
-            first = _after_the_last_answer(messages)
-            messages = messages[first:]
-        formed = [one for each in messages if (one := self._forms.message(each, tally)) is not None]
+            first = _after_the_last_answer(raws)
+            raws = raws[first:]
+        formed = [one for raw in raws if (one := self._forms.message(decode_json(raw), tally)) is not None]
         return {
             "messages": Raw(encoded(cutting.cut_messages(formed, room))),
             "input_mode": mode,
@@ -165,13 +173,26 @@ class Capture:
         return cutting.cut_definitions(made, min(self._limit, SPAN_BYTES // 8))
 
 
-def _after_the_last_answer(messages: list[Any]) -> int:
+def _items(raw: Raw) -> list[Raw]:
+    """Returns the items of a JSON list, undecoded; none where it is no list."""
+    try:
+        return _list.decode(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, TypeError) as error:
+        pass_on(error)
+        return []
+
+
+def _after_the_last_answer(raws: list[Raw]) -> int:
     """Returns the number of the first message that no answer follows: all that is new in a request."""
-    for number in range(len(messages) - 1, -1, -1):
-        one = messages[number]
-        if isinstance(one, dict) and one.get("role") == "assistant":
-            return number + 1
-    return 0
+    return next((number + 1 for number in range(len(raws) - 1, -1, -1) if _role(raws[number]) == "assistant"), 0)
+
+
+def _role(raw: Raw) -> str:
+    try:
+        return _roles.decode(raw).role
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        pass_on(error)
+        return ""
 
 
 def _before(given: RequestPayload, mode: Any, count: int) -> tuple[Any, int, int]:

@@ -1,6 +1,6 @@
 r"""Tokens of vendors, told by how they begin: each row is a format that its vendor documents, or scanners are known to look for.
 
-Rule 1: a token is a run of 16 characters or more. Runs are found first, in one pass; few begin, or go on behind a separator,
+Rule 1: a token is a run of 20 characters or more. Runs are found first, in one pass; few begin, or go on behind a separator,
         with two letters that any token begins with.
 Rule 2: no letter or digit stands before a token, but for that of an escape (`\n`, `%3D`). What begins so that no word and no
         base64 does is found behind a letter too.
@@ -132,7 +132,7 @@ _ODD: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     ),
 )
 
-_RUN = re.compile(r"\b[A-Za-z0-9_.~$-]{16,}", re.ASCII)
+_RUN = re.compile(r"\b[A-Za-z0-9_.~$-]{20,}", re.ASCII)
 _INNER = re.compile(r"[_.~$-](?=[A-Za-z0-9]{2})")
 _LEAD = {"azure_secret": 3}
 _Row = tuple[str, str, str]
