@@ -33,7 +33,8 @@ from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
 from otel_phi.metrics.metrics import Metrics, NoMetrics, metrics_of
-from otel_phi.pipeline import Event, Pipeline, as_event, decode_for, policy_for
+from otel_phi.pipeline import Event, Pipeline, as_event, decode_for, mapping_for, policy_for
+from otel_phi.policy.given import guarded_function
 from otel_phi.prices import prices_of
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
@@ -118,7 +119,7 @@ class Bridge:
             raise ConfigError(f"give a config or options, not both (found option {min(options)!r})")
         self.config = resolve(**options) if config is None else config
         resource = resource_of(self.config)
-        mapping = self.config.mapping_for(resource.get("service.name"))
+        mapping = mapping_for(self.config, resource.get("service.name"))
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
         prices, metrics = prices_of(self.config.prices), self._made_metrics(resource)
@@ -131,7 +132,7 @@ class Bridge:
             sample,
             policy,
             price=None if prices is None else prices.cost,
-            attributes_for=self.config.attributes_for,
+            attributes_for=guarded_function(self.config.attributes_for, self.config.content),
             on_notice=metrics.record,
         )
         self._ledger = ledger

@@ -22,7 +22,7 @@ from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content
 from otel_phi.policy.door import Policy, WithoutContent, policy_of
-from otel_phi.policy.given import AttributesFor, with_given
+from otel_phi.policy.given import AttributesFor, guarded, guarded_function, with_given
 from otel_phi.policy.tools import WithToolNames
 from otel_phi.prices import Prices, prices_of
 from otel_phi.recorder.core import RecorderCore
@@ -145,6 +145,17 @@ def policy_for(config: Config, *, tools: bool = False) -> Policy:
     return WithToolNames(policy) if tools else policy
 
 
+def mapping_for(config: Config, service_name: object) -> MappingOptions:
+    """Returns how notices become spans for a resource whose `service.name` is this; what is to stand on all of them without secrets."""
+    options = config.mapping_for(service_name)
+    return _guarded(options, config) if options.attributes else options
+
+
+def _guarded(options: MappingOptions, config: Config) -> MappingOptions:
+    attributes = guarded(dict(options.attributes), config.content)
+    return msgspec.structs.replace(options, attributes=tuple(attributes.items()))
+
+
 def decode_for(policy: Policy) -> Decode:
     """Returns what decodes JSON for a pipeline with this policy, which admits what comes of it: once is enough."""
     return decode_without_content if isinstance(policy, WithoutContent) else decode_event
@@ -190,7 +201,9 @@ def spans(
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
     asked = None
     if config is not None and not isinstance(config, MappingOptions):
-        policy, prices, asked = policy or policy_for(config), prices or prices_of(config.prices), config.attributes_for
+        policy, prices = policy or policy_for(config), prices or prices_of(config.prices)
+        asked = guarded_function(config.attributes_for, config.content)
+        options = _guarded(options, config) if options.attributes else options
     policy = policy or WithoutContent()
     decode = decode_for(policy)
     pipeline = Pipeline(

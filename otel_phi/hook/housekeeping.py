@@ -26,6 +26,7 @@ from otel_phi.hook.destinations import destination_of, secrets_of, whose
 from otel_phi.hook.journal_export import JournalExport
 from otel_phi.hook.ready_spans import ReadySpans
 from otel_phi.mapping.price_table import NO_PRICES
+from otel_phi.pipeline import mapping_for
 from otel_phi.version import __version__
 from otel_phi.wire.messages import NULL
 
@@ -110,7 +111,7 @@ class Housekeeping:
 
     def _head_of(self, resource: Resource) -> Head:
         salt = new_salt()
-        mapping = self._config.mapping_for(resource.get("service.name"))
+        mapping = mapping_for(self._config, resource.get("service.name"))
         return Head(
             destination=self.destination,
             version=__version__,

@@ -24,7 +24,7 @@ from otel_phi.hook.live import LiveDelivery
 from otel_phi.hook.stats import STATS_FAILED, HookStats
 from otel_phi.hook.taking import PLAIN, WAKING, encode, event_of, fact_of, rules_for
 from otel_phi.pipeline import policy_for
-from otel_phi.policy.given import with_given
+from otel_phi.policy.given import guarded_function, with_given
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent
 from otel_phi.wire.foreign import is_foreign, pass_on
@@ -58,6 +58,7 @@ class Recording:
         self._make = make
         self._policy = policy_for(config, tools=config.metrics.on)
         self._rules = rules_for(self._policy)
+        self._attributes_for = guarded_function(config.attributes_for, config.content)
         self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
         self.left_out = self._tallies["left_out"].add
         self._begin()
@@ -147,8 +148,8 @@ class Recording:
         if self.closed:
             self._tallies["after_shutdown"].add()
             return None
-        if self.config.attributes_for is not None:
-            event = with_given(event, self.config.attributes_for, self._not_given)
+        if self._attributes_for is not None:
+            event = with_given(event, self._attributes_for, self._not_given)
         live = self._append(live, fact_of(event, traceparent))
         if type(event) in WAKING:
             live.wake()

@@ -24,7 +24,7 @@ from otel_phi.delivery.journal.private import destination_name, make_folder
 from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.span import Span
-from otel_phi.pipeline import policy_for
+from otel_phi.pipeline import mapping_for, policy_for
 from otel_phi.prices import prices_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.watch.cursors import FOLDER, Cursors
@@ -102,7 +102,7 @@ class Watch:
             self.folder,
             self.cursors,
             self._outflow,
-            config.mapping_for(resource.get("service.name")),
+            mapping_for(config, resource.get("service.name")),
             sample=config.sample_ratio if sample is None else sample,
             policy=policy_for(config),
             abandon_after_s=abandon_after_s,

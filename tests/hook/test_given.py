@@ -152,3 +152,27 @@ def test_offline_a_function_that_fails_is_logged_without_its_words(caplog: pytes
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(ConfigError, match="a function that takes a session id"):
         resolve(attributes_for={"user.id": "u"})  # type: ignore[arg-type]  # it is no function
+
+
+SECRET = "AKIAIOSFODNN7EXAMPLE"
+
+
+def test_secrets_are_taken_out_of_what_is_given_for_a_session_and_for_all(install: Install, receiver: Receiver) -> None:
+    """Whether contents may be said or not: what is given stands on every span, and nobody looks at it again."""
+    hook = install(
+        attributes_for=lambda _: {"user.id": "ada", "note": f"key {SECRET}", "password": "hunter2-and-more"},
+        attributes={"region": "eu", "deploy": f"by {SECRET}", "tags": ("a", SECRET)},
+        redact_keys=["seat"],
+    )
+    for event in loop_of("one"):
+        hook(event)
+    assert hook.flush(5.0)
+    for span in receiver.spans:
+        said = dict(span.attributes)
+        assert (said["user.id"], said["region"]) == ("ada", "eu")
+        assert SECRET not in str(said)
+        assert "hunter2" not in str(said)
+    folder = Path(str(hook.config.state_dir))
+    assert not [path for path in folder.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    offline = list(otel_phi.spans(loop_of("one"), hook.config))
+    assert SECRET not in str(offline)
