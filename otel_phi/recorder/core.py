@@ -18,10 +18,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
+from otel_phi.recorder.answers import side_answer
 from otel_phi.recorder.contents import LoopContents
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.loops import OpenLoop, side_answer
+from otel_phi.recorder.loops import OpenLoop
 from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.snapshot import Contents, OpenWork, fill, parts
@@ -326,15 +327,8 @@ class RecorderCore:
             yield core
 
     def _contents(self) -> Contents:
-        return Contents(
-            self._ahead is not None,
-            self.counts,
-            self._sessions,
-            self._references,
-            self._side_calls,
-            self._open,
-            self._groups,
-        )
+        reads_ahead, seen = self._ahead is not None, self._references
+        return Contents(reads_ahead, self.counts, self._sessions, seen, self._side_calls, self._open, self._groups)
 
 
 def _same(one: LoopIdentity, other: LoopIdentity) -> bool:

@@ -13,8 +13,9 @@ from __future__ import annotations
 from typing import cast
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UnsetType
 
+from otel_phi.recorder.answers import in_pieces, or_none, side_answer
 from otel_phi.recorder.contents import BEFORE_A_PROMPT, LoopContents, content_json, prompt_of
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import (
@@ -42,7 +43,7 @@ from otel_phi.wire.messages import (
     Usage,
     UserMessage,
 )
-from otel_phi.wire.parts import ConfigSnapshot, RequestPayload
+from otel_phi.wire.parts import RequestPayload
 from otel_phi.wire.usage import TokenCount, add_tokens, add_usage, count_tokens
 
 TurnNotice = TurnOpened | TurnClosed
@@ -279,8 +280,8 @@ class OpenLoop:
             usage=used,
             tokens=tokens,
             error_type=message.error_type or None,
-            first_token_ms=_or_none(message.first_token_ms),
-            streamed=_in_pieces(message),
+            first_token_ms=or_none(message.first_token_ms),
+            streamed=in_pieces(message),
             cost=self._cost(tokens, api, provider, message.model, turn.started_ns),
         )
 
@@ -364,32 +365,6 @@ class OpenLoop:
             prompt=() if self.contents is None else self.contents.prompt,
         )
         return [*turns, closed]
-
-
-def side_answer(call: SideCall, config: ConfigSnapshot | None, price: Price | None) -> Answer:
-    """Returns what a model said outside turns; `config` is of the loop it belongs to, None for none."""
-    provider, api = (config.provider if config else None) or call.provider, config.api if config else None
-    tokens = count_tokens(call.usage, api, provider)
-    return Answer(
-        model=call.model,
-        provider=call.provider,
-        stop_reason=call.stop_reason,
-        usage=call.usage,
-        tokens=tokens,
-        error_type=call.error_type or None,
-        first_token_ms=_or_none(call.first_token_ms),
-        streamed=_in_pieces(call),
-        cost=cost_of(price, Call(tokens, api, provider, (call.model, ""), int(call.start))),
-    )
-
-
-def _in_pieces(said: AssistantMessage | SideCall) -> bool:
-    """Says whether a source tells that an answer came in pieces: of one that came whole there is no first token."""
-    return said.streamed is True or (said.streamed is UNSET and said.first_token_ms is not UNSET)
-
-
-def _or_none(number: int | UnsetType) -> int | None:
-    return None if isinstance(number, UnsetType) else number
 
 
 def _request(payload: RequestPayload | None) -> Request:
