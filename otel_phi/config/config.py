@@ -256,8 +256,6 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         tls=destination.tls_files(choices),
         proxy=proxy(choices, endpoint),
         exporters=exporters,
-        file=given.get("file"),
-        destination_name=given.get("destination_name"),
         disabled=(choices.value("OTEL_SDK_DISABLED") or "").lower() == "true",
         service_name=service_name,
         resource_attributes=given.get("resource_attributes", {}),
@@ -269,11 +267,10 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,
         mapping=mapping,
-        attributes_for=given.get("attributes_for"),
         metrics=chosen_metrics(choices, endpoint, protocol, headers),
         prices=chosen_prices(choices),
+        **{name: given.get(name) for name in ("file", "destination_name", "record", "attributes_for")},  # type: ignore[arg-type]  # checked by `check_types`
         strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
-        record=given.get("record"),
         content=content_options(choices, mapping),
     )
 

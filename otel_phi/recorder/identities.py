@@ -36,3 +36,13 @@ class Foreign(msgspec.Struct, frozen=True, gc=False):
     loop_id: str
     session_id: str | None
     loop: LoopIdentity | None
+
+
+class ToolPlace(msgspec.Struct, frozen=True, gc=False):
+    """Says where a tool execution stands: turn and repeat are as in `TurnClosed`, call and its repeat as in `Tool`."""
+
+    loop: LoopIdentity
+    turn_index: int
+    turn_repeat: int
+    call_id: str
+    repeat: int

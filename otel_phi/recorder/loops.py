@@ -17,6 +17,7 @@ from msgspec import UnsetType
 
 from otel_phi.recorder.answers import in_pieces, or_none, side_answer
 from otel_phi.recorder.contents import BEFORE_A_PROMPT, LoopContents, content_json, prompt_of
+from otel_phi.recorder.identities import ToolPlace
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import (
     Answer,
@@ -26,7 +27,6 @@ from otel_phi.recorder.notices import (
     Request,
     SessionOpened,
     Timed,
-    ToolPlace,
     TurnClosed,
     TurnOpened,
 )

@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from otel_phi.recorder.identities import Foreign, LoopIdentity
+from otel_phi.recorder.identities import Foreign, LoopIdentity, ToolPlace
 from otel_phi.wire import events as e
 from otel_phi.wire.costs import Cost
 from otel_phi.wire.messages import Usage
@@ -29,16 +29,6 @@ from otel_phi.wire.usage import TokenCount
 
 # Pairs that whoever runs an agent chose.
 Given = tuple[tuple[str, str | bool | int | float], ...]
-
-
-class ToolPlace(msgspec.Struct, frozen=True, gc=False):
-    """Says where a tool execution stands: turn and repeat are as in `TurnClosed`, call and its repeat as in `Tool`."""
-
-    loop: LoopIdentity
-    turn_index: int
-    turn_repeat: int
-    call_id: str
-    repeat: int
 
 
 class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
