@@ -46,7 +46,7 @@ def phoenix_contents(http: str, picture: Path) -> Steps:
         ["click", PROMPT],
         ["see", "View Session"],
         ["click", "chat claude-sonnet-4-5"],
-        ["see", "Input Messages"],
+        ["see", "You are a coding agent."],
         ["read", "body"],
         ["picture", str(picture)],
     ]
