@@ -31,6 +31,7 @@ _Kind = TypeVar("_Kind", bound=Backend)
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 _SERVICE = "code-agent"
+_HIGH = (1400, 900)
 _WIDE = (1640, 620)  # columns beyond the width are not shown
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     except CannotBuild as reason:
         sys.exit(f"no picture can be drawn here: {reason}")
     with tempfile.TemporaryDirectory(prefix="otel-phi-pictures-") as name:
-        for draw in (_jaeger, _phoenix, _mlflow):
+        for draw in (_jaeger, _phoenix, _phoenix_contents, _mlflow):
             _draw(draw, eyes, Path(name))
 
 
@@ -75,6 +76,13 @@ def _phoenix(eyes: Browser, folder: Path) -> None:
         phoenix.wait_for("default", len(spans_of([golden.DEMO], None, "phoenix")))
         eyes.look(steps.phoenix_trace(phoenix.http, "invoke_agent thorough", FOLDER / "phoenix.png"))
         eyes.look(steps.phoenix_session(phoenix.http, FOLDER / "phoenix-turns.png"))
+
+
+def _phoenix_contents(eyes: Browser, folder: Path) -> None:
+    with _running(Phoenix(python_of("phoenix", _say), folder / "phoenix-contents")) as phoenix:
+        _send(phoenix.http, golden.demo(), profile="phoenix", capture_content=True)
+        phoenix.wait_for("default", len(spans_of([golden.DEMO], None, "phoenix")))
+        eyes.look(steps.phoenix_contents(phoenix.http, FOLDER / "phoenix-contents.png"), _HIGH)
 
 
 def _mlflow(eyes: Browser, folder: Path) -> None:
