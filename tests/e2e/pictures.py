@@ -43,7 +43,7 @@ def main() -> None:
     except CannotBuild as reason:
         sys.exit(f"no picture can be drawn here: {reason}")
     with tempfile.TemporaryDirectory(prefix="otel-phi-pictures-") as name:
-        for draw in (_jaeger, _phoenix, _phoenix_contents, _mlflow):
+        for draw in (_jaeger, _phoenix, _phoenix_contents, _mlflow, _mlflow_contents):
             _draw(draw, eyes, Path(name))
 
 
@@ -90,6 +90,16 @@ def _mlflow(eyes: Browser, folder: Path) -> None:
         _send(mlflow.http, golden.demo(), profile="mlflow", headers={"x-mlflow-experiment-id": "0"})
         wait_for(lambda: mlflow.traces("0"), "traces in MLflow", 120.0)
         eyes.look(steps.mlflow_sessions(mlflow.http, "0", FOLDER / "mlflow-sessions.png"), _WIDE)
+
+
+def _mlflow_contents(eyes: Browser, folder: Path) -> None:
+    with _running(Mlflow(python_of("mlflow", _say), folder / "mlflow-contents")) as mlflow:
+        _send(
+            mlflow.http, golden.demo(), profile="mlflow", headers={"x-mlflow-experiment-id": "0"}, capture_content=True
+        )
+        rows = wait_for(lambda: mlflow.traces("0"), "traces in MLflow", 120.0)
+        trace = next(key for key, row in rows.items() if steps.PROMPT in (row.content[0] or ""))
+        eyes.look(steps.mlflow_contents(mlflow.http, "0", trace, FOLDER / "mlflow-contents.png"), _HIGH)
 
 
 @contextmanager
