@@ -44,9 +44,8 @@ MARKERS = [
     # One of each form of secret that could pass for a word; put together here, so that no scanner takes this file for a leak.
     "sk-" + "proj-planted0planted1planted2",
     "ghp" + "_planted0planted1planted2",
-    "AKIA" + "PLANTED2PLANTED3".replace("0", "1"),
     "glpat-" + "planted0planted1",
-    "https://u:planted0@planted.example",
+    "https://u:planted0@host.example",
 ]
 
 

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from otel_phi.policy.redaction.hits import MARK, Hit
 from otel_phi.policy.redaction.values import is_jumbled
 
-_BODY = r"[A-Za-z0-9+/=\s\\:,.()-]"
-_PEM = re.compile(
-    r"-{2,5} ?BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)? ?-{2,5}"
-    r"(?:.{0,16384}?-{2,5} ?END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)? ?-{0,5}|[A-Za-z0-9+/=\s\\:,.()|\"'-]{0,16384})",
-    re.DOTALL,
-)
+_PEM = re.compile(r"-{2,5} ?BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)? ?-{2,5}")
+_PEM_END = re.compile(r"-{2,5} ?END (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)? ?-{0,5}")
+_PEM_BODY = re.compile(r"[A-Za-z0-9+/=\s\\:,.()|\"'-]{0,16384}")
+# The longest key has 13,000 characters. A text with more beginnings than this is hostile: all behind them is taken out.
+_LONGEST_KEY, _MOST_KEYS = 16_384, 64
 _PUTTY = re.compile(r"Private-Lines: \d+(?:\\+[rn]|\s)+[A-Za-z0-9+/=\s\\]{16,}")
 _URL = re.compile(r"://([^\s/:@\"'`<>\\?#\[]{0,128}):([^\s/\"'`<>\\]{1,512})@(?=[\w\[.{$%*-])")
 _USER = re.compile(r"://([A-Za-z0-9_.~%-]{20,512})@")
@@ -78,11 +77,24 @@ def blocks(text: str, lowered: str, present: frozenset[str]) -> list[Hit]:
 
 def _private_keys(text: str) -> Iterator[Hit]:
     if "PRIVATE KEY" in text:
-        for found in _PEM.finditer(text):
-            yield Hit(found.start(), found.end(), "private_key")
+        yield from _pem(text)
     if "Private-Lines" in text:
         for found in _PUTTY.finditer(text):
             yield Hit(found.start(), found.end(), "private_key")
+
+
+def _pem(text: str) -> Iterator[Hit]:
+    """Yields private keys in PEM: to their end, or to the end of what can be one's body where that is missing."""
+    at = count = 0
+    while (begin := _PEM.search(text, at)) is not None:
+        count += 1
+        if count > _MOST_KEYS:
+            yield Hit(begin.start(), len(text), "private_key")
+            return
+        ending = _PEM_END.search(text, begin.end(), begin.end() + _LONGEST_KEY)
+        body = _PEM_BODY.match(text, begin.end())
+        at = ending.end() if ending is not None else begin.end() if body is None else body.end()
+        yield Hit(begin.start(), at, "private_key")
 
 
 def _urls(text: str) -> Iterator[Hit]:

@@ -43,11 +43,13 @@ _TAIL = re.compile(
     r"(?P<open>(?:\\{0,8}[\"'`]){0,3})"
 )
 _FLAG_TAIL = re.compile(r"(?P<sep>[ =]+)(?P<open>(?:\\{0,8}[\"'`])?)")
-_UNQUOTED = re.compile(r"[^\s\"'`\\,;&<>(){}\[\]|]+")
-_ENVIRONMENT_VALUE = re.compile(r"[^\s\"'`\\]+")
+# No secret is longer than 4,096 characters, but a private key, which is told otherwise: a hostile text costs no more for each key in it.
+_UNQUOTED = re.compile(r"[^\s\"'`\\,;&<>(){}\[\]|]{1,4096}")
+_ENVIRONMENT_VALUE = re.compile(r"[^\s\"'`\\]{1,4096}")
 _BLOCK = re.compile(r"[>|][-+]?[ \t]*\\?n?\s+([A-Za-z0-9+/=_-]{16,})")
-_PASSWORD_VALUE = re.compile(r"[^\s\"'`\\,;&<>{}|]+")
+_PASSWORD_VALUE = re.compile(r"[^\s\"'`\\,;&<>{}|]{1,4096}")
 _OPENING = frozenset("([{")
+_JUDGED = 256  # characters of a value that tell what it is
 _BEFORE = 40  # characters of a key that are looked at before what tells
 
 
@@ -70,6 +72,7 @@ def values_of_keys(text: str, lowered: str) -> tuple[list[Hit], frozenset[str]]:
             hit = _behind(text, lowered, at, row)
             if hit is not None:
                 hits.append(hit)
+                at = hit.end - len(literal)  # what is taken out is not looked at again
             at = lowered.find(literal, at + len(literal))
     return hits, frozenset(present)
 
@@ -108,7 +111,7 @@ def _behind(text: str, lowered: str, at: int, row: _Row) -> Hit | None:
     if text.rfind(MARK, max(at - _BEFORE, 0), at) > text.rfind("]", max(at - _BEFORE, 0), at):
         return None  # the word of a mark
     start, end, quoted = _value(text, tail, assigned=assigned, password=strength == PASSWORD)
-    value = text[start:end]
+    value = text[start : min(end, start + _JUDGED)]
     prose = "is" in tail["sep"] or "was" in tail["sep"] or not tail["sep"].strip()
     if prose and (strength != PASSWORD or value.rstrip(".,!?)").isalpha()) and not is_jumbled(value):
         return None

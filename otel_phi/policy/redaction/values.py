@@ -158,6 +158,8 @@ def is_random(value: str) -> bool:
 
 def is_jumbled(value: str) -> bool:
     """Says whether a text's letters are small and capital in no order, as no word and no name in a program is."""
+    if value.islower() or value.isupper():
+        return False
     letters = [one for one in value if one.isalpha()]
     capitals = sum(one.isupper() for one in letters)
     turns = sum(one.isupper() != other.isupper() for one, other in itertools.pairwise(letters))

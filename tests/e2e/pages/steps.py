@@ -46,7 +46,7 @@ def phoenix_contents(http: str, picture: Path) -> Steps:
         ["click", PROMPT],
         ["see", "View Session"],
         ["click", "chat claude-sonnet-4-5"],
-        ["see", "Input Messages"],
+        ["see", "You are a coding agent."],
         ["read", "body"],
         ["picture", str(picture)],
     ]
@@ -79,15 +79,13 @@ def mlflow_sessions(http: str, experiment: str, picture: Path) -> Steps:
     ]
 
 
-def mlflow_contents(http: str, experiment: str, picture: Path) -> Steps:
-    """Returns the steps to the trace that began with the demo's prompt, where contents were sent; the page is read."""
+def mlflow_contents(http: str, experiment: str, trace_id: int, picture: Path) -> Steps:
+    """Returns the steps to the first model call of a trace, where contents were sent; the page is read."""
     return [
-        ["goto", f"{http}/#/experiments/{experiment}/traces"],
+        ["goto", f"{http}/#/experiments/{experiment}/traces?selectedEvaluationId=tr-{trace_id:032x}"],
         ["press?", "Got it"],
-        ["press?", "Close"],
-        ["click", PROMPT],
+        ["see", "invoke_agent"],
         ["click", "chat claude-sonnet-4-5"],
-        ["see", "retries_in_time"],
         ["read", "body"],
         ["picture", str(picture)],
     ]

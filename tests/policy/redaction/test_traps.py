@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -215,3 +216,29 @@ def test_json_nested_without_end_is_dropped_not_walked() -> None:
     found, count = value(deep)
     assert TOKEN not in repr(found)[:10_000]
     assert count == 1
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "password=",
+        "Token=a1",
+        "-----BEGIN PRIVATE " + "KEY-----",
+        "://a:b@",
+        "key='",
+        "Cookie: a=b; ",
+        "sk-",
+        '{"pwd":"\\',
+    ],
+)
+def test_a_hostile_text_costs_as_much_as_it_is_long(unit: str) -> None:
+    def took(length: int) -> float:
+        text = unit * (length // len(unit))
+        began = time.thread_time()
+        redacted(text)
+        return time.thread_time() - began
+
+    short = min(took(15_000) for _ in range(3))
+    assert (
+        min(took(60_000) for _ in range(3)) < 12 * short + 0.02
+    )  # four times as long; with its square it were sixteen
