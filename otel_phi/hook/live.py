@@ -12,7 +12,6 @@ Rule 3: it goes on whatever happens: a fault of one step is counted and said, an
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 import time
@@ -105,13 +104,10 @@ class LiveDelivery:
             max_batch_bytes=min(config.max_request_bytes, MAX_BATCH_BYTES), on_span=on_span, breathe=self._breathe,
             on_notice=self._metrics.record, on_unknown_model=lambda said: complaints.add(f"no_price: {said}", said),
         )  # fmt: skip
-        self._housekeeping = Housekeeping(
-            config, resource, complaints, limits or Limits(), any_credentials=any_credentials
-        )
-        self._leftovers = Leftovers(
-            self._housekeeping.outbox, self._housekeeping.head, self._housekeeping.ours, config, complaints,
-            any_credentials=any_credentials,
-        )  # fmt: skip
+        shared = any_credentials
+        kept = Housekeeping(config, resource, complaints, limits or Limits(), any_credentials=shared)
+        self._housekeeping = kept
+        self._leftovers = Leftovers(kept.outbox, kept.head, kept.ours, config, complaints, any_credentials=shared)
         self._shared_counts = SharedCounts(self._housekeeping.known, self._housekeeping.destination)
         self._damaged = 0
         writes = own and not all(isinstance(exporter, Nowhere) for exporter in self._exporters)
@@ -395,8 +391,6 @@ class LiveDelivery:
             self._metrics.timed(exporter),
             unwanted=self._unwanted,
             timeout_s=self._config.timeout_s,
-            give_up_after_s=math.inf,
-            misconfigured_give_up_after_s=math.inf,
             on_settled=settled,
             on_progress=progressed,
         )

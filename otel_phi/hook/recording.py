@@ -39,6 +39,7 @@ from otel_phi.hook.taking import (
 )
 from otel_phi.pipeline import policy_for
 from otel_phi.policy.given import guarded_function, with_given
+from otel_phi.policy.words import load_judge
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent, GenericEvent, MessageUpdate
 from otel_phi.wire.foreign import is_foreign, pass_on
@@ -81,6 +82,7 @@ class Recording:
         self.off = off
         self.closed = False
         self._make = make
+        load_judge()
         self._policy = policy_for(config, tools=config.metrics.on)
         self._rules = self._quick_ways()
         self._attributes_for = guarded_function(config.attributes_for, config.content)

@@ -22,22 +22,32 @@ AttributesFor = Callable[[str], Mapping[str, str | bool | int | float]]
 
 def guarded(given: Mapping[str, Any], options: ContentOptions) -> dict[str, Any]:
     """Returns attributes without secrets, by the rules that are configured; a sequence of texts as a tuple."""
+    return _guard(options)(given)
+
+
+def _guard(options: ContentOptions) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Returns what takes secrets out, all of it loaded: it is called on an agent's threads, and a fork may come at any time."""
     from otel_phi.policy.redaction.ends import Tally
     from otel_phi.policy.redaction.redactor import Redactor  # whoever gives no attributes loads none of it
 
     redactor = Redactor(options.redact, options.redact_keys, options.redact_patterns, defaults=options.redact_defaults)
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
-    found: dict[str, Any] = redactor.value(plain, "attributes", Tally())
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+
+    def guard(given: Mapping[str, Any]) -> dict[str, Any]:
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+        found: dict[str, Any] = redactor.value(plain, "attributes", Tally())
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in found.items()}
+
+    return guard
 
 
 def guarded_function(asked: AttributesFor | None, options: ContentOptions) -> AttributesFor | None:
     """Returns what gives the attributes of a session, without secrets; None for none."""
     if asked is None:
         return None
+    guard = _guard(options)
 
     def ask(session_id: str) -> Mapping[str, str | bool | int | float]:
-        return guarded(dict(asked(session_id)), options)
+        return guard(dict(asked(session_id)))
 
     return ask
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import NoneType
 from urllib.parse import urlsplit
 
@@ -123,9 +123,17 @@ def _judged(text: str, pattern: re.Pattern[str], known: set[object]) -> str:
 
 
 def _holds_secret(text: str) -> bool:
-    from otel_phi.policy.redaction.finding import find  # its patterns take 10 ms: not before the first word is judged
+    return bool(load_judge()(text))
 
-    return bool(find(text))
+
+def load_judge() -> Callable[[str], Collection[object]]:
+    """Returns what finds secrets; its patterns take 10 ms to load, so none are before the first word is judged.
+
+    Whoever judges on an agent's threads asks for it before: a child that is forked during an import waits for it for ever.
+    """
+    from otel_phi.policy.redaction.finding import find
+
+    return find
 
 
 def display_name(text: str, model: str) -> str:

@@ -36,7 +36,6 @@ from otel_phi.wire.lean import LEAN
 MAX_OPEN_LOOPS = 10_000
 # A forgotten session that comes back opens again; its root then repeats.
 MAX_REMEMBERED_SESSIONS = 32_768
-
 # A side call told twice is one: they come from sources that repeat what they told a moment ago.
 MAX_REMEMBERED_SIDE_CALLS = 4_096
 

@@ -27,8 +27,7 @@ from otel_phi.wire.messages import Usage
 from otel_phi.wire.parts import ConfigSnapshot, Source
 from otel_phi.wire.usage import TokenCount
 
-# Pairs that whoever runs an agent chose.
-Given = tuple[tuple[str, str | bool | int | float], ...]
+Given = tuple[tuple[str, str | bool | int | float], ...]  # pairs that whoever runs an agent chose
 
 
 class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -68,10 +67,7 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class SessionOpened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Says that a session has begun: `opened_ns` is the start of its earliest loop known, `source` that loop's, which was given the `attributes`.
-
-    `prompt` is its first message, where contents are told.
-    """
+    """Says that a session has begun, with its earliest loop known: its start, source and what it was given; `prompt` is its first message."""
 
     session_id: str
     agent_id: str

@@ -67,7 +67,7 @@ def story(loop: str = LOOP, session_id: str = SESSION, **config: Any) -> list[Ag
         request(2, 0, loop),
         said(502, loop, model="mock-2026", usage=Usage(100, 20, 8, 30, 5, 120)),
         *[event for call, name in called for event in (tool(call, name, loop), tool_end(call, name, loop))],
-        *[result(600 + 100 * number, call, loop) for number, (call, _) in enumerate(called)],
+        *[result(600 + 100 * number, call, loop=loop) for number, (call, _) in enumerate(called)],
         turn_end(900, 0, loop),
         turn(901, 1, loop),
         request(902, 1, loop),

@@ -14,7 +14,7 @@ from otel_phi.policy import tools
 from otel_phi.policy.content import admit, decode_without_content, without_content
 from otel_phi.policy.door import WithoutContent
 from otel_phi.policy.tools import MAX_LISTS, MAX_NAMES, WithToolNames, names_of
-from otel_phi.wire.decode import encode_event
+from otel_phi.wire.decode import Undecodable, encode_event
 from otel_phi.wire.messages import NULL
 
 OFFERED = [
@@ -58,6 +58,7 @@ def test_every_door_gives_the_same_names_and_nothing_else_of_the_tools() -> None
     for said in found:
         assert payload_of(said).tool_names == ("bash", "read")
         assert payload_of(said).tools == NULL
+        assert not isinstance(said, Undecodable)
         assert b"person" not in encode_event(said)
 
 
