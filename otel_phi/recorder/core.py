@@ -12,7 +12,7 @@ Rule 5: each event costs the same whatever came before.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import UNSET
@@ -21,6 +21,7 @@ from otel_phi.recorder.answers import side_answer
 from otel_phi.recorder.contents import LoopContents
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity, is_same
+from otel_phi.recorder.in_loop import IN_LOOP
 from otel_phi.recorder.loops import OpenLoop
 from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead, References, session_key
@@ -30,7 +31,6 @@ from otel_phi.recorder.tool_places import ToolPlaces
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_of
 from otel_phi.wire.costs import Price
-from otel_phi.wire.lean import LEAN
 
 # Ten thousand agents at once in one process: 10 to 20 MB of open state. Precedent: RELIABILITY 5.10.
 MAX_OPEN_LOOPS = 10_000
@@ -97,6 +97,10 @@ class RecorderCore:
         """Takes a loop that another process saw, so that references to it find it."""
         self._references.remember(loop)
 
+    def note_compacted(self, context: LoopIdentity) -> None:
+        """Takes a context that was compacted where another core saw it, as `references.contexts_of` names it."""
+        self._references.note_compacted(context)
+
     def on_event(self, event: e.AgentEvent, caller: str | None = None) -> Sequence[Notice]:
         """Takes one event.
 
@@ -107,7 +111,7 @@ class RecorderCore:
         Returns:
             What has opened or closed with it, in order; mostly nothing.
         """
-        arm = _IN_LOOP.get(event.__class__)
+        arm = IN_LOOP.get(event.__class__)
         if arm is None:
             return self._outside(event, caller)
         loop = self._open.get(event.loop_id)  # type: ignore[union-attr,arg-type]  # every event of the table has one
@@ -337,64 +341,3 @@ class RecorderCore:
 
 def _order(start: LoopStart) -> tuple[int, str]:
     return start.identity.started_ns, start.identity.loop_id
-
-
-def _tool_started(loop: OpenLoop, event: e.ToolExecutionStart) -> Sequence[Notice]:
-    turn, cut = (loop.turn, _NOTHING) if loop.turn is not None else loop.current_turn()
-    turn.tool_started(event)
-    if event.timestamp is not UNSET:
-        loop.seen(event.timestamp)
-    return cut
-
-
-def _tool_ended(loop: OpenLoop, event: e.ToolExecutionEnd) -> Sequence[Notice]:
-    turn, cut = (loop.turn, _NOTHING) if loop.turn is not None else loop.current_turn()
-    turn.tool_ended(event)
-    if event.timestamp is not UNSET:
-        loop.seen(event.timestamp)
-    return cut
-
-
-def _compaction_started(loop: OpenLoop, event: e.CompactionStarted) -> Sequence[Notice]:
-    loop.scope.compaction_started(loop.seen(event.timestamp), event)
-    return _NOTHING
-
-
-def _compaction_ended(loop: OpenLoop, event: e.CompactionEnded) -> Sequence[Notice]:
-    loop.compaction_ended(loop.seen(event.timestamp), event)
-    return _NOTHING
-
-
-def _prun_applied(loop: OpenLoop, event: e.PrunApplied) -> Sequence[Notice]:
-    loop.happened(loop.seen(event.timestamp), event)
-    return _NOTHING
-
-
-def _revert_applied(loop: OpenLoop, event: e.RevertApplied) -> Sequence[Notice]:
-    loop.happened(loop.last_ns if event.timestamp is None else int(event.timestamp), event)
-    return _NOTHING
-
-
-def _input_rejected(loop: OpenLoop, event: e.InputRejected) -> Sequence[Notice]:
-    loop.input_refused = True
-    loop.happened(loop.last_ns, event)
-    return _NOTHING
-
-
-# What an event does to its open loop; None where the loop ignored it. A table, not a `match`: it is asked for every event,
-# and the tenth arm of a `match` costs ten times the first.
-_IN_LOOP: dict[type, Callable[[OpenLoop, Any], Sequence[Notice] | None]] = {
-    e.TurnStart: OpenLoop.turn_started,
-    e.TurnRequest: OpenLoop.requested,
-    e.TurnEnd: OpenLoop.turn_ended,
-    e.MessageEnd: OpenLoop.message_ended,
-    e.ToolExecutionStart: _tool_started,
-    e.ToolExecutionEnd: _tool_ended,
-    e.CompactionStarted: _compaction_started,
-    e.CompactionEnded: _compaction_ended,
-    e.PrunApplied: _prun_applied,
-    e.RevertApplied: _revert_applied,
-    e.InputRejected: _input_rejected,
-}
-# Lean events have the fields that are asked for here.
-_IN_LOOP |= {lean: _IN_LOOP[getattr(e, lean.__name__)] for lean in LEAN}

@@ -83,12 +83,12 @@ class References:
 
     def compacted(self, start: LoopStart) -> None:
         """Notes that the context of a loop was compacted: so is that of one that goes on from it, and of its agent's next prompt."""
-        self.note_compacted(start.identity)
-        self.note_compacted(_agent_of(start))
+        for context in contexts_of(start.identity, start.agent_id):
+            self.note_compacted(context)
 
-    def note_compacted(self, loop: LoopIdentity) -> None:
-        """Notes one of these, a loop or an agent."""
-        self._compacted[loop] = None
+    def note_compacted(self, context: LoopIdentity) -> None:
+        """Notes one of these, a loop or an agent, as `contexts_of` has them."""
+        self._compacted[context] = None
         if len(self._compacted) > MAX_COMPACTED_LOOPS:
             self._compacted.popitem(last=False)
 
@@ -96,7 +96,8 @@ class References:
         """Says whether a loop begins with a context that was compacted: its parent's, else its agent's in this session."""
         if start.kind == "subagent" or start.spawner is not None:
             return False
-        return (start.parent or _agent_of(start)) in self._compacted
+        of_parent = None if start.parent is None else contexts_of(start.parent, "")[0]
+        return (of_parent or contexts_of(start.identity, start.agent_id)[1]) in self._compacted
 
     def all_compacted(self) -> Iterator[LoopIdentity]:
         """Yields the loops and agents whose context was compacted, the earliest first."""
@@ -185,15 +186,15 @@ class References:
         return Foreign(loop_id, prefix if dot and is_uuid(prefix) else None, None)
 
 
-def _agent_of(start: LoopStart) -> LoopIdentity:
-    """Returns what stands for an agent in a session: its next prompt is a loop without a parent, in the same context.
+def contexts_of(loop: LoopIdentity, agent_id: str) -> tuple[LoopIdentity, LoopIdentity]:
+    """Returns what stands for a loop's context, and for its agent's in that session: its next prompt is a loop without a parent, in the same one.
 
     phi-core numbers an agent's loops by configuration, `{session}.{configuration}.{N}`; branches of a parallel evaluation, which
     have contexts of their own, have configurations of their own.
     """
-    numbered, dot, _ = start.identity.loop_id.rpartition(".")
-    own = numbered if dot else start.identity.loop_id
-    return LoopIdentity(session_key(start.identity.session_id), f"{start.agent_id} {own}", 0)
+    numbered, dot, _ = loop.loop_id.rpartition(".")
+    key, own = session_key(loop.session_id), numbered if dot else loop.loop_id
+    return LoopIdentity(key, loop.loop_id, loop.started_ns), LoopIdentity(key, f"{agent_id} {own}", 0)
 
 
 def ahead_of(starts: Iterable[AgentStart]) -> Ahead:

@@ -148,6 +148,8 @@ class Log:
             if not self._is_ours(part, event, token):
                 self.elsewhere += 1
                 return
+            for context in self._index.compacted_before(event, part.cursor.id, place[0]):
+                self.core.note_compacted(context)
         elif isinstance(event, ParallelLoopStart) and self._group is None:
             self._group = token
             token.check = place[0] < part.checked_bytes

@@ -185,7 +185,8 @@ class Watcher:
     def _read_logs(self, found: Mapping[int, tuple[FileCursor, Look]]) -> None:
         logs = in_order(cursor for cursor, _ in found.values() if cursor.kind == "events")
         parts = [self._part(cursor)[1] for cursor in logs]
-        self._index.see_all(best_first(scan(part, self._index, self._outflow.look_up) for part in parts))
+        scans = [scan(part, self._index, self._outflow.look_up) for part in parts]
+        self._index.see_all(best_first(scans), [each for one in scans for each in one.compacted])
         for cursor in self._logs.join(logs):
             self._read(*self._logs.active[cursor.id], found[cursor.id][1])
 
