@@ -19,6 +19,7 @@ import msgspec
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.journal.append import Forked, Tally
+from otel_phi.delivery.journal.sqlite_use import keep_for_ever
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
@@ -120,6 +121,7 @@ class Recording:
     def after_fork(self) -> None:
         """Begins anew in a forked child: a loop belongs to the process that saw it begin, and so do its files."""
         if self._pid != os.getpid():
+            keep_for_ever(self._live)
             _inherited.append(self._live)
             self._begin()
 
