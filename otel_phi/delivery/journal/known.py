@@ -176,8 +176,9 @@ class Known:
     def close(self) -> None:
         """Closes the file, after a last try to tell what could not be told; the next use opens it again. Repeatable."""
         self._leave_parent_s()
-        if self._late:
-            self._run(lambda table: table.total_changes)
+        self._again_at = 0.0
+        while self._late and self._run(lambda table: table.total_changes) is not None:
+            pass
         with in_sqlite():
             self._close()
 
