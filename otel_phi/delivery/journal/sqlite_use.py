@@ -62,10 +62,8 @@ class _Process:
         if self.trial is None:
             trial = _thread.allocate_lock()
             trial.acquire()
-            try:
-                _thread.start_new_thread(
-                    _open_once, (path, trial)
-                )  # it has the signal mask of the thread that starts it
+            try:  # it leaves signals to others, as the live thread does that starts it
+                _thread.start_new_thread(_open_once, (path, trial))
             except RuntimeError:  # no thread can be had
                 return False
             self.trial = trial
