@@ -60,7 +60,7 @@ ROOMS = {
         "clock",
     },
     "front": {"events", "clock"},  # and the hook, which it finds where `install` put it
-    "delivery.journal": {"wire", "errors", "version", "clock"},
+    "delivery.journal": {"wire", "errors", "version", "clock", "sqlite_use"},
 }
 PURE = ("wire", "policy", "recorder", "mapping")
 IMPURE = {"io", "os", "time", "random", "logging", "threading", "socket", "asyncio", "secrets", "sqlite3", "subprocess"}
@@ -196,6 +196,7 @@ def test_threads_live_in_the_hook_the_front_delivery_and_testing_alone() -> None
         "delivery",
         "late_imports",
         "own_threads",
+        "sqlite_use",
         "testing",
     }
 

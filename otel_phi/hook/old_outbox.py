@@ -22,9 +22,9 @@ from otel_phi.delivery.journal.destination import Sealed
 from otel_phi.delivery.journal.filelock import FileLock
 from otel_phi.delivery.journal.outbox import make_process_folder
 from otel_phi.delivery.journal.private import FolderError, check_file, destination_name
-from otel_phi.delivery.journal.sqlite_use import check_usable, in_sqlite, is_damage
 from otel_phi.hook.old_open_rows import abort_open
 from otel_phi.hook.ready_spans import ReadySpan
+from otel_phi.sqlite_use import check_usable, in_sqlite, is_damage
 
 SUFFIX, LOCK_SUFFIX, SET_ASIDE = ".sqlite3", ".lock", ".set-aside"
 KNOWN = "known.sqlite3"

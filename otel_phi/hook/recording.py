@@ -19,7 +19,6 @@ import msgspec
 from otel_phi.clock import monotonic
 from otel_phi.config import Config
 from otel_phi.delivery.journal.append import Forked, Tally
-from otel_phi.delivery.journal.sqlite_use import keep_for_ever
 from otel_phi.delivery.sending.stats import LiveStats
 from otel_phi.hook.c_forks import tell_python
 from otel_phi.hook.complaints import Complaints
@@ -38,6 +37,7 @@ from otel_phi.hook.taking import (
     fact_of,
     shown_nowhere,
 )
+from otel_phi.sqlite_use import keep_for_ever
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent, GenericEvent, MessageUpdate
 from otel_phi.wire.foreign import is_foreign, pass_on

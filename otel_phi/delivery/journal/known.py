@@ -24,11 +24,11 @@ from typing import TypeVar
 
 import msgspec
 
+from otel_phi import sqlite_use
 from otel_phi.clock import monotonic, wall_ns
-from otel_phi.delivery.journal import sqlite_use
 from otel_phi.delivery.journal.facts import Destination
 from otel_phi.delivery.journal.private import check_file, make_file
-from otel_phi.delivery.journal.sqlite_use import in_sqlite, is_damage
+from otel_phi.sqlite_use import in_sqlite, is_damage
 
 logger = logging.getLogger("otel_phi")
 _K = TypeVar("_K")

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from otel_phi import sqlite_use
 from otel_phi.delivery.journal import known as module
-from otel_phi.delivery.journal import sqlite_use
 from otel_phi.delivery.journal.known import FILE, Known
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks are POSIX's")
