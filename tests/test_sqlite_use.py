@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import sqlite3
 import sys
@@ -152,6 +153,8 @@ def test_a_child_whose_parents_own_thread_was_in_sqlite_is_not_held_up(tmp_path:
         return good and forked(how, lambda: "forked" in used(Known(tmp_path))) == 0
 
     thread = threading.Thread(target=agent)
+    gc.collect()
+    gc.disable()  # another test's connection that is collected now would wait for the mutex in this very thread
     thread.start()
     there.wait()
     try:
@@ -159,6 +162,7 @@ def test_a_child_whose_parents_own_thread_was_in_sqlite_is_not_held_up(tmp_path:
     finally:
         over.set()
         thread.join()
+        gc.enable()
     known.close()
 
 
