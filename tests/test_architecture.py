@@ -76,7 +76,7 @@ ROOMS = {
         "late_imports",
         "version",
     },
-    "delivery.journal": {"wire", "errors", "version", "clock"},
+    "delivery.journal": {"wire", "errors", "version", "clock", "sqlite_use"},
 }
 PURE = ("wire", "policy", "recorder", "mapping")
 IMPURE = {"io", "os", "time", "random", "logging", "threading", "socket", "asyncio", "secrets", "sqlite3", "subprocess"}
@@ -214,6 +214,7 @@ def test_threads_live_in_the_hook_the_front_delivery_and_testing_alone() -> None
         "metrics",
         "late_imports",
         "own_threads",
+        "sqlite_use",
         "testing",
     }
 

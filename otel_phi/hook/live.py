@@ -358,10 +358,10 @@ class LiveDelivery:
             done = export.settled and ended
             export.close(delete=done)
             whole &= done
-        self._shared_counts.write(self.stats, now=True)
-        self._housekeeping.known.close()
         self._whole = whole
         self._flushes.give_up(answer=whole)
+        self._shared_counts.write(self.stats, now=True)
+        self._housekeeping.known.close()
         for exporter in self._exporters:
             exporter.close(whole=True)
         self._metrics.close(max(self._until - monotonic(), 0.0))

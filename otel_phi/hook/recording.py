@@ -40,6 +40,7 @@ from otel_phi.hook.taking import (
 from otel_phi.pipeline import policy_for
 from otel_phi.policy.given import guarded_function, with_given
 from otel_phi.policy.words import load_judge
+from otel_phi.sqlite_use import keep_for_ever
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent, GenericEvent, MessageUpdate
 from otel_phi.wire.foreign import is_foreign, pass_on
@@ -125,6 +126,7 @@ class Recording:
     def after_fork(self) -> None:
         """Begins anew in a forked child: a loop belongs to the process that saw it begin, and so do its files."""
         if self._pid != os.getpid():
+            keep_for_ever(self._live)
             _inherited.append(self._live)
             self._begin()
 

@@ -41,11 +41,6 @@ PRAGMA user_version = 1;
 SET_ASIDE = ".set-aside"
 
 
-def is_damage(error: BaseException) -> bool:
-    """Tells whether an error speaks of the file's content; a full disk or a busy file is an OperationalError."""
-    return type(error) is sqlite3.DatabaseError or str(error).startswith(("no such table", "no such column"))
-
-
 def set_aside(path: Path) -> Path:
     """Renames a file that cannot be used, so that no one trips over it again, and returns its new name."""
     target = path.with_name(path.name + SET_ASIDE)
