@@ -1,0 +1,81 @@
+// Everything a span says: what it is, what was said, attributes, events, and links that jump.
+
+function Details({ page, tree, row, go, close }) {
+  const { span } = row;
+  const box = useRef(null);
+  useLayoutEffect(() => {
+    box.current.scrollTop = 0;
+  }, [row.key]);
+  const attributes = span.bag.pairs().filter(([key]) => !CONTENT.has(key)).sort(([one], [other]) => (one < other ? -1 : 1));
+  const up = row.event ? tree.byPlace.get(span.place) : row.parent;
+  return html`<aside class="details" ref=${box} aria-label="details of the span">
+    <header class="details-head">
+      <h2><${Kind} of=${row.kind} /> <span class="said">${said(row.kind === "marker" ? "session" : row.text)}</span></h2>
+      <button type="button" class="close" onClick=${close} aria-label="close the details" title="close (Esc)">\u2715</button>
+    </header>
+    ${row.error && html`<p class="failure"><${Failed} word=${row.error} />${span.message && span.message !== row.error ? html` <span class="said">${said(span.message)}</span>` : ""}</p>`}
+    <dl class="facts">
+      <${Fact} label="start">+${duration(row.at)}<//>
+      <${Fact} label="duration">${duration(row.lasted)}<//>
+      ${row.tokens && html`<${Fact} label="tokens">${row.tokens}<//>`}
+      ${span.bag.has(KEY.cost) && html`<${Fact} label="cost">${dollars(span.bag.number(KEY.cost))}<//>`}
+      <${Fact} label="status">${span.status.toLowerCase()}<//>
+      <${Fact} label="kind">${span.spanKind.toLowerCase()}<//>
+    </dl>
+    <p class="dim at">${moment(span.trace.baseMs + (row.event ? row.event.at : span.at) / 1e6, { exact: true })} UTC${up ? html` \u00b7 in <button type="button" class="link" onClick=${() => go(up)}>${said(up.text)}</button>` : ""}</p>
+    <${Said} span=${span} />
+    ${row.event && html`<section><h3>event ${said(row.event.name)}</h3><${Attributes} pairs=${row.event.bag.pairs()} /></section>`}
+    <${Links} page=${page} tree=${tree} row=${row} go=${go} />
+    <${Events} span=${span} start=${row.event ? 0 : row.at - span.at} />
+    <section><h3>attributes</h3><${Attributes} pairs=${attributes} />
+      ${span.dropped ? html`<p class="dim">${many(span.dropped, "event")} left out because of a bound</p>` : ""}</section>
+    <section><h3>ids</h3><dl class="ids">
+      ${[["span", span.id], ["trace", span.trace.id], ["parent", span.parent], ["name", span.name]].map(([name, value]) => value && html`<div><dt>${name}</dt><dd><code>${said(value)}</code>${name === "name" ? "" : html` <${Copy} text=${value} label=${`${name} id`} />`}</dd></div>`)}
+    </dl></section>
+  </aside>`;
+}
+
+function Attributes({ pairs }) {
+  if (!pairs.length) return html`<p class="dim">none</p>`;
+  return html`<table class="attributes"><tbody>${pairs.map(([key, value]) => html`<tr key=${key}><th scope="row">${said(key)}</th><td>${said(valueText(value), { lines: true })}</td></tr>`)}</tbody></table>`;
+}
+
+function Events({ span, start }) {
+  if (!span.events.length) return null;
+  return html`<section><h3>events</h3>${span.events.map((event) => {
+    const tool = event.name === TOOL_EVENT ? event.bag.get(KEY.tool) : undefined;
+    return html`<${Fold} summary=${html`<span class="fold-name">${said(tool ?? event.name)}</span> <span class="dim">+${duration(start + event.at)}${event.bag.has(KEY.took) ? ` \u00b7 took ${duration(event.bag.number(KEY.took) * 1e6)}` : ""}</span> ${event.bag.has(KEY.error) ? html`<${Failed} word=${event.bag.get(KEY.error)} />` : ""}`}><${Attributes} pairs=${event.bag.pairs()} /><//>`;
+  })}</section>`;
+}
+
+/** Links of a span and links to it; those to what the page holds jump there. */
+function Links({ page, tree, row, go }) {
+  const { span } = row;
+  const out = span.links.map((link) => ({ link, place: `${link.trace}/${link.id}`, arrow: "\u2192" }));
+  const back = (tree.backlinks.get(span.place) ?? []).map((one) => ({ link: one.link, row: one.row, arrow: "\u2190" }));
+  const spawner = span.get(KEY.spawner);
+  const untold = spawner !== undefined && !span.links.some((link) => link.bag.get(KEY.linkKind) === "spawned_by");
+  if (!out.length && !back.length && !untold) return null;
+  return html`<section><h3>links</h3><ul class="links">
+    ${out.map(({ link, place, arrow }) => html`<li>${linkWord(link, arrow)} ${jump(page, tree, place, link, go)}</li>`)}
+    ${back.map(({ link, row: from, arrow }) => html`<li>${linkWord(link, arrow)} <a href=${`#${from.key}`} onClick=${here(() => go(from))}>${said(from.text)}</a></li>`)}
+    ${untold && html`<li><span class="link-kind">spawned by</span> session ${said(spawner)} <span class="dim">(not in this page)</span></li>`}
+  </ul></section>`;
+}
+
+const linkWord = (link, arrow) => html`<span class="link-kind">${said(String(link.bag.get(KEY.linkKind) ?? "linked").replaceAll("_", " "))}</span> <span aria-hidden="true">${arrow}</span>`;
+
+const here = (act) => (event) => {
+  if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  act();
+};
+
+function jump(page, tree, place, link, go) {
+  const target = tree.byPlace.get(place);
+  if (target) return html`<a href=${`#${place}`} onClick=${here(() => go(target))}>${said(target.kind === "marker" ? "session" : target.text)}</a>`;
+  const session = page.byTrace.get(link.trace);
+  const name = session ? session.short : (link.bag.get(KEY.linkSession) ?? `trace ${link.trace}`);
+  const words = html`${session || link.bag.get(KEY.linkSession) ? "session " : ""}${said(name)}`;
+  return session ? html`<a href=${`#${place}`}>${words}</a>` : html`<span>${words} <span class="dim">(not in this page)</span></span>`;
+}
