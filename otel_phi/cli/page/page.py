@@ -17,7 +17,8 @@ import hashlib
 import html
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -74,18 +75,40 @@ def write_page(spans: Iterable[Span], target: Path, title: str, notes: Iterable[
     Raises:
         SourceError: the file cannot be written.
     """
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     records = Records()
+    with _named_when_whole(target) as write:
+        size = sum(write(piece) for piece in _page(records, spans, clean(title), notes))
+    return Written(records.sessions, records.spans, size)
+
+
+@contextmanager
+def _named_when_whole(target: Path) -> Iterator[Callable[[str], int]]:
+    """Gives a function that writes text and returns how many bytes it took; what is written gets its name at the end."""
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="\n") as out:
-            out.writelines(_page(records, spans, clean(title), notes))
-        written = Written(len(records.totals()), records.spans, part.stat().st_size)
-        part.replace(target)
-    except OSError as error:
-        raise SourceError(f"{target} cannot be written: {(error.strerror or type(error).__name__).lower()}") from None
+        with _said(target):
+            file = part.open("wb")
+        with file:
+
+            def write(text: str) -> int:
+                with _said(target):
+                    return file.write(text.encode("utf-8"))
+
+            yield write
+            with _said(target):
+                file.close()
+        with _said(target):
+            part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-    return written
+
+
+@contextmanager
+def _said(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"{target} cannot be written: {(error.strerror or type(error).__name__).lower()}") from None
 
 
 def _page(records: Records, spans: Iterable[Span], title: str, notes: Iterable[str]) -> Iterator[str]:

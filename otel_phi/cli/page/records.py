@@ -52,9 +52,14 @@ class Records:
             record = self._record(span, fresh)
             yield from (_line(one) for one in (*fresh, record))
 
+    @property
+    def sessions(self) -> int:
+        """How many sessions the spans were of."""
+        return len(self._tallies.all())
+
     def totals(self) -> list[dict[str, Any]]:
         """Returns what each session adds up to, as `ls --json` says it; to be called after the last span."""
-        return [session_object(tally) for tally in self._tallies.all()]
+        return [_finite(session_object(tally)) for tally in self._tallies.all()]
 
     def _record(self, span: Span, fresh: list[list[Any]]) -> list[Any]:
         trace, base = self._trace(span, fresh)
@@ -102,6 +107,12 @@ def header(title: str, version: str) -> str:
 def footer(records: Records, notes: Iterable[str]) -> str:
     """Returns the last line; `notes` are sentences about where the spans were read."""
     return _line({"spans": records.spans, "sessions": records.totals(), "notes": list(notes)})
+
+
+def _finite(totals: dict[str, Any]) -> dict[str, Any]:
+    """Returns totals without a cost that is no number: a source can say anything."""
+    cost = totals["cost_usd"]
+    return totals if cost is None or math.isfinite(cost) else {**totals, "cost_usd": None}
 
 
 def _line(item: object) -> str:

@@ -43,7 +43,7 @@ function Fold({ summary, value, open = false, children }) {
 
 const IMAGE = /^image\/(png|jpeg|gif|webp)$/;
 
-function Part({ part }) {
+function Part({ part, toolOf }) {
   switch (part?.type) {
     case "text":
       return html`<${LongText} text=${String(part.content ?? "")} />`;
@@ -52,7 +52,7 @@ function Part({ part }) {
     case "tool_call":
       return html`<${Fold} value=${part.arguments ?? ""} summary=${html`<span class="fold-name"><span aria-hidden="true">\u2192 </span>${said(part.name ?? "tool")}</span> <code>${inShort(part.arguments ?? "")}</code>`} />`;
     case "tool_call_response":
-      return html`<${Fold} value=${part.response ?? ""} summary=${html`<span class="fold-name"><span aria-hidden="true">\u2190 </span>result</span> <code>${inShort(part.response ?? "")}</code>`} />`;
+      return html`<${Fold} value=${part.response ?? ""} summary=${html`<span class="fold-name"><span aria-hidden="true">\u2190 </span>${said(toolOf?.get(String(part.id)) ?? "result")}</span> <code>${inShort(part.response ?? "")}</code>`} />`;
     case "blob":
       return IMAGE.test(part.mime_type) && /^[A-Za-z0-9+/=\s]*$/.test(part.content ?? "")
         ? html`<img class="blob" alt=${`an image, ${part.mime_type}`} src=${`data:${part.mime_type};base64,${part.content}`} />`
@@ -62,21 +62,21 @@ function Part({ part }) {
   }
 }
 
-function Message({ message }) {
+function Message({ message, toolOf }) {
   const role = ROLES[message?.role] ?? "other";
   const parts = Array.isArray(message?.parts) ? message.parts : [message];
   const finish = message?.finish_reason;
   return html`<article class=${`message role-${role}`}>
     <header><span class="role">${said(message?.role ?? "message")}</span>${finish && !["stop", "tool_call"].includes(finish) && html`<span class="dim">${said(finish)}</span>`}</header>
-    ${parts.map((part) => html`<${Part} part=${part} />`)}
+    ${parts.map((part) => html`<${Part} part=${part} toolOf=${toolOf} />`)}
   </article>`;
 }
 
 /** Messages as an attribute holds them; as text where that is cut and no JSON any more. */
-function Messages({ text }) {
+function Messages({ text, toolOf }) {
   const messages = useMemo(() => parsed(text), [text]);
   if (!Array.isArray(messages)) return html`<article class="message"><${LongText} text=${String(text)} /></article>`;
-  return messages.map((message) => html`<${Message} message=${message} />`);
+  return messages.map((message) => html`<${Message} message=${message} toolOf=${toolOf} />`);
 }
 
 function SystemPrompt({ text }) {
@@ -93,13 +93,13 @@ function ToolDefinitions({ text }) {
 }
 
 /** What was said on a span; null where the page does not hold it. */
-function Said({ span }) {
+function Said({ span, toolOf }) {
   const get = (key) => span.get(key);
   const parts = [];
   if (get(KEY.system) !== undefined) parts.push(html`<${SystemPrompt} text=${get(KEY.system)} />`);
   if (get(KEY.toolDefinitions) !== undefined) parts.push(html`<${ToolDefinitions} text=${get(KEY.toolDefinitions)} />`);
-  if (get(KEY.inputMessages) !== undefined) parts.push(html`<${Messages} text=${get(KEY.inputMessages)} />`);
-  if (get(KEY.outputMessages) !== undefined) parts.push(html`<${Messages} text=${get(KEY.outputMessages)} />`);
+  if (get(KEY.inputMessages) !== undefined) parts.push(html`<${Messages} text=${get(KEY.inputMessages)} toolOf=${toolOf} />`);
+  if (get(KEY.outputMessages) !== undefined) parts.push(html`<${Messages} text=${get(KEY.outputMessages)} toolOf=${toolOf} />`);
   const given = get(KEY.toolArguments) ?? (get(KEY.inputMessages) === undefined ? get(KEY.inputValue) : undefined);
   const made = get(KEY.toolResult) ?? (get(KEY.outputMessages) === undefined ? get(KEY.outputValue) : undefined);
   const isTool = kindOf(span) === "tool";
@@ -126,10 +126,10 @@ function Conversation({ tree, onPick }) {
   }, [shown, calls]);
   return html`<div class="conversation">
     ${calls.slice(0, shown).map((row) => html`<section class="call" key=${row.key}>
-      <button type="button" class="call-head link" onClick=${() => onPick(row)}><${Kind} of="chat" /> ${said(row.text)} <span class="dim">+${duration(row.at)} \u00b7 ${duration(row.lasted)}${row.tokens && ` \u00b7 ${row.tokens} tokens`}</span> ${row.error && html`<${Failed} word=${row.error} />`}</button>
+      <button type="button" class="call-head link" onClick=${() => onPick(row)}><${Kind} of="chat" /> ${said(row.text)} <span class="dim">${offset(row.at)} \u00b7 ${duration(row.lasted)}${row.tokens && ` \u00b7 ${row.tokens} tokens`}</span> ${row.error && html`<${Failed} word=${row.error} />`}</button>
       ${row.span.bag.has(KEY.system) && html`<${SystemPrompt} text=${row.span.get(KEY.system)} />`}
-      ${row.span.bag.has(KEY.inputMessages) && html`<${Messages} text=${row.span.get(KEY.inputMessages)} />`}
-      ${row.span.bag.has(KEY.outputMessages) && html`<${Messages} text=${row.span.get(KEY.outputMessages)} />`}
+      ${row.span.bag.has(KEY.inputMessages) && html`<${Messages} text=${row.span.get(KEY.inputMessages)} toolOf=${tree.toolOf} />`}
+      ${row.span.bag.has(KEY.outputMessages) && html`<${Messages} text=${row.span.get(KEY.outputMessages)} toolOf=${tree.toolOf} />`}
     </section>`)}
     <div ref=${end}></div>
   </div>`;

@@ -15,7 +15,7 @@ function Details({ page, tree, row, go, close }) {
     </header>
     ${row.error && html`<p class="failure"><${Failed} word=${row.error} />${span.message && span.message !== row.error ? html` <span class="said">${said(span.message)}</span>` : ""}</p>`}
     <dl class="facts">
-      <${Fact} label="start">+${duration(row.at)}<//>
+      <${Fact} label="start">${offset(row.at)}<//>
       <${Fact} label="duration">${duration(row.lasted)}<//>
       ${row.tokens && html`<${Fact} label="tokens">${row.tokens}<//>`}
       ${span.bag.has(KEY.cost) && html`<${Fact} label="cost">${dollars(span.bag.number(KEY.cost))}<//>`}
@@ -23,7 +23,7 @@ function Details({ page, tree, row, go, close }) {
       <${Fact} label="kind">${span.spanKind.toLowerCase()}<//>
     </dl>
     <p class="dim at">${moment(span.trace.baseMs + (row.event ? row.event.at : span.at) / 1e6, { exact: true })} UTC${up ? html` \u00b7 in <button type="button" class="link" onClick=${() => go(up)}>${said(up.text)}</button>` : ""}</p>
-    <${Said} span=${span} />
+    <${Said} key=${row.key} span=${span} toolOf=${tree.toolOf} />
     ${row.event && html`<section><h3>event ${said(row.event.name)}</h3><${Attributes} pairs=${row.event.bag.pairs()} /></section>`}
     <${Links} page=${page} tree=${tree} row=${row} go=${go} />
     <${Events} span=${span} start=${row.event ? 0 : row.at - span.at} />
@@ -37,14 +37,17 @@ function Details({ page, tree, row, go, close }) {
 
 function Attributes({ pairs }) {
   if (!pairs.length) return html`<p class="dim">none</p>`;
-  return html`<table class="attributes"><tbody>${pairs.map(([key, value]) => html`<tr key=${key}><th scope="row">${said(key)}</th><td>${said(valueText(value), { lines: true })}</td></tr>`)}</tbody></table>`;
+  return html`<table class="attributes"><tbody>${pairs.map(([key, value]) => html`<tr key=${key}><th scope="row">${breakable(key)}</th><td>${said(valueText(value), { lines: true })}</td></tr>`)}</tbody></table>`;
 }
+
+/** Returns a name that may be broken behind its dots and dashes, and not in the middle of a word. */
+const breakable = (name) => String(name).split(/(?<=[._])/).flatMap((part) => [said(part), html`<wbr />`]);
 
 function Events({ span, start }) {
   if (!span.events.length) return null;
   return html`<section><h3>events</h3>${span.events.map((event) => {
     const tool = event.name === TOOL_EVENT ? event.bag.get(KEY.tool) : undefined;
-    return html`<${Fold} summary=${html`<span class="fold-name">${said(tool ?? event.name)}</span> <span class="dim">+${duration(start + event.at)}${event.bag.has(KEY.took) ? ` \u00b7 took ${duration(event.bag.number(KEY.took) * 1e6)}` : ""}</span> ${event.bag.has(KEY.error) ? html`<${Failed} word=${event.bag.get(KEY.error)} />` : ""}`}><${Attributes} pairs=${event.bag.pairs()} /><//>`;
+    return html`<${Fold} summary=${html`<span class="fold-name">${said(tool ?? event.name)}</span> <span class="dim">${offset(start + event.at)}${event.bag.has(KEY.took) ? ` \u00b7 took ${duration(event.bag.number(KEY.took) * 1e6)}` : ""}</span> ${event.bag.has(KEY.error) ? html`<${Failed} word=${event.bag.get(KEY.error)} />` : ""}`}><${Attributes} pairs=${event.bag.pairs()} /><//>`;
   })}</section>`;
 }
 

@@ -1,86 +1,103 @@
 // Tokens and cost along time: of each model call, or in sum.
 
-const SERIES = [
-  { name: "input", key: KEY.input, scale: "in", dash: [], words: count },
-  { name: "output", key: KEY.output, scale: "out", dash: [6, 3], words: count },
-  { name: "cost", key: KEY.cost, scale: "usd", dash: [2, 3], words: dollars },
+// Lines are told apart by how they are drawn, not by colour alone. Output has an axis of its own, and the lower half.
+const TOKENS = [
+  { name: "input", line: "\u2500\u2500\u2500", key: KEY.input, dash: [], words: count, room: 1.05 },
+  { name: "output", line: "\u254c\u254c\u254c", key: KEY.output, dash: [7, 4], words: count, room: 2 },
 ];
+const COST = [{ name: "cost", line: "\u2500\u2500\u2500", key: KEY.cost, dash: [], words: dollars, room: 1.05 }];
 
 /** Draws model calls along time.
  *
  * calls: [{ms, span}], by time; onPick(span): somebody pointed at one.
  */
 function Plot({ calls, theme, onPick }) {
-  const box = useRef(null);
-  const [width] = useSize(box);
   const [sum, setSum] = useState(true);
   const priced = useMemo(() => calls.some(({ span }) => span.bag.has(KEY.cost)), [calls]);
-  useEffect(() => {
-    if (!width || !calls.length) return undefined;
-    const drawn = new uPlot(options(width, theme, priced, sum, (place) => onPick?.(calls[place].span)), columns(calls, priced, sum), box.current);
-    return () => drawn.destroy();
-  }, [width, theme, calls, sum, priced]);
   if (!calls.length) return html`<p class="empty">No model call with a known number of tokens.</p>`;
+  const more = { calls, theme, sum, onPick };
   return html`<section class="plot" aria-label="tokens and cost along time">
     <div class="plot-head">
       <${Choice} label="what is drawn" value=${sum} onChange=${setSum} options=${[[true, "in sum", "all calls so far"], [false, "per call", "each call by itself"]]} />
-      <span class="dim">${many(calls.length, "model call")}, time in UTC${onPick ? "; a click opens the nearest call" : ""}</span>
+      <span class="dim">${many(calls.length, "model call")}, time in UTC; a click opens the nearest call</span>
     </div>
-    <div class="plot-box" ref=${box}></div>
+    <${Lines} label="tokens" series=${TOKENS} ...${more} />
+    ${priced && html`<${Lines} label="cost" series=${COST} ...${more} />`}
   </section>`;
 }
 
-function columns(calls, priced, sum) {
-  const chosen = SERIES.slice(0, priced ? 3 : 2);
-  const sums = chosen.map(() => 0);
-  const found = [calls.map(({ ms }) => ms / 1e3), ...chosen.map(() => [])];
-  for (const { span } of calls) {
-    chosen.forEach(({ key }, place) => {
-      sums[place] += span.bag.number(key);
-      found[place + 1].push(sum ? sums[place] : span.bag.number(key));
-    });
+function Lines({ label, series, calls, theme, sum, onPick }) {
+  const box = useRef(null);
+  const [width] = useSize(box);
+  useEffect(() => {
+    if (!width) return undefined;
+    const drawn = new uPlot(plotOptions(width, series, sum, (place) => onPick(calls[place].span)), columns(calls, series, sum), box.current);
+    return () => drawn.destroy();
+  }, [width, theme, calls, sum, series]);
+  return html`<h3>${label}</h3><div class="plot-box" ref=${box}></div>`;
+}
+
+function columns(calls, series, sum) {
+  const found = [calls.map(({ ms }) => ms / 1e3)];
+  for (const { key } of series) {
+    let all = 0;
+    found.push(calls.map(({ span }) => (sum ? (all += span.bag.number(key)) : span.bag.number(key))));
   }
   return found;
 }
 
-function options(width, theme, priced, sum, pick) {
+function plotOptions(width, series, sum, pick) {
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const font = `12px ${getComputedStyle(document.body).fontFamily}`;
-  const axis = (more) => ({ stroke: colour("--dim"), font, ticks: { stroke: colour("--line"), width: 1 }, grid: { stroke: colour("--line"), width: 1 }, ...more });
-  const words = (_, values, written) => values.map((value) => written(value));
-  const chosen = SERIES.slice(0, priced ? 3 : 2);
-  const path = sum ? uPlot.paths.stepped({ align: 1 }) : undefined;
-  const wide = width > 600;
+  const line = { stroke: colour("--line"), width: 1 };
+  const axis = (more) => ({ stroke: colour("--dim"), font, ticks: line, grid: line, labelFont: font, labelSize: 18, ...more });
   return {
     width,
-    height: wide ? 240 : 220,
+    height: width > 600 ? 210 : 190,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
-    cursor: { drag: { x: false, y: false }, bind: { click: (u) => () => u.cursor.idx !== null && u.cursor.idx !== undefined && pick(u.cursor.idx) } },
-    legend: { live: true },
-    scales: { x: { time: true }, in: { range: fromZero }, out: { range: fromZero }, usd: { range: fromZero } },
+    cursor: { sync: { key: "otel-phi" }, drag: { x: false, y: false }, bind: { click: (u) => () => u.cursor.idx != null && pick(u.cursor.idx) } },
+    scales: { x: { time: true }, ...Object.fromEntries(series.map(({ name, room }) => [name, { range: (_, __, most) => [0, most ? most * room : 1] }])) },
     axes: [
-      axis({ values: undefined }),
-      axis({ scale: "in", size: 56, label: "input tokens", labelSize: 18, labelFont: font, values: (u, values) => words(u, values, count) }),
-      axis({ scale: "out", side: 1, size: 56, label: "output tokens", labelSize: 18, labelFont: font, grid: { show: false }, values: (u, values) => words(u, values, count) }),
-      ...(priced && wide ? [axis({ scale: "usd", side: 1, size: 64, label: "cost", labelSize: 18, labelFont: font, grid: { show: false }, values: (u, values) => words(u, values, dollars) })] : []),
+      axis({ space: 90, values: (_, seconds, __, ___, step) => timeWords(seconds, step) }),
+      ...series.map(({ name, key, words }, place) => axis({
+        scale: name,
+        side: place ? 1 : 3,
+        size: 60,
+        label: key === KEY.cost ? "US dollars" : name,
+        grid: place ? { show: false } : line,
+        values: (_, values) => values.map(key === KEY.cost ? roundDollars : words),
+      })),
     ],
     series: [
       { label: "time", value: (_, seconds) => (seconds == null ? "\u2013" : moment(seconds * 1e3)) },
-      ...chosen.map(({ name, scale, dash, words: written }) => ({
-        label: name,
-        scale,
+      ...series.map(({ name, line: drawn, dash, words }) => ({
+        label: `${sum ? drawn : dash.length ? "\u25cb" : "\u25cf"} ${name}`,
+        scale: name,
         dash,
         stroke: colour(`--plot-${name}`),
         width: 1.75,
-        paths: path,
-        points: { show: !sum, size: 5 },
-        value: (_, value) => (value == null ? "\u2013" : written(value)),
+        paths: sum ? uPlot.paths.stepped({ align: 1 }) : () => null,
+        points: sum ? { show: false } : { show: true, size: 6, fill: dash.length ? colour("--bg") : colour(`--plot-${name}`) },
+        value: (_, value) => (value == null ? "\u2013" : words(value)),
       })),
     ],
   };
 }
 
-const fromZero = (_, __, most) => [0, most ? most * 1.05 : 1];
+const roundDollars = (amount) => (Number.isInteger(amount) ? `$${count(amount)}` : `$${amount.toPrecision(2)}`);
+
+/** Returns what stands below the ticks: the time as fine as need be, the day where a new one begins. */
+function timeWords(seconds, step) {
+  let day = "";
+  return seconds.map((one) => {
+    const words = moment(one * 1e3, { exact: true });
+    const time = step < 1 ? words.slice(11, 23) : step < 60 ? words.slice(11, 19) : words.slice(11, 16);
+    const same = words.slice(0, 10) === day;
+    day = words.slice(0, 10);
+    if (step >= 86_400) return day;
+    return same ? time : `${time}\n${day}`;
+  });
+}
 
 /** Returns the model calls of some sessions by the time they ended. */
 function callsOf(sessions) {

@@ -25,7 +25,11 @@ function SessionView({ page, session, place, theme, setPlace, alone }) {
     setOpened(true);
   };
   const goToSpan = (span) => goTo(tree.byPlace.get(span.place));
-  const tabs = [["timeline", "Timeline"], ...(session.content ? [["said", "Conversation"]] : []), ["plot", "Tokens"], ["tools", "Tools"]];
+  const showTool = (tool) => {
+    setWanted({ text: `${KEY.tool}=${plain(tool).toLowerCase()}` });
+    setTab("timeline");
+  };
+  const tabs = [["timeline", "Timeline"], ...(session.content ? [["said", "Conversation"]] : []), ["plot", session.totals.cost_usd === null ? "Tokens" : "Tokens and cost"], ["tools", "Tools"]];
   useKeys({
     ...Object.fromEntries(tabs.map(([key], number) => [String(number + 1), () => setTab(key)])),
     u: () => alone || (location.hash = ""),
@@ -39,7 +43,7 @@ function SessionView({ page, session, place, theme, setPlace, alone }) {
       ${tab === "timeline" && html`<${Waterfall} page=${page} tree=${tree} theme=${theme} current=${current} opened=${opened} select=${setCurrent} setOpened=${setOpened} wanted=${wanted} />`}
       ${tab === "said" && html`<div class="scroll"><${Conversation} tree=${tree} onPick=${goTo} /></div>`}
       ${tab === "plot" && html`<div class="scroll"><${Plot} calls=${calls} theme=${theme} onPick=${goToSpan} /></div>`}
-      ${tab === "tools" && html`<div class="scroll"><${ToolTable} sessions=${chosen} onPick=${(tool) => { setWanted({ text: `${KEY.tool}=${tool}`.toLowerCase().replace(/\s+/g, " ") }); setTab("timeline"); }} /></div>`}
+      ${tab === "tools" && html`<div class="scroll"><${ToolTable} sessions=${chosen} pickTitle="show its calls" onPick=${showTool} /></div>`}
       ${opened && current && html`<${Details} page=${page} tree=${tree} row=${current} go=${goTo} close=${() => setOpened(false)} />`}
     </div>
   </main>`;
@@ -47,11 +51,12 @@ function SessionView({ page, session, place, theme, setPlace, alone }) {
 
 function SessionHead({ page, session, tree, alone, goTo }) {
   const { totals } = session;
+  const narrow = useMedia(NARROW);
   const [more, ...others] = session.traces;
   return html`<header class="session-head">
     <div class="session-title">
       ${!alone && html`<a class="back" href="#" title="all sessions (u)">\u2190 <span class="wide-only">all sessions</span></a>`}
-      <h1><span class="dim">session</span> <code>${said(session.id)}</code> <${Copy} text=${session.id} label="session id" /></h1>
+      <h1><span class="dim wide-only">session </span><code>${said(narrow ? session.short : session.id)}</code> <${Copy} text=${session.id} label="session id" /></h1>
       ${session.agent && html`<span class="said">${said(session.agent)}</span>`}
       ${session.model && html`<span class="dim said">${said(session.model)}</span>`}
     </div>
@@ -68,7 +73,7 @@ function SessionHead({ page, session, tree, alone, goTo }) {
     </dl>
     ${tree.errors.length > 0 && html`<div class="errors" role="group" aria-label="errors">
       <b><span aria-hidden="true">\u2715</span> ${many(session.errors || tree.errors.length, "error")}</b>
-      ${tree.errors.slice(0, ERRORS_SHOWN).map((row) => html`<button type="button" class="error-chip" key=${row.key} onClick=${() => goTo(row)}>${said(row.error)} <span class="dim">${said(row.text)} \u00b7 +${duration(row.at)}</span></button>`)}
+      ${tree.errors.slice(0, ERRORS_SHOWN).map((row) => html`<button type="button" class="error-chip" key=${row.key} onClick=${() => goTo(row)}>${said(row.error)} <span class="dim">${said(row.text)} \u00b7 ${offset(row.at)}</span></button>`)}
       ${tree.errors.length > ERRORS_SHOWN && html`<span class="dim">and ${tree.errors.length - ERRORS_SHOWN} more: key e goes through all</span>`}
     </div>`}
   </header>`;

@@ -66,18 +66,18 @@ function SessionsView({ page, theme, open }) {
     <div class="bar">
       <input ref=${field} type="search" class="filter" placeholder="filter: id, agent, model, tool, error" aria-label="filter sessions" value=${state.filter} onInput=${(event) => change({ filter: event.target.value, cursor: 0 })} />
       <button type="button" class="toggle" aria-pressed=${state.failedOnly} onClick=${() => change({ failedOnly: !state.failedOnly, cursor: 0 })}><span aria-hidden="true">\u2715</span> errors only</button>
-      <${Choice} label="view" value=${state.tab} onChange=${(tab) => change({ tab })} options=${[["sessions", "Sessions"], ["plot", "Tokens"], ["tools", "Tools"]]} />
+      <${Choice} label="view" value=${state.tab} onChange=${(tab) => change({ tab })} options=${[["sessions", "Sessions"], ["plot", priced ? "Tokens and cost" : "Tokens"], ["tools", "Tools"]]} />
       <span class="found dim" role="status">${rows.length === page.sessions.length ? many(rows.length, "session") : `${rows.length} of ${many(page.sessions.length, "session")}`}</span>
       ${narrow && listed && html`<label class="sort">sort <select aria-label="sort by" onChange=${(event) => change({ order: { key: event.target.value, down: event.target.value !== "id" } })}>
         ${columns.map(({ key, label }) => html`<option value=${key} selected=${state.order.key === key}>${label}</option>`)}</select></label>`}
     </div>
     ${listed && html`<div class=${`list sessions ${priced ? "priced" : ""}`}>
       ${!narrow && html`<div class="row head" role="row">${columns.map((column) => html`<${Heading} role="columnheader" column=${column} order=${state.order} onOrder=${(order) => change({ order, cursor: 0 })} />`)}</div>`}
-      ${rows.length ? html`<${Rows} id="session" rows=${rows} height=${narrow ? 68 : 30} cursor=${cursor} label="sessions" draw=${(session) => (narrow ? card(session, priced) : cells(session, columns))} onOpen=${show} />`
+      ${rows.length ? html`<${Rows} id="session" rows=${rows} height=${narrow ? 56 : 30} cursor=${cursor} label="sessions" draw=${(session) => (narrow ? card(session, priced) : cells(session, columns))} onOpen=${show} />`
         : html`<p class="empty">No session matches.</p>`}
     </div>`}
     ${state.tab === "plot" && html`<div class="scroll"><${Plot} calls=${calls} theme=${theme} onPick=${(span) => open(span.trace.id, span.id)} /></div>`}
-    ${state.tab === "tools" && html`<div class="scroll"><${ToolTable} sessions=${rows} /></div>`}
+    ${state.tab === "tools" && html`<div class="scroll"><${ToolTable} sessions=${rows} pickTitle="show the sessions that called it" onPick=${(tool) => change({ filter: tool, tab: "sessions", cursor: 0 })} /></div>`}
   </main>`;
 }
 
@@ -96,7 +96,7 @@ function cells(session, columns) {
     input: count(totals.input_tokens),
     output: count(totals.output_tokens),
     cost: totals.cost_usd === null ? "\u2013" : dollars(totals.cost_usd),
-    errors: session.errors ? html`<${Failed} word=${session.errorWords} />` : "",
+    errors: session.errors ? html`<${Failed} word=${session.errors} /> <span class="dim said">${said(session.errorWords)}</span>` : "",
   };
   return columns.map(({ key }) => html`<div role="gridcell" class=${`cell column-${key}`} title=${key === "agent" || key === "model" ? plain(session[key]) : key === "errors" ? plain(session.errorWords) : undefined}>${contents[key]}</div>`);
 }

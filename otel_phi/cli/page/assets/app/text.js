@@ -53,6 +53,9 @@ function duration(ns) {
   return whole >= 3_600 ? pair("h", "m", 3_600, 60) : pair("m", "s", 60, 1);
 }
 
+/** Returns a time after the session's start. */
+const offset = (ns) => (ns > 0 ? `+${duration(ns)}` : ns < 0 ? `\u2212${duration(-ns)}` : "+0");
+
 /** Returns a number in at most three digits: `812`, `1.2k`, `45k`, `1.23M`. */
 function count(number) {
   for (const [size, unit] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {

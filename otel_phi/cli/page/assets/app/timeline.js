@@ -2,6 +2,7 @@
 
 const SHORT_SHARE = 0.02; // of the busy time: a pause shorter than it is never squeezed
 const BREAK_SHARE = 0.012; // what a squeezed pause takes up, of the busy time
+const IDLE_WORTH = 0.15; // idle below it, and nobody is asked
 const IDLE_SHARE = 0.5; // idle beyond it, and pauses are squeezed from the start
 
 /** A scale turns nanoseconds since the session's start into units along the width, and back. */
@@ -74,7 +75,8 @@ function ticksOf(scale, [from, to], width) {
     const found = [];
     for (let place = 0; place < most; place += 1) {
       const unit = from + ((to - from) * place) / most;
-      const text = duration(scale.back(unit));
+      const time = scale.back(unit);
+      const text = time > 0 ? duration(time) : "0";
       if (text !== found[found.length - 1]?.text) found.push({ unit, text });
     }
     return found;
@@ -126,7 +128,7 @@ function Axis({ scale, zoom, onZoom, onFit }) {
   const percent = (at) => `${((at - zoom[0]) / (zoom[1] - zoom[0])) * 100}%`;
   return html`<div class="axis" ref=${box} title="drag to zoom, double click to see all" onPointerDown=${down} onPointerMove=${(event) => drag && setDrag([drag[0], share(event)])} onPointerUp=${up} onPointerCancel=${() => setDrag(null)} onDblClick=${onFit}>
     ${ticksOf(scale, zoom, width).map(({ unit: at, text }) => html`<span class="tick" style=${{ left: percent(at) }}>${text}</span>`)}
-    ${scale.breaks.filter(({ unit: at }) => at > zoom[0] && at < zoom[1]).map(({ unit: at, lasted }) => html`<span class="break" style=${{ left: percent(at) }} title=${`${duration(lasted)} in which nothing ran`}>\u2afd</span>`)}
+    ${scale.breaks.filter(({ unit: at }) => at > zoom[0] && at < zoom[1]).map(({ unit: at, lasted }) => html`<span class="break" style=${{ left: percent(at) }} title=${`${duration(lasted)} in which nothing ran`}></span>`)}
     ${drag && html`<div class="brush" style=${{ left: `${Math.min(...drag) * 100}%`, width: `${Math.abs(drag[1] - drag[0]) * 100}%` }}></div>`}
   </div>`;
 }

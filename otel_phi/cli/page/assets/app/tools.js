@@ -38,7 +38,7 @@ const TOOL_COLUMNS = [
   { key: "total", label: "in all" },
 ];
 
-function ToolTable({ sessions, onPick }) {
+function ToolTable({ sessions, onPick, pickTitle }) {
   const rows = useMemo(() => toolRows(sessions), [sessions]);
   const [order, setOrder] = useState({ key: "errors", down: true });
   const sorted = useMemo(() => inOrderOf(rows, order, (row, key) => row[key] ?? -1, (one, other) => other.calls - one.calls || (one.tool < other.tool ? -1 : 1)), [rows, order]);
@@ -46,7 +46,7 @@ function ToolTable({ sessions, onPick }) {
   return html`<div class="table-box"><table class="tools">
     <thead><tr>${TOOL_COLUMNS.map((column) => html`<${Heading} column=${column} order=${order} onOrder=${setOrder} />`)}</tr></thead>
     <tbody>${sorted.map((row) => html`<tr key=${row.tool} class=${row.errors ? "has-errors" : ""}>
-      <th scope="row">${onPick ? html`<button type="button" class="link" title="show its calls" onClick=${() => onPick(row.tool)}>${said(row.tool)}</button>` : said(row.tool)}</th>
+      <th scope="row"><button type="button" class="link" title=${pickTitle} onClick=${() => onPick(row.tool)}>${said(row.tool)}</button></th>
       <td>${row.calls.toLocaleString("en")}</td>
       <td>${row.errors ? html`<${Failed} word=${[...row.words].map(([word, number]) => `${number} ${word}`).join(", ")} />` : "0"}</td>
       ${[row.p50, row.p95, row.total].map((ns) => html`<td>${row.times.length ? duration(ns) : "\u2013"}</td>`)}

@@ -21,7 +21,8 @@ function buildTree(session) {
   for (const row of rows) row.at -= from;
   const children = childrenOf(rows, byPlace);
   number(rows);
-  const tree = { rows: [], byPlace, all: [], errors: [], calls: [], marker: null, lasted: 0, backlinks: backlinks(rows) };
+  for (const row of rows) label(row, byPlace);
+  const tree = { rows: [], byPlace, all: [], errors: [], calls: [], toolOf: new Map(), marker: null, lasted: 0, backlinks: backlinks(rows) };
   const reached = new Set();
   const branches = branchesOf(rows, byPlace);
   for (const row of rows) {
@@ -34,9 +35,10 @@ function buildTree(session) {
     tree.all.push(row);
     if (row.cause) tree.errors.push(row);
     if (row.kind === "chat") tree.calls.push(row);
+    const given = (row.event?.bag ?? row.span.bag).get(KEY.call);
+    if (row.kind === "tool" && given !== undefined) tree.toolOf.set(String(given), row.text);
   });
   tree.lasted = rows.reduce((most, row) => Math.max(most, row.at + row.lasted), 1);
-  for (const row of rows) label(row, byPlace);
   return tree;
 }
 

@@ -66,7 +66,7 @@ function Waterfall({ page, tree, theme, current, opened, select, setOpened, want
         <button type="button" onClick=${() => zoomBy(2)} title="zoom out (-)" aria-label="zoom out">\u2212</button>
         <button type="button" onClick=${fit} title="see all (0)" disabled=${!window_}>Fit</button>
       </div>
-      ${squeezed && html`<button type="button" class="toggle" aria-pressed=${squeeze} title="leave out the time in which nothing ran" onClick=${() => (setSqueeze(!squeeze), fit())}>squeeze pauses</button>`}
+      ${squeezed && idle > IDLE_WORTH && html`<button type="button" class="toggle" aria-pressed=${squeeze} title="leave out the time in which nothing ran" onClick=${() => (setSqueeze(!squeeze), fit())}>squeeze pauses</button>`}
       <span class="found dim" role="status">${filtered ? `${matches} of ${many(tree.all.length, "row")}` : many(tree.all.length, "row")}</span>
     </div>
     <div class="waterfall-head">
@@ -196,7 +196,7 @@ function drawBar(row, scale, [from, to]) {
   const [start, end] = [Math.max(-0.01, left), Math.min(1.01, right)];
   const percent = (part) => `${part * 100}%`;
   const words = row.kind === "event" ? "" : duration(row.lasted);
-  const side = end < 0.86 ? { left: percent(Math.max(0, end)) } : start > 0.14 ? { right: percent(1 - start) } : { left: percent(Math.max(0.005, start)) };
+  const side = end < 0.86 ? { left: percent(Math.max(0, end)) } : start > 0.14 ? { right: percent(1 - start) } : { left: percent(Math.max(0, start)) };
   const inside = end >= 0.86 && start <= 0.14;
   return html`${row.kind === "event" ? html`<span class="diamond" style=${{ left: percent(start) }}></span>`
     : html`<div class=${`span-bar bar-${row.kind} ${row.cause ? "bar-failed" : ""}`} style=${{ left: percent(start), width: percent(Math.max(0, end - start)) }}></div>`}
