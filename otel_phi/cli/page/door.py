@@ -36,7 +36,7 @@ def save_page(spans: Iterable[Span], page: Path, paths: tuple[Path, ...], notes:
         notes: sentences about what was read, asked for last.
 
     Raises:
-        SourceError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     from otel_phi.cli.page.page import write_page
 

@@ -25,7 +25,6 @@ from pathlib import Path
 import msgspec
 
 from otel_phi.cli.page.records import Records, footer, header
-from otel_phi.errors import SourceError
 from otel_phi.mapping.span import Span
 from otel_phi.tree import clean
 from otel_phi.version import __version__
@@ -73,7 +72,7 @@ def write_page(spans: Iterable[Span], target: Path, title: str, notes: Iterable[
         notes: sentences about where the spans were read, asked for after the last span.
 
     Raises:
-        SourceError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     records = Records()
     with _named_when_whole(target) as write:
@@ -105,10 +104,11 @@ def _named_when_whole(target: Path) -> Iterator[Callable[[str], int]]:
 
 @contextmanager
 def _said(target: Path) -> Iterator[None]:
+    """Names the file that was asked for in what goes wrong with the one that is written."""
     try:
         yield
     except OSError as error:
-        raise SourceError(f"{target} cannot be written: {(error.strerror or type(error).__name__).lower()}") from None
+        raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def _page(records: Records, spans: Iterable[Span], title: str, notes: Iterable[str]) -> Iterator[str]:

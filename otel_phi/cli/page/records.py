@@ -22,7 +22,7 @@ from typing import Any
 
 from otel_phi.cli.listing.objects import session_object
 from otel_phi.cli.listing.tally import Tallies
-from otel_phi.mapping.span import AttributeValue, Attributes, Span
+from otel_phi.mapping.span import Attributes, AttributeValue, Span
 from otel_phi.tree import session_of
 
 FORMAT = 1

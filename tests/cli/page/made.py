@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from otel_phi.events import AgentEvent, AssistantMessage, ConfigSnapshot, ToolExecutionEnd, ToolExecutionStart, Usage
 from otel_phi.mapping.options import MappingOptions
@@ -71,7 +71,7 @@ def _answer(
     )
 
 
-def _tool(chance: random.Random, call: str, loop: str, now: float) -> Iterator[AgentEvent]:
+def _tool(chance: random.Random, call: str, loop: str, now: float) -> Generator[AgentEvent, None, float]:
     """Yields the events of a tool; returns how long it took."""
     name, usual, fails = chance.choice(_TOOLS)
     lasts = usual * chance.lognormvariate(0, 0.7)
