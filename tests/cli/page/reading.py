@@ -34,7 +34,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs), ""))
         self._open = tag in {"script", "style", "title"}
 
-    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002  # none of the three holds another
+    def handle_endtag(self, tag: str) -> None:  # none of the three holds another
         self._open = False
 
     def handle_data(self, data: str) -> None:

@@ -55,13 +55,13 @@ function Events({ span, start }) {
 function Links({ page, tree, row, go }) {
   const { span } = row;
   const out = span.links.map((link) => ({ link, place: `${link.trace}/${link.id}`, arrow: "\u2192" }));
-  const back = (tree.backlinks.get(span.place) ?? []).map((one) => ({ link: one.link, row: one.row, arrow: "\u2190" }));
+  const back = row.event ? [] : page.linksTo(span.place);
   const spawner = span.get(KEY.spawner);
   const untold = spawner !== undefined && !span.links.some((link) => link.bag.get(KEY.linkKind) === "spawned_by");
   if (!out.length && !back.length && !untold) return null;
   return html`<section><h3>links</h3><ul class="links">
     ${out.map(({ link, place, arrow }) => html`<li>${linkWord(link, arrow)} ${jump(page, tree, place, link, go)}</li>`)}
-    ${back.map(({ link, row: from, arrow }) => html`<li>${linkWord(link, arrow)} <a href=${`#${from.key}`} onClick=${here(() => go(from))}>${said(from.text)}</a></li>`)}
+    ${back.map(({ link, span: from }) => html`<li>${linkWord(link, "\u2190")} ${jump(page, tree, from.place, link, go, from)}</li>`)}
     ${untold && html`<li><span class="link-kind">spawned by</span> session ${said(spawner)} <span class="dim">(not in this page)</span></li>`}
   </ul></section>`;
 }
@@ -74,11 +74,12 @@ const here = (act) => (event) => {
   act();
 };
 
-function jump(page, tree, place, link, go) {
+/** Returns a link to a span: by the row it has here, else by its session; in words alone where the page holds neither. */
+function jump(page, tree, place, link, go, from = null) {
   const target = tree.byPlace.get(place);
   if (target) return html`<a href=${`#${place}`} onClick=${here(() => go(target))}>${said(target.kind === "marker" ? "session" : target.text)}</a>`;
-  const session = page.byTrace.get(link.trace);
-  const name = session ? session.short : (link.bag.get(KEY.linkSession) ?? `trace ${link.trace}`);
-  const words = html`${session || link.bag.get(KEY.linkSession) ? "session " : ""}${said(name)}`;
-  return session ? html`<a href=${`#${place}`}>${words}</a>` : html`<span>${words} <span class="dim">(not in this page)</span></span>`;
+  const session = page.byTrace.get(place.slice(0, 32));
+  if (session) return html`<a href=${`#${place}`}>${from ? html`${said(from.name)} in ` : ""}session ${said(session.short)}</a>`;
+  const name = link.bag.get(KEY.linkSession);
+  return html`<span>${name === undefined ? `trace ${link.trace}` : html`session ${said(name)}`} <span class="dim">(not in this page)</span></span>`;
 }

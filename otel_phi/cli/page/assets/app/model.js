@@ -110,6 +110,7 @@ class Page {
     this.notes = [];
     this.byTrace = new Map(); // trace id -> session
     this._byId = new Map();
+    this._linksTo = null; // made when it is first asked for
     this.whole = false;
   }
 
@@ -121,8 +122,15 @@ class Page {
     else if (record[0] === "t") this._trace(record);
   }
 
-  session(id) {
-    return this._byId.get(id);
+  /** Returns the spans whose links point to a place, with those links; also from other sessions. */
+  linksTo(place) {
+    if (!this._linksTo) {
+      this._linksTo = new Map();
+      for (const session of this.sessions) {
+        for (const span of session.spans) for (const link of span.links) addTo(this._linksTo, `${link.trace}/${link.id}`, { span, link });
+      }
+    }
+    return this._linksTo.get(place) ?? [];
   }
 
   _about(record) {

@@ -55,7 +55,8 @@ function plotOptions(width, series, sum, pick) {
     width,
     height: width > 600 ? 210 : 190,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
-    cursor: { sync: { key: "otel-phi" }, drag: { x: false, y: false }, bind: { click: (u) => () => u.cursor.idx != null && pick(u.cursor.idx) } },
+    cursor: { sync: { key: "otel-phi" }, drag: { x: false, y: false } },
+    hooks: { ready: [(u) => u.over.addEventListener("click", () => u.cursor.idx != null && pick(u.cursor.idx))] },
     scales: { x: { time: true }, ...Object.fromEntries(series.map(({ name, room }) => [name, { range: (_, __, most) => [0, most ? most * room : 1] }])) },
     axes: [
       axis({ space: 90, values: (_, seconds, __, ___, step) => timeWords(seconds, step) }),

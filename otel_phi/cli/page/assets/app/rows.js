@@ -19,6 +19,8 @@ function Rows({ rows, height, draw, cursor = -1, role = "grid", rowRole = "row",
   useLayoutEffect(() => {
     const element = box.current;
     if (cursor < 0 || !element || !seen) return;
+    // Keys that move along the rows leave the button that was pressed before: Enter is the row's now.
+    if (document.activeElement?.matches(".bar button, .errors button, .tabs button")) element.focus({ preventScroll: true });
     const at = cursor * height;
     if (at < element.scrollTop) element.scrollTop = at;
     else if (at + height > element.scrollTop + seen) element.scrollTop = at + height - seen;

@@ -7,11 +7,13 @@ function SessionView({ page, session, place, theme, setPlace, alone }) {
   const linked = place ? tree.byPlace.get(place) : null;
   const [current, setCurrent] = useState(linked);
   const [opened, setOpened] = useState(Boolean(linked));
+  const [lost, setLost] = useState(null); // what the address asked for, and is not here
   const [tab, setTab] = useState("timeline");
   const [wanted, setWanted] = useState(null);
   const chosen = useMemo(() => [session], [session]);
   const calls = useMemo(() => (tab === "plot" ? callsOf(chosen) : []), [chosen, tab]);
   useEffect(() => {
+    if (place) setLost(linked ? null : place);
     if (!linked || linked.span === current?.span) return;
     setCurrent(linked);
     setOpened(true);
@@ -37,7 +39,7 @@ function SessionView({ page, session, place, theme, setPlace, alone }) {
   });
   return html`<main class="view session">
     <${SessionHead} page=${page} session=${session} tree=${tree} alone=${alone} goTo=${goTo} />
-    ${place && !linked && html`<p class="notice">Span ${said(place.split("/")[1])} is not in this page.</p>`}
+    ${lost && html`<p class="notice">Span ${lost.split("/")[1]} is not in this page.</p>`}
     <div class="tabs" role="tablist">${tabs.map(([key, label], number) => html`<button type="button" role="tab" aria-selected=${tab === key} title=${`${label} (${number + 1})`} onClick=${() => setTab(key)}>${label}</button>`)}</div>
     <div class=${`split ${opened && current ? "with-details" : ""}`}>
       ${tab === "timeline" && html`<${Waterfall} page=${page} tree=${tree} theme=${theme} current=${current} opened=${opened} select=${setCurrent} setOpened=${setOpened} wanted=${wanted} />`}

@@ -86,3 +86,10 @@ function valueText(value) {
   if (Array.isArray(value)) return value.join(", ");
   return typeof value === "number" && Number.isInteger(value) ? String(value) : String(value);
 }
+
+/** Adds an item to the list of a key. */
+function addTo(lists, key, item) {
+  const list = lists.get(key);
+  if (list) list.push(item);
+  else lists.set(key, [item]);
+}

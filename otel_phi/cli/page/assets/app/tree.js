@@ -22,7 +22,7 @@ function buildTree(session) {
   const children = childrenOf(rows, byPlace);
   number(rows);
   for (const row of rows) label(row, byPlace);
-  const tree = { rows: [], byPlace, all: [], errors: [], calls: [], toolOf: new Map(), marker: null, lasted: 0, backlinks: backlinks(rows) };
+  const tree = { rows: [], byPlace, all: [], errors: [], calls: [], toolOf: new Map(), marker: null, lasted: 0 };
   const reached = new Set();
   const branches = branchesOf(rows, byPlace);
   for (const row of rows) {
@@ -198,19 +198,6 @@ function label(row, byPlace) {
     row.remark = usual ? "" : finish.join(", ").replaceAll("_", " ");
     row.tokens = tokens(KEY.input, KEY.output);
   } else row.text = row.kind === "tool" ? String(span.get(KEY.tool) ?? span.name) : span.name;
-}
-
-/** Returns place -> the rows whose links point to it. */
-function backlinks(rows) {
-  const found = new Map();
-  for (const row of rows) for (const link of row.span.links) addTo(found, `${link.trace}/${link.id}`, { row, link });
-  return found;
-}
-
-function addTo(lists, key, item) {
-  const list = lists.get(key);
-  if (list) list.push(item);
-  else lists.set(key, [item]);
 }
 
 /** Calls a function with each row, parents first. */

@@ -185,7 +185,7 @@ function drawRow({ row, depth }, { scale, zoom, folded, fold, filtered }) {
       ${row.remark && html`<span class="remark dim">${said(row.remark)}</span>`}
     </div>
     <div class="tokens dim" role="gridcell">${row.tokens}</div>
-    <div class="lane" role="gridcell" aria-label=${`starts at ${duration(row.at)}, lasts ${duration(row.lasted)}`}>${drawBar(row, scale, zoom)}</div>`;
+    <div class="lane" role="gridcell" aria-label=${`starts at ${offset(row.at)}, lasts ${duration(row.lasted)}`}>${drawBar(row, scale, zoom)}</div>`;
 }
 
 function drawBar(row, scale, [from, to]) {
