@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from otel_phi.cli.page.page import write_page
 from otel_phi.mapping.span import Span
 from tests import golden
-from tests.cli.page.eyes import NoBrowser, looking
+from tests.cli.page.eyes import WITHIN_MS, NoBrowserError, looking
 from tests.cli.page.hostile import hostile_spans
 from tests.cli.page.made import made_spans
 from tests.cli.page.story import demo_spans
 
-Open = Callable[..., Page]
-_WITHIN_MS = 30_000  # a second on an idle machine
-expect.set_options(timeout=_WITHIN_MS)
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+Open = Callable[..., "Page"]
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def browser() -> Iterator[Browser]:
     try:
         with looking() as found:
             yield found
-    except NoBrowser as reason:
+    except NoBrowserError as reason:
         pytest.skip(f"NO BROWSER, the page is not looked at: {reason}")
 
 
@@ -62,7 +63,7 @@ def opened(browser: Browser, files: Callable[[str], Path]) -> Iterator[Open]:
         context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(_WITHIN_MS)
+        page.set_default_timeout(WITHIN_MS)
         url = files(name).as_uri()
         page.on("console", lambda said: wrong.append(f"{said.type}: {said.text}"))
         page.on("pageerror", lambda error: wrong.append(str(error)))
