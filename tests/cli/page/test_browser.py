@@ -76,8 +76,8 @@ def test_a_session_is_walked_with_the_keyboard_alone(opened: Open) -> None:
     expect(page.get_by_role("tab", name="Timeline")).to_have_attribute("aria-selected", "true")
     assert address(page) == DEMO
     assert rows(page)[:5] == [
-        "▾ loop loop 1 anthropic.claude-sonnet-4-5.1 33.6k→659 2.58 s",
-        "▾ turn turn 0 user 784 ms",
+        "▾ loop 1 anthropic.claude-sonnet-4-5.1 33.6k→659 2.58 s",
+        "▾ turn 0 user 784 ms",
         "model claude-sonnet-4-5 5.18k→212 511 ms",
         "tool read_file 71 ms",
         "tool bash 272 ms",

@@ -10,7 +10,7 @@ function Details({ page, tree, row, go, close }) {
   const up = row.event ? tree.byPlace.get(span.place) : row.parent;
   return html`<aside class="details" ref=${box} aria-label="details of the span">
     <header class="details-head">
-      <h2><${Kind} of=${row.kind} /> <span class="said">${said(row.kind === "marker" ? "session" : row.text)}</span></h2>
+      <h2><${Named} row=${row} /></h2>
       <button type="button" class="close" onClick=${close} aria-label="close the details" title="close (Esc)">\u2715</button>
     </header>
     ${row.error && html`<p class="failure"><${Failed} word=${row.error} />${span.message && span.message !== row.error ? html` <span class="said">${said(span.message)}</span>` : ""}</p>`}

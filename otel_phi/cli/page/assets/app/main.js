@@ -74,7 +74,7 @@ function App({ page }) {
     <dialog ref=${help} class="help" aria-label="keys" onClick=${(event) => event.target === help.current && help.current.close()}>
       <h2>Keys</h2>
       <dl>${KEYS.map(([key, words]) => html`<div><dt><kbd>${key}</kbd></dt><dd>${words}</dd></div>`)}</dl>
-      <p class="dim">Drag over the time axis or the map above it to zoom; Ctrl and wheel zoom too. The address of a row can be handed on: it ends in #trace/span.</p>
+      <p class="dim">Drag over the time axis or the map above it to zoom; Ctrl and wheel, or a double click on a row, zoom too. The address of a row can be handed on: it ends in #trace/span.</p>
       <button type="button" onClick=${() => help.current.close()}>Close</button>
     </dialog>`;
 }

@@ -5,6 +5,11 @@ const KIND_WORDS = { loop: "loop", turn: "turn", chat: "model", tool: "tool", gr
 /** A word for what kind of row it is: told apart by shape and text, too. */
 const Kind = ({ of }) => html`<span class="kind kind-${of}">${KIND_WORDS[of]}</span>`;
 
+/** A row's kind and name; a loop's and a turn's name says its kind. */
+const Named = ({ row }) =>
+  row.kind === "loop" || row.kind === "turn" ? html`<span class="kind kind-${row.kind} said">${said(row.text)}</span>`
+    : html`<${Kind} of=${row.kind} /> <span class="said name-text">${said(row.kind === "marker" ? "session" : row.text)}</span>`;
+
 const Failed = ({ word, cause = true }) =>
   cause ? html`<span class="failed"><span aria-hidden="true">\u2715</span> <span class="visually-hidden">error: </span>${said(word)}</span>`
         : html`<span class="failed-below" title="something below it failed"><span aria-hidden="true">\u2715</span><span class="visually-hidden">failed</span></span>`;

@@ -7,7 +7,7 @@ const SPARE = 8; // rows drawn above and below, so that a quick hand does not se
  * rows: any values; height: of a row in pixels; draw(row, place): its content; cursor: place of the row that keys act on, kept in
  * sight; role, label: for those who do not see it; rowProps(row, place): more attributes of a row.
  */
-function Rows({ rows, height, draw, cursor = -1, role = "grid", rowRole = "row", label, rowProps, onOpen, id = "rows" }) {
+function Rows({ rows, height, draw, cursor = -1, role = "grid", rowRole = "row", label, rowProps, onOpen, onTwice, id = "rows" }) {
   const box = useRef(null);
   const [, seen] = useSize(box);
   const [top, setTop] = useState(0);
@@ -33,7 +33,7 @@ function Rows({ rows, height, draw, cursor = -1, role = "grid", rowRole = "row",
     const more = rowProps ? rowProps(row, place) : {};
     drawn.push(html`<div key=${row.key ?? row.id} id=${`${id}-${place}`} role=${rowRole} aria-rowindex=${place + 1} ...${more}
       class=${`row ${place === cursor ? "cursor" : ""} ${more.class ?? ""}`} style=${{ top: `${place * height}px`, height: `${height}px` }}
-      onClick=${() => onOpen?.(row, place)}>${draw(row, place)}</div>`);
+      onClick=${() => onOpen?.(row, place)} onDblClick=${() => onTwice?.(row, place)}>${draw(row, place)}</div>`);
   }
   return html`<div class="rows" ref=${box} onScroll=${onScroll} tabindex="0" role=${role} aria-label=${label} aria-rowcount=${rows.length}
     aria-activedescendant=${cursor >= first && cursor < last ? `${id}-${cursor}` : undefined}>

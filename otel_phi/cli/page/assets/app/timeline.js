@@ -168,8 +168,8 @@ function SessionMap({ tree, scale, zoom, onZoom, theme }) {
   const percent = (at) => `${(at / scale.length) * 100}%`;
   return html`<div class="map" ref=${box} aria-hidden="true" onPointerDown=${down} onPointerMove=${move} onPointerUp=${up} onPointerCancel=${up} onDblClick=${() => onZoom([0, scale.length])}>
     <canvas ref=${canvas}></canvas>
-    <div class="map-off" style=${{ left: "0", width: percent(zoom[0]) }}></div>
-    <div class="map-off" style=${{ left: percent(zoom[1]), right: "0" }}></div>
+    ${zoom[1] - zoom[0] < scale.length && html`<div class="map-off before" style=${{ left: "0", width: percent(zoom[0]) }}></div>
+    <div class="map-off after" style=${{ left: percent(zoom[1]), right: "0" }}></div>`}
   </div>`;
 }
 

@@ -76,7 +76,7 @@ function Waterfall({ page, tree, theme, current, opened, select, setOpened, want
     </div>
     <div class="waterfall-rows" onWheel=${onWheel}>
       ${rows.length ? html`<${Rows} id="span" role="treegrid" rows=${rows} height=${narrow ? 40 : 26} cursor=${cursor} label="spans" rowProps=${({ row, depth, hit }) => rowProps(row, depth, hit, filtered, folded)}
-        draw=${(one) => drawRow(one, { scale, zoom, folded, fold, filtered })} onOpen=${({ row }) => { select(row); setOpened(true); }} />`
+        draw=${(one) => drawRow(one, { scale, zoom, folded, fold, filtered })} onOpen=${({ row }) => (select(row), setOpened(true))} onTwice=${({ row }) => zoomToRow(row)} />`
         : html`<p class="empty">No row matches.</p>`}
     </div>
   </div>`;
@@ -180,7 +180,7 @@ function drawRow({ row, depth }, { scale, zoom, folded, fold, filtered }) {
   return html`
     <div class="name" role="gridcell" style=${{ "--depth": String(Math.min(depth, 24)) }}>
       ${row.rows.length && !filtered ? html`<button type="button" class="twist" tabindex="-1" aria-label=${closed ? "unfold" : "fold"} onClick=${twist}>${closed ? "\u25b8" : "\u25be"}</button>` : html`<span class="twist"></span>`}
-      <${Kind} of=${row.kind} /><span class="said name-text">${said(row.text)}</span>
+      <${Named} row=${row} />
       ${row.error && html`<${Failed} word=${row.error} cause=${row.cause} />`}
       ${row.remark && html`<span class="remark dim">${said(row.remark)}</span>`}
     </div>
