@@ -184,3 +184,13 @@ def test_the_libraries_are_those_their_list_says_and_their_licences_go_along() -
         assert re.fullmatch(r"\d+\.\d+\.\d+", library["version"])
         assert library["licence"] in {"MIT", "Apache-2.0"}
         assert f"LICENSE-{name}" in library["files"]
+
+
+def test_docs_name_the_libraries_as_they_are() -> None:
+    text = (golden.PROJECT / "docs" / "page.md").read_text(encoding="utf-8")
+    listed = json.loads((ASSETS / "vendor" / "versions.json").read_text(encoding="utf-8"))
+    rows = {
+        name.lower(): (version, licence)
+        for name, version, licence in re.findall(r"\| \[(\w+)\].*? \| ([\d.]+) \| (\S+) \|", text)
+    }
+    assert rows == {name: (library["version"], library["licence"]) for name, library in listed.items()}
