@@ -18,18 +18,17 @@ function Details({ page, tree, row, go, close }) {
       <${Fact} label="start">${offset(row.at)}<//>
       <${Fact} label="duration">${duration(row.lasted)}<//>
       ${row.tokens && html`<${Fact} label="tokens">${row.tokens}<//>`}
-      ${span.bag.has(KEY.cost) && html`<${Fact} label="cost">${dollars(span.bag.number(KEY.cost))}<//>`}
-      <${Fact} label="status">${span.status.toLowerCase()}<//>
-      <${Fact} label="kind">${span.spanKind.toLowerCase()}<//>
+      ${!row.event && span.bag.number(KEY.cost) > 0 && html`<${Fact} label="cost">${dollars(span.bag.number(KEY.cost))}<//>`}
+      ${!row.event && html`<${Fact} label="status">${span.status.toLowerCase()}<//><${Fact} label="kind">${span.spanKind.toLowerCase()}<//>`}
     </dl>
     <p class="dim at">${moment(span.trace.baseMs + (row.event ? row.event.at : span.at) / 1e6, { exact: true })} UTC${up ? html` \u00b7 in <button type="button" class="link" onClick=${() => go(up)}>${said(up.text)}</button>` : ""}</p>
-    <${Said} key=${row.key} span=${span} toolOf=${tree.toolOf} />
-    ${row.event && html`<section><h3>event ${said(row.event.name)}</h3><${Attributes} pairs=${row.event.bag.pairs()} /></section>`}
-    <${Links} page=${page} tree=${tree} row=${row} go=${go} />
-    <${Events} span=${span} start=${row.event ? 0 : row.at - span.at} />
-    <section><h3>attributes</h3><${Attributes} pairs=${attributes} />
-      ${span.dropped ? html`<p class="dim">${many(span.dropped, "event")} left out because of a bound</p>` : ""}</section>
-    <section><h3>ids</h3><dl class="ids">
+    ${row.event ? html`<section><h3>event ${said(row.event.name)}</h3><${Attributes} pairs=${row.event.bag.pairs()} /></section>` : html`
+      <${Said} key=${row.key} span=${span} toolOf=${tree.toolOf} />
+      <${Links} page=${page} tree=${tree} row=${row} go=${go} />
+      <${Events} span=${span} start=${row.at - span.at} />
+      <section><h3>attributes</h3><${Attributes} pairs=${attributes} />
+        ${span.dropped ? html`<p class="dim">${many(span.dropped, "event")} left out because of a bound</p>` : ""}</section>`}
+    <section><h3>${row.event ? "ids of its span" : "ids"}</h3><dl class="ids">
       ${[["span", span.id], ["trace", span.trace.id], ["parent", span.parent], ["name", span.name]].map(([name, value]) => value && html`<div><dt>${name}</dt><dd><code>${said(value)}</code>${name === "name" ? "" : html` <${Copy} text=${value} label=${`${name} id`} />`}</dd></div>`)}
     </dl></section>
   </aside>`;
@@ -55,7 +54,7 @@ function Events({ span, start }) {
 function Links({ page, tree, row, go }) {
   const { span } = row;
   const out = span.links.map((link) => ({ link, place: `${link.trace}/${link.id}`, arrow: "\u2192" }));
-  const back = row.event ? [] : page.linksTo(span.place);
+  const back = page.linksTo(span.place);
   const spawner = span.get(KEY.spawner);
   const untold = spawner !== undefined && !span.links.some((link) => link.bag.get(KEY.linkKind) === "spawned_by");
   if (!out.length && !back.length && !untold) return null;

@@ -71,7 +71,7 @@ function SessionHead({ page, session, tree, alone, goTo }) {
       <${Fact} label="tokens in">${count(totals.input_tokens)}${totals.cached_tokens ? html` <span class="dim">(${count(totals.cached_tokens)} cached)</span>` : ""}<//>
       <${Fact} label="out">${count(totals.output_tokens)}<//>
       ${totals.cost_usd !== null && html`<${Fact} label="cost">${dollars(totals.cost_usd)}<//>`}
-      <div class="fact wide-only"><dt>trace</dt><dd><button type="button" class="link" onClick=${() => tree.marker && goTo(tree.marker)} disabled=${!tree.marker} title="the session's own span"><code>${more.id}</code></button> <${Copy} text=${more.id} label="trace id" />${others.length ? html` <span class="dim">and ${many(others.length, "other")}</span>` : ""}</dd></div>
+      <div class="fact wide-only"><dt>trace</dt><dd>${tree.marker ? html`<button type="button" class="link" onClick=${() => goTo(tree.marker)} title="the session's own span"><code>${more.id}</code></button>` : html`<code>${more.id}</code>`} <${Copy} text=${more.id} label="trace id" />${others.length ? html` <span class="dim">and ${many(others.length, "other")}</span>` : ""}</dd></div>
     </dl>
     ${tree.errors.length > 0 && html`<div class="errors" role="group" aria-label="errors">
       <b><span aria-hidden="true">\u2715</span> ${many(session.errors || tree.errors.length, "error")}</b>
