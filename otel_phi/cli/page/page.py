@@ -51,7 +51,7 @@ APP = (
     "main.js",
 )
 _LEVEL = 6  # zlib's own: 9 takes twice the time for a hundredth of the bytes
-_LINE_BYTES = 57 * 1024  # before base64, a multiple of 3: whole groups a line, and no line of megabytes in an editor
+_LINE_BYTES = 12 * 1024  # before base64, a multiple of 3: whole groups a line, and no line of megabytes in an editor
 
 
 class Written(msgspec.Struct, frozen=True):
