@@ -35,8 +35,9 @@ def column(page: Page, name: str) -> list[str]:
     return page.locator(f".rows .column-{name}").all_inner_texts()
 
 
-def address(page: Page) -> str:
-    return page.url.partition("#")[2]
+def at(page: Page, address: str) -> None:
+    """Waits until the page's address ends so, a pattern."""
+    expect(page).to_have_url(re.compile(rf"#{address}$"))
 
 
 def ticks(page: Page) -> list[str]:
@@ -74,7 +75,7 @@ def test_a_session_is_walked_with_the_keyboard_alone(opened: Open) -> None:
     page = opened("demo")
     page.keyboard.press("Enter")  # the first session, the one with the error
     expect(page.get_by_role("tab", name="Timeline")).to_have_attribute("aria-selected", "true")
-    assert address(page) == DEMO
+    at(page, DEMO)
     assert rows(page)[:5] == [
         "▾ loop 1 anthropic.claude-sonnet-4-5.1 33.6k→659 2.58 s",
         "▾ turn 0 user 784 ms",
@@ -87,7 +88,7 @@ def test_a_session_is_walked_with_the_keyboard_alone(opened: Open) -> None:
     details = page.get_by_label("details of the span")
     expect(details.get_by_role("heading", name="edit_file")).to_be_visible()
     expect(details).to_contain_text("tool_error")
-    assert re.fullmatch(rf"{DEMO}/[0-9a-f]{{16}}", address(page))
+    at(page, rf"{DEMO}/[0-9a-f]{{16}}")
     page.keyboard.press("ArrowDown")
     expect(details.get_by_role("heading", name="researcher")).to_be_visible()
     page.keyboard.press("ArrowLeft")
@@ -97,7 +98,7 @@ def test_a_session_is_walked_with_the_keyboard_alone(opened: Open) -> None:
     assert "edit_file" not in rows(page)[6]
     page.keyboard.press("Escape")
     expect(details).to_have_count(0)
-    assert address(page) == DEMO
+    at(page, DEMO)
     page.keyboard.press("/")
     page.keyboard.type("edit_file")
     expect(page.locator(".found")).to_have_text(re.compile(r"2 of \d+ rows"))
@@ -141,10 +142,11 @@ def test_links_jump_and_addresses_lead_to_a_span(opened: Open) -> None:
     expect(page.get_by_role("heading", name="b70c25d8-1e94-4f3a-a6d2-58c90b7f4e13")).to_be_visible()
     details = page.get_by_label("details of the span")
     expect(details.get_by_role("heading", name="session")).to_be_visible()
-    assert re.fullmatch(rf"{SUB}/[0-9a-f]{{16}}", address(page))
+    at(page, rf"{SUB}/[0-9a-f]{{16}}")
     details.get_by_role("link", name="execute_tool researcher in session 3f9a1c7e").click()  # and back
     expect(details.get_by_role("heading", name="researcher")).to_be_visible()
-    there = address(page)
+    at(page, rf"{DEMO}/[0-9a-f]{{16}}")
+    there = page.url.partition("#")[2]
     page.go_back()
     expect(page.get_by_role("heading", name="b70c25d8-1e94-4f3a-a6d2-58c90b7f4e13")).to_be_visible()
 

@@ -40,14 +40,20 @@ function route() {
 }
 
 function App({ page }) {
-  const [{ trace, place }, setRoute] = useState(route);
+  const [asked, setAsked] = useState(route);
+  const { trace } = asked;
+  const own = useRef(null); // the address that moving along the rows wrote last: nobody asked for it
   const [choice, setChoice] = useState(() => remembered("otel-phi theme", "auto"));
   const dark = useMedia("(prefers-color-scheme: dark)");
   const theme = choice === "auto" ? (dark ? "dark" : "light") : choice;
   document.documentElement.dataset.theme = theme;
   const help = useRef(null);
   useEffect(() => {
-    const listen = () => setRoute(route());
+    const listen = () => {
+      if (location.hash === own.current) return;
+      own.current = null;
+      setAsked(route());
+    };
     window.addEventListener("hashchange", listen);
     return () => window.removeEventListener("hashchange", listen);
   }, []);
@@ -64,12 +70,14 @@ function App({ page }) {
   const setPlace = (address, of) => {
     const now = route();
     if (now.trace && page.byTrace.get(now.trace) !== of) return;
-    if (location.hash !== `#${address}`) location.replace(`#${address}`);
+    if (location.hash === `#${address}`) return;
+    own.current = `#${address}`;
+    location.replace(own.current);
   };
   return html`
     <${Top} page=${page} choice=${choice} turnTheme=${turnTheme} help=${() => help.current.showModal()} />
     ${trace && !session && html`<p class="notice">Trace ${trace} is not in this page.</p>`}
-    ${session ? html`<${SessionView} key=${session.id} page=${page} session=${session} place=${place} theme=${theme} setPlace=${setPlace} alone=${alone} />`
+    ${session ? html`<${SessionView} key=${session.id} page=${page} session=${session} asked=${asked} theme=${theme} setPlace=${setPlace} alone=${alone} />`
       : html`<${SessionsView} page=${page} theme=${theme} open=${open} />`}
     <dialog ref=${help} class="help" aria-label="keys" onClick=${(event) => event.target === help.current && help.current.close()}>
       <h2>Keys</h2>

@@ -2,7 +2,8 @@
 
 const ERRORS_SHOWN = 6; // in the strip; the others are reached with the key or by the filter
 
-function SessionView({ page, session, place, theme, setPlace, alone }) {
+function SessionView({ page, session, asked, theme, setPlace, alone }) {
+  const { place } = asked;
   const tree = useMemo(() => treeOf(session), [session]);
   const linked = place ? tree.byPlace.get(place) : null;
   const [current, setCurrent] = useState(linked);
@@ -13,11 +14,10 @@ function SessionView({ page, session, place, theme, setPlace, alone }) {
   const chosen = useMemo(() => [session], [session]);
   const calls = useMemo(() => (tab === "plot" ? callsOf(chosen) : []), [chosen, tab]);
   useEffect(() => {
-    if (place) setLost(linked ? null : place);
-    if (!linked || linked.span === current?.span) return;
-    setCurrent(linked);
-    setOpened(true);
-  }, [place]);
+    setLost(place && !linked ? place : null);
+    if (linked && linked.span !== current?.span) setCurrent(linked);
+    setOpened(Boolean(linked));
+  }, [asked]);
   useEffect(() => {
     setPlace(opened && current ? current.span.place : session.traces[0].id, session);
   }, [opened, current]);
