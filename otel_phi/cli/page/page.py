@@ -18,7 +18,7 @@ import html
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -82,8 +82,12 @@ def write_page(spans: Iterable[Span], target: Path, title: str, notes: Iterable[
 
 @contextmanager
 def _named_when_whole(target: Path) -> Iterator[Callable[[str], int]]:
-    """Gives a function that writes text and returns how many bytes it took; what is written gets its name at the end."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    """Gives a function that writes text and returns how many bytes it took; what is written gets its name at the end.
+
+    What is no regular file (a pipe, a device) is written directly.
+    """
+    special = target.exists() and not target.is_file()
+    part = target if special else target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with _said(target):
             file = part.open("wb")
@@ -96,10 +100,13 @@ def _named_when_whole(target: Path) -> Iterator[Callable[[str], int]]:
             yield write
             with _said(target):
                 file.close()
-        with _said(target):
-            part.replace(target)
+        if not special:
+            with _said(target):
+                part.replace(target)
     finally:
-        part.unlink(missing_ok=True)
+        if not special:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -158,6 +162,18 @@ def test_a_page_has_its_name_when_it_is_whole(page: Path) -> None:
         write_page(cut_short(), page, "title")
     assert [path.name for path in page.parent.iterdir()] == ["page.html"]
     assert page.read_text() == "the one before"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders there")
+def test_a_page_goes_through_a_pipe_that_stays_one(page: Path) -> None:
+    os.mkfifo(page)
+    with subprocess.Popen(["cat", str(page)], stdout=subprocess.PIPE) as reader:
+        with ThreadPoolExecutor(1) as other:
+            got = other.submit(reader.communicate)
+            written = write_page((), page, "title")
+        text, _ = got.result()
+    assert page.is_fifo()
+    assert (len(text), text[:15]) == (written.size_bytes, b"<!doctype html>")
 
 
 def test_a_page_that_cannot_be_written_is_said(tmp_path: Path, run: Run) -> None:
