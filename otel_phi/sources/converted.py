@@ -1,4 +1,4 @@
-"""Files whose bytes are not their lines: UTF-16, as PowerShell's `>` writes it, and a JSON array of events or an agent's records.
+"""Files whose bytes are not their lines: UTF-16, as PowerShell's `>` writes it, a JSON array of events or an agent's records, a document.
 
 Like a gzipped file, such a file is read from its beginning to its end: nobody can enter it midway.
 """
@@ -13,6 +13,7 @@ import msgspec
 from typing_extensions import Self
 
 from otel_phi.sources.agents.registry import adapter_of
+from otel_phi.sources.opencode_document import document_lines
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
 
@@ -70,7 +71,11 @@ def converted(stream: BinaryIO) -> Converted | None:
         stream.seek(0)
         if events is not None:
             return Converted(stream, iter([events]))
-    return None
+    records = document_lines(stream, head)
+    if records is None:
+        stream.seek(0)
+        return None
+    return Converted(stream, records)
 
 
 def _from_utf_16(stream: BinaryIO) -> Iterator[bytes]:
