@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -62,7 +63,7 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._copied: tuple[Look, tempfile.TemporaryDirectory[str]] | None = None
+        self._copied: tuple[Look, Path] | None = None
 
     def read(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         """Asks something in one transaction.
@@ -112,11 +113,12 @@ class Database:
 
     def _copy(self, look: Look) -> Path:
         if self._copied is None or self._copied[0] != look:
-            folder = tempfile.TemporaryDirectory(prefix="otel-phi-")
-            shutil.copyfile(self.path, Path(folder.name) / self.path.name)
-            shutil.copyfile(f"{self.path}-wal", Path(folder.name) / f"{self.path.name}-wal")
+            folder = Path(tempfile.mkdtemp(prefix="otel-phi-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            for name in (self.path.name, f"{self.path.name}-wal"):
+                shutil.copyfile(self.path.with_name(name), folder / name)
             self._copied = (look, folder)
-        return Path(self._copied[1].name) / self.path.name
+        return self._copied[1] / self.path.name
 
     # --- what is in it -----------------------------------------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ def _at_work(connection: sqlite3.Connection) -> list[bytes]:
 def _batch(connection: sqlite3.Connection, session_id: bytes, after: Place) -> list[tuple[Place, bytes]]:
     columns = _columns(connection, "message")
     time = "time_created" if columns.get("time_created") else "ifnull(time_created, 0)"
-    time = time if "time_created" in columns else "0"
+    time = time if "time_created" in columns else "ifnull(NULL, 0)"  # a bare 0 would order by no column
     wanted = f"SELECT {time}, id, data FROM message WHERE session_id = ?"  # noqa: S608  (our own words, as the next)
     sql = f"{wanted} AND ({time}, id) > (?, ?) ORDER BY {time}, id LIMIT {BATCH_MESSAGES}"
     parts = "SELECT id, data FROM part WHERE message_id = ? ORDER BY id"

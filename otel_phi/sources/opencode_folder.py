@@ -98,7 +98,8 @@ class Folder:
         return _files(self._up(2) / "message" / self._id, self._up(1) / "message" / self._id)
 
     def _parts(self, message_id: str) -> list[Path]:
-        return _files(self._up(2) / "part" / message_id, self._up(1) / "part" / self._id / message_id)
+        nested = Path(self._id) / message_id
+        return _files(self._up(2) / "part" / message_id, self._up(2) / "part" / nested, self._up(1) / "part" / nested)
 
     def _up(self, folders: int) -> Path:
         return self._path.parents[min(folders, len(self._path.parents) - 1)]
@@ -106,8 +107,7 @@ class Folder:
 
 def _files(*folders: Path) -> list[Path]:
     """Returns the files of the first folder that has any; an id that is a way to another place has none."""
-    names = (folder.name for folder in folders)
-    if not all(_PLAIN.fullmatch(name) for name in names):
+    if not all(_PLAIN.fullmatch(folder.name) for folder in folders):
         return []
     return next((found for folder in folders if (found := list(folder.glob("*.json")))), [])
 

@@ -93,6 +93,9 @@ class OpencodeFold(BaseFold[OpencodeState]):
         info, parts, broken = found
         if broken:
             self.counts["bad_parts"] += broken
+        for part in parts:
+            if part.type not in lines.PARTS:
+                self.skip(f"part/{text(part.type)}")
         if lines.is_session(info):
             self._header(info)
         elif lines.is_message(info):

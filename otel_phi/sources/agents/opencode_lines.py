@@ -192,6 +192,7 @@ def grows(info: Info) -> bool:
 
 
 _SPOKEN = ("text", "reasoning", "step-start", "step-finish")
+PARTS = (*_SPOKEN, "tool", "file", "subtask", "compaction", "retry", "agent", "snapshot", "patch")
 
 
 def is_over(info: Info, parts: Parts) -> bool:
