@@ -51,8 +51,8 @@ def agent_flags(command: _Command) -> _Command:
 
 
 def _there(root: Path) -> list[Path]:
-    """Returns what there is of a place: its folder, or the files whose names are like its own."""
-    return sorted(root.parent.glob(root.name)) if "*" in root.name else [root] * root.is_dir()
+    """Returns what there is of a place: a folder, a file, or the files whose names are like its own."""
+    return sorted(root.parent.glob(root.name)) if "*" in root.name else [root] * root.exists()
 
 
 def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, ...]:

@@ -66,7 +66,7 @@ def _database_session(database: Database, row: SessionRow, root: bytes, written_
     own, key = (value.decode("utf-8", "replace") for value in (row.id, root))
     is_main = not row.parent or own == key
     group = Group(key=key, main=is_main, agent_id="" if is_main else own, started_ns=row.created_ms * _MS)
-    path = database.path.with_name(f"{database.path.name}#{own}")
+    path = Path(f"{database.path}#{own}")
     return AgentFile(path, _OPENCODE, group, size_bytes, written_ms * _MS, partial(database.records, row))
 
 

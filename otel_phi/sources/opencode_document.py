@@ -26,15 +26,13 @@ _raw = msgspec.json.Decoder(msgspec.Raw)
 _HALF = b'{"info":'
 
 
-def document_lines(stream: BinaryIO, head: bytes) -> Iterator[bytes] | None:
-    """Returns a document's records; None, and the stream anywhere, where it is none.
+def begins_document(head: bytes) -> bool:
+    """Says whether a file that begins so may be a document."""
+    return _BEGINS.match(head.removeprefix(codecs.BOM_UTF8)) is not None
 
-    Args:
-        stream: the file.
-        head: its first bytes.
-    """
-    if _BEGINS.match(head.removeprefix(codecs.BOM_UTF8)) is None:
-        return None
+
+def document_lines(stream: BinaryIO) -> Iterator[bytes] | None:
+    """Returns a document's records; None, and the stream anywhere, where it is none."""
     try:
         session, has_messages = _session(_window(stream))
     except Unreadable:

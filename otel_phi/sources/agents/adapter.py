@@ -107,7 +107,7 @@ class Adapter(Protocol):
     name: str
 
     def roots(self, env: Mapping[str, str]) -> tuple[str, ...]:
-        """Returns the folders in which the agent keeps its sessions, by the environment; none need exist."""
+        """Returns where the agent keeps its sessions, by the environment: folders, files, or files' names with a `*`; none need exist."""
 
     def recognizes(self, head: bytes, path: str) -> bool:
         """Says whether a file that begins so is of this format; the path is asked only between twins of one format."""

@@ -19,10 +19,12 @@ class Opencode:
     name = NAME
 
     def roots(self, env: Mapping[str, str]) -> tuple[str, ...]:
-        """Returns its databases, which may be several, and the folder of older files."""
+        """Returns its databases, one a release channel or the one that is named, and the folder of older sessions' files."""
         home = env.get("HOME") or env.get("USERPROFILE") or "~"
         folder = f"{env.get('XDG_DATA_HOME') or f'{home}/.local/share'}/opencode"
-        return (f"{folder}/opencode*.db", f"{folder}/storage")
+        named = env.get("OPENCODE_DB", "")
+        database = named if named.startswith("/") else f"{folder}/{named or 'opencode*.db'}"
+        return (database, f"{folder}/storage/session")
 
     def recognizes(self, head: bytes, path: str) -> bool:
         """Says whether a file begins with a session's or a message's record."""

@@ -120,8 +120,8 @@ def insert(connection: sqlite3.Connection, records: Iterable[Record], now_ms: in
         own, at = info.pop("id"), info.pop("sessionID")
         connection.execute("REPLACE INTO message VALUES (?,?,?,?,?)", (own, at, created, updated, json.dumps(info)))
         for number, part in enumerate(record["parts"]):
-            row = (f"prt_{own}_{number:03}", own, at, created, updated, json.dumps(part))
-            connection.execute("REPLACE INTO part VALUES (?,?,?,?,?,?)", row)
+            inner = (f"prt_{own}_{number:03}", own, at, created, updated, json.dumps(part))
+            connection.execute("REPLACE INTO part VALUES (?,?,?,?,?,?)", inner)
     connection.commit()
 
 
