@@ -131,8 +131,17 @@ def opencode_records() -> Iterator[Record]:
 
 def generate_opencode(path: Path, at_least: int) -> None:
     """Writes a session of about that many bytes, as a database or, by the name, as a document."""
-    records = list(islice(opencode_records(), at_least // (len(_OUTPUT) + 2 * len(_WORDS))))
-    (opencode.database if path.suffix == ".db" else opencode.document)(path, *records)
+    records = islice(opencode_records(), at_least // (len(_OUTPUT) + 2 * len(_WORDS)))
+    if path.suffix == ".db":
+        connection = opencode.open_database(path)
+        opencode.insert(connection, records)
+        connection.close()
+        return
+    with path.open("w", encoding="utf-8") as out:
+        out.write(json.dumps(next(records))[:-1] + ', "messages": [')
+        for number, record in enumerate(records):
+            out.write(",\n"[not number :] + json.dumps(record))
+        out.write("]}\n")
 
 
 WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {

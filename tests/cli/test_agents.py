@@ -157,6 +157,24 @@ def test_claudes_own_variable_names_its_folders(run: Run, tmp_path: Path, monkey
     assert claude.SESSION in run("show", "--claude").stdout
 
 
+def test_opencodes_own_folder_holds_more_than_sessions_and_names_other_databases(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("OPENCODE_DB", raising=False)
+    folder = tmp_path / "opencode"
+    (folder / "storage" / "session_diff").mkdir(parents=True)
+    (folder / "storage" / "migration").write_text("2")
+    opencode.database(folder / "opencode-dev.db", *opencode.of(opencode.story(), opencode.FORK))
+    opencode.folder(folder / "storage", *opencode.of(opencode.story(), opencode.SESSION))
+    done = run("ls", "--opencode")
+    assert done.exit_code == 0
+    assert "2 sessions" in done.stdout
+    monkeypatch.setenv("OPENCODE_DB", str(tmp_path / "elsewhere.db"))
+    opencode.database(tmp_path / "elsewhere.db", *opencode.of(opencode.story(), opencode.CHILD))
+    assert "build, explore" in run("ls", "--opencode").stdout  # a sub-agent there, its root's files here
+
+
 def test_without_a_path_and_without_a_flag_there_is_nothing_to_read(run: Run) -> None:
     done = run("show")
     assert done.exit_code == 2

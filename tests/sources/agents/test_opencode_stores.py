@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -379,6 +380,16 @@ def test_a_document_is_read_whatever_its_order(tmp_path: Path, order: str) -> No
     found, _ = made(path)
     assert tokens(found)["output"] == 7 * 5
     assert {span.get(s.SESSION_ID) for span in found} == {SESSION}
+
+
+@pytest.mark.parametrize("how", ["gzip", "utf-16"])  # what PowerShell's `>` writes
+def test_a_document_is_read_as_it_was_put_away(tmp_path: Path, how: str) -> None:
+    path = document(tmp_path / "a" / "x.json", *of(story(), SESSION))
+    content = path.read_bytes()
+    other = tmp_path / "b" / "x.json"
+    other.parent.mkdir()
+    other.write_bytes(gzip.compress(content) if how == "gzip" else content.decode().encode("utf-16"))
+    assert identities(made(other)[0]) == identities(made(path)[0])
 
 
 def test_a_document_that_breaks_off_gives_what_came_before(tmp_path: Path) -> None:
