@@ -65,7 +65,13 @@ def _root(row: SessionRow, rows: dict[bytes, SessionRow]) -> bytes:
 def _database_session(database: Database, row: SessionRow, root: bytes, written_ms: int, size_bytes: int) -> AgentFile:
     own, key = (value.decode("utf-8", "replace") for value in (row.id, root))
     is_main = not row.parent or own == key
-    group = Group(key=key, main=is_main, agent_id="" if is_main else own, started_ns=row.created_ms * _MS)
+    group = Group(
+        key=key,
+        main=is_main,
+        agent_id="" if is_main else own,
+        started_ns=row.created_ms * _MS,
+        forked_from=row.origin.decode("utf-8", "replace"),
+    )
     path = Path(f"{database.path}#{own}")
     return AgentFile(path, _OPENCODE, group, size_bytes, written_ms * _MS, partial(database.records, row))
 

@@ -1,6 +1,6 @@
 """opencode's database, read beside a living opencode: `opencode.db`, SQLite in WAL mode.
 
-    session ──< message ──< part        each message with its parts is one record, see `agents.opencode_lines`
+    session ──< message ──< part        each message with its parts is one record, see `agents.opencode_lines` and `opencode_queries`
 
 Rule 1: nothing is written, beside it neither. With `-wal` and `-shm` there it is opened read-only and sees what was committed a moment
         ago; with neither nobody has it open, and it is read as a file that does not change. If it has changed by the time a batch was
@@ -18,26 +18,23 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from otel_phi.sources.agents.reading import number
-from otel_phi.sources.opencode_rows import Place, SessionRow, message_record, session_row, session_rows_sql
+from otel_phi.sources import opencode_queries as queries
+from otel_phi.sources.opencode_rows import Place, SessionRow
 
 T = TypeVar("T")
 MAGIC = b"SQLite format 3\x00"
-BATCH_MESSAGES = 64
-# A batch ends with the message that makes it longer than that: tools' outputs have 50 kB, images more.
-BATCH_BYTES = 4 << 20
 # A writer without WAL holds the file for milliseconds; opencode itself waits as long.
 _BUSY_S = 5.0
 _TRIES = 5  # so often a batch is read again because somebody began to write
 _HEADER_BYTES = 100
 _WRITE_VERSION = 18  # byte of the header: 2 in WAL mode
-_START: Place = (-1, b"")
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -128,7 +125,7 @@ class Database:
         Raises:
             OSError: it cannot be read.
         """
-        return {"session", "message", "part"} <= self.read(_tables)
+        return self.read(queries.is_opencodes)
 
     def sessions(self) -> list[SessionRow]:
         """Returns all sessions.
@@ -136,28 +133,25 @@ class Database:
         Raises:
             OSError: it cannot be read.
         """
-        return self.read(_sessions)
+        return self.read(queries.sessions)
 
-    def records(self, session: SessionRow, after: Place = _START) -> Iterator[tuple[int, bytes]]:
+    def records(self, session: SessionRow, after: Place = queries.START) -> Iterator[tuple[int, bytes]]:
         """Yields a session's records with their positions, which grow with the messages' times.
 
         Args:
             session: the session.
-            after: leave out the messages up to that one: milliseconds since the epoch, and its id.
+            after: leave out the messages up to that place.
 
         Raises:
             OSError: it cannot be read.
         """
         yield 0, session.header()
         position = 0
-        while True:
-            batch = self.read(lambda connection, after=after: _batch(connection, session.id, after))  # type: ignore[misc]
-            for place, record in batch:
-                position = max(position + 1, place[0])
+        while found := self.read(partial(queries.batch, session_id=session.id, after=after)):
+            for _, created_ms, record in found:
+                position = max(position + 1, created_ms)
                 yield position, record
-            if not batch:
-                return
-            after = batch[-1][0]
+            after = found[-1][0]
 
     def changed_since(self, mark_ms: int) -> tuple[set[str], int]:
         """Returns the ids of the sessions that were written to since a mark, and the next mark.
@@ -171,76 +165,4 @@ class Database:
         Raises:
             OSError: it cannot be read.
         """
-        return self.read(lambda connection: _changed(connection, mark_ms))
-
-
-def _tables(connection: sqlite3.Connection) -> set[str]:
-    rows = connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
-    return {bytes(name).decode("utf-8", "replace") for (name,) in rows}
-
-
-def _columns(connection: sqlite3.Connection, table: str) -> dict[str, bool]:
-    """Returns the columns of a table, and of each whether it has a value in every row."""
-    return {bytes(row[1]).decode(): bool(row[3]) for row in connection.execute(f"PRAGMA table_info({table})")}
-
-
-def _sessions(connection: sqlite3.Connection) -> list[SessionRow]:
-    columns, messages = _columns(connection, "session"), _columns(connection, "message")
-    found = [session_row(row) for row in connection.execute(session_rows_sql(columns))]
-    by_id = {row.id: row for row in found if row.id}
-    written = "max(time_updated)" if "time_updated" in messages else "0"
-    sql = f"SELECT session_id, {written} FROM message GROUP BY session_id"  # noqa: S608  (our own words)
-    for session_id, updated_ms in connection.execute(sql):
-        row = by_id.setdefault(session_id, SessionRow(id=session_id)) if isinstance(session_id, bytes) else None
-        if row is not None:
-            by_id[row.id] = _written(row, updated_ms)
-    for session_id in _at_work(connection):
-        sql = "SELECT max(time_updated) FROM part WHERE session_id = ?"
-        (updated_ms,) = connection.execute(sql, (session_id.decode("utf-8", "replace"),)).fetchone()
-        by_id[session_id] = _written(by_id[session_id], updated_ms)
-    return list(by_id.values())
-
-
-def _written(row: SessionRow, updated_ms: object) -> SessionRow:
-    return msgspec.structs.replace(row, written_ms=max(row.written_ms, number(updated_ms)))
-
-
-def _at_work(connection: sqlite3.Connection) -> list[bytes]:
-    """Returns the sessions with an answer that is not complete: the last sign of life is one of its parts'."""
-    if not {"session_id", "time_updated"} <= _columns(connection, "part").keys():
-        return []
-    sql = "SELECT DISTINCT session_id FROM message WHERE data LIKE '%assistant%' AND data NOT LIKE '%\"completed\"%'"
-    return [session_id for (session_id,) in connection.execute(sql) if isinstance(session_id, bytes)]
-
-
-def _batch(connection: sqlite3.Connection, session_id: bytes, after: Place) -> list[tuple[Place, bytes]]:
-    columns = _columns(connection, "message")
-    time = "time_created" if columns.get("time_created") else "ifnull(time_created, 0)"
-    time = time if "time_created" in columns else "ifnull(NULL, 0)"  # a bare 0 would order by no column
-    wanted = f"SELECT {time}, id, data FROM message WHERE session_id = ?"  # noqa: S608  (our own words, as the next)
-    sql = f"{wanted} AND ({time}, id) > (?, ?) ORDER BY {time}, id LIMIT {BATCH_MESSAGES}"
-    parts = "SELECT id, data FROM part WHERE message_id = ? ORDER BY id"
-    own, (after_ms, after_id) = session_id.decode("utf-8", "replace"), after
-    found: list[tuple[Place, bytes]] = []
-    size = 0
-    for created, message_id, data in connection.execute(sql, (own, after_ms, after_id.decode("utf-8", "replace"))):
-        name = message_id if isinstance(message_id, bytes) else str(message_id).encode()
-        rows = connection.execute(parts, (name.decode("utf-8", "replace"),))
-        record = message_record(session_id, name, data, rows)
-        found.append(((number(created), name), record))
-        size += len(record)
-        if size > BATCH_BYTES:
-            break
-    return found
-
-
-def _changed(connection: sqlite3.Connection, mark_ms: int) -> tuple[set[str], int]:
-    found, mark = set[str](), mark_ms
-    for table, column in (("session", "id"), ("message", "session_id")):
-        wanted = f"SELECT {column}, max(time_updated) FROM {table}"  # noqa: S608  (our own words)
-        sql = f"{wanted} WHERE time_updated >= ? GROUP BY {column}"
-        for session_id, updated_ms in connection.execute(sql, (mark_ms,)):
-            if isinstance(session_id, bytes):
-                found.add(session_id.decode("utf-8", "replace"))
-                mark = max(mark, updated_ms)
-    return found, mark
+        return self.read(partial(queries.changed, mark_ms=mark_ms))

@@ -90,7 +90,7 @@ class Folder:
         yield 0, self._header
         position = 0
         for created, message in sorted((_created_ms(file), file) for file in self._messages()):
-            parts = ((part.name, _content(part)) for part in sorted(self._parts(message.stem)))
+            parts = (_content(part) for part in sorted(self._parts(message.stem)))
             position = max(position + 1, created)
             yield position, message_record(self._id.encode(), message.stem.encode(), _content(message), parts)
 

@@ -12,8 +12,8 @@ import msgspec
 from otel_phi.sources.agents.opencode_lines import header
 from otel_phi.sources.agents.reading import BROKEN, number
 
-Place = tuple[int, bytes]  # when a message was created, milliseconds since the epoch, and its id
-_COLUMNS = ("id", "parent_id", "title", "directory", "version", "time_created", "time_updated")
+Place = tuple[int, int, bytes]  # where a message stands in its session: which tables, when or which number, its id
+_COLUMNS = ("id", "parent_id", "title", "directory", "version", "fork_session_id", "time_created", "time_updated")
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _encode = msgspec.json.encode
 _NO_PART = b"null"
@@ -28,6 +28,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
         title: what it is called.
         directory: where it worked.
         version: of opencode.
+        origin: the session that it was forked from, b"" where that is not told.
         created_ms: when it was created, milliseconds since the epoch, 0 for unknown.
         written_ms: when it or one of its messages was last written to, in the same way.
     """
@@ -37,6 +38,7 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
     title: bytes = b""
     directory: bytes = b""
     version: bytes = b""
+    origin: bytes = b""
     created_ms: int = 0
     written_ms: int = 0
 
@@ -48,46 +50,48 @@ class SessionRow(msgspec.Struct, frozen=True, kw_only=True):
             "title": _text(self.title),
             "directory": _text(self.directory),
             "version": _text(self.version),
+            "forkedFrom": _text(self.origin) or None,
             "time": {"created": self.created_ms, "updated": self.written_ms},
         }
         return header(_encode(info))
 
 
-def session_rows_sql(columns: Mapping[str, bool]) -> str:
+def session_rows_sql(table: str, columns: Mapping[str, bool]) -> str:
     """Returns the query for sessions, with NULL for what a version has no column for."""
     wanted = ", ".join(name if name in columns else "NULL" for name in _COLUMNS)
-    return f"SELECT {wanted} FROM session"  # noqa: S608  (our own words)
+    return f"SELECT {wanted} FROM {table}"  # noqa: S608  (our own words)
 
 
 def session_row(row: tuple[object, ...]) -> SessionRow:
     """Returns a session of a row of that query."""
-    own, parent, title, directory, version = (value if isinstance(value, bytes) else b"" for value in row[:5])
-    created, updated = map(number, row[5:])
+    own, parent, title, directory, version, origin = (value if isinstance(value, bytes) else b"" for value in row[:6])
+    created, updated = map(number, row[6:])
     return SessionRow(
         id=own,
         parent=parent,
         title=title,
         directory=directory,
         version=version,
+        origin=origin,
         created_ms=created,
         written_ms=updated or created,
     )
 
 
-def message_record(session_id: bytes, message_id: bytes, data: object, parts: Iterable[tuple[object, object]]) -> bytes:
+def message_record(session_id: bytes, message_id: bytes, data: object, parts: Iterable[object]) -> bytes:
     """Returns a message with its parts as a record.
 
     Args:
         session_id: its session's.
         message_id: its own.
         data: the JSON in its row, without the ids.
-        parts: the ids of its parts, and the JSON in theirs.
+        parts: the JSON in its parts' rows.
     """
     ids = {"id": _text(message_id), "sessionID": _text(session_id)}
     info = _with(data, ids)
     if info is None:
         return data if isinstance(data, bytes) and data.strip() else b"no JSON"
-    found = [_with(inner, {"messageID": ids["id"]}) or _NO_PART for _, inner in parts]
+    found = [_with(inner, {"messageID": ids["id"]}) or _NO_PART for inner in parts]
     return b'{"info":%s,"parts":[%s]}' % (info, b",".join(found))
 
 

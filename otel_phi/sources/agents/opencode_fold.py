@@ -39,6 +39,7 @@ class OpencodeState(FoldState, kw_only=True):
         created_ns: when it was created, 0 where that is not told.
         version: of opencode.
         cwd: where it worked.
+        origin: the session that it was forked from, "" where that is not told.
         prompts: how many prompts it has had.
         copied: whether messages of another session were met and left to it.
         answered: the prompt that the last answer was to.
@@ -50,6 +51,7 @@ class OpencodeState(FoldState, kw_only=True):
     created_ns: int = 0
     version: str = ""
     cwd: str = ""
+    origin: str = ""
     prompts: int = 0
     copied: bool = False
     answered: str = ""
@@ -113,7 +115,7 @@ class OpencodeFold(BaseFold[OpencodeState]):
         if not own.own_id:
             own.own_id, own.parent, own.created_ns = ident(info.id), ident(info.parentID), lines.created_ns(info)
             own.progress.session_id = ident(self.context.session) or own.parent or own.own_id
-            own.seen_ns = own.created_ns
+            own.seen_ns, own.origin = own.created_ns, ident(info.forkedFrom)
 
     def _begin(self, info: Info) -> None:
         own = self.own
@@ -131,7 +133,7 @@ class OpencodeFold(BaseFold[OpencodeState]):
             if place == 0 and not lines.grows(info):
                 self._release()
             return
-        if info.role == "assistant":
+        if info.role != "user":
             self._release()
         if self._held or lines.grows(info):
             if self.build.idle and not self._held:
@@ -153,6 +155,8 @@ class OpencodeFold(BaseFold[OpencodeState]):
         self.build.pause(at_ns)
         if info.role == "user":
             self._user(info, parts, at_ns)
+        elif info.role == "idle":
+            self._idle(text(info.finish), at_ns)
         elif info.summary is True or info.mode == "compaction":
             self._compaction(info, at_ns)
         else:
@@ -164,6 +168,19 @@ class OpencodeFold(BaseFold[OpencodeState]):
         if self.own.over_ns:
             self.build.end(self.own.over_ns)
             self.own.over_ns = 0
+
+    def _idle(self, outcome: str, at_ns: int) -> None:
+        """Takes that the agent has stopped, which opencode 2 says."""
+        if self.own.over_ns:
+            self._close()
+        elif not self.build.progress.is_open:
+            self.skip("idle")
+        elif outcome == "succeeded":
+            self.build.end(at_ns)
+        elif outcome in ("failed", "error"):
+            self.build.end(at_ns, outcome="error")
+        else:
+            self.build.cancel(at_ns)
 
     def _mine(self, kind: str, info: Info, loop_id: str) -> bool:
         """Claims a message for a loop: by its id, and by what a copy of it has, too."""
@@ -231,7 +248,7 @@ class OpencodeFold(BaseFold[OpencodeState]):
         if retries:
             self.counts["retries"] += retries
         self._parts(turn, parts)
-        turn.answered_ns = _answered_ns(turn, parts, at_ns, done_ns)
+        turn.answered_ns = _answered_ns(turn, info, parts, done_ns)
         if lines.error_of(info)[0] == lines.ABORTED:
             _stop_running(turn, done_ns)
         for tool in turn.tools.values():
@@ -297,17 +314,19 @@ class OpencodeFold(BaseFold[OpencodeState]):
             again = self.context.parent_call(f"{own.own_id}#{own.prompts}") if own.prompts > 1 else None
             facts.kind, facts.trigger = "SubAgent", "SubAgent"
             facts.parent_tool_call_id = again or self.context.parent_call(own.own_id)
-        elif own.copied:
+        elif own.copied or (own.origin and not own.progress.loop_id):
             facts.kind, facts.trigger = {"Branch": Tag()}, "Branch"
+            facts.parent_session_id = own.origin or None
         return facts
 
 
-def _answered_ns(turn: TurnFacts, parts: Parts, at_ns: int, done_ns: int) -> int:
+def _answered_ns(turn: TurnFacts, info: Info, parts: Parts, done_ns: int) -> int:
     """Returns when the model had answered: a message is complete only when its tools are, which run before that."""
-    if done_ns and not turn.tools:
-        return done_ns
+    streamed_ns = lines.streamed_ns(info)
+    if streamed_ns or (done_ns and not turn.tools):
+        return streamed_ns or done_ns
     spoken = [lines.ended_ns(part) for part in parts if part.type in ("text", "reasoning")]
-    last_ns = max([at_ns, *spoken, *(tool.started_ns for tool in turn.tools.values())])
+    last_ns = max([turn.request_ns, *spoken, *(tool.started_ns for tool in turn.tools.values())])
     return min(last_ns, done_ns) if done_ns else last_ns
 
 

@@ -54,6 +54,7 @@ class Info(msgspec.Struct):
     id: Any = None
     sessionID: Any = None  # noqa: N815  (their names)
     parentID: Any = None  # noqa: N815
+    forkedFrom: Any = None  # noqa: N815
     role: Any = None
     time: Any = None
     directory: Any = None
@@ -130,7 +131,7 @@ def is_session(info: Info) -> bool:
 
 def is_message(info: Info) -> bool:
     """Says whether an info is a message's."""
-    return info.role in ("user", "assistant") and (ident(info.id) != "" or ident(info.sessionID) != "")
+    return info.role in ("user", "assistant", "idle") and (ident(info.id) != "" or ident(info.sessionID) != "")
 
 
 def created_ns(info: Info) -> int:
@@ -141,6 +142,11 @@ def created_ns(info: Info) -> int:
 def completed_ns(info: Info) -> int:
     """Returns when an answer was complete, 0 for one that never was."""
     return instant(members(info.time).get("completed"))
+
+
+def streamed_ns(info: Info) -> int:
+    """Returns when a model had answered, before its tools were done, as opencode 2 says; else 0."""
+    return instant(members(info.time).get("streamed"))
 
 
 def began_ns(part: Part | State) -> int:
@@ -292,5 +298,9 @@ def _child_of(part: Part) -> str:
 def header(given: bytes | Raw) -> bytes:
     """Returns a session's record of what is known of it, without what nobody asks for: a summary can hold whole files."""
     found = members(anything(given))
-    kept = {key: found[key] for key in ("id", "parentID", "directory", "title", "version", "time") if key in found}
+    kept = {
+        key: found[key]
+        for key in ("id", "parentID", "forkedFrom", "directory", "title", "version", "time")
+        if key in found
+    }
     return _encode({"info": kept})

@@ -97,6 +97,68 @@ CREATE INDEX part_session_idx ON part (session_id);
 """  # of 1.18.33, the columns that nobody reads left out
 
 
+SECOND = """
+CREATE TABLE session_v2 (id text PRIMARY KEY, parent_id text, fork_session_id text, directory text NOT NULL, title text, version text NOT NULL,
+  time_created integer NOT NULL, time_updated integer NOT NULL);
+CREATE TABLE session_message (id text PRIMARY KEY, session_id text NOT NULL, type text NOT NULL, seq integer NOT NULL,
+  time_created integer NOT NULL, time_updated integer NOT NULL, data text NOT NULL);
+"""  # of 2.0.26
+
+
+def second(path: Path, *rows: tuple[str, str, str, float, Record], sessions: Iterable[Record] = ()) -> Path:
+    """Adds the tables of opencode 2 to a database, or makes one of them.
+
+    Args:
+        path: the database.
+        *rows: messages: id, session, type, second of the story, data.
+        sessions: the sessions, as records.
+    """
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(SECOND)
+    for info in (record["info"] for record in sessions):
+        row = (
+            info["id"],
+            info.get("parentID"),
+            info.get("forkedFrom"),
+            info["directory"],
+            info["title"],
+            info["version"],
+        )
+        times = (info["time"]["created"], info["time"]["updated"])
+        connection.execute("INSERT INTO session_v2 VALUES (?,?,?,?,?,?,?,?)", (*row, *times))
+    for number, (own, at, kind, began, content) in enumerate(rows):
+        times = (ms(began), content.get("time", {}).get("completed", ms(began)))
+        dumped = json.dumps({"time": {"created": ms(began)}, **content})
+        connection.execute(
+            "INSERT INTO session_message VALUES (?,?,?,?,?,?,?)", (own, at, kind, 3 * number, *times, dumped)
+        )
+    connection.commit()
+    connection.close()
+    return path
+
+
+def answered(began: float, streamed: float, ended: float, *content: Record, **more: Any) -> Record:
+    """Returns the data of an answer of opencode 2."""
+    times = {"created": ms(began), "streamed": ms(streamed), "completed": ms(ended)}
+    finish = "tool-calls" if any(part["type"] == "tool" for part in content) else "stop"
+    common = {
+        "agent": "build",
+        "model": {"id": "m", "providerID": "anthropic"},
+        "finish": finish,
+        "cost": 0.5,
+        "tokens": TOKENS,
+    }
+    return {"time": times, "content": list(content or ({"type": "text", "text": "done"},)), **common, **more}
+
+
+def ran(call_id: str, began: float, ended: float, name: str = "shell", **state: Any) -> Record:
+    """Returns a tool of opencode 2."""
+    own = {"status": "completed", "input": {"command": "ls"}, "content": [{"type": "text", "text": "out"}], **state}
+    times = {"created": ms(began - 0.1), "ran": ms(began), "completed": ms(ended)}
+    return {"type": "tool", "id": call_id, "name": name, "executed": False, "state": own, "time": times}
+
+
 def open_database(path: Path, *, wal: bool = True) -> sqlite3.Connection:
     """Opens a database as opencode does, making its tables where there are none."""
     path.parent.mkdir(parents=True, exist_ok=True)

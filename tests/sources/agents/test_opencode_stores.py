@@ -20,7 +20,7 @@ from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.pipeline import spans
 from otel_phi.recorder.references import ahead_of
-from otel_phi.sources import opencode_database
+from otel_phi.sources import opencode_queries
 from otel_phi.sources.agent_stores import database_sessions
 from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.opencode_database import Database
@@ -31,8 +31,10 @@ from tests.sources.agents.opencode_made import (
     CHILD,
     FORK,
     SESSION,
+    TOKENS,
     Record,
     answer,
+    answered,
     database,
     document,
     folder,
@@ -40,7 +42,9 @@ from tests.sources.agents.opencode_made import (
     ms,
     of,
     open_database,
+    ran,
     said,
+    second,
     session,
     story,
     task,
@@ -184,16 +188,16 @@ def test_a_database_that_somebody_opens_while_it_is_read_is_read_again(
 ) -> None:
     path = database(tmp_path / "opencode.db", *story())
     writers: list[sqlite3.Connection] = []
-    ask = opencode_database._batch
+    ask = opencode_queries.batch
 
-    def meanwhile(*given: Any) -> Any:
-        found = ask(*given)
+    def meanwhile(*given: Any, **named: Any) -> Any:
+        found = ask(*given, **named)
         if not writers:
             writers.append(open_database(path))
             insert(writers[0], [answer("late", 100, 101, to="u5")])
         return found
 
-    monkeypatch.setattr(opencode_database, "_batch", meanwhile)
+    monkeypatch.setattr(opencode_queries, "batch", meanwhile)
     row = next(row for row in Database(path).sessions() if row.id.decode() == SESSION)
     found = [record for _, record in Database(path).records(row)]
     assert b"msg_late" in found[-1]  # the first reading of the batch was let go
@@ -203,7 +207,7 @@ def test_a_database_that_somebody_opens_while_it_is_read_is_read_again(
 def test_a_message_is_never_half_of_two_states_and_what_comes_later_is_of_a_later_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opencode_database, "BATCH_MESSAGES", 2)
+    monkeypatch.setattr(opencode_queries, "BATCH_MESSAGES", 2)
     path = tmp_path / "opencode.db"
     writer = open_database(path)
     insert(writer, [session(), *(user(f"m{number}", number, said("old"), said("old")) for number in range(6))])
@@ -289,6 +293,72 @@ def test_a_damaged_database_is_named_and_its_neighbours_are_read(tmp_path: Path)
     assert sorted(one.name for one in stored.ignored) == ["other.db", "torn.db"]
     with pytest.raises(NothingHere, match=r"other\.db"):
         Stored([tmp_path / "other.db"])
+
+
+# --- opencode 2 ----------------------------------------------------------------------------------------------------------------
+
+
+def second_story(path: Path) -> Path:
+    sub = ran("c2", 4, 19, "subagent", metadata={"sessionID": CHILD})
+    failed = ran("c1", 3, 3.5, status="error", error={"type": "tool.execution", "message": "no such file"})
+    spent = {"status": "completed", "model": {"id": "m", "providerID": "anthropic"}, "tokens": TOKENS, "cost": 0.5}
+    return second(
+        path,
+        ("msg_s0", SESSION, "model-switched", 0, {"model": {"id": "m"}}),
+        ("msg_v1", SESSION, "user", 0, {"text": "do it", "files": [{"uri": "file:///w/x", "mime": "text/plain"}]}),
+        ("msg_w1", SESSION, "assistant", 0.1, answered(0.1, 2.9, 20, failed, sub)),
+        ("msg_cv", CHILD, "user", 4.1, {"text": "look"}),
+        ("msg_cw", CHILD, "assistant", 4.2, answered(4.2, 12, 12, agent="general")),
+        ("msg_ci", CHILD, "idle", 12, {"outcome": "succeeded"}),
+        ("msg_s1", SESSION, "synthetic", 20, {"text": "<system-reminder>"}),
+        ("msg_k1", SESSION, "compaction", 20.1, spent),
+        ("msg_k2", SESSION, "compaction", 20.2, {"status": "running"}),
+        ("msg_w2", SESSION, "assistant", 21, answered(21, 24.9, 25)),
+        ("msg_i1", SESSION, "idle", 25, {"outcome": "succeeded"}),
+        ("msg_h1", SESSION, "shell", 26, {"command": "ls", "callID": "s", "output": "x"}),
+        ("msg_v2", SESSION, "user", 30, {"text": "more"}),
+        ("msg_w3", SESSION, "assistant", 30.1, answered(30.1, 31, 33, ran("c3", 31, 32))),
+        ("msg_i2", SESSION, "idle", 34, {"outcome": "interrupted"}),
+        ("msg_x", SESSION, "assistant", 35, {"content": "odd"}),
+        sessions=[session(), session(CHILD, 4, parentID=SESSION)],
+    )
+
+
+def test_a_database_of_opencode_2_is_read(tmp_path: Path) -> None:
+    path = second_story(tmp_path / "opencode.db")
+    assert kind_of(path) == "agent"
+    found, stored = made(path)
+    assert tokens(found) == {"input": 130 * 5, "output": 35, "cache_read": 500, "cache_write": 100}
+    assert under_tools(found) == {
+        f"{SESSION}.msg_v1": None,
+        f"{SESSION}.msg_v2": None,
+        f"{SESSION}.msg_v2+2": None,  # an answer after the agent had stopped
+        f"{SESSION}.msg_k1": None,
+        f"{CHILD}.msg_cv": "c2",
+    }
+    loops = {str(span.get(s.LOOP_ID)): span for span in found if role(span) == "loop"}
+    assert [loops[f"{SESSION}.{name}"].get(s.LOOP_STATUS) for name in ("msg_v1", "msg_v2")] == [
+        "completed",
+        "cancelled",
+    ]
+    first = next(span for span in found if role(span) == "chat" and span.start_ns == ms(0.1) * 10**6)
+    assert first.end_ns == int(2.9 * 10**9) + BASE_MS * 10**6  # streamed: exact beside tools, too
+    assert stored.counts["skipped:role/shell"] == 1
+    assert Database(path).changed_since(0)[0] == {SESSION, CHILD}
+
+
+def test_a_database_that_opencode_2_took_over_has_each_message_once(tmp_path: Path) -> None:
+    path = database(tmp_path / "opencode.db", *of(story(), SESSION)[:4])
+    again = ("msg_a2", SESSION, "assistant", 20, answered(20, 25, 25))
+    more = [
+        ("msg_v9", SESSION, "user", 60, {"text": "go on"}),
+        ("msg_w9", SESSION, "assistant", 60.1, answered(60.1, 62, 62)),
+    ]
+    second(path, again, *more, sessions=[session(version="2.0.26")])
+    found, _ = made(path)
+    assert tokens(found)["output"] == 7 * 3
+    assert list(under_tools(found)) == [f"{SESSION}.msg_u1", f"{SESSION}.msg_v9"]
+    assert {span.resource[1][1] for span in found if span.resource} == {"2.0.26"}
 
 
 # --- what is at work -----------------------------------------------------------------------------------------------------------
