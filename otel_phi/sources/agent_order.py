@@ -199,7 +199,7 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
     firsts = {(session.key[0], session.first.group.first_id) for session in sessions if session.first.group.first_id}
     forks = {(session.key[0], session.first.group.forked_from) for session in sessions}
     found = []
-    for folder in {session.first.path.parent for session in sessions}:
+    for folder in {session.first.path.parent for session in sessions if session.first.records is None}:
         beside = (path for path in sorted(folder.glob("*.json*")) if path.suffix in _SUFFIXES)
         for path in islice(beside, MAX_NEIGHBOURS):
             if path in given or not path.is_file():
@@ -209,6 +209,6 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
             if file is None:
                 continue
             name, group = file.adapter.name, file.group
-            if (name, group.key) in forks or (name, group.first_id) in firsts:
+            if (name, group.key) in forks or (name, group.first_id or group.known_as) in firsts:
                 found.append(file)
     return in_order(found)

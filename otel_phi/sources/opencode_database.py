@@ -4,7 +4,8 @@
 
 Rule 1: nothing is written, beside it neither. With `-wal` and `-shm` there it is opened read-only and sees what was committed a moment
         ago; with neither nobody has it open, and it is read as a file that does not change. If it has changed by the time a batch was
-        read, the batch is read again. A `-wal` alone, as in a copy of the folder, would need a `-shm`: both are copied first.
+        read, the batch is read again. A `-wal` alone, as in a copy of the folder, or with a `-shm` that is another user's, would need one:
+        database and `-wal` are copied first.
 Rule 2: nobody waits for us: it is open for a batch of messages and closed again, whatever becomes of them then.
 Rule 3: a batch is one transaction: a message is never half of two states. What is written later comes with a later batch, or a later run.
 Rule 4: memory is bounded by a batch, whatever the session's length.
@@ -12,6 +13,7 @@ Rule 4: memory is bounded by a batch, whatever the session's length.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -92,8 +94,9 @@ class Database:
     def _look(self) -> Look:
         facts = self.path.stat()
         wal, shm = Path(f"{self.path}-wal"), Path(f"{self.path}-shm")
-        has_wal = wal.exists() and (shm.exists() or wal.stat().st_size > 0)
-        return Look(facts.st_size, facts.st_mtime_ns, has_wal, shm.exists())
+        has_shm = shm.exists() and os.access(shm, os.W_OK)  # a reader marks there what it reads
+        has_wal = wal.exists() and (has_shm or wal.stat().st_size > 0)
+        return Look(facts.st_size, facts.st_mtime_ns, has_wal, has_shm)
 
     def _is_in_wal_mode(self) -> bool:
         with self.path.open("rb") as stream:

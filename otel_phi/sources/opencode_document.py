@@ -20,7 +20,7 @@ from otel_phi.sources.pieces import Unreadable, Window, skip_any
 
 # How it begins: by its keys, or as opencode's plugins are given a session that ends.
 _BEGINS = re.compile(
-    rb'\s*\{\s*"(?:info"\s*:\s*\{|messages"\s*:\s*\[\s*(?:\]|\{\s*"(?:info|parts)"\s*:)|(?:type|sessionID)"\s*:\s*"[\w-]{1,64}"\s*,)'
+    rb'\s*\{\s*"(?:info"\s*:\s*\{|messages"\s*:\s*\[\s*(?:\]|\{\s*"(?:info|parts)"\s*:)|(?:type"\s*:\s*"[a-z]{1,32}"\s*,\s*")?sessionID"\s*:)'
 )
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _HALF = b'{"info":'

@@ -55,6 +55,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         started_ns: the time in its header, 0 for none.
         forked_from: the `key` of the session whose history it begins with, "" for none told.
         first_id: the id of its first record that has one: files that begin with the same share a history.
+        known_as: the `first_id` of the files that begin with its history, where only a copy has one.
     """
 
     key: str
@@ -63,6 +64,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     started_ns: int = 0
     forked_from: str = ""
     first_id: str = ""
+    known_as: str = ""
 
 
 class Fold(Protocol):

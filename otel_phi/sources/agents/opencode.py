@@ -45,12 +45,15 @@ class Opencode:
         first = next((one for one in found if lines.is_message(one)), Info())
         own = ident(info.id) or ident(first.sessionID) or stem
         parent = ident(info.parentID)
+        begins = lines.call_key(first) if lines.created_ns(first) else ""
+        is_fork = 0 < lines.created_ns(first) < lines.created_ns(info)
         return Group(
             key=parent or own,
             main=not parent,
             agent_id=own if parent else "",
             started_ns=lines.created_ns(info) or lines.created_ns(first),
-            first_id=lines.call_key(first) if lines.created_ns(first) else "",
+            first_id=begins if is_fork else "",
+            known_as=begins,
         )
 
     def children(self, line: bytes) -> Sequence[tuple[str, str]]:

@@ -494,6 +494,14 @@ def test_a_fork_given_alone_leaves_what_it_copied_to_the_document_beside_it(tmp_
     assert stored.agents.left == {tmp_path / f"{SESSION}.json": 3}
 
 
+def test_documents_that_only_begin_at_one_moment_leave_each_other_nothing(tmp_path: Path) -> None:
+    records = [user("u", 0), answer("a", 1, 2)]
+    for name in ("a", "b"):
+        document(tmp_path / f"{name}.json", session(f"ses_{name}"), *records)  # made ones share times and ids
+        found, stored = made(tmp_path / f"{name}.json")
+        assert (tokens(found)["output"], stored.agents.left) == (7, {})
+
+
 def test_files_of_messages_and_parts_are_no_sessions_and_say_where_theirs_is(tmp_path: Path) -> None:
     root = folder(tmp_path / "storage", *story())
     (root / "migration").write_text("2")
