@@ -73,7 +73,7 @@ class Database:
         try:
             return self._read(ask)
         except sqlite3.Error as error:
-            raise OSError(f"the database cannot be read: {error}") from None
+            raise OSError(str(error)) from None
 
     def _read(self, ask: Callable[[sqlite3.Connection], T]) -> T:
         for attempt in range(_TRIES):

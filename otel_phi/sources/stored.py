@@ -111,7 +111,11 @@ class Stored:
     ) -> AgentReading:
         files: dict[Path, AgentFile] = {}
         for path in paths:
-            inside = sessions_in(path)
+            try:
+                inside = sessions_in(path)
+            except OSError as error:  # a database may be damaged further in
+                self._unreadable(path, f"cannot be read: {error.strerror or error}")
+                continue
             if inside is not None:
                 files |= {one.path: one for one in inside}
                 continue

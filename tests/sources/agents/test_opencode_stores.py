@@ -282,6 +282,9 @@ def test_a_damaged_database_is_named_and_its_neighbours_are_read(tmp_path: Path)
     path = database(tmp_path / "opencode.db", *story())
     content = path.read_bytes()
     (tmp_path / "torn.db").write_bytes(content[:1_000])
+    (tmp_path / "wiped.db").write_bytes(
+        content[:4_096] + bytes(len(content) - 4_096)
+    )  # its tables are told, their rows are gone
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE session (id)")
     other.commit()
@@ -289,8 +292,8 @@ def test_a_damaged_database_is_named_and_its_neighbours_are_read(tmp_path: Path)
     bad: list[Any] = []
     found, stored = made(tmp_path, on_bad_line=bad.append)
     assert found
-    assert [Path(one.source).name for one in bad] == ["torn.db"]
-    assert sorted(one.name for one in stored.ignored) == ["other.db", "torn.db"]
+    assert [Path(one.source).name for one in bad] == ["torn.db", "wiped.db"]
+    assert sorted(one.name for one in stored.ignored) == ["other.db", "torn.db", "wiped.db"]
     with pytest.raises(NothingHere, match=r"other\.db"):
         Stored([tmp_path / "other.db"])
 
