@@ -25,6 +25,7 @@ from otel_phi.sources.agent_stores import database_sessions
 from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.opencode_database import Database
 from otel_phi.sources.stored import NothingHere, Stored
+from tests import golden
 from tests.laws import role
 from tests.sources.agents.opencode_made import (
     BASE_MS,
@@ -433,6 +434,29 @@ def test_a_watcher_is_told_which_sessions_were_written_to_since_it_asked(tmp_pat
     assert places == sorted(places)
     assert places[:3] == [0, ms(0), ms(0.1)]
     writer.close()
+
+
+# --- what opencode itself wrote ------------------------------------------------------------------------------------------------------
+
+# `opencode export` of 1.18.33, run here with a made model on loopback: tools, a compaction, an interrupt, a command of the user's, a revert;
+# a prompt with a file, a sub-agent that was asked for, a message without an answer.
+REAL = golden.PROJECT / "tests" / "data" / "opencode-1.18.33"
+
+
+@pytest.mark.parametrize(("name", "loops", "turns", "tools"), [("compacted", 4, 5, 3), ("sub-agent", 2, 4, 3)])
+def test_a_document_of_opencodes_own_has_the_numbers_that_it_says_of_itself(
+    name: str, loops: int, turns: int, tools: int
+) -> None:
+    found, stored = made(REAL / f"{name}.json")
+    own = json.loads((REAL / f"{name}.json").read_text())["info"]
+    spent = own["tokens"]
+    assert tokens(found)["input"] == spent["input"] + spent["cache"]["read"] + spent["cache"]["write"]
+    assert tokens(found)["output"] == spent["output"] + spent["reasoning"]
+    assert sum(
+        float(str(span.get(s.COST_USD))) for span in found if role(span) == "chat" and span.get(s.COST_USD)
+    ) == pytest.approx(own["cost"])
+    assert [sum(role(span) == kind for span in found) for kind in ("loop", "turn", "tool")] == [loops, turns, tools]
+    assert not [key for key in stored.counts if key.startswith(("bad", "skipped:part"))]
 
 
 # --- documents and files ---------------------------------------------------------------------------------------------------------
