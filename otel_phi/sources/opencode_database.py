@@ -15,20 +15,22 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from otel_phi.sources import opencode_queries as queries
 from otel_phi.sources.opencode_rows import Place, SessionRow
+
+if TYPE_CHECKING:
+    import sqlite3
 
 T = TypeVar("T")
 MAGIC = b"SQLite format 3\x00"
@@ -70,12 +72,16 @@ class Database:
         Raises:
             OSError: it cannot be read, or is damaged.
         """
+        import sqlite3  # loaded where there is a database
+
         try:
             return self._read(ask)
         except sqlite3.Error as error:
             raise OSError(str(error)) from None
 
     def _read(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        import sqlite3
+
         for attempt in range(_TRIES):
             before = self._look()
             fixed = not before.is_open and self._is_in_wal_mode()
@@ -104,6 +110,8 @@ class Database:
         return len(head) > _WRITE_VERSION and head[_WRITE_VERSION] == 2
 
     def _connection(self, look: Look, *, fixed: bool) -> sqlite3.Connection:
+        import sqlite3
+
         path = self._copy(look) if fixed and look.has_wal else self.path
         options = "mode=ro" if not fixed or look.has_wal else "mode=ro&immutable=1"
         address = f"file:{quote(str(path.absolute()))}?{options}"

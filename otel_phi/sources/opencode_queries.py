@@ -8,14 +8,17 @@ Rule: a message that is in both is read from the first.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from otel_phi.sources.agents.opencode_v2 import record_of_row
 from otel_phi.sources.agents.reading import number
 from otel_phi.sources.opencode_rows import Place, SessionRow, message_record, session_row, session_rows_sql
+
+if TYPE_CHECKING:
+    import sqlite3
 
 BATCH_MESSAGES = 64
 # A batch ends with the message that makes it longer than that: tools' outputs have 50 kB, images more.
