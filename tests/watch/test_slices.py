@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,15 @@ def served(following: Following, agent: Agent) -> bool:
     return False
 
 
+def services(work: Rounds, following: Following, agent: Agent) -> Iterator[None]:
+    """Lets the agent write a turn before each slice of the look under way; yields when that turn has arrived."""
+    while work.busy:
+        agent.turn()
+        work.take({agent.path})
+        assert served(following, agent)
+        yield
+
+
 def test_a_living_log_waits_for_a_slice_of_the_look_at_old_ones(
     logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,15 +103,9 @@ def test_a_living_log_waits_for_a_slice_of_the_look_at_old_ones(
     agent = Agent(logs / "zz.jsonl")  # last by name: the look comes to it at its end
     work, looks = Rounds(following.watch._watcher), Counted(monkeypatch, Files, "cursor")
     work.begin()
-    services = 0
-    while work.busy:
-        agent.turn()
-        looks.since()
-        work.take({agent.path})
-        services += 1
-        assert served(following, agent)
-        assert looks.calls <= SLICE + 1  # and the living one's own
-    assert services >= OLD // SLICE
+    looked = [looks.since() for _ in services(work, following, agent)]
+    assert max(looked) <= SLICE + 1  # and the living one's own
+    assert len(looked) >= OLD // SLICE
     following.end()
 
 
@@ -116,14 +119,9 @@ def test_a_living_log_waits_for_a_slice_of_the_reading_of_new_ones(
     agent.turn()
     work.take({agent.path})  # all was looked at and indexed, and the first were read
     assert taken.since() <= SLICE
-    services = 0
-    while work.busy:
-        agent.turn()
-        work.take({agent.path})
-        services += 1
-        assert served(following, agent)
-        assert taken.since() <= SLICE + 1
-    assert services >= OLD // SLICE // 2  # two steps a file: a piece, and its end
+    read = [taken.since() for _ in services(work, following, agent)]
+    assert max(read) <= SLICE + 1
+    assert len(read) >= OLD // SLICE  # two steps a file: a piece, and its end
     assert sum(span.name == "turn" for span in following.end().values()) == OLD + agent.turns
 
 
@@ -143,13 +141,7 @@ def test_a_living_log_waits_for_a_piece_of_a_long_file(tmp_path: Path, monkeypat
     agent, work = Agent(logs / "zz.jsonl"), Rounds(following.watch._watcher)
     work.begin()
     work.take(())
-    services = 0
-    while work.busy:
-        agent.turn()
-        work.take({agent.path})
-        services += 1
-        assert served(following, agent)
-    assert services > 6
+    assert len(list(services(work, following, agent))) > 6
     assert sum(span.name == "turn" for span in following.end().values()) == 1 + agent.turns
 
 
