@@ -15,8 +15,8 @@ from otel_phi.errors import SourceError
 from otel_phi.sources.agents.registry import BY_NAME
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_FLAGS = {"claude": "claude-code", "codex": "codex", "pi": "pi", "openclaw": "openclaw"}
-_WORDS = {"claude": "Claude Code", "codex": "Codex", "pi": "pi", "openclaw": "OpenClaw"}
+_FLAGS = {"claude": "claude-code", "codex": "codex", "pi": "pi", "openclaw": "openclaw", "atif": "atif"}
+_WORDS = {"claude": "Claude Code", "codex": "Codex", "pi": "pi", "openclaw": "OpenClaw", "atif": "Harbor"}
 _SINCE = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 

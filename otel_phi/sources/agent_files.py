@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of
+from otel_phi.sources.agent_order import AgentFile, AgentSession, document_of, in_order, originals_of
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.lines import read_lines
@@ -22,6 +23,7 @@ from otel_phi.sources.reader import BadLine
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, ToolExecutionStart, TurnEnd, TurnStart
 
 _OWNER_BYTES = 8
+_MAX_BESIDE_BYTES = 1 << 22  # a trial's result holds its configuration, no transcript
 # As long after its last write a file is at work; a long model call is covered.
 STILL_WRITTEN_NS = 600 * 1_000_000_000
 
@@ -105,6 +107,7 @@ class AgentReading:
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()
         self._claims = FolderClaims()
+        self._previous_loop = ""  # the session's last that no tool started
         self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
 
     @property
@@ -137,6 +140,7 @@ class AgentReading:
         waiting: dict[str, list[AgentFile]] = {}
         for child in session.children:
             waiting.setdefault(calls.get(child.group.agent_id, ""), []).append(child)
+        self._previous_loop = ""
         for main in session.mains:
             yield from self._with_children(main, calls, waiting)
         while waiting:
@@ -150,6 +154,8 @@ class AgentReading:
         due: list[AgentFile] = []
         for event in self._file(file, calls):
             yield event
+            if isinstance(event, AgentStart) and event.continuation_kind != "SubAgent":
+                self._previous_loop = event.loop_id
             if isinstance(event, ToolExecutionStart) and event.tool_call_id in waiting:
                 due += waiting.pop(event.tool_call_id)
             elif due and isinstance(event, TurnEnd | TurnStart | AgentEnd):
@@ -172,13 +178,17 @@ class AgentReading:
 
     def _context(self, file: AgentFile, calls: dict[str, str]) -> Context:
         path = file.path
-        folder = path.parent.parent.name if path.parent.name == "sessions" else ""
         return Context(
             claims=self._claims.of(path),
             name=path.name.partition(".")[0],
-            folder=folder,
+            folder=path.parent.parent.name if path.parent.name == "sessions" else "",
             fallback_ns=file.written_ns,
             parent_call=calls.get,
+            parent_loop=lambda _: file.loop_id or None,
+            agent_id=file.group.agent_id,
+            session=file.group.key,
+            previous_loop=self._previous_loop if file.group.part else "",
+            beside=partial(_beside, path),
         )
 
     def _settled(self, file: AgentFile, fold: Fold, age_ns: int, *, at_work: bool) -> Iterator[AgentEvent]:
@@ -189,6 +199,9 @@ class AgentReading:
             yield from fold.settle("silence")
 
     def _records(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        if file.group.document:
+            yield from self._document(file, fold, at_work=at_work)
+            return
         stream, before = FileChunks(file.path, limit_bytes=file.size_bytes), 0
         for block in read_lines(stream):
             self.read_bytes += stream.read_bytes - before
@@ -201,6 +214,13 @@ class AgentReading:
                 if fold.counts["bad_lines"] > bad and not (half and at_work):
                     self._report(BadLine(str(file.path), number, position, len(line), _HALF if half else _BAD))
                 position += len(line) + 1
+
+    def _document(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        data = document_of(file.path)
+        yield from fold.record(0, data)
+        self.read_bytes += file.size_bytes
+        if fold.counts["bad_lines"] and not at_work:
+            self._report(BadLine(str(file.path), 1, 0, len(data), _BAD_DOCUMENT))
 
     def _report(self, bad: BadLine) -> None:
         if self._on_bad_line is not None:
@@ -226,12 +246,24 @@ class AgentReading:
 
 
 _BAD = "not a JSON object"
+_BAD_DOCUMENT = "parts of it are no records, or it is not whole"
 _HALF = "half a line at the end"
+
+
+def _beside(path: Path, name: str) -> bytes:
+    for folder in (path.parent, path.parent.parent):
+        found = folder / name
+        try:
+            if found.is_file() and found.stat().st_size <= _MAX_BESIDE_BYTES:
+                return found.read_bytes()
+        except OSError:
+            continue  # as if there were none: it is only asked for times that a file has not itself
+    return b""
 
 
 def _calls_of(session: AgentSession) -> dict[str, str]:
     """Returns the tool calls that started a session's sub-agents, by the sub-agent: as files beside them or the parents' lines say."""
-    found: dict[str, str] = {}
+    found = {child.group.agent_id: child.call_id for child in session.children if child.call_id}
     wanted = {child.group.agent_id for child in session.children if child.group.agent_id}
     for child in session.children:
         beside = child.path.with_suffix(".meta.json")
@@ -258,6 +290,5 @@ def _find_calls(file: AgentFile, wanted: set[str], found: dict[str, str]) -> Non
     for block in read_lines(stream):
         for line in block.lines:
             if any(mark in line for mark in marks):
-                pair = file.adapter.child(line)
-                if pair is not None:
+                for pair in file.adapter.children(line):
                     found.setdefault(*pair)

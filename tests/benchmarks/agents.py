@@ -100,7 +100,25 @@ def pi_loop(first: int) -> Lines:
     yield line(first + 2 * _CALLS + 1, **said, stopReason="stop", content=[{"type": "text", "text": _WORDS}])
 
 
+def atif_steps(first: int) -> Lines:
+    """Yields the steps of one loop of a trajectory."""
+
+    def step(number: int, source: str, **more: Any) -> dict[str, Any]:
+        return {"step_id": number + 1, "timestamp": _at(number), "source": source, **more}
+
+    yield step(first, "user", message="do it")
+    used = {"prompt_tokens": 110, "completion_tokens": 5, "cached_tokens": 100}
+    for number in range(first + 1, first + 2 * _CALLS, 2):
+        calls = [{"tool_call_id": f"t{number}", "function_name": "bash", "arguments": {}}]
+        results = [{"source_call_id": f"t{number}", "content": _OUTPUT}]
+        said = {"message": _WORDS, "metrics": used, "tool_calls": calls, "observation": {"results": results}}
+        yield step(number, "agent", **said)
+    yield step(first + 2 * _CALLS + 1, "agent", message=_WORDS, metrics=used)
+
+
 FORMATS: dict[str, Callable[[int], Lines]] = {"Claude Code": claude_loop, "Codex": codex_loop, "pi, OpenClaw": pi_loop}
+ATIF = {"schema_version": "ATIF-v1.7", "session_id": SESSION, "agent": {"name": "a", "version": "1"}}
+DOCUMENTS: dict[str, tuple[dict[str, Any], str, Callable[[int], Lines]]] = {"ATIF": (ATIF, "steps", atif_steps)}
 
 
 def generate(path: Path, loop: Callable[[int], Lines], at_least: int) -> None:
@@ -113,12 +131,27 @@ def generate(path: Path, loop: Callable[[int], Lines], at_least: int) -> None:
             first += 2 * _CALLS + 4
 
 
+def generate_document(path: Path, head: dict[str, Any], key: str, loop: Callable[[int], Lines], at_least: int) -> None:
+    """Writes a document of that many bytes or a few more, with its records in a list of that name."""
+    size = first = 0
+    with path.open("w", encoding="utf-8") as out:
+        out.write(f"{json.dumps(head)[:-1]}, {json.dumps(key)}: [")
+        while size < at_least:
+            for line in loop(first):
+                size += out.write((",\n" if size else "\n") + json.dumps(line, indent=1))
+            first += 2 * _CALLS + 4
+        out.write("]}")
+
+
 def bench_agents(table: Table) -> None:
     """Adds a row a format."""
-    for name, loop in FORMATS.items():
+    for name in (*FORMATS, *DOCUMENTS):
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "session.jsonl"
-            generate(path, loop, FILE_BYTES)
+            path = Path(folder) / "session"
+            if name in FORMATS:
+                generate(path, FORMATS[name], FILE_BYTES)
+            else:
+                generate_document(path, *DOCUMENTS[name], FILE_BYTES)
             command = [sys.executable, "-m", "tests.benchmarks.agents", str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
         rate, peak, made = done.stdout.split()

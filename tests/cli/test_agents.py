@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.conftest import Snapshots
+from tests.sources.agents import test_atif as atif
 from tests.sources.agents import test_claude_code as claude
 from tests.sources.agents import test_codex as codex
 from tests.sources.agents import test_pi as pi
@@ -98,10 +99,43 @@ def openclaw_session(folder: Path) -> Path:
     )
 
 
-@pytest.mark.parametrize("agent", ["claude", "codex", "pi", "openclaw"])
+def atif_trial(folder: Path) -> Path:
+    """Writes a trial with a sub-agent within its trajectory, one in a file, a tool without a result and a continuation."""
+    inner = atif.child("run", "ATIF-v1.7", trajectory_id="look-around")
+    within = atif.asks(2, 3, trajectory_id="look-around")
+    handoff = [{"subagent_trajectory_ref": [{"trajectory_path": "trajectory.summary-1.json"}]}]
+    first = [
+        atif.user(1, 0),
+        within,
+        atif.agent(3, 12, "a", "b"),
+        atif.step(4, "system", 14, message="", observation={"results": handoff}),
+    ]
+    copied = atif.user(1, 0, is_copied_context=True)
+    more = atif.trajectory(
+        copied, atif.agent(2, 25, llm_call_count=2), atif.agent(3, 30, "finish", results=[]), name="run-cont-1"
+    )
+    return atif.saved(
+        folder / "jobs" / "trial" / "agent",
+        trajectory=atif.trajectory(
+            *first, version="ATIF-v1.7", name="run", trajectory_id="run", subagent_trajectories=[inner]
+        ),
+        trajectory__summary_1=atif.child("summary"),
+        trajectory__cont_1=more,
+    )
+
+
+WRITERS = {
+    "claude": claude_project,
+    "codex": codex_sessions,
+    "pi": pi_sessions,
+    "openclaw": openclaw_session,
+    "atif": atif_trial,
+}
+
+
+@pytest.mark.parametrize("agent", WRITERS)
 def test_a_tree_of_each_agents_sessions(agent: str, run: Run, snapshots: Snapshots, tmp_path: Path) -> None:
-    write = {"claude": claude_project, "codex": codex_sessions, "pi": pi_sessions, "openclaw": openclaw_session}[agent]
-    done = run("show", write(tmp_path), "--all")
+    done = run("show", WRITERS[agent](tmp_path), "--all")
     assert done.exit_code == 0
     snapshots.check(f"cli/show_agent_{agent}", done.stdout + done.stderr)
 
@@ -109,7 +143,7 @@ def test_a_tree_of_each_agents_sessions(agent: str, run: Run, snapshots: Snapsho
 @pytest.mark.parametrize(
     ("flag", "folder"),
     [("--claude", ".claude/projects/-w"), ("--codex", ".codex/sessions/2026/10/04"), ("--pi", ".pi/agent/sessions/--w--"),
-     ("--openclaw", ".openclaw")],
+     ("--openclaw", ".openclaw"), ("--atif", "")],
 )  # fmt: skip
 def test_a_flag_stands_for_the_folder_in_which_an_agent_keeps_its_sessions(
     flag: str, folder: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -117,19 +151,14 @@ def test_a_flag_stands_for_the_folder_in_which_an_agent_keeps_its_sessions(
     for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_AGENT_DIR", "OPENCLAW_DIR", "OPENCLAW_STATE_DIR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     done = run("show", flag)
     assert done.exit_code == 2
-    assert "there is no " + str(tmp_path) in done.stderr
-    writers = {
-        "--claude": claude_project,
-        "--codex": codex_sessions,
-        "--pi": pi_sessions,
-        "--openclaw": openclaw_session,
-    }
-    writers[flag](tmp_path / folder)
+    assert "there is no " + ("jobs" if flag == "--atif" else str(tmp_path)) in done.stderr
+    WRITERS[flag.removeprefix("--")](tmp_path / folder)
     done = run("export", flag, "--file", tmp_path / "out.jsonl")
     assert done.exit_code == 0
-    names = {"--claude": "claude-code"}
+    names = {"--claude": "claude-code", "--atif": "terminus-2"}
     resource = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["resourceSpans"][0]["resource"]
     told = {pair["key"]: pair["value"]["stringValue"] for pair in resource["attributes"]}
     assert told["service.name"] == names.get(flag, flag.removeprefix("--"))
@@ -144,7 +173,7 @@ def test_claudes_own_variable_names_its_folders(run: Run, tmp_path: Path, monkey
 def test_without_a_path_and_without_a_flag_there_is_nothing_to_read(run: Run) -> None:
     done = run("show")
     assert done.exit_code == 2
-    assert "give a PATH, or one of --claude, --codex, --pi, --openclaw" in done.stderr
+    assert "give a PATH, or one of --claude, --codex, --pi, --openclaw, --atif" in done.stderr
 
 
 @pytest.mark.parametrize(("when", "shown"), [("30m", False), ("2h", True), ("1d", True), ("2000-01-01", True)])

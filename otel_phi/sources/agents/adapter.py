@@ -24,6 +24,10 @@ def _nobody(_agent_id: str) -> str | None:
     return None
 
 
+def _nothing(_name: str) -> bytes:
+    return b""
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """A context is what a fold may know of the world around its file.
 
@@ -33,6 +37,11 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         folder: the name of the agent's own folder, "" for none.
         fallback_ns: the time of records in a file that has none at all, nanoseconds since the epoch.
         parent_call: the tool call that started a sub-agent, by the sub-agent's id; None where nobody knows.
+        parent_loop: the loop that started it, in the same way.
+        agent_id: the sub-agent whose file this is, as `Group` has it; "" for a main file.
+        session: the session that the file belongs to, see `Group.key`; "" where nobody but its records tells.
+        previous_loop: the last loop of the file that this one continues, "" for none.
+        beside: returns the content of a file of that name in the file's folder, or the one above; b"" for none.
     """
 
     claims: Claims
@@ -40,6 +49,27 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     folder: str = ""
     fallback_ns: int = 0
     parent_call: Callable[[str], str | None] = _nobody
+    parent_loop: Callable[[str], str | None] = _nobody
+    agent_id: str = ""
+    session: str = ""
+    previous_loop: str = ""
+    beside: Callable[[str], bytes] = _nothing
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """Says that a file's records name a sub-agent whose own records are in another file.
+
+    Attributes:
+        names: the sub-agent, one of its `Group.names`; the first that is found counts.
+        file: the name of its file beside this one, "" where it is not told: it comes before the names.
+        call_id: the tool call that started it, "" where none did.
+        loop_id: the loop that did.
+    """
+
+    names: tuple[str, ...] = ()
+    file: str = ""
+    call_id: str = ""
+    loop_id: str = ""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +82,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         started_ns: the time in its header, 0 for none.
         forked_from: the `key` of the session whose history it begins with, "" for none told.
         first_id: the id of its first record that has one: files that begin with the same share a history.
+        document: whether the file is one JSON document: one record, given whole at position 0, and again when it has changed.
+        part: which of its session's main files it is, where these continue each other.
+        names: by which records of other files name it.
+        refers: the sub-agents in other files that its records name.
     """
 
     key: str
@@ -60,6 +94,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     started_ns: int = 0
     forked_from: str = ""
     first_id: str = ""
+    document: bool = False
+    part: int = 0
+    names: tuple[str, ...] = ()
+    refers: tuple[Reference, ...] = ()
 
 
 class Fold(Protocol):
@@ -110,10 +148,10 @@ class Adapter(Protocol):
         """Says whether a file that begins so is of this format; the path is asked only between twins of one format."""
 
     def group(self, path: str, head: bytes) -> Group:
-        """Says where a file of this format belongs, by its path and its beginning."""
+        """Says where a file of this format belongs, by its path and its beginning; a document is given whole."""
 
-    def child(self, line: bytes) -> tuple[str, str] | None:
-        """Returns the sub-agent that a line names, and the tool call that started it; None for any other line."""
+    def children(self, line: bytes) -> Sequence[tuple[str, str]]:
+        """Returns the sub-agents that a line names, each with the tool call that started it."""
 
     def fold(self, context: Context, state: bytes = b"") -> Fold:
         """Returns a fold at the beginning of a file, or one that goes on where the one with that state was."""

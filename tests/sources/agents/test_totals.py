@@ -39,6 +39,9 @@ def assert_same(found: Totals, wanted: dict[str, Any], name: str) -> None:
     if "side_tokens" in wanted:
         same_tokens(found.side + Counter(SPENT_BY_TOOLS.get(name, {})), wanted["side_tokens"])
     assert found.tools == wanted.get("tool_calls", found.tools)
+    assert found.results >= wanted.get(
+        "answered_results", 0
+    )  # those that name their call; others are told by their order
     assert found.results == wanted.get("tool_results", found.results)
     assert found.errors - HIDDEN_ERRORS.get(name, 0) == wanted.get("tool_errors", found.errors)
     if "usage_from" in wanted:
@@ -58,7 +61,7 @@ def test_a_sample_has_the_expected_totals(agent: str, name: str) -> None:
     events, counts = folded(BY_NAME[agent], path.read_bytes(), name=path.stem)
     wanted = main_of(expected(agent)[name])
     assert_same(totals(events), wanted, name)
-    assert counts["bad_lines"] == wanted["bad_lines"]
+    assert counts["bad_lines"] == wanted.get("bad_lines", 0)
 
 
 @samples.needed
@@ -98,7 +101,7 @@ def test_what_the_calls_cost_is_told(agent: str, cost: float) -> None:
     assert totals(folded(BY_NAME[agent], sample(agent, name).read_bytes())[0]).cost_usd == pytest.approx(cost)
 
 
-@pytest.mark.parametrize("agent", BY_NAME)
+@pytest.mark.parametrize("agent", BY_NAME.keys() - {"atif"})
 def test_a_state_is_small_whatever_ids_and_names_a_file_has(agent: str) -> None:
     long = "x" * 100_000
     lines: list[dict[str, Any]] = [
