@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -109,7 +109,7 @@ class Fold(Protocol):
 
     counts: Counter[str]
 
-    def record(self, position: int, data: bytes) -> Sequence[AgentEvent]:
+    def record(self, position: int, data: bytes) -> Iterable[AgentEvent]:
         """Takes a record.
 
         Args:
@@ -117,10 +117,10 @@ class Fold(Protocol):
             data: its bytes.
 
         Returns:
-            The events that are complete with it, in phi's order.
+            The events that are complete with it, in phi's order; to be taken to their end before the fold is asked for anything.
         """
 
-    def settle(self, why: Settled) -> Sequence[AgentEvent]:
+    def settle(self, why: Settled) -> Iterable[AgentEvent]:
         """Takes that nothing more comes: `end` of a finished file, or `silence` longer than `SILENCE_NS` in a living one.
 
         Returns:

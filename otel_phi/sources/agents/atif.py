@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -57,7 +57,7 @@ class AtifFold:
             return _encode(msgspec.structs.replace(_states.decode(self._state), position=0))
         return self._state if self._fold is None else self._fold.state
 
-    def record(self, position: int, data: bytes) -> Sequence[AgentEvent]:
+    def record(self, position: int, data: bytes) -> Iterable[AgentEvent]:
         """Takes the document, see `Fold`; what has been told of it is not told again."""
         del position
         found = parts.trajectories(data)
@@ -70,36 +70,40 @@ class AtifFold:
             return ()
         return self._tell(found[0])
 
-    def settle(self, why: Settled) -> Sequence[AgentEvent]:
+    def settle(self, why: Settled) -> Iterator[AgentEvent]:
         """Takes that nothing more comes, see `Fold`."""
         held, self._held = self._held, []
         if len(held) > 1:
-            return self._tell_all(held)
-        events = self._tell(held[0]) if held else []
+            yield from self._tell_all(held)
+            return
+        if held:
+            yield from self._tell(held[0])
         fold = self._fold or TrajectoryFold(self._context, Trajectory(), _states.decode(self._state))
         self._fold = fold  # one without steps goes on with what the fold before this one left open
-        return [*events, *fold.settle(why), *self._taken(fold)]
+        yield from fold.settle(why)
+        self._take(fold)
 
-    def _tell(self, found: Trajectory) -> list[AgentEvent]:
-        """Returns the events of the only trajectory that have not been told."""
+    def _tell(self, found: Trajectory) -> Iterator[AgentEvent]:
+        """Yields the events of the only trajectory that have not been told."""
         fold = TrajectoryFold(self._context, found, _states.decode(self._state))
         if self._is_copy(found, fold):
-            return []
+            return
         self._fold = fold
-        return [*fold.steps(), *self._taken(fold)]
+        yield from fold.steps()
+        self._take(fold)
 
-    def _tell_all(self, held: list[Trajectory]) -> list[AgentEvent]:
-        """Returns the events of several trajectories, each with those that it names."""
-        events: list[AgentEvent] = []
+    def _tell_all(self, held: list[Trajectory]) -> Iterator[AgentEvent]:
+        """Yields the events of several trajectories, each with those that it names."""
         if not _states.decode(self._state).whole:
             named = _named(held)
             for found in [one for one in held if parts.own_id(one) not in named] or held:
                 context = self._context if found is held[0] else msgspec.structs.replace(self._context, session="")
                 fold = TrajectoryFold(context, found, AtifState(), within=held)
                 if not self._is_copy(found, fold):
-                    events += [*fold.steps(), *fold.settle("end"), *self._taken(fold)]
+                    yield from fold.steps()
+                    yield from fold.settle("end")
+                    self._take(fold)
         self._state = _encode(AtifState(whole=True))
-        return events
 
     def _is_copy(self, found: Trajectory, fold: TrajectoryFold) -> bool:
         """Says whether a trajectory was read from another file, where it lies within its parent's."""
@@ -109,13 +113,12 @@ class AtifFold:
         self.counts["copied_trajectories"] += 1
         return True
 
-    def _taken(self, fold: TrajectoryFold) -> tuple[AgentEvent, ...]:
+    def _take(self, fold: TrajectoryFold) -> None:
         """Takes over what a fold counted."""
         self.counts += fold.counts
         self.refers += fold.refers
         fold.counts.clear()
         fold.refers.clear()
-        return ()
 
 
 class Atif:
@@ -175,6 +178,6 @@ def _named(held: Sequence[Trajectory]) -> set[str]:
 def _references(data: bytes, session: str) -> list[Reference]:
     """Returns the sub-agents that a document's steps name and that it does not hold."""
     fold = AtifFold(Context(claims=ClaimsInMemory(), name="", session=session))
-    fold.record(0, data)
-    fold.settle("end")
+    for _ in (*fold.record(0, data), *fold.settle("end")):
+        pass
     return fold.refers
