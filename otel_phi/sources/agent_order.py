@@ -130,12 +130,18 @@ def adopted(files: Iterable[AgentFile]) -> list[AgentFile]:
             child = found or next((named[name] for name in ids if name in named), None)
             if child is not None and child is not file:
                 parents.setdefault(child.path, (file, reference))
-    return [_adopted(file, parents) for file in given]
+    return [_adopted(file, parents, named) for file in given]
 
 
-def _adopted(file: AgentFile, parents: dict[Path, tuple[AgentFile, Reference]]) -> AgentFile:
+def _adopted(
+    file: AgentFile, parents: dict[Path, tuple[AgentFile, Reference]], named: dict[tuple[str, str], AgentFile]
+) -> AgentFile:
     if file.path not in parents:
-        return file
+        above = named.get((file.adapter.name, file.group.key))
+        if file.group.main or above is None or above is file or above.group.main:
+            return file
+        # The folder of its parent's session: a sub-agent's, whose own file says what session that is part of.
+        return msgspec.structs.replace(file, group=msgspec.structs.replace(file.group, key=above.group.key))
     (parent, reference), passed = parents[file.path], {file.path}
     while parent.path in parents and parent.path not in passed:
         passed.add(parent.path)

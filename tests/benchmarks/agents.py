@@ -116,6 +116,24 @@ def atif_steps(first: int) -> Lines:
     yield step(first + 2 * _CALLS + 1, "agent", message=_WORDS, metrics=used)
 
 
+def gemini_loop(first: int) -> Lines:
+    """Yields the lines of one loop of Gemini CLI: each answer is written again with its tools."""
+
+    def line(number: int, kind: str, content: str, **more: Any) -> dict[str, Any]:
+        return {"id": f"m{number}", "timestamp": _at(number), "type": kind, "content": content, **more}
+
+    if not first:
+        yield {"sessionId": SESSION, "projectHash": "abc", "startTime": _at(0), "lastUpdated": _at(0)}
+    yield line(first, "user", "do it")
+    used = {"tokens": {"input": 110, "output": 5, "cached": 100, "thoughts": 0, "tool": 0, "total": 115}, "model": "m"}
+    for number in range(first + 1, first + 2 * _CALLS, 2):
+        result = [{"functionResponse": {"response": {"output": _OUTPUT}}}]
+        call = {"id": f"t{number}", "name": "ls", "args": {}, "status": "success", "timestamp": _at(number + 1)}
+        yield line(number, "gemini", _WORDS, **used)
+        yield line(number, "gemini", _WORDS, **used, toolCalls=[{**call, "result": result}])
+    yield line(first + 2 * _CALLS + 1, "gemini", _WORDS, **used)
+
+
 FORMATS: dict[str, Callable[[int], Lines]] = {"Claude Code": claude_loop, "Codex": codex_loop, "pi, OpenClaw": pi_loop}
 ATIF = {"schema_version": "ATIF-v1.7", "session_id": SESSION, "agent": {"name": "a", "version": "1"}}
 DOCUMENTS: dict[str, tuple[dict[str, Any], str, Callable[[int], Lines]]] = {"ATIF": (ATIF, "steps", atif_steps)}

@@ -15,6 +15,7 @@ from tests.conftest import Snapshots
 from tests.sources.agents import test_atif as atif
 from tests.sources.agents import test_claude_code as claude
 from tests.sources.agents import test_codex as codex
+from tests.sources.agents import test_gemini as gemini
 from tests.sources.agents import test_pi as pi
 from tests.sources.agents.samples import written
 
@@ -124,12 +125,39 @@ def atif_trial(folder: Path) -> Path:
     )
 
 
+def gemini_project(folder: Path) -> Path:
+    """Writes a session with a sub-agent, a failed tool, one that was not allowed, an error, a history made shorter, and one gone back to."""
+    ran = gemini.answer(
+        "a", 4, gemini.call("c1", 20, agentId="scout-1"), gemini.call("c2", 6, "error", "no such folder")
+    )
+    made = [
+        gemini.message("user", "s", 30, [{"text": "<state_snapshot>"}]),
+        gemini.message("gemini", "t", 30, [{"text": "Got it."}]),
+    ]
+    first = [
+        gemini.user("u", 0),
+        gemini.answer("a", 4, tokens=None),
+        ran,
+        gemini.history(*made),
+        gemini.answer("b", 25),
+    ]
+    second = [gemini.user("v", 40), gemini.answer("d", 44, gemini.call("c3", 50, "cancelled"))]
+    third = [{"$rewindTo": "v"}, gemini.user("w", 60), gemini.message("error", "e", 62, "[API Error: quota]")]
+    chats = folder / "abc" / "chats"
+    header = gemini.header(), {"$set": {"summary": "Look around"}}
+    old(chats / "session-2026-04-01T10-00-f0a689a6.jsonl", *header, *first, *second, *third)
+    inner = [gemini.header("scout-1", kind="subagent"), gemini.user("p", 5), gemini.answer("x", 12)]
+    old(chats / gemini.SESSION / "scout-1.jsonl", *inner)
+    return folder
+
+
 WRITERS = {
     "claude": claude_project,
     "codex": codex_sessions,
     "pi": pi_sessions,
     "openclaw": openclaw_session,
     "atif": atif_trial,
+    "gemini": gemini_project,
 }
 
 
@@ -143,12 +171,19 @@ def test_a_tree_of_each_agents_sessions(agent: str, run: Run, snapshots: Snapsho
 @pytest.mark.parametrize(
     ("flag", "folder"),
     [("--claude", ".claude/projects/-w"), ("--codex", ".codex/sessions/2026/10/04"), ("--pi", ".pi/agent/sessions/--w--"),
-     ("--openclaw", ".openclaw"), ("--atif", "")],
+     ("--openclaw", ".openclaw"), ("--atif", ""), ("--gemini", ".gemini/tmp")],
 )  # fmt: skip
 def test_a_flag_stands_for_the_folder_in_which_an_agent_keeps_its_sessions(
     flag: str, folder: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_AGENT_DIR", "OPENCLAW_DIR", "OPENCLAW_STATE_DIR"):
+    for name in (
+        "CLAUDE_CONFIG_DIR",
+        "CODEX_HOME",
+        "PI_AGENT_DIR",
+        "OPENCLAW_DIR",
+        "OPENCLAW_STATE_DIR",
+        "GEMINI_CLI_HOME",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -158,7 +193,7 @@ def test_a_flag_stands_for_the_folder_in_which_an_agent_keeps_its_sessions(
     WRITERS[flag.removeprefix("--")](tmp_path / folder)
     done = run("export", flag, "--file", tmp_path / "out.jsonl")
     assert done.exit_code == 0
-    names = {"--claude": "claude-code", "--atif": "terminus-2"}
+    names = {"--claude": "claude-code", "--atif": "terminus-2", "--gemini": "gemini-cli"}
     resource = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["resourceSpans"][0]["resource"]
     told = {pair["key"]: pair["value"]["stringValue"] for pair in resource["attributes"]}
     assert told["service.name"] == names.get(flag, flag.removeprefix("--"))
@@ -173,7 +208,7 @@ def test_claudes_own_variable_names_its_folders(run: Run, tmp_path: Path, monkey
 def test_without_a_path_and_without_a_flag_there_is_nothing_to_read(run: Run) -> None:
     done = run("show")
     assert done.exit_code == 2
-    assert "give a PATH, or one of --claude, --codex, --pi, --openclaw, --atif" in done.stderr
+    assert "give a PATH, or one of --claude, --codex, --pi, --openclaw, --atif, --gemini" in done.stderr
 
 
 @pytest.mark.parametrize(("when", "shown"), [("30m", False), ("2h", True), ("1d", True), ("2000-01-01", True)])

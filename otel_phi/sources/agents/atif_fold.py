@@ -19,7 +19,7 @@ from otel_phi.sources.agents.atif_parts import Result, Step, Trajectory
 from otel_phi.sources.agents.events import is_word
 from otel_phi.sources.agents.facts import LoopFacts, ToolFacts, TurnFacts
 from otel_phi.sources.agents.fold import BaseFold, FoldState
-from otel_phi.sources.agents.reading import as_content, decoded, ident, members, number, pieces, text
+from otel_phi.sources.agents.reading import as_content, compact, decoded, ident, members, number, pieces, text
 from otel_phi.wire.events import AgentEvent, AgentStart
 from otel_phi.wire.messages import NULL
 from otel_phi.wire.parts import Source
@@ -157,7 +157,7 @@ class TrajectoryFold(BaseFold[AtifState]):
         if self.build.prepared is None:
             self.build.end(0)
             self.build.prepare(self._facts(step, at_ns))
-        self.build.said(at_ns, as_content(step.message))
+        self.build.said(at_ns, as_content(compact(step.message)))
         self._observe(step, at_ns)
 
     def _agent(self, step: Step, at_ns: int) -> None:
@@ -188,9 +188,9 @@ class TrajectoryFold(BaseFold[AtifState]):
                 call_id = f"{call_id}#{index}"
             name = text(call.function_name)
             turn.tools[call_id] = ToolFacts(
-                call_id=call_id, name=name, started_ns=at_ns, args=call.arguments, timed=False
+                call_id=call_id, name=name, started_ns=at_ns, args=compact(call.arguments), timed=False
             )
-            turn.blocks.append(parts.call_block(call_id, name, call.arguments))
+            turn.blocks.append(parts.call_block(call_id, name, turn.tools[call_id].args))
 
     def _observe(self, step: Step, at_ns: int) -> None:
         """Takes what a step observed: results by their call's id; those without one by their order, if there are as many as calls."""
@@ -203,11 +203,13 @@ class TrajectoryFold(BaseFold[AtifState]):
             call_id = ident(result.source_call_id) or in_order.get(id(result), "")
             tool = self.build.answered(call_id, at_ns)
             if tool is not None:
-                tool.content = as_content(result.content)
+                tool.content = as_content(compact(result.content))
             elif call_id or (turn is not None and turn.tools):
                 self.counts["unmatched_results"] += 1
             elif result.content != NULL:
-                self.build.said(at_ns, as_content(result.content))  # the world's answer to an agent that calls no tools
+                self.build.said(
+                    at_ns, as_content(compact(result.content))
+                )  # the world's answer to an agent that calls no tools
             only = next(iter(turn.tools)) if turn is not None and len(turn.tools) == 1 else ""
             self._delegate(result, call_id or only, tool, at_ns)
 

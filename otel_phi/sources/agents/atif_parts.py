@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from otel_phi.sources.agents.reading import (
     anything,
+    compact,
     decoded,
     ident,
     instant,
@@ -277,7 +278,7 @@ def answer_blocks(step: Step) -> list[bytes]:
     if is_text(step.message):
         words = text(anything(step.message))
         return found + ([text_block(words)] if words else [])
-    return found + [bytes(raw) for raw in pieces(step.message)]
+    return found + [bytes(compact(raw)) for raw in pieces(step.message)]
 
 
 def call_block(call_id: str, name: str, args: Raw) -> bytes:

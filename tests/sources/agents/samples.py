@@ -29,7 +29,14 @@ from otel_phi.sources.kinds import kind_of
 from tests import golden
 
 FOLDER = golden.PROJECT.parent / "shared" / "agents"
-FOLDERS = {"claude-code": "claude", "codex": "codex", "pi": "pi", "openclaw": "openclaw", "atif": "atif"}
+FOLDERS = {
+    "claude-code": "claude",
+    "codex": "codex",
+    "pi": "pi",
+    "openclaw": "openclaw",
+    "atif": "atif",
+    "gemini-cli": "gemini",
+}
 WHY_ABSENT = f"SKIPPED, NOT PASSED: samples of other agents' sessions are not at {FOLDER}"
 needed = pytest.mark.skipif(not FOLDER.is_dir(), reason=WHY_ABSENT)
 LATER_NS = 1_800_000_000_000_000_000  # the time of a file without any, here

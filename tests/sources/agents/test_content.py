@@ -26,6 +26,7 @@ WORDS = {
     "toolCallId", "toolName", "toolUseID", "toolUseId", "tool_use_id", "turn_id", "type", "uuid",
     "sourceToolAssistantUUID", "operation", "thinkingLevel", "parentSession", "branchedFrom",
     "schema_version", "trajectory_id", "tool_call_id", "source_call_id", "function_name", "model_name",
+    "projectHash", "kind", "startTime", "lastUpdated", "$rewindTo",
 }  # fmt: skip
 WRITERS = {
     "claude": made.claude_project,
@@ -33,8 +34,9 @@ WRITERS = {
     "pi": made.pi_sessions,
     "openclaw": made.openclaw_session,
     "atif": made.atif_trial,
+    "gemini": made.gemini_project,
 }
-NOWHERE = ("atif",)  # they do not say where the agent worked
+NOWHERE = ("atif",)  # it does not say where the agent worked, nor what a session is called
 
 
 def planted(value: Any, key: str = "") -> Any:

@@ -101,7 +101,7 @@ def test_what_the_calls_cost_is_told(agent: str, cost: float) -> None:
     assert totals(folded(BY_NAME[agent], sample(agent, name).read_bytes())[0]).cost_usd == pytest.approx(cost)
 
 
-@pytest.mark.parametrize("agent", BY_NAME.keys() - {"atif"})
+@pytest.mark.parametrize("agent", sorted(BY_NAME.keys() - {"atif", "gemini-cli"}))
 def test_a_state_is_small_whatever_ids_and_names_a_file_has(agent: str) -> None:
     long = "x" * 100_000
     lines: list[dict[str, Any]] = [
