@@ -116,6 +116,12 @@ class AgentReading:
         return tuple(file.path for session in self.sessions for file in session.files)
 
     @property
+    def missing_children(self) -> int:
+        """How many sub-agents the files read name whose own files are not among them."""
+        files = [file for session in self.sessions for file in session.files]
+        return sum(len(file.group.refers) for file in files) - sum(bool(file.call_id or file.loop_id) for file in files)
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of all files read."""
         return sum(file.size_bytes for session in self.sessions for file in session.files)

@@ -134,7 +134,12 @@ def gemini_loop(first: int) -> Lines:
     yield line(first + 2 * _CALLS + 1, "gemini", _WORDS, **used)
 
 
-FORMATS: dict[str, Callable[[int], Lines]] = {"Claude Code": claude_loop, "Codex": codex_loop, "pi, OpenClaw": pi_loop}
+FORMATS: dict[str, Callable[[int], Lines]] = {
+    "Claude Code": claude_loop,
+    "Codex": codex_loop,
+    "pi, OpenClaw": pi_loop,
+    "Gemini CLI": gemini_loop,
+}
 ATIF = {"schema_version": "ATIF-v1.7", "session_id": SESSION, "agent": {"name": "a", "version": "1"}}
 DOCUMENTS: dict[str, tuple[dict[str, Any], str, Callable[[int], Lines]]] = {"ATIF": (ATIF, "steps", atif_steps)}
 

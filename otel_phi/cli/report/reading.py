@@ -39,6 +39,13 @@ def after(stored: Stored, *, final: bool) -> Iterator[str]:
         yield f"{words.many(counts['copied_calls'], 'copied call')} counted once, in the session that made them"
     if counts["no_time"]:
         yield f"{words.many(counts['no_time'], 'record')} without a time: they have the one before, or their file's"
+    if counts["untimed"]:
+        sessions = words.many(counts["untimed"], "trajectory", "trajectories")
+        yield f"{sessions} without any time: the spans' times keep the order alone, and are marked inferred"
+    if counts["other_totals"]:
+        yield f"{words.many(counts['other_totals'], 'trajectory', 'trajectories')} whose own totals are not the sum of the steps"
+    if agents.missing_children > 0:
+        yield f"{words.many(agents.missing_children, 'sub-agent')} in files that are not among those given"
 
 
 def _held(loops: int) -> str:
