@@ -86,6 +86,7 @@ class AgentReading:
 
     Attributes:
         sessions: in the order in which they are read.
+        converted: sessions left out since the records that they were converted from are read.
         counts: what the folds counted.
         held_loops: loops held back since their file is at work.
         open_loops: loops that have no end, in files that are not.
@@ -102,7 +103,10 @@ class AgentReading:
         on_bad_line: Callable[[BadLine], None] | None = None,
         options: AgentOptions | None = None,
     ) -> None:
-        self.sessions = [one for one in in_order(files) if one.written_ns >= since_ns]
+        found = [one for one in in_order(files) if one.written_ns >= since_ns]
+        originals = {one.key[1] for one in found if not one.first.group.converted}
+        self.sessions = [one for one in found if not one.first.group.converted or one.key[1] not in originals]
+        self.converted = len(found) - len(self.sessions)
         self.counts: Counter[str] = Counter()
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()

@@ -146,7 +146,7 @@ def _adopted(
     while parent.path in parents and parent.path not in passed:
         passed.add(parent.path)
         parent = parents[parent.path][0]
-    group = msgspec.structs.replace(file.group, key=parent.group.key, main=False, agent_id=str(file.path))
+    group = msgspec.structs.replace(file.group, key=parent.group.key, main=False, agent_id=file.path.name)
     return msgspec.structs.replace(file, group=group, call_id=reference.call_id, loop_id=reference.loop_id)
 
 

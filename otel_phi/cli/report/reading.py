@@ -39,6 +39,8 @@ def after(stored: Stored, *, final: bool) -> Iterator[str]:
         yield f"{words.many(counts['copied_calls'], 'copied call')} counted once, in the session that made them"
     if counts["no_time"]:
         yield f"{words.many(counts['no_time'], 'record')} without a time: they have the one before, or their file's"
+    if agents.converted:
+        yield f"{words.many(agents.converted, 'session')} left out: the records that they were converted from are read"
     if counts["untimed"]:
         sessions = words.many(counts["untimed"], "trajectory", "trajectories")
         yield f"{sessions} without any time: the spans' times keep the order alone, and are marked inferred"

@@ -83,6 +83,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         forked_from: the `key` of the session whose history it begins with, "" for none told.
         first_id: the id of its first record that has one: files that begin with the same share a history.
         document: whether the file is one JSON document: one record, given whole at position 0, and again when it has changed.
+        converted: whether it was made from another agent's records: where those are read, too, it is left out.
         part: which of its session's main files it is, where these continue each other.
         names: by which records of other files name it.
         refers: the sub-agents in other files that its records name.
@@ -95,6 +96,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     forked_from: str = ""
     first_id: str = ""
     document: bool = False
+    converted: bool = False
     part: int = 0
     names: tuple[str, ...] = ()
     refers: tuple[Reference, ...] = ()

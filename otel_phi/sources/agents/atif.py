@@ -149,6 +149,7 @@ class Atif:
             agent_id=parts.document_id(first) if parent else "",
             started_ns=parts.first_ns(first),
             document=True,
+            converted=True,
             part=parts.part_of(first, path),
             names=tuple(name for one in found if (name := parts.own_id(one))),
             refers=tuple(_references(head, key)) if _REFERENCE in head and found else (),

@@ -21,7 +21,7 @@ from otel_phi.sources.agents.facts import LoopFacts, ToolFacts, TurnFacts
 from otel_phi.sources.agents.fold import BaseFold, FoldState
 from otel_phi.sources.agents.reading import as_content, compact, decoded, ident, members, number, pieces, text
 from otel_phi.wire.events import AgentEvent, AgentStart
-from otel_phi.wire.messages import NULL
+from otel_phi.wire.messages import NULL, Usage
 from otel_phi.wire.parts import Source
 
 NAME = "atif"
@@ -73,7 +73,7 @@ class TrajectoryFold(BaseFold[AtifState]):
         self._trajectory, self._within, self._depth = trajectory, within, depth
         self._embedded = parts.embedded(trajectory)
         self._of_agent = members(trajectory.agent)
-        self._id = parts.document_id(trajectory) or context.agent_id or context.session or context.name
+        self._id = self._own_id()
         self._due: list[AgentEvent] = []  # of sub-agents, told when the turn that started them has been
         self._sides: dict[str, list[tuple[Step, int]]] = {}
         self.build.beside = self._beside
@@ -83,6 +83,13 @@ class TrajectoryFold(BaseFold[AtifState]):
             started_ns = parts.first_ns(trajectory)
             progress.untimed = not started_ns
             self.own.seen_ns = self.own.seen_ns or started_ns
+
+    def _own_id(self) -> str:
+        """Returns what tells its steps from those of the session's other trajectories."""
+        context, own = self.context, parts.document_id(self._trajectory)
+        if context.agent_id and own == context.session:
+            return f"{own}.{context.agent_id}"  # the run's id, which is the parent's, too
+        return own or context.agent_id or context.session or context.name
 
     def steps(self) -> Iterator[AgentEvent]:
         """Yields the events of the steps that have not been told."""
@@ -97,7 +104,7 @@ class TrajectoryFold(BaseFold[AtifState]):
             if step.is_copied_context is True:
                 self.counts["copied_steps"] += 1
                 continue
-            self._take(step, times[index] if times else self.time(step.timestamp))
+            self._take(step, times[index] if times else self.time(parts.zoned(step.timestamp)))
             yield from self.build.take()
         self.own.element = len(steps)
 
@@ -150,6 +157,7 @@ class TrajectoryFold(BaseFold[AtifState]):
             case _:
                 self.skip(f"step/{text(step.source)}")
                 self._observe(step, at_ns)
+                self._spend(step, at_ns)
                 self.build.heard(at_ns)
 
     def _user(self, step: Step, at_ns: int) -> None:
@@ -175,11 +183,20 @@ class TrajectoryFold(BaseFold[AtifState]):
         turn.answered_ns, turn.thinking_level = at_ns, parts.effort_of(step)
         turn.model, turn.provider = model, provider
         turn.usage, turn.cost_usd = parts.usage_of(step), parts.cost_of(step)
-        turn.no_call = step.llm_call_count == 0 and not isinstance(step.llm_call_count, bool)
+        turn.no_call = step.llm_call_count == 0 and step.llm_call_count is not False and turn.usage == Usage()
         turn.blocks += parts.answer_blocks(step)
         self._calls(turn, step, at_ns)
         turn.final = not turn.tools and not parts.results_of(step)
         self._observe(step, at_ns)
+
+    def _spend(self, step: Step, at_ns: int) -> None:
+        """Takes what a step of nobody's cost."""
+        usage = parts.usage_of(step)
+        if usage != Usage():
+            self.build.side(f"{self._id}.{self._number(step)}", usage, 0, at_ns, kind="step")
+
+    def _number(self, step: Step) -> int:
+        return number(step.step_id) or self.own.element + 1
 
     def _calls(self, turn: TurnFacts, step: Step, at_ns: int) -> None:
         for call, index in parts.calls_of(step):
@@ -252,7 +269,7 @@ class TrajectoryFold(BaseFold[AtifState]):
         return next((one for one in near if wanted and parts.own_id(one) == wanted), None)
 
     def _child(self, found: Trajectory, call_id: str, loop_id: str, at_ns: int) -> Iterator[AgentEvent]:
-        child_id = parts.document_id(found) or f"{self._id}.{self._place(found)}"
+        child_id = parts.own_id(found) or f"{self._id}.{self._place(found)}"
         if self._depth >= MAX_DEPTH or not self.claim("trajectory", child_id, f"{self._id}:{call_id}"):
             self.counts["copied_trajectories"] += 1
             return
@@ -304,8 +321,7 @@ class TrajectoryFold(BaseFold[AtifState]):
 
     def _facts(self, step: Step, at_ns: int) -> LoopFacts:
         context = self.context
-        step_id = number(step.step_id) or self.own.element + 1
-        facts = LoopFacts(loop_id=f"{self._id}.{step_id}", started_ns=at_ns, source=self._source())
+        facts = LoopFacts(loop_id=f"{self._id}.{self._number(step)}", started_ns=at_ns, source=self._source())
         facts.agent_name = text(self._of_agent.get("name"))
         if context.agent_id:
             facts.kind, facts.trigger = "SubAgent", "SubAgent"

@@ -31,6 +31,7 @@ MADE_STEP_NS = (
 )
 _CONTINUED = re.compile(r"-cont-(\d{1,6})$")
 _CONTINUED_FILE = re.compile(r"\.cont-(\d{1,6})\.json$")
+_NO_ZONE = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]{5,18}")
 _VERSION = re.compile(r"ATIF-v(\d+)\.(\d+)")
 _RUN_SCOPED = (1, 7)  # from this version a session id is a run's, which several trajectories share
 
@@ -176,14 +177,20 @@ def without_part(session_id: str) -> str:
 def first_ns(found: Trajectory) -> int:
     """Returns the first time that a trajectory tells of a step of its own, 0 for none at all."""
     steps = (decoded(_times, raw) or _Timed() for raw in pieces(found.steps))
-    return next((at for step in steps if step.is_copied_context is not True and (at := instant(step.timestamp))), 0)
+    own = (zoned(step.timestamp) for step in steps if step.is_copied_context is not True)
+    return next((at_ns for at in own if (at_ns := instant(at))), 0)
+
+
+def zoned(time: Any) -> Any:
+    """Returns a time with its zone; one without is taken for UTC, as Harbor's own are."""
+    return f"{time}Z" if isinstance(time, str) and _NO_ZONE.fullmatch(time) else time
 
 
 def trial_times(result: bytes) -> tuple[int, int]:
     """Returns when a trial's agent began and ended, as its `result.json` says; 0 for unknown."""
     found = members(anything(result)) if result else {}
     times = members(found.get("agent_execution")) or found
-    return instant(times.get("started_at")), instant(times.get("finished_at"))
+    return instant(zoned(times.get("started_at"))), instant(zoned(times.get("finished_at")))
 
 
 def made_times(steps: int, began_ns: int, ended_ns: int) -> list[int]:

@@ -30,6 +30,7 @@ from otel_phi.sources.agents.reading import decoded, ident, instant, pieces, tex
 from otel_phi.wire.events import AgentEvent
 from otel_phi.wire.messages import NULL, Usage
 from otel_phi.wire.parts import Source, Tag
+from otel_phi.wire.uuids import is_uuid
 
 NAME = "gemini-cli"
 PROVIDER = "gcp.gemini"  # the name of Google's model API; whether it was reached through Vertex nobody says
@@ -140,9 +141,11 @@ class GeminiFold(BaseFold[GeminiState]):
 
     def _claim_message(self, message_id: str, index: int = 0) -> bool:
         """Says whether a message is read here first; those of one record are told apart by their number."""
-        place = self.position + (index or self.own.element)
-        owner = owner_key(self.own.progress.session_id, self.own.child_id, place)
-        return self.context.claims.claim(claim_key(NAME, "message", message_id), owner)
+        session_id = self.own.progress.session_id
+        owner = owner_key(session_id, self.own.child_id, self.position + (index or self.own.element))
+        # Ids of other tools' imitations are unique in their session alone.
+        key = claim_key(NAME, "message", message_id, "" if is_uuid(message_id) else session_id)
+        return self.context.claims.claim(key, owner)
 
     def _message(self, record: Record, *, claimed: bool = False) -> None:
         at_ns = self.time(record.timestamp)
@@ -215,20 +218,20 @@ class GeminiFold(BaseFold[GeminiState]):
         turn, before = self.build.turn, self._open
         if turn is None or before is None:
             return
-        late_ns = _late_ns(turn, record)
-        if not late_ns:
-            self._fill(turn, record, at_ns)
-            return
-        self._fill(turn, msgspec.structs.replace(record, toolCalls=NULL), at_ns)
-        self._pause(late_ns)
-        self._turn(record, self.own.given[-1], late_ns)
+        if not turn.tools:
+            self._fill(turn, msgspec.structs.replace(record, toolCalls=NULL), at_ns)
+            late_ns = _first_end_ns(record, before.calls)
+            if self._pause(late_ns):
+                self._turn(record, self.own.given[-1], late_ns)
+                return
+        self._fill(turn, record, at_ns)
 
-    def _pause(self, at_ns: int) -> None:
-        """Ends the loop at its answer if the record of that time came after a pause."""
+    def _pause(self, at_ns: int) -> bool:
+        """Ends the loop at its answer if the record of that time came after a pause; says whether it did."""
         answer_ns = self.build.answer_ns
         if answer_ns and at_ns - answer_ns > SILENCE_NS:
             self._close()
-            self.build.pause(at_ns)
+        return self.build.pause(at_ns)
 
     def _turn(self, record: Record, before: Given, at_ns: int) -> None:
         """Begins the turn of a message, or of what has come to one since its turn was told."""
@@ -316,9 +319,3 @@ class GeminiFold(BaseFold[GeminiState]):
 def _first_end_ns(record: Record, after: int) -> int:
     """Returns when the first tool of an answer had ended, without those that were told before; 0 for none."""
     return min((lines.ended_ns(call, 0) for call in lines.calls_of(record)[after:]), default=0)
-
-
-def _late_ns(turn: TurnFacts, record: Record) -> int:
-    """Returns the same of an answer that has shown no tool yet, where that was after a pause; else 0."""
-    first_ns = _first_end_ns(record, 0)
-    return first_ns if turn.final and not turn.tools and first_ns - turn.answered_ns > SILENCE_NS else 0

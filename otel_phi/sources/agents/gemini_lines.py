@@ -69,6 +69,7 @@ class _Response(msgspec.Struct):
 
 class _Part(msgspec.Struct):
     text: Any = None
+    thought: Any = None
     functionResponse: _Response | None = None  # noqa: N815
 
 
@@ -114,10 +115,14 @@ def words_of(content: Raw) -> str:
     """Returns the texts of content: a text, a part or a list of either."""
     if is_text(content):
         return text(anything(content))
-    found = [content] if not is_list(content) else pieces(content)
-    return "".join(
-        text(anything(raw)) if is_text(raw) else text((decoded(_parts, raw) or _Part()).text) for raw in found
-    )
+    return "".join(map(_word_of, pieces(content) if is_list(content) else [content]))
+
+
+def _word_of(raw: Raw) -> str:
+    if is_text(raw):
+        return text(anything(raw))
+    part = decoded(_parts, raw) or _Part()
+    return "" if part.thought is True else text(part.text)
 
 
 def content_of(record: Record) -> Raw:

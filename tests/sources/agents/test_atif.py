@@ -29,7 +29,9 @@ from otel_phi.sources.agents.adapter import Context, resume_position
 from otel_phi.sources.agents.atif import Atif
 from otel_phi.sources.agents.claims import ClaimsInMemory
 from tests.laws import role
+from tests.sources.agents import test_claude_code as claude
 from tests.sources.agents.samples import LATER_NS, each, folded, totals
+from tests.sources.agents.samples import written as lines_of_records
 
 ATIF = Atif()
 SECOND = 1_000_000_000
@@ -159,6 +161,13 @@ def test_how_much_the_model_was_to_think_is_a_word_or_a_number(effort: Any, leve
     assert start.config_snapshot.thinking_level == level
 
 
+def test_tokens_that_stand_where_no_model_was_asked_for_are_counted_all_the_same() -> None:
+    metrics = {"prompt_tokens": 7, "completion_tokens": 1}
+    beside = step(3, "system", 3, message="", metrics=metrics)
+    found = totals(read(trajectory(user(1, 0), agent(2, 1, llm_call_count=0), beside, agent(4, 5))))
+    assert (found.calls, found.tokens["input"], found.side["input"]) == (2, 200, 7)
+
+
 # --- tools -----------------------------------------------------------------------------------------------------------------
 
 
@@ -228,6 +237,15 @@ def test_a_step_without_a_time_has_the_one_before_and_the_first_the_next() -> No
     assert counts["no_time"] == 2
     starts = each(events, AgentStart, lambda start: int(start.timestamp) // SECOND % 60)
     assert starts == [5]
+
+
+def test_a_time_without_a_zone_is_utc() -> None:
+    document = trajectory(
+        user(1) | {"timestamp": "2026-03-01T10:00:00.5"}, agent(2) | {"timestamp": "2026-03-01T11:00:01+01:00"}
+    )
+    (start,) = each(read(document), AgentStart, lambda start: int(start.timestamp))
+    (turn,) = each(read(document), TurnEnd, lambda turn: int(turn.timestamp))
+    assert turn - start == SECOND // 2
 
 
 def test_a_trajectory_without_times_has_made_ones_and_every_span_says_so(tmp_path: Path) -> None:
@@ -330,6 +348,23 @@ def test_a_sub_agent_that_is_within_its_parents_and_in_a_file_is_counted_once(tm
     stands_under_its_tool(found, "inner")
 
 
+def test_a_sub_agents_file_of_its_parents_run_has_loops_of_its_own_named_after_no_path(tmp_path: Path) -> None:
+    outer = trajectory(user(1, 0), asks(2, 1, trajectory_path="t.sub.json"), version="ATIF-v1.7")
+    found = made(saved(tmp_path, t=outer, t__sub=child("t", "ATIF-v1.7")))
+    loops = {str(span.get(s.LOOP_ID)) for span in found if role(span) == "loop"}
+    assert loops == {"t.1", "t.t.sub.json.1"}
+    stands_under_its_tool(found, "t.t")
+
+
+def test_a_sub_agent_within_that_has_its_parents_run_for_an_id_alone_is_counted(tmp_path: Path) -> None:
+    outer = trajectory(user(1, 0), agent(2, 1), version="ATIF-v1.7")
+    found = made(
+        saved(tmp_path, t=outer | {"subagent_trajectories": [child("t", "ATIF-v1.7"), child("", "ATIF-v1.7")]})
+    )
+    assert sum(role(span) == "chat" for span in found) == 3
+    assert len({span.get(s.LOOP_ID) for span in found if role(span) == "loop"}) == 3
+
+
 def test_sub_agents_within_sub_agents_and_circles_come_to_an_end(tmp_path: Path) -> None:
     deep = child("t", "ATIF-v1.7", trajectory_id="deep")
     deep["steps"].append(asks(3, 4, trajectory_id="middle"))
@@ -364,6 +399,17 @@ def test_a_continuation_is_of_the_same_session_and_comes_after_what_it_continues
     (earlier,) = (span for span in found if role(span) == "loop" and span is not later)
     assert later.parent_span_id == earlier.span_id
     assert sum(role(span) == "chat" for span in found) == 2
+
+
+def test_what_a_session_was_converted_from_is_read_in_its_place(tmp_path: Path) -> None:
+    saved(tmp_path / "agent", trajectory=trajectory(user(1, 0), agent(2, 1), name=claude.SESSION))
+    native = lines_of_records(claude.prompt(0, "p"), claude.spoke(1, "a"), claude.prompt(2, "q"), claude.spoke(3, "b"))
+    (tmp_path / "agent" / "sessions").mkdir()
+    (tmp_path / "agent" / "sessions" / "x.jsonl").write_bytes(native)
+    found = made(tmp_path)
+    assert {span.get(s.SOURCE_AGENT) for span in found if role(span) == "loop"} == {"claude-code"}
+    alone = made(tmp_path / "agent" / "trajectory.json")
+    assert {span.get(s.SOURCE_AGENT) for span in alone if role(span) == "loop"} == {"terminus-2"}
 
 
 # --- documents -------------------------------------------------------------------------------------------------------------

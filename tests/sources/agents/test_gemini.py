@@ -254,7 +254,8 @@ def history(*messages: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_history_written_whole_is_nothing_new() -> None:
     records = [user("u", 0), answer("a", 3, call("c", 5)), answer("b", 8)]
-    masked = [records[0], answer("a", 3, call("c", 5, output="masked")), {**records[2], "content": [{"text": "so"}]}]
+    parts = [{"text": "hm", "thought": True}, {"text": "so"}, {"functionCall": {"name": "ls"}}]
+    masked = [records[0], answer("a", 3, call("c", 5, output="masked")), {**records[2], "content": parts}]
     plain = [encode_event(event) for event in read(*records, user("v", 9), answer("d", 10))]
     again = [encode_event(event) for event in read(*records, history(*masked), history(*masked), user("v", 9), answer("d", 10))]  # fmt: skip
     assert again == plain
@@ -384,6 +385,14 @@ def test_sub_agents_stand_under_the_tools_that_ran_them_those_of_sub_agents_too(
     assert under == {f"{SESSION}.one-1.p": "c1", f"{SESSION}.two-2.q": "c2", f"{SESSION}.three-3.r": "c3"}
     alone, _ = made(main)
     assert sum(role(span) == "chat" for span in alone) == sum(role(span) == "chat" for span in found) - 1
+
+
+def test_ids_of_other_tools_imitations_are_unique_in_their_session_alone(tmp_path: Path) -> None:
+    from tests.sources.agents.test_stored import made, old
+
+    for name in ("one", "two"):
+        old(tmp_path / f"{name}.jsonl", written(header(name), user("u1", 0), answer("a1", 3)))
+    assert sum(role(span) == "chat" for span in made(tmp_path)[0]) == 2
 
 
 # --- damage ----------------------------------------------------------------------------------------------------------------
