@@ -120,10 +120,10 @@ class AgentReading:
         return tuple(file.path for session in self.sessions for file in session.files)
 
     @property
-    def missing_children(self) -> int:
-        """How many sub-agents the files read name whose own files are not among them."""
+    def missing_files(self) -> int:
+        """How many files of sub-agents and continuations the files read name that are not among them."""
         files = [file for session in self.sessions for file in session.files]
-        return sum(len(file.group.refers) for file in files) - sum(bool(file.call_id or file.loop_id) for file in files)
+        return sum(len(file.group.refers) for file in files) - sum(file.referred for file in files)
 
     @property
     def size_bytes(self) -> int:
@@ -197,6 +197,7 @@ class AgentReading:
             parent_loop=lambda _: file.loop_id or None,
             agent_id=file.group.agent_id,
             session=file.group.key,
+            part=file.group.part,
             previous_loop=self._previous_loop if file.group.part else "",
             beside=partial(_beside, path),
         )

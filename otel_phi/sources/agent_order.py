@@ -4,7 +4,8 @@ Rule 1: files of one `Group.key` are one session: its main files, then its sub-a
 Rule 2: sessions stand by the time in their header, then by path; one that says what it was forked from stands after that.
 Rule 3: where files that begin with the same record say neither, the one whose own records, those that no other has, begin first is the
         original; one without any is the oldest.
-Rule 4: a file that another's records name as a sub-agent's is one of that session's; its records come after those that name it.
+Rule 4: a file that another's records name, as a sub-agent's or as what continues it, is one of that session's; its records come after
+        those that name it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class AgentFile(msgspec.Struct, frozen=True):
         written_ns: when it was last written to.
         call_id: the tool call that started it, where another file's records say that; "" else.
         loop_id: the loop that did, in the same way.
+        referred: whether another file's records name it.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class AgentFile(msgspec.Struct, frozen=True):
     written_ns: int
     call_id: str = ""
     loop_id: str = ""
+    referred: bool = False
 
 
 class AgentSession(msgspec.Struct, frozen=True):
@@ -118,7 +121,7 @@ def document_of(path: Path) -> bytes:
 
 
 def adopted(files: Iterable[AgentFile]) -> list[AgentFile]:
-    """Returns files, those that others' records name as their sub-agents'."""
+    """Returns files, those that others' records name as their sub-agents' or as what continues them."""
     given = sorted(files, key=lambda file: str(file.path))
     beside = {str(file.path): file for file in given}
     named = {(file.adapter.name, name): file for file in given for name in file.group.names}
@@ -143,11 +146,19 @@ def _adopted(
         # The folder of its parent's session: a sub-agent's, whose own file says what session that is part of.
         return msgspec.structs.replace(file, group=msgspec.structs.replace(file.group, key=above.group.key))
     (parent, reference), passed = parents[file.path], {file.path}
+    part = 1
     while parent.path in parents and parent.path not in passed:
         passed.add(parent.path)
-        parent = parents[parent.path][0]
-    group = msgspec.structs.replace(file.group, key=parent.group.key, main=False, agent_id=file.path.name)
-    return msgspec.structs.replace(file, group=group, call_id=reference.call_id, loop_id=reference.loop_id)
+        parent, above_it = parents[parent.path]
+        part += above_it.continues
+    group = msgspec.structs.replace(file.group, key=parent.group.key)
+    if reference.continues:
+        group = msgspec.structs.replace(group, part=group.part or part)
+    else:
+        group = msgspec.structs.replace(group, main=False, agent_id=file.path.name)
+    return msgspec.structs.replace(
+        file, group=group, call_id=reference.call_id, loop_id=reference.loop_id, referred=True
+    )
 
 
 def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:

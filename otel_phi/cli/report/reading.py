@@ -46,8 +46,8 @@ def after(stored: Stored, *, final: bool) -> Iterator[str]:
         yield f"{sessions} without any time: the spans' times keep the order alone, and are marked inferred"
     if counts["other_totals"]:
         yield f"{words.many(counts['other_totals'], 'trajectory', 'trajectories')} whose own totals are not the sum of the steps"
-    if agents.missing_children > 0:
-        yield f"{words.many(agents.missing_children, 'sub-agent')} in files that are not among those given"
+    if agents.missing_files > 0:
+        yield f"{words.many(agents.missing_files, 'file')} of sub-agents or continuations not among those given"
 
 
 def _held(loops: int) -> str:

@@ -40,6 +40,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         parent_loop: the loop that started it, in the same way.
         agent_id: the sub-agent whose file this is, as `Group` has it; "" for a main file.
         session: the session that the file belongs to, see `Group.key`; "" where nobody but its records tells.
+        part: see `Group.part`.
         previous_loop: the last loop of the file that this one continues, "" for none.
         beside: returns the content of a file of that name in the file's folder, or the one above; b"" for none.
     """
@@ -52,24 +53,27 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     parent_loop: Callable[[str], str | None] = _nobody
     agent_id: str = ""
     session: str = ""
+    part: int = 0
     previous_loop: str = ""
     beside: Callable[[str], bytes] = _nothing
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """Says that a file's records name a sub-agent whose own records are in another file.
+    """Says that a file's records name another file: of a sub-agent, or of what continues them.
 
     Attributes:
-        names: the sub-agent, one of its `Group.names`; the first that is found counts.
+        names: who that is, one of its `Group.names`; the first that is found counts.
         file: the name of its file beside this one, "" where it is not told: it comes before the names.
         call_id: the tool call that started it, "" where none did.
         loop_id: the loop that did.
+        continues: whether it continues the file.
     """
 
     names: tuple[str, ...] = ()
     file: str = ""
     call_id: str = ""
     loop_id: str = ""
+    continues: bool = False
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +90,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         converted: whether it was made from another agent's records: where those are read, too, it is left out.
         part: which of its session's main files it is, where these continue each other.
         names: by which records of other files name it.
-        refers: the sub-agents in other files that its records name.
+        refers: the other files that its records name.
     """
 
     key: str

@@ -152,7 +152,7 @@ class Atif:
             converted=True,
             part=parts.part_of(first, path),
             names=tuple(name for one in found if (name := parts.own_id(one))),
-            refers=tuple(_references(head, key)) if _REFERENCE in head and found else (),
+            refers=tuple(_references(head, found, key)),
         )
 
     def children(self, line: bytes) -> Sequence[tuple[str, str]]:
@@ -176,9 +176,14 @@ def _named(held: Sequence[Trajectory]) -> set[str]:
     return found - {""}
 
 
-def _references(data: bytes, session: str) -> list[Reference]:
-    """Returns the sub-agents that a document's steps name and that it does not hold."""
-    fold = AtifFold(Context(claims=ClaimsInMemory(), name="", session=session))
-    for _ in (*fold.record(0, data), *fold.settle("end")):
-        pass
-    return fold.refers
+def _references(data: bytes, found: Sequence[Trajectory], session: str) -> Iterator[Reference]:
+    """Yields the other files that a document names: of sub-agents that it does not hold, and of what continues it."""
+    for one in found:
+        file = parts.file_of(one.continued_trajectory_ref)
+        if file:
+            yield Reference(file=file, continues=True)
+    if found and _REFERENCE in data:
+        fold = AtifFold(Context(claims=ClaimsInMemory(), name="", session=session))
+        for _ in (*fold.record(0, data), *fold.settle("end")):
+            pass
+        yield from fold.refers

@@ -87,8 +87,10 @@ class TrajectoryFold(BaseFold[AtifState]):
     def _own_id(self) -> str:
         """Returns what tells its steps from those of the session's other trajectories."""
         context, own = self.context, parts.document_id(self._trajectory)
-        if context.agent_id and own == context.session:
-            return f"{own}.{context.agent_id}"  # the run's id, which is the parent's, too
+        if own == context.session:  # the run's id, which its other trajectories have, too
+            if context.agent_id:
+                return f"{own}.{context.agent_id}"
+            return f"{own}-cont-{context.part}" if context.part else own
         return own or context.agent_id or context.session or context.name
 
     def steps(self) -> Iterator[AgentEvent]:
@@ -248,7 +250,7 @@ class TrajectoryFold(BaseFold[AtifState]):
                 ids = [ident(reference.get("trajectory_id"))]
                 ids += [] if parts.is_run_scoped(self._trajectory) else [ident(reference.get("session_id"))]
                 names = tuple(name for name in ids if name)
-                file = text(reference.get("trajectory_path")).replace("\\", "/").rpartition("/")[2]
+                file = parts.file_of(reference.get("trajectory_path"))
                 self.counts["referenced"] += 1
                 self.refers.append(Reference(names=names, file=file, call_id=call_id, loop_id=loop_id))
                 continue

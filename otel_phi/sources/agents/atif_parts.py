@@ -31,6 +31,8 @@ MADE_STEP_NS = (
 )
 _CONTINUED = re.compile(r"-cont-(\d{1,6})$")
 _CONTINUED_FILE = re.compile(r"\.cont-(\d{1,6})\.json$")
+_HEAD = 256  # before the first step stands only white space
+_HAS_STEPS = re.compile(rb"\[\s*[^\s\]]")
 _NO_ZONE = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.]{5,18}")
 _VERSION = re.compile(r"ATIF-v(\d+)\.(\d+)")
 _RUN_SCOPED = (1, 7)  # from this version a session id is a run's, which several trajectories share
@@ -45,6 +47,7 @@ class Trajectory(msgspec.Struct):
     agent: Any = None
     steps: Raw = NULL
     final_metrics: Any = None
+    continued_trajectory_ref: Any = None
     subagent_trajectories: Raw = NULL
 
 
@@ -129,7 +132,7 @@ def _those_of(parts: Iterable[bytes | Raw]) -> list[Trajectory]:
 
 def is_trajectory(found: Trajectory) -> bool:
     """Says whether an object is a trajectory: one has steps."""
-    return bytes(memoryview(found.steps)[:1]) == b"["
+    return _HAS_STEPS.match(memoryview(found.steps)[:_HEAD]) is not None
 
 
 def embedded(found: Trajectory) -> list[Trajectory]:
@@ -236,6 +239,11 @@ def results_of(step: Step) -> list[Result]:
     found = decoded(_observations, step.observation) or _Observation()
     results = (decoded(_results, raw) for raw in pieces(found.results))
     return [one for one in results if one is not None]
+
+
+def file_of(path: Any) -> str:
+    """Returns the name of a file, whatever folder a trajectory says it is in."""
+    return text(path).replace("\\", "/").rpartition("/")[2]
 
 
 def references_of(result: Result) -> list[dict[str, Any]]:

@@ -385,14 +385,17 @@ def test_side_steps_of_a_converted_claude_session_are_a_sub_agents() -> None:
 # --- continuations ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("told", ["session", "agent", "name"])
+@pytest.mark.parametrize("told", ["session", "agent", "name", "reference"])
 def test_a_continuation_is_of_the_same_session_and_comes_after_what_it_continues(tmp_path: Path, told: str) -> None:
     copied = user(1, 0, is_copied_context=True)
     more = trajectory(copied, agent(2, 9), name="t-cont-1" if told == "session" else "t", version="ATIF-v1.7")
     if told == "agent":
         more["agent"]["extra"] = {"continuation_index": 1}
-    first = trajectory(user(1, 0), agent(2, 1), continued_trajectory_ref="trajectory.cont-1.json")
     name = "trajectory__cont_1" if told == "name" else "a"
+    if told == "reference":
+        more["session_id"] = "of its own"
+    reference = "logs/a.json" if told == "reference" else "trajectory.cont-1.json"
+    first = trajectory(user(1, 0), agent(2, 1), continued_trajectory_ref=reference)
     found = made(saved(tmp_path, trajectory=first, **{name: more}))
     assert {span.get(s.SESSION_ID) for span in found} == {"t"}
     (later,) = (span for span in found if role(span) == "loop" and span.get(s.LOOP_KIND) == "default")
@@ -410,6 +413,16 @@ def test_what_a_session_was_converted_from_is_read_in_its_place(tmp_path: Path) 
     assert {span.get(s.SOURCE_AGENT) for span in found if role(span) == "loop"} == {"claude-code"}
     alone = made(tmp_path / "agent" / "trajectory.json")
     assert {span.get(s.SOURCE_AGENT) for span in alone if role(span) == "loop"} == {"terminus-2"}
+
+
+def test_a_chain_of_continuations_is_read_in_its_order_and_their_loops_are_told_apart(tmp_path: Path) -> None:
+    chain = {"z": ("y", 0), "y": ("x", 10), "x": ("", 20)}
+    for name, (more, second) in chain.items():
+        ref = {"continued_trajectory_ref": f"{more}.json"} if more else {}
+        saved(tmp_path, **{name: trajectory(user(1, second), agent(2, second + 1), version="ATIF-v1.7", **ref)})
+    found = sorted((span for span in made(tmp_path) if role(span) == "loop"), key=lambda span: span.start_ns)
+    assert [span.get(s.LOOP_ID) for span in found] == ["t.1", "t-cont-1.1", "t-cont-2.1"]
+    assert [span.parent_span_id for span in found[1:]] == [span.span_id for span in found[:2]]
 
 
 # --- documents -------------------------------------------------------------------------------------------------------------
@@ -453,10 +466,11 @@ def test_a_document_without_times_or_of_several_trajectories_is_told_when_it_is_
 
 
 @pytest.mark.parametrize(
-    "data", [b"{", b"", b"null", b"[]", b"{}", b'{"schema_version": "ATIF-v1.6"}', b'{"steps": 3}', b"\xff"]
+    "data",
+    [b"{", b"null", b"[]", b"{}", b'{"schema_version": "ATIF-v1.6"}', b'{"steps": 3}', b'{"steps": [ ]}', b"\xff"],
 )
 def test_a_document_without_a_trajectory_is_damage_and_no_session(data: bytes) -> None:
-    events, counts = folded(ATIF, data) if data.strip() else ([], Counter(bad_lines=1))
+    events, counts = folded(ATIF, data)
     assert (events, counts["bad_lines"]) == ([], 1)
 
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
-from otel_phi.events import encode_event
+from otel_phi.events import AgentStart, encode_event
+from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.agents.registry import BY_NAME, adapter_of
+from tests.laws import Run
 from tests.sources.agents import samples
 from tests.sources.agents.samples import Totals, expected, files, folded, same_tokens, sample, totals
+from tests.test_laws import OPTIONS
 
 # Where the raw lines are counted otherwise than the format means them, and FORMATS says so.
 NO_LOOP = {
@@ -26,6 +29,7 @@ HIDDEN_ERRORS = {
 SPENT_BY_TOOLS = {
     "synthetic_2026-11-01T12-00-00-000Z_019f0000-0000-7000-8000-000000000003.jsonl": {"input": 5, "output": 7}
 }
+MAX_BYTES = 300_000  # of a sample whose spans are looked at one by one
 MADE_LOOPS = {"user_message"}  # Codex: 0 loops where a file tells of none; its answers need one
 
 
@@ -84,6 +88,15 @@ def test_a_fold_killed_and_rebuilt_after_any_line_gives_the_same_events(agent: s
     for kill_after in {1, 2, 3, 7, max(many // 20, 1)} if many < 200 else {1, 7, many // 20}:
         events, _ = folded(BY_NAME[agent], data, kill_after=kill_after)
         assert [encode_event(event) for event in events] == whole, kill_after
+
+
+@samples.needed
+@pytest.mark.parametrize(("agent", "name"), [one for one in files() if sample(*one).stat().st_size < MAX_BYTES])
+def test_a_samples_spans_keep_the_laws(agent: str, name: str) -> None:
+    events, _ = folded(BY_NAME[agent], sample(agent, name).read_bytes())
+    starts = [event for event in events if isinstance(event, AgentStart)]
+    for options in OPTIONS:
+        assert Run(events, options, ahead_of(starts)).broken() == []
 
 
 @samples.needed
