@@ -89,7 +89,7 @@ class TrajectoryFold(BaseFold[AtifState]):
         context, own = self.context, parts.document_id(self._trajectory)
         if own == context.session:  # the run's id, which its other trajectories have, too
             if context.agent_id:
-                return f"{own}.{context.agent_id}"
+                return context.agent_id if context.agent_id.startswith(f"{own}.") else f"{own}.{context.agent_id}"
             return f"{own}-cont-{context.part}" if context.part else own
         return own or context.agent_id or context.session or context.name
 

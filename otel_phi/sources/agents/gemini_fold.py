@@ -264,8 +264,6 @@ class GeminiFold(BaseFold[GeminiState]):
                 tool.error_type = NOT_EXECUTED
             if call.status in lines.ENDED:
                 self.build.answered(tool.call_id, lines.ended_ns(call, at_ns))
-            if ident(call.agentId):
-                self.counts["sub_agents"] += 1
         turn.final = not turn.tools
 
     def _has_more(self, record: Record, before: Given) -> bool:
