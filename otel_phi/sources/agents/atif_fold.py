@@ -87,9 +87,11 @@ class TrajectoryFold(BaseFold[AtifState]):
     def _own_id(self) -> str:
         """Returns what tells its steps from those of the session's other trajectories."""
         context, own = self.context, parts.document_id(self._trajectory)
+        if self._depth:
+            return context.agent_id
         if own == context.session:  # the run's id, which its other trajectories have, too
             if context.agent_id:
-                return context.agent_id if context.agent_id.startswith(f"{own}.") else f"{own}.{context.agent_id}"
+                return f"{own}.{context.agent_id}"
             return f"{own}-cont-{context.part}" if context.part else own
         return own or context.agent_id or context.session or context.name
 
