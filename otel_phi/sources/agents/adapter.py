@@ -126,7 +126,7 @@ class Fold(Protocol):
             The events that are complete with it, in phi's order; to be taken to their end before the fold is asked for anything.
         """
 
-    def settle(self, why: Settled) -> Iterable[AgentEvent]:
+    def settle(self, why: Settled) -> Sequence[AgentEvent]:
         """Takes that nothing more comes: `end` of a finished file, or `silence` longer than `SILENCE_NS` in a living one.
 
         Returns:

@@ -70,18 +70,17 @@ class AtifFold:
             return ()
         return self._tell(found[0])
 
-    def settle(self, why: Settled) -> Iterator[AgentEvent]:
+    def settle(self, why: Settled) -> Sequence[AgentEvent]:
         """Takes that nothing more comes, see `Fold`."""
         held, self._held = self._held, []
         if len(held) > 1:
-            yield from self._tell_all(held)
-            return
-        if held:
-            yield from self._tell(held[0])
+            return list(self._tell_all(held))
+        events = list(self._tell(held[0])) if held else []
         fold = self._fold or TrajectoryFold(self._context, Trajectory(), _states.decode(self._state))
         self._fold = fold  # one without steps goes on with what the fold before this one left open
-        yield from fold.settle(why)
+        events += fold.settle(why)
         self._take(fold)
+        return events
 
     def _tell(self, found: Trajectory) -> Iterator[AgentEvent]:
         """Yields the events of the only trajectory that have not been told."""
