@@ -14,7 +14,8 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,8 @@ HEAD_BYTES = 1 << 20  # a Codex session's first line holds its instructions
 # So many files of a folder are looked at for the original of one that was given alone.
 MAX_NEIGHBOURS = 2_000
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{8,128}")  # a session id that is a folder's name, and no way to another place
+_SUFFIXES = (".json", ".jsonl")
+Records = Callable[[], Iterator[tuple[int, bytes]]]
 _UUID_AND_TIME = re.compile(rb'"(uuid|timestamp)":\s*"([^"]{1,64})"')
 
 
@@ -40,6 +43,7 @@ class AgentFile(msgspec.Struct, frozen=True):
         group: where it belongs.
         size_bytes: its length.
         written_ns: when it was last written to.
+        records: returns its records with their positions, where it is no file of lines, see `agent_stores`; None where it is.
         call_id: the tool call that started it, where another file's records say that; "" else.
         loop_id: the loop that did, in the same way.
         referred: whether another file's records name it.
@@ -50,6 +54,7 @@ class AgentFile(msgspec.Struct, frozen=True):
     group: Group
     size_bytes: int
     written_ns: int
+    records: Records | None = None
     call_id: str = ""
     loop_id: str = ""
     referred: bool = False
@@ -133,18 +138,12 @@ def adopted(files: Iterable[AgentFile]) -> list[AgentFile]:
             child = found or next((named[name] for name in ids if name in named), None)
             if child is not None and child is not file:
                 parents.setdefault(child.path, (file, reference))
-    return [_adopted(file, parents, named) for file in given]
+    return [_adopted(file, parents) for file in given]
 
 
-def _adopted(
-    file: AgentFile, parents: dict[Path, tuple[AgentFile, Reference]], named: dict[tuple[str, str], AgentFile]
-) -> AgentFile:
+def _adopted(file: AgentFile, parents: dict[Path, tuple[AgentFile, Reference]]) -> AgentFile:
     if file.path not in parents:
-        above = named.get((file.adapter.name, file.group.key))
-        if file.group.main or above is None or above is file or above.group.main:
-            return file
-        # The folder of its parent's session: a sub-agent's, whose own file says what session that is part of.
-        return msgspec.structs.replace(file, group=msgspec.structs.replace(file.group, key=above.group.key))
+        return file
     (parent, reference), passed = parents[file.path], {file.path}
     part = 1
     while parent.path in parents and parent.path not in passed:
@@ -164,7 +163,8 @@ def _adopted(
 def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
     """Returns the sessions of some files, in the order in which they are to be read."""
     by_key: dict[tuple[str, str], list[AgentFile]] = {}
-    for file in sorted(adopted(files), key=lambda file: (not file.group.main, file.group.part, str(file.path))):
+    files = _of_roots(adopted(files))
+    for file in sorted(files, key=lambda file: (not file.group.main, file.group.part, str(file.path))):
         by_key.setdefault((file.adapter.name, file.group.key), []).append(file)
     sessions = [
         AgentSession(
@@ -174,6 +174,23 @@ def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
     ]
     sessions.sort(key=lambda session: (not session.mains, session.first.group.started_ns, str(session.first.path)))
     return _after_their_origins(_lineages_in_order(sessions))
+
+
+def _of_roots(files: Iterable[AgentFile]) -> list[AgentFile]:
+    """Returns files, those of a sub-agent's sub-agents in its root's session."""
+    given = list(files)
+    keys = {(file.adapter.name, file.group.agent_id): file.group.key for file in given if file.group.agent_id}
+    found = []
+    for file in given:
+        key, passed = file.group.key, set[str]()
+        while (above := keys.get((file.adapter.name, key))) is not None and key not in passed:
+            passed.add(key)
+            key = above
+        same = key == file.group.key
+        found.append(
+            file if same else msgspec.structs.replace(file, group=msgspec.structs.replace(file.group, key=key))
+        )
+    return found
 
 
 def _after_their_origins(sessions: list[AgentSession]) -> list[AgentSession]:
@@ -250,8 +267,9 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
     firsts = {(session.key[0], session.first.group.first_id) for session in sessions if session.first.group.first_id}
     forks = {(session.key[0], session.first.group.forked_from) for session in sessions}
     found = []
-    for folder in {session.first.path.parent for session in sessions}:
-        for path in sorted(folder.glob("*.jsonl"))[:MAX_NEIGHBOURS]:
+    for folder in {session.first.path.parent for session in sessions if session.first.records is None}:
+        beside = (path for path in sorted(folder.glob("*.json*")) if path.suffix in _SUFFIXES)
+        for path in islice(beside, MAX_NEIGHBOURS):
             if path in given or not path.is_file():
                 continue
             adapter = adapter_of(head_of(path), str(path))
@@ -259,6 +277,6 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
             if file is None:
                 continue
             name, group = file.adapter.name, file.group
-            if (name, group.key) in forks or (name, group.first_id) in firsts:
+            if (name, group.key) in forks or (name, group.first_id or group.known_as) in firsts:
                 found.append(file)
     return in_order(found)

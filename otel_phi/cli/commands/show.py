@@ -81,7 +81,7 @@ def show(
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
 
-    PATH is phi-core's event log, a file of AgentEvent lines, another agent's session, or a folder
+    PATH is phi-core's event log, a file of AgentEvent lines, another agent's session, opencode's database, or a folder
     of them; gzipped or not. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
 
     PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process

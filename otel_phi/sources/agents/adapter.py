@@ -36,7 +36,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         name: the file's name without its ending: stands for the session id where the file has none.
         folder: the name of the agent's own folder, "" for none.
         fallback_ns: the time of records in a file that has none at all, nanoseconds since the epoch.
-        parent_call: the tool call that started a sub-agent, by the sub-agent's id; None where nobody knows.
+        parent_call: the tool call that started a sub-agent, by the sub-agent's id; None where nobody knows. A sub-agent that was
+            started again has `ID#2`, `ID#3`, ... for the later calls.
         parent_loop: the loop that started it, in the same way.
         agent_id: the sub-agent whose file this is, as `Group` has it; "" for a main file.
         session: the session that the file belongs to, see `Group.key`; "" where nobody but its records tells.
@@ -86,6 +87,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         started_ns: the time in its header, 0 for none.
         forked_from: the `key` of the session whose history it begins with, "" for none told.
         first_id: the id of its first record that has one: files that begin with the same share a history.
+        known_as: the `first_id` of the files that begin with its history, where only a copy has one.
         document: whether the file is one JSON document: one record, given whole at position 0, and again when it has changed.
         converted: whether it was made from another agent's records: where those are read, too, it is left out.
         part: which of its session's main files it is, where these continue each other.
@@ -99,6 +101,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     started_ns: int = 0
     forked_from: str = ""
     first_id: str = ""
+    known_as: str = ""
     document: bool = False
     converted: bool = False
     part: int = 0
@@ -148,7 +151,7 @@ class Adapter(Protocol):
     name: str
 
     def roots(self, env: Mapping[str, str]) -> tuple[str, ...]:
-        """Returns the folders in which the agent keeps its sessions, by the environment; none need exist."""
+        """Returns where the agent keeps its sessions, by the environment: folders, files, or files' names with a `*`; none need exist."""
 
     def recognizes(self, head: bytes, path: str) -> bool:
         """Says whether a file that begins so is of this format; the path is asked only between twins of one format."""

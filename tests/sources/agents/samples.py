@@ -26,6 +26,7 @@ from otel_phi.events import (
 from otel_phi.sources.agents.adapter import MAX_STATE_BYTES, Adapter, Context, Fold, resume_position
 from otel_phi.sources.agents.claims import Claims, ClaimsInMemory
 from otel_phi.sources.kinds import kind_of
+from otel_phi.sources.lines import chunks, open_lines
 from tests import golden
 
 FOLDER = golden.PROJECT.parent / "shared" / "agents"
@@ -34,6 +35,7 @@ FOLDERS = {
     "codex": "codex",
     "pi": "pi",
     "openclaw": "openclaw",
+    "opencode": "opencode",
     "atif": "atif",
     "gemini-cli": "gemini",
 }
@@ -72,6 +74,18 @@ def files() -> list[tuple[str, str]]:
 def sample(agent: str, name: str) -> Path:
     """Returns the path of a sample."""
     return FOLDER / FOLDERS[agent] / name
+
+
+def records_of(path: Path) -> bytes:
+    """Returns a file's records, one a line: those of a document, the lines of any other."""
+    with open_lines(path) as stream:
+        return b"".join(chunks(stream))
+
+
+def main_files(folder: Path) -> list[Path]:
+    """Returns the files of agents' sessions in a folder of samples."""
+    found = [path for path in folder.rglob("*") if path.suffix in (".json", ".jsonl")]
+    return sorted(path for path in found if path.name != "expected.json" and not path.name.endswith(".meta.json"))
 
 
 def lines_of(data: bytes) -> list[tuple[int, bytes]]:
