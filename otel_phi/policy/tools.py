@@ -50,7 +50,9 @@ class WithToolNames:
         try:
             event = with_tool_names(event)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            pass_on(error)  # made by hand, of other classes than the wire's: what may be said of it is asked all the same
+            pass_on(
+                error
+            )  # made by hand, of other classes than the wire's: what may be said of it is asked all the same
         return self.policy.admit(event)
 
     def decode(self, line: bytes | str, unknown: list[UnknownKey] | None = None, /) -> AgentEvent | Undecodable:

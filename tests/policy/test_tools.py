@@ -130,7 +130,9 @@ def test_a_list_is_read_once_and_few_are_remembered(monkeypatch: pytest.MonkeyPa
         assert len(known) <= MAX_LISTS
 
 
-@pytest.mark.parametrize("policy", [WITH_TOOLS, WithToolNames(Capture(ContentOptions(capture=True), 32_768))], ids=["off", "on"])
+@pytest.mark.parametrize(
+    "policy", [WITH_TOOLS, WithToolNames(Capture(ContentOptions(capture=True), 32_768))], ids=["off", "on"]
+)
 @pytest.mark.parametrize(
     "payload",
     [
