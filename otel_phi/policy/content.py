@@ -105,7 +105,7 @@ def with_source_info(said: e.AgentEvent | Undecodable, event: e.AgentEvent) -> e
 def _by_way_of_json(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
     try:
         return decode_without_content(encode_event(event))
-    except (TypeError, ValueError, OverflowError, RecursionError, AttributeError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, NotImplementedError) as error:
         pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
 

@@ -47,7 +47,13 @@ class WithToolNames:
 
     def admit(self, event: AgentEvent, /) -> AgentEvent | Undecodable:
         """Returns an event as it may be said; a request names the tools it offers."""
-        return self.policy.admit(with_tool_names(event))
+        try:
+            event = with_tool_names(event)
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            pass_on(
+                error
+            )  # made by hand, of other classes than the wire's: what may be said of it is asked all the same
+        return self.policy.admit(event)
 
     def decode(self, line: bytes | str, unknown: list[UnknownKey] | None = None, /) -> AgentEvent | Undecodable:
         """Decodes one AgentEvent as it may be said; `unknown` gets the keys that nobody knows."""
@@ -67,8 +73,15 @@ def with_tool_names(event: AgentEvent) -> AgentEvent:
 
 
 def names_of(tools: Raw) -> tuple[str, ...]:
-    """Returns the names of a request's tools, as they may be said; none where they are no list of tools."""
-    text = bytes(tools)
+    """Returns the names of a request's tools, as they may be said; none where they are no list of tools.
+
+    Args:
+        tools: as they were written; of a request made by hand also the list itself.
+
+    Raises:
+        TypeError, ValueError: nobody could write it as JSON.
+    """
+    text = bytes(tools) if tools.__class__ is Raw else msgspec.json.encode(tools)
     found = _known.get(text)
     if found is None:
         if len(_known) >= MAX_LISTS:

@@ -11,8 +11,10 @@ from msgspec import UNSET, Raw
 from otel_phi.events import RequestPayload, TurnRequest, TurnStart
 from otel_phi.hook.taking import event_of, rules_for
 from otel_phi.policy import tools
+from otel_phi.policy.capture.rules import Capture
 from otel_phi.policy.content import admit, decode_without_content, without_content
 from otel_phi.policy.door import WithoutContent
+from otel_phi.policy.options import ContentOptions
 from otel_phi.policy.tools import MAX_LISTS, MAX_NAMES, WithToolNames, names_of
 from otel_phi.wire.decode import Undecodable, encode_event
 from otel_phi.wire.messages import NULL
@@ -126,3 +128,32 @@ def test_a_list_is_read_once_and_few_are_remembered(monkeypatch: pytest.MonkeyPa
     for number in range(10 * MAX_LISTS):
         names_of(raw([{"name": f"t{number}"}]))
         assert len(known) <= MAX_LISTS
+
+
+@pytest.mark.parametrize(
+    "policy", [WITH_TOOLS, WithToolNames(Capture(ContentOptions(capture=True), 32_768))], ids=["off", "on"]
+)
+@pytest.mark.parametrize(
+    "payload",
+    [
+        RequestPayload(model_id="m", tools=OFFERED),  # type: ignore[arg-type]  # as somebody writes it by hand
+        {"model_id": "m", "tools": OFFERED},
+    ],
+    ids=["a list", "a mapping"],
+)
+def test_a_request_made_by_hand_with_other_classes_is_admitted_as_where_nobody_counts_tools(
+    policy: WithToolNames, payload: Any
+) -> None:
+    given = TurnRequest(loop_id="l", payload=payload)
+    said = policy.admit(given)
+    assert payload_of(said).model_id == "m"
+    if isinstance(payload, RequestPayload):
+        assert payload_of(said).tool_names == ("bash", "read")
+
+
+@pytest.mark.parametrize("tools", [object(), 10**40, {1, 2}, float("nan"), "\ud800", b"[", [{"a": object()}]])
+def test_tools_that_nobody_can_write_never_raise(tools: Any) -> None:
+    given = TurnRequest(loop_id="l", payload=RequestPayload(model_id="m", tools=tools))
+    for policy in (WITH_TOOLS, WithToolNames(Capture(ContentOptions(capture=True), 32_768))):
+        said = policy.admit(given)
+        assert isinstance(said, Undecodable) or payload_of(said).tool_names in ((), UNSET)

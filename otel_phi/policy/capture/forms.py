@@ -57,7 +57,11 @@ class Forms:
 
     def value(self, raw: Raw, where: str, tally: Tally) -> Any:
         """Returns a JSON value without its secrets, None where it cannot be read."""
-        return self._redactor.value(decode_json(raw), where, tally)
+        return self.plain(decode_json(raw), where, tally)
+
+    def plain(self, value: Any, where: str, tally: Tally) -> Any:
+        """Returns a JSON value, decoded, without its secrets."""
+        return self._redactor.value(value, where, tally)
 
     def parts(self, content: Any, where: str, tally: Tally) -> list[JSON]:
         """Returns a content's blocks as parts; a bare text is one of them."""

@@ -214,5 +214,5 @@ def _definition(forms: Forms, given: JSON, tally: Tally) -> JSON:
     if isinstance(given.get("description"), str):
         made["description"] = forms.text(given["description"], "tool.definitions", tally)
     if isinstance(given.get("parameters"), dict):
-        made["parameters"] = given["parameters"]
+        made["parameters"] = forms.plain(given["parameters"], "tool.definitions", tally)
     return made

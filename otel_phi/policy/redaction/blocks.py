@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from otel_phi.policy.redaction.hits import MARK, Hit
+from otel_phi.policy.redaction.structure import holds_secret
 from otel_phi.policy.redaction.values import is_jumbled
 
 _PEM = re.compile(r"-{2,5} ?BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY(?: BLOCK)? ?-{2,5}")
@@ -45,6 +46,20 @@ _NETRC = re.compile(r"login[ \t]+\S{1,128}\s+password[ \t]+(\S{1,256})")
 _STANDS_FOR = ("$", "%", "[", "*", "process.", "os.")
 _BEFORE_A_FLAG = frozenset("- \t\n\"'`[,")
 _DIGIT = re.compile(r"\d")
+# `- name: DB_PASSWORD`, `"name": "DB_PASSWORD",`, `<add key="ApiKey"`, and behind it `value: ...`: how containers are told their environments.
+_NAME_BEFORE = re.compile(
+    r"(?:name|key)[\\\"']{0,8}\s{0,4}[:=]\s{0,4}[\\\"']{0,8}(?P<name>[A-Za-z][\w.:-]{2,80})[\\\"']{0,8},?(?:\\{1,4}[nrt]|\s){0,40}[\\\"']{0,8}$",
+    re.IGNORECASE,
+)
+_VALUE_AFTER = re.compile(r"[\\\"']{0,8}\s{0,4}[:=]\s{0,4}[\\\"']{0,8}(?P<value>[^\s\\\"'<>,}]{3,4096})")
+_NAME_BYTES = 160  # characters before `value` that can hold all of that
+_ELEMENT = re.compile(r"<(?:[\w-]{1,40}:)?(?P<name>[\w.-]{3,60})>(?P<value>[^<>\s]{3,4096})</")
+# `auth=("user", "password")`, `"auth": [...]`, `HTTPBasicAuth(...)`, from `auth` on.
+_LOGIN = re.compile(
+    r"auth[\"']?[ \t]{0,4}(?P<sep>[=:]?)[ \t]{0,4}[(\[][ \t]{0,4}\\{0,8}[\"'][^\"'\\\n]{1,128}\\{0,8}[\"'][ \t]{0,4},[ \t]{0,4}\\{0,8}[\"']"
+    r"(?P<value>[^\"'\\\n]{3,256})\\{0,8}[\"']",
+    re.IGNORECASE,
+)
 
 
 def blocks(text: str, lowered: str, present: frozenset[str]) -> list[Hit]:
@@ -60,8 +75,8 @@ def blocks(text: str, lowered: str, present: frozenset[str]) -> list[Hit]:
         hits += _private_keys(text)
     if "@" in text and "://" in text:
         hits += _urls(text)
-    if "auth" in present and "authorization" in lowered:
-        hits += _values(_AUTHORIZATION, text, "authorization")
+    if present:
+        hits += _of_names(text, lowered, present)
     if "bearer" in lowered:
         hits += _values(_BEARER, text, "authorization")
     if "basic " in lowered:
@@ -73,6 +88,18 @@ def blocks(text: str, lowered: str, present: frozenset[str]) -> list[Hit]:
     if " -p" in text or ("pass" in present and "login" in lowered):
         hits += _password_flags(text)
     return hits
+
+
+def _of_names(text: str, lowered: str, present: frozenset[str]) -> Iterator[Hit]:
+    """Yields what stands behind a telling key in another form than `key: value`."""
+    if "auth" in present:
+        if "authorization" in lowered:
+            yield from _values(_AUTHORIZATION, text, "authorization")
+        yield from _logins(text, lowered)
+    if "value" in lowered:
+        yield from _named_values(text, lowered)
+    if "</" in text:
+        yield from _elements(text)
 
 
 def _private_keys(text: str) -> Iterator[Hit]:
@@ -107,6 +134,34 @@ def _urls(text: str) -> Iterator[Hit]:
     if "jdbc:oracle" in text:
         for found in _ORACLE.finditer(text):
             yield Hit(*found.span(1), "url_password")
+
+
+def _named_values(text: str, lowered: str) -> Iterator[Hit]:
+    at = lowered.find("value")
+    while at >= 0:
+        found = _VALUE_AFTER.match(text, at + len("value"))
+        name = None if found is None else _NAME_BEFORE.search(text, max(at - _NAME_BYTES, 0), at)
+        if name is not None and found is not None and (kind := holds_secret(name["name"], found["value"])) is not None:
+            yield Hit(*found.span("value"), kind)
+        at = lowered.find("value", at + len("value"))
+
+
+def _elements(text: str) -> Iterator[Hit]:
+    for found in _ELEMENT.finditer(text):
+        kind = holds_secret(found["name"], found["value"])
+        if kind is not None:
+            yield Hit(*found.span("value"), kind)
+
+
+def _logins(text: str, lowered: str) -> Iterator[Hit]:
+    at = lowered.find("auth")
+    while at >= 0:
+        found = _LOGIN.match(text, at)
+        if found is not None and (found["sep"] or lowered.endswith("basic", 0, at)):
+            value = found["value"]
+            if not _STANDS_IN.match(value) and not value.startswith(MARK) and not value.isalpha():
+                yield Hit(*found.span("value"), "password")
+        at = lowered.find("auth", at + len("auth"))
 
 
 def _values(pattern: re.Pattern[str], text: str, kind: str) -> Iterator[Hit]:

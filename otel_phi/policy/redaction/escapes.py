@@ -10,11 +10,12 @@ import re
 
 # `\u002d`, also where a text was escaped twice or more; `\x2d` of Python and C; `%2D` of URLs; ANSI sequences, raw and escaped.
 _ESCAPES = re.compile(
-    r"\\+u00([2-7][0-9A-Fa-f])|\\+x([2-7][0-9A-Fa-f])|%([2-7][0-9A-Fa-f])"
+    r"\\+u(00[2-7a-fA-F][0-9A-Fa-f]|(?!00)[0-9A-Fa-f]{4})|\\+x([2-7][0-9A-Fa-f])|%([2-7][0-9A-Fa-f])"
     r"|(?:\x1b|\\+(?:u001[bB]|x1[bB]|033|e))(?:\[[0-9;:?]*[A-Za-z]|\][^\x07\x1b\\]{0,256}(?:\x07|\x1b\\))"
 )
-# The same, seen by what each begins with: most texts have none, and are not read twice for it.
-_BACKSLASHED = re.compile(r"\\(?:u00[1-7]|x[1-7]|033|e\[)")
+# The same, seen by what each begins with: most texts have none, and are not read twice for it. Of letters beyond ASCII a blank, a
+# colon, an equals sign and the Chinese for password hide one: where they stand all are decoded.
+_BACKSLASHED = re.compile(r"\\(?:u(?:00[1-7aA]|[fF]{2}1[aAdD]|5[bB][cC]6)|x[1-7]|033|e\[)")
 _PERCENT = re.compile(r"%[2-7][0-9A-Fa-f]")
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~+/=:@!$")
 
@@ -31,4 +32,5 @@ def _character(found: re.Match[str]) -> str:
     if code is None:
         return ""
     character = chr(int(code, 16))
-    return character if character in _SAFE else found[0]
+    written_out = "\xa0" <= character < "\ud800" or character > "\udfff"  # no half of a pair: that is no character
+    return character if character in _SAFE or written_out else found[0]

@@ -17,13 +17,17 @@ from otel_phi.policy.redaction.values import PASSWORD, SECRET, WEAK, is_jumbled,
 _KEYS: tuple[tuple[str, str, int, str], ...] = (
     ("pass", r"(?:w(?:or(?:d|t)|d)s?|phrase|code|(?=[=:]))", PASSWORD, "password"),
     ("pwd", r"", PASSWORD, "password"),
-    ("secret", r"(?:[_-]?(?:access)?[_-]?(?:key|token|value|string|id))?", SECRET, "secret"),
+    ("secret", r"(?:[_-]?(?:access)?[_-]?(?:key|token|value|string|id))?s?", SECRET, "secret"),
     ("token", r"(?:[_-]?(?:value|secret|x))?", SECRET, "token"),
     ("credential", r"s?", SECRET, "secret"),
-    ("key", r"", SECRET, "key"),
+    ("key", r"s?", SECRET, "key"),
     ("auth", r"(?:[_-]?(?:key|code|data))?", WEAK, "auth"),
     ("sess", r"(?:ion)?(?:[_-]?(?:id|key))?", WEAK, "session"),
     ("sig", r"(?:nature|(?==))", WEAK, "signature"),
+    ("identified by", r"(?=[ \t]{1,4}[\"'\\])", PASSWORD, "password"),
+    ("密码", r"", PASSWORD, "password"),
+    ("パスワード", r"", PASSWORD, "password"),
+    ("пароль", r"", PASSWORD, "password"),
 )
 # Before `key`: `api_key` tells, `cache_key`, `foreign-key` and `keyboard` do not.
 _KEY_OF = re.compile(
@@ -34,20 +38,22 @@ _KEY_OF = re.compile(
 )
 _ENVIRONMENT = re.compile(r"(?:^|[^A-Za-z0-9_])[A-Z][A-Z0-9_]*$")
 _NO_KEY = re.compile(
-    r"(?:^|[^a-z])(?:public|pub|publishable|primary|foreign|sort|partition|cache|object|row|group|hash|dict|map|index|num|max|min|total)[_ .-]?$"
+    r"(?:^|[^a-z])(?:public|pub|publishable|gpg|pgp|primary|foreign|sort|partition|cache|object|row|group|hash|dict|map|index|num|max|min|total)[_ .-]?$"
 )
 _TAIL = re.compile(
     r"(?P<more>(?:[_-]?(?:\d{1,2}|prod|dev|test|live|staging|x|b64|base64|enc))?)"
-    r"(?P<close>[\"'`\\\])]{0,8})"
-    r"(?P<sep>[ \t]{0,8}(?:=>|:=|={1,3}|:(?!:)|,(?=[ \t]{0,2}[\"']))(?:[ \t]*(?:str|string|String|char ?\*)[ \t]*=)?[ \t]{0,8}|%3[dD]|[ \t]+(?:is|was)[ \t]+|[ \t]+(?=[\"'`]))"
+    r"(?P<close>[\"'`\u201c\u201d\u2018\u2019\xab\xbb\\\])]{0,8})"
+    r"(?P<sep>[ \t\xa0]{0,8}(?:=>|:=|={1,3}|:(?!:)|[\uff1a\uff1d\u2192]|,(?=[ \t]{0,2}[\"']))(?:[ \t]*(?:str|string|String|char ?\*)[ \t]*=)?[ \t\xa0]{0,8}|%3[dD]|[ \t]+(?:is|was)[ \t]+|[ \t]+(?=[\"'`]))"
     r"(?P<open>(?:\\{0,8}[\"'`]){0,3})"
 )
+_FLAG = re.compile(r"(?:^|[\s\"'`,\[(])--?(?:[a-z][a-z-]*)?$")
+_SET_BY = re.compile(r"(?:^|[^A-Za-z]|\\[nrt])(?:ENV|setenv|set|set-env|add)[ \t]+\w*$")
 _FLAG_TAIL = re.compile(r"(?P<sep>[ =]+)(?P<open>(?:\\{0,8}[\"'`])?)")
 # No secret is longer than 4,096 characters, but a private key, which is told otherwise: a hostile text costs no more for each key in it.
 _UNQUOTED = re.compile(r"[^\s\"'`\\,;&<>(){}\[\]|]{1,4096}")
-_ENVIRONMENT_VALUE = re.compile(r"[^\s\"'`\\]{1,4096}")
+_ENVIRONMENT_VALUE = re.compile(r"(?:[^\s\"'`\\]|(?<=\w)'(?=\w)){1,4096}")
 _BLOCK = re.compile(r"[>|][-+]?[ \t]*\\?n?\s+([A-Za-z0-9+/=_-]{16,})")
-_PASSWORD_VALUE = re.compile(r"[^\s\"'`\\,;&<>{}|]{1,4096}")
+_PASSWORD_VALUE = re.compile(r"(?:[^\s\"'`\\,;&<>{}|]|(?<=\w)'(?=\w)){1,4096}")
 _OPENING = frozenset("([{")
 _JUDGED = 256  # characters of a value that tell what it is
 _BEFORE = 40  # characters of a key that are looked at before what tells
@@ -97,9 +103,10 @@ def _behind(text: str, lowered: str, at: int, row: _Row) -> Hit | None:
         return None
     before = text[max(at - _BEFORE, 0) : at]
     tail = _TAIL.match(text, key.end())
+    flag = tail is None
     if tail is None:
-        tail = _FLAG_TAIL.match(text, key.end()) if _is_flag(before) else None
-        if tail is None:
+        tail = _FLAG_TAIL.match(text, key.end())
+        if tail is None or not (_is_flag(before) or _is_set_by(before)):
             return None
     assigned = "=" in tail["sep"] and _ENVIRONMENT.search(text[max(at - _BEFORE, 0) : key.end()]) is not None
     if kind == "key":
@@ -112,8 +119,12 @@ def _behind(text: str, lowered: str, at: int, row: _Row) -> Hit | None:
         return None  # the word of a mark
     start, end, quoted = _value(text, tail, assigned=assigned, password=strength == PASSWORD)
     value = text[start : min(end, start + _JUDGED)]
-    prose = "is" in tail["sep"] or "was" in tail["sep"] or not tail["sep"].strip()
-    if prose and (strength != PASSWORD or value.rstrip(".,!?)").isalpha()) and not is_jumbled(value):
+    prose = not flag and ("is" in tail["sep"] or "was" in tail["sep"] or not tail["sep"].strip())
+    if (
+        prose
+        and (strength != PASSWORD or value.rstrip(".,!?)").isalpha())
+        and not (is_jumbled(value) or _is_flag(before))
+    ):
         return None
     if "," in tail["sep"] and not is_random(value) and not _is_flag(before):
         return None  # names in a list
@@ -138,7 +149,12 @@ def strength_of_key(before: str, *, assigned: bool) -> int:
 
 
 def _is_flag(before: str) -> bool:
-    return re.search(r"(?:^|[\s\"'`,\[(])--?[a-z][a-z-]*$|(?:^|[\s\"'`,\[(])--?$", before) is not None
+    return "-" in before and _FLAG.search(before) is not None
+
+
+def _is_set_by(before: str) -> bool:
+    """Says whether a command sets what begins here: `ENV NAME value` of a Dockerfile, `setenv`, `... configure set`."""
+    return (" " in before or "\t" in before) and _SET_BY.search(before) is not None
 
 
 def _value(text: str, tail: re.Match[str], *, assigned: bool, password: bool) -> tuple[int, int, bool]:

@@ -20,6 +20,7 @@ from otel_phi.policy.redaction.escapes import decoded
 from otel_phi.policy.redaction.finding import SHORTEST, find, of_patterns
 from otel_phi.policy.redaction.hits import MARK, Hit, mark, merged, replaced
 from otel_phi.policy.redaction.structure import holds_secret
+from otel_phi.policy.redaction.values import is_jumbled, is_random
 
 Callback = Callable[[str, str], str]
 
@@ -135,7 +136,8 @@ class Redactor:
             tally.redacted += 1
             return DROPPED
         if len(items) > 1 and all(item.__class__ is str for item in items):
-            return self.texts(items, where, tally)
+            kept = [items[0], self._scalar(items[0], items[1], tally)] if _is_pair(items) else items
+            return self.texts(kept, where, tally)
         return [self.value(item, where, tally, depth + 1) for item in items]
 
     def _object(self, given: dict[str, Any], where: str, tally: Tally, depth: int) -> Any:
@@ -187,6 +189,11 @@ def _named(given: dict[str, Any]) -> str | None:
     if len(given) > 4 or _VALUES.isdisjoint(given):
         return None
     return next((given[key] for key in _NAMES if isinstance(given.get(key), str)), None)
+
+
+def _is_pair(items: list[str]) -> bool:
+    """Says whether a list is a name and what has that name, as headers are written; two names are none."""
+    return len(items) == 2 and (is_random(items[1]) or is_jumbled(items[1]))
 
 
 def _is_one_of(key: str, keys: tuple[str, ...]) -> bool:

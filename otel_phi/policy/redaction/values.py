@@ -78,11 +78,13 @@ _WORDS = frozenset(
 _PLACEHOLDER = re.compile(
     r"(?i)(?:your|my|the|some|an?|insert|enter|put|replace|paste|add)[-_ ]|.*(?:_here|-here| here|placeholder|example\.com)$|.*\b(?:goes here)\b"
 )
-_PATH = re.compile(r"(?:~|\.{0,2})/|[A-Za-z]:\\|https?://|file:")
+_PATH = re.compile(
+    r"(?:~|\.{0,2})/|[A-Za-z]:\\|https?://|file:|[\w./~-]{1,200}\.(?:pem|key|pub|crt|cer|p12|pfx|json|ya?ml|toml|txt|env|ini|conf|py|js|ts)$"
+)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_]*(?:(?:\.|::|->)[A-Za-z_]\w*)*[;,]?$")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::|->)[A-Za-z_]\w*)+$")
 _CALL = re.compile(r"([A-Za-z_][\w.]*)[(\[]")
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
+_UUID = re.compile(r"(?:\w{1,12}:)?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
 _LABEL = re.compile(r"[A-Z][a-z]+$")
 _LETTERS = re.compile(r"[A-Za-z_]+$")
 _DIGIT = re.compile(r"\d")
