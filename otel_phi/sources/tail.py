@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -81,7 +81,18 @@ class Added(msgspec.Struct, frozen=True):
     line: int
 
 
-def added_lines(path: Path, look: Look, offset: int, line: int) -> Iterator[Added]:
+def is_whole(line: bytes) -> bool:
+    """Says whether a line without a newline is a whole event, or nothing."""
+    payload = payload_of(line)
+    if not payload:
+        return not line.strip()
+    found = decode_log_line(payload)[1] if b'"ordinal"' in payload else decode_event(payload)
+    return not isinstance(found, Undecodable)
+
+
+def added_lines(
+    path: Path, look: Look, offset: int, line: int, whole: Callable[[bytes], bool] = is_whole
+) -> Iterator[Added]:
     """Yields the whole lines of a file from an offset on, as far as it went when it was looked at.
 
     Args:
@@ -89,6 +100,7 @@ def added_lines(path: Path, look: Look, offset: int, line: int) -> Iterator[Adde
         look: what it looked like; another file that is at the path by now is not read.
         offset: where a line begins, bytes.
         line: the number of that line.
+        whole: says whether a last line that has no newline yet is whole all the same.
 
     Raises:
         OSError: it cannot be read, or is another file by now.
@@ -104,7 +116,7 @@ def added_lines(path: Path, look: Look, offset: int, line: int) -> Iterator[Adde
             return
         if before.ended:
             yield Added(before, offset + stream.given, before.number + len(before.lines))
-        elif not before.too_long and is_whole(before.lines[-1]):
+        elif not before.too_long and whole(before.lines[-1]):
             yield Added(before, before.offset + len(before.lines[0]), before.number)  # its newline may follow
 
 
@@ -147,15 +159,6 @@ class _Part:
             self._left_bytes = left - len(chunk)
         self.given += len(chunk)
         return chunk
-
-
-def is_whole(line: bytes) -> bool:
-    """Says whether a line without a newline is a whole event, or nothing."""
-    payload = payload_of(line)
-    if not payload:
-        return not line.strip()
-    found = decode_log_line(payload)[1] if b'"ordinal"' in payload else decode_event(payload)
-    return not isinstance(found, Undecodable)
 
 
 def is_zipped(path: Path) -> bool:

@@ -64,6 +64,14 @@ class Cursors:
         if gathered:
             self._store.run(gathered)
 
+    def ask(self, query: str, *values: Any) -> list[Any]:
+        """Returns what a query finds; for who keeps rows of their own here."""
+        return self._store.rows(query, *values)
+
+    def write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Runs a statement for each of some rows, within the transaction if one is open; returns the number given to the last row."""
+        return self._write(statement, rows)
+
     def _write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
         if self._gathered is None:
             return self._store.run([(statement, list(rows))])
@@ -213,7 +221,8 @@ class Cursors:
             self._write(_ENDED, before)
             self._write("DELETE FROM session WHERE seen_s < ?", before)
             self._write("DELETE FROM file WHERE seen_s < ? AND gone = 1", before)
-            self._write("DELETE FROM sent WHERE file NOT IN (SELECT id FROM file)", [()])
+            for table in ("sent", "agent_file", "silence"):
+                self._write(f"DELETE FROM {table} WHERE file NOT IN (SELECT id FROM file)", [()])  # noqa: S608
 
 
 # A loop that left whole; or one of which nothing left, and whose file is no more.

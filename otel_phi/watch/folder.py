@@ -10,14 +10,13 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from otel_phi.sources.kinds import Kind, kind_of
+from otel_phi.sources.agent_order import head_of
+from otel_phi.sources.agents.registry import adapter_of
+from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, may_be_ours
 from otel_phi.sources.tail import Look, look_at
-
-_NOT_FOLLOWED = (
-    "another agent's session: these are not followed yet; otel-phi export sends them, pipe --from follows one at work"
-)
+from otel_phi.watch.agent_feeds import LINES, feed_name
 
 
 class Folder:
@@ -27,7 +26,7 @@ class Folder:
         paths: files and folders; they need not be there yet, but the folder above them must.
 
     Attributes:
-        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of another agent's.
+        on_unreadable: called with each file that cannot be read, once until it can; its line is 1.
 
     Raises:
         NothingHere: neither a path nor the folder above it is there.
@@ -38,7 +37,6 @@ class Folder:
         self.on_unreadable: Callable[[BadLine], None] | None = None
         self._other: dict[Path, Look] = {}
         self._unreadable: set[Path] = set()
-        self._passed_over = False
         self._unseen: set[Path] = set()
         self._paths: dict[tuple[str, str], Path] = {}  # of each folder and name: all are looked at again and again
         self._links: set[Path] = set()
@@ -93,8 +91,8 @@ class Folder:
         """Says whether nobody knows if a file is there, since its folder could not be looked into."""
         return bool(self._unseen) and not self._unseen.isdisjoint(path.parents)
 
-    def kind(self, path: Path, look: Look) -> Kind | None:
-        """Says what a file is; None where it was looked at before and is nothing of ours.
+    def kind(self, path: Path, look: Look) -> str | None:
+        """Says what a file is: `events`, `session`, `agent` or `document`; None where it is nothing of ours.
 
         Raises:
             OSError: it cannot be read.
@@ -103,19 +101,11 @@ class Folder:
             return None
         kind = kind_of(path)
         self._unreadable.discard(path)
-        if kind in ("events", "session"):
+        if kind in ("events", "session", "agent"):
             self._other.pop(path, None)
-            return kind
+            return _agent_kind(path) if kind == "agent" else kind
         self._other[path] = look
-        if kind == "agent":
-            self._pass_over(path)
         return None
-
-    def _pass_over(self, path: Path) -> None:
-        """Says once that other agents' sessions are not followed: a folder may hold thousands."""
-        if self.on_unreadable is not None and not self._passed_over:
-            self._passed_over = True
-            self.on_unreadable(BadLine(str(path), 1, 0, 0, _NOT_FOLLOWED))
 
     def cannot_read(self, path: Path, error: OSError) -> None:
         """Says once of a file that it cannot be read; one that was removed between two looks needs no word."""
@@ -196,3 +186,11 @@ class Folder:
     def _could_not_list(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             self._unseen.add(Path(os.fsdecode(error.filename)))
+
+
+def _agent_kind(path: Path) -> str | None:
+    """Says whether a file of another agent's is appended to, or written anew."""
+    adapter = adapter_of(head_of(path), str(path))
+    if adapter is None:
+        return None
+    return "agent" if feed_name(adapter, path) == LINES else "document"

@@ -123,7 +123,7 @@ class Log:
 
     def take_event(self, part: Part, given: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
         """Records an event that stands at a place (offset, line), as it may be said; yields what it completes."""
-        event = admit(given)
+        event = admit(given, source_info=self._options.source_info)
         if isinstance(event, Undecodable):
             return  # none that a file holds: it was decoded
         token = Token(part.cursor, *place)

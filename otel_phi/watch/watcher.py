@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from otel_phi.sources.pieces import Unreadable
 from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.sources.session_content import Changed
 from otel_phi.sources.tail import Look, added_lines, is_zipped, look_at
+from otel_phi.watch.agent_part import AgentLog
+from otel_phi.watch.agents import KINDS, Agents, Limits, Outlet
 from otel_phi.watch.books import Books
 from otel_phi.watch.cursor_rows import FileCursor, LostLoop
 from otel_phi.watch.cursors import Cursors
@@ -56,11 +59,12 @@ class Watcher:
         options: how notices become spans.
         sample: share of sessions to keep.
         abandon_after_s: a file that has not changed for so long has no loops at work.
+        since_ns: other agents' sessions last written to before that are left alone until they change.
         on_bad_line: called with each line that is no event.
         on_span: called with each span that leaves.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # options, each with a default
         self,
         folder: Folder,
         cursors: Cursors,
@@ -69,6 +73,7 @@ class Watcher:
         *,
         sample: float = 1.0,
         abandon_after_s: float = ABANDON_AFTER_S,
+        since_ns: int = 0,
         on_bad_line: Callable[[BadLine], None] | None = None,
         on_span: Callable[[Span], None] | None = None,
     ) -> None:
@@ -80,8 +85,18 @@ class Watcher:
         self._index = Index(cursors)
         self._books = Books(cursors, outflow)
         self._logs = Logs(self._files, cursors, self._log, self._reader)
+        self._agents = self._followed_agents(Limits(since_ns, int(abandon_after_s * 1e9)))
         self._resting: dict[Path, float] = {}  # since when, on the monotonic clock
         self._begun = False
+
+    def _followed_agents(self, limits: Limits) -> Agents:
+        index = Index(self._cursors, read_ahead=False)
+
+        def log() -> AgentLog:
+            return AgentLog(index, self._options, self._sample)
+
+        outlet = Outlet(self._put_all, self.breathe, self._books.moved.update, self._on_bad_line)
+        return Agents(self._folder, self._files, self._cursors, log, outlet, limits)
 
     def _log(self) -> Log:
         return Log(self._index, self._options, self._sample)
@@ -92,7 +107,7 @@ class Watcher:
     @property
     def open_loops(self) -> int:
         """How many loops are open."""
-        return sum(log.core.open_loops for log in self._logs)
+        return sum(log.core.open_loops for log in self._logs) + self._agents.open_loops
 
     @property
     def files(self) -> int:
@@ -101,8 +116,8 @@ class Watcher:
 
     @property
     def resting(self) -> bool:
-        """Whether a saved session waits for its event log to be seen."""
-        return bool(self._resting)
+        """Whether there is something to do though no file has changed."""
+        return bool(self._resting) or self._agents.waiting
 
     # --- rounds ------------------------------------------------------------------------------------------------------
 
@@ -122,6 +137,8 @@ class Watcher:
         found = {cursor.id: (cursor, look) for cursor, look in self._found(looks) if self._unread(cursor, look)}
         self._close(looks if whole else None)
         self._read_logs(found)
+        self._agents.take([each for each in found.values() if each[0].kind in KINDS], last=last)
+        self._agents.tell_pauses()
         self._resting = {path: since for path, since in self._resting.items() if look_at(path) is not None}
         for cursor, look in found.values():
             if cursor.kind == "session":
@@ -133,6 +150,7 @@ class Watcher:
         self._outflow.push()
         self.breathe(force=True)
         self._logs.forget()
+        self._agents.forget()
 
     def _found(self, looks: Iterable[tuple[Path, Look]]) -> Iterator[tuple[FileCursor, Look]]:
         for path, look in looks:
@@ -142,7 +160,7 @@ class Watcher:
 
     def _unread(self, cursor: FileCursor, look: Look) -> bool:
         changed = (cursor.size, cursor.mtime_ns) != (look.size, look.mtime_ns)
-        return changed or (cursor.offset < cursor.read_bytes and cursor.id not in self._logs.active)
+        return changed or (cursor.offset < cursor.read_bytes and cursor.id not in self._active)
 
     def _close(self, looks: list[tuple[Path, Look]] | None) -> None:
         """Closes what was open in files that are no more, unless it goes on in others; None if only some were looked at."""
@@ -150,7 +168,12 @@ class Watcher:
         if looks is not None:
             gone += self._files.missing(looks, self._folder.unseen)
         rewound, self._files.rewound = self._files.rewound, []
-        for cursor in rewound:
+        for cursor in [cursor for cursor in gone if cursor.kind in KINDS]:
+            self._agents.gone(cursor, vanished=True)
+        for cursor in [cursor for cursor in rewound if cursor.kind in KINDS]:
+            self._agents.gone(cursor, vanished=False)
+        gone = [cursor for cursor in gone if cursor.kind not in KINDS]
+        for cursor in [cursor for cursor in rewound if cursor.kind not in KINDS]:
             if (rest := self._logs.rewound(cursor)) is not None:
                 self._put_all(*rest)
         for log in self._logs.missing(gone):
@@ -164,13 +187,18 @@ class Watcher:
             if not log.idle and all(part.cursor.mtime_ns < oldest_ns for part in log.parts):
                 self._put_all(log, log.abort())
                 self._books.moved |= {part.cursor.id for part in log.parts}
+        self._agents.abandon()
         for lost in self._cursors.lost():
             self._tell_lost(lost)
         self._cursors.sweep()
 
     def breathe(self, *, force: bool = False) -> None:
         """Takes in what was settled and writes the cursors, if it is time."""
-        self._books.write(self._logs.active, force=force)
+        self._books.write(self._active, force=force)
+
+    @property
+    def _active(self) -> Mapping[int, tuple[Log, Part]]:
+        return ChainMap(self._logs.active, self._agents.active)
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -237,7 +265,7 @@ class Watcher:
 
     # --- spans -------------------------------------------------------------------------------------------------------
 
-    def _put_all(self, log: Log, found: Iterator[Outgoing]) -> None:
+    def _put_all(self, log: Log, found: Iterable[Outgoing]) -> None:
         for out in found:
             self._put(out)
         if log.sampled_out:
@@ -247,7 +275,7 @@ class Watcher:
     def _put(self, out: Outgoing) -> None:
         token = out.token
         if out.root_of:
-            if not self._books.claims_root(out.root_of):
+            if token.sent or not self._books.claims_root(out.root_of):
                 return
         elif token.sent:
             return

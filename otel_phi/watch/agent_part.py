@@ -1,0 +1,155 @@
+"""One file of an agent's session as it is followed: how far it was read, its fold, and what of it waits."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from otel_phi.sources.agent_order import AgentFile
+from otel_phi.sources.agents.adapter import Fold, resume_position
+from otel_phi.sources.reader import EventReader
+from otel_phi.sources.tail import Look
+from otel_phi.watch.agent_feeds import FEEDS, LINES, Piece
+from otel_phi.watch.cursor_rows import FileCursor
+from otel_phi.watch.log import Log, Part
+from otel_phi.watch.outgoing import Token
+from otel_phi.wire.events import AgentEvent, AgentStart
+
+_ALL = 1 << 62
+
+
+class AgentPart(Part):
+    """A part is a file of a session, read from its beginning: what left of it before is not sent again.
+
+    Args:
+        cursor: where it was read to, and settled.
+        file: its format, and where it belongs.
+        feed: how it is read, a key of `FEEDS`.
+        look: what it looks like.
+        fold: of its records.
+        silences: where a pause was told, by the position of what came next.
+
+    Attributes:
+        file: as given; replaced when its beginning tells more.
+        look: as it was looked at last.
+        fold: as given.
+        feed: as given.
+        told_bytes: what is broken before that was said by an earlier process, or by an earlier reading.
+        sent_bytes: all of the loops that began before that was settled by an earlier process, or by an earlier reading.
+        held: events that wait for the tool that started this sub-agent to be told.
+        in_turn: tool calls told of the turn that has not closed.
+        begun: whether its records may be read: it is known who started it, or that nobody will be known.
+        released: whether nothing of it waits any more.
+        ended: whether it was taken as finished: what comes later is read anew.
+    """
+
+    def __init__(
+        self, cursor: FileCursor, file: AgentFile, feed: str, look: Look, fold: Fold, silences: set[int]
+    ) -> None:
+        super().__init__(cursor, EventReader(cursor.path))
+        self.file, self.look, self.fold, self.silences, self.feed = file, look, fold, silences, feed
+        self.sent_bytes = cursor.offset if feed == LINES else 0
+        self.told_bytes = cursor.read_bytes if feed == LINES or not cursor.read_bytes else _ALL
+        if feed != LINES:
+            self.checked_bytes = _ALL  # whatever stands where: it is written anew each time
+        self._events = 0
+        self.offset, self.line = 0, 1
+        self.held: deque[tuple[int, AgentEvent]] = deque()
+        self.in_turn: list[str] = []
+        self.begun = self.released = file.group.main
+        self.ended = self.busy = False
+        self._read: tuple[str, int, int] | None = None  # the look up to which it was read
+        self._settled_at = -1
+
+    @property
+    def unread(self) -> bool:
+        """Whether it has changed since it was read."""
+        return self._read != (self.look.identity, self.look.size, self.look.mtime_ns)
+
+    @property
+    def rewritten(self) -> bool:
+        """Whether it has changed, and is to be read from its beginning for that."""
+        return self._read is not None and self.unread and (self.feed != LINES or self.ended)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yields what is new in the file; after each piece it counts as read.
+
+        Raises:
+            OSError: it cannot be read, or is another file by now.
+        """
+        look = self.look
+        for piece in FEEDS[self.feed](Path(self.cursor.path), look, self.offset, self.line):
+            self.reached = piece.offset
+            yield piece
+            self.offset, self.line = piece.offset, piece.number
+        self._read = (look.identity, look.size, look.mtime_ns)
+        self.cursor.size, self.cursor.mtime_ns = look.size, look.mtime_ns
+
+    def place(self, position: int) -> tuple[int, int]:
+        """Returns where what begins with an event stands: its record's offset, or its number where a record has many."""
+        self._events += 1
+        return (position, position) if self.feed == LINES else (self._events, self._events)
+
+    def gave_up(self) -> None:
+        """Takes that it cannot be read now: it is tried when it has changed."""
+        self._read = (self.look.identity, self.look.size, self.look.mtime_ns)
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a sub-agent's that names no other session as its own: no main file will be there."""
+        return self.file.group.key == self.file.group.agent_id
+
+    def quiet(self, before_ns: int) -> bool:
+        """Says whether a pause is to be told: nothing was written since then, and none was told here."""
+        told = self._settled_at == self.offset and self.begun
+        return self.look.mtime_ns < before_ns and not told and not (self.begun and self.unread) and not self.ended
+
+    def paused(self) -> None:
+        """Takes that a pause was told here, or that there was none to tell."""
+        self._settled_at = self.offset
+
+    @property
+    def untold(self) -> int | None:
+        """The position of the first record that was read and not told, None where all was."""
+        return None if self.ended else resume_position(self.fold.state)
+
+
+class AgentLog(Log):
+    """A log is what a session's files are recorded in, all of them.
+
+    Attributes:
+        files: the numbers of all files of the session, also of those that are no more.
+    """
+
+    files: frozenset[int] = frozenset()
+    parts: list[AgentPart]  # type: ignore[assignment]  # of its own kind
+
+    def advance(self) -> list[FileCursor]:
+        """Moves the cursors to where what is not settled begins, and forgets the tokens that are complete."""
+        self._tokens = [token for token in self._tokens if not token.complete]
+        for part in self.parts:
+            cursor, untold = part.cursor, part.untold
+            begun = [token.offset for token in self._tokens if token.cursor is cursor]
+            waits = [part.held[0][0]] if part.held else []
+            cursor.offset = min([part.offset, *begun, *waits, *([] if untold is None else [untold])])
+            cursor.read_bytes = max(part.offset, part.reached, part.checked_bytes if part.feed == LINES else 0)
+        return [part.cursor for part in self.parts]
+
+    def open_in(self, parts: set[int]) -> bool:
+        """Says whether a loop is open that began in one of some files, by their numbers."""
+        return any(token.open and token.cursor.id in parts for token in self._tokens)
+
+    def _is_ours(self, part: Part, event: AgentStart, token: Token) -> bool:
+        if not isinstance(part, AgentPart):
+            raise TypeError("a session's log has a session's files")
+        row = self._index.find(event)
+        if row is None:
+            self._index.see_all([self._index.row_of(event, part.cursor.id)])
+        elif row.file not in self.files and not row.gone:
+            return False
+        elif row.file != part.cursor.id:
+            self._index.take_over(event, part.cursor.id)
+        token.sent = token.offset < part.sent_bytes or (row is not None and row.done)
+        token.check = token.offset < part.checked_bytes or (row is not None and row.file != part.cursor.id)
+        return True
