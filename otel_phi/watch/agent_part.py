@@ -35,7 +35,7 @@ class AgentPart(Part):
         look: as it was looked at last.
         fold: as given.
         feed: as given.
-        told_bytes: what is broken before that was said by an earlier process, or by an earlier reading.
+        reported_bytes: what is broken before that was said by an earlier process, or by an earlier reading.
         sent_bytes: all of the loops that began before that was settled by an earlier process, or by an earlier reading.
         held: events that wait for the tool that started this sub-agent to be told.
         in_turn: tool calls told of the turn that has not closed.
@@ -50,7 +50,7 @@ class AgentPart(Part):
         super().__init__(cursor, EventReader(cursor.path))
         self.file, self.look, self.fold, self.silences, self.feed = file, look, fold, silences, feed
         self.sent_bytes = cursor.offset if feed == LINES else 0
-        self.told_bytes = cursor.read_bytes if feed == LINES or not cursor.read_bytes else _ALL
+        self.reported_bytes = cursor.read_bytes if feed == LINES or not cursor.read_bytes else _ALL
         if feed != LINES:
             self.checked_bytes = _ALL  # whatever stands where: it is written anew each time
         self._events = 0
@@ -102,8 +102,8 @@ class AgentPart(Part):
 
     def quiet(self, before_ns: int) -> bool:
         """Says whether a pause is to be told: nothing was written since then, and none was told here."""
-        told = self._settled_at == self.offset and self.begun
-        return self.look.mtime_ns < before_ns and not told and not (self.begun and self.unread) and not self.ended
+        settled = self._settled_at == self.offset and self.begun
+        return self.look.mtime_ns < before_ns and not settled and not (self.begun and self.unread) and not self.ended
 
     def paused(self) -> None:
         """Takes that a pause was told here, or that there was none to tell."""

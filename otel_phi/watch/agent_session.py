@@ -28,7 +28,7 @@ from otel_phi.watch.outgoing import Outgoing
 from otel_phi.wire.events import AgentEnd, AgentEvent, ToolExecutionStart, TurnEnd, TurnStart
 
 # As many as the recorder remembers the places of.
-MAX_TOLD = 4_096
+MAX_FINISHED = 4_096
 
 
 class AgentSession:
@@ -63,7 +63,7 @@ class AgentSession:
         self.parts: dict[int, AgentPart] = {}
         self.out: list[Outgoing] = []
         self._calls: dict[str, str] = {}  # sub-agents, and the tool calls that started them
-        self._told: OrderedDict[str, None] = OrderedDict()
+        self._finished: OrderedDict[str, None] = OrderedDict()
 
     def _new_log(self) -> AgentLog:
         log = self._make_log()
@@ -111,7 +111,7 @@ class AgentSession:
         files = [(part.cursor, part.look, part.file, part.feed) for part in self.parts.values()]
         self.log.advance()  # what was settled of it until now
         self.log, self.parts = self._new_log(), {}
-        self._calls, self._told = {}, OrderedDict()
+        self._calls, self._finished = {}, OrderedDict()
         for each in files:
             self.add(*each)
 
@@ -213,7 +213,7 @@ class AgentSession:
             self._calls.setdefault(*pair)
         bad = part.fold.counts["bad_lines"]
         events = part.fold.record(position, data)
-        if part.fold.counts["bad_lines"] > bad and self._on_bad_line is not None and position >= part.told_bytes:
+        if part.fold.counts["bad_lines"] > bad and self._on_bad_line is not None and position >= part.reported_bytes:
             self._on_bad_line(BadLine(part.cursor.path, number, position, len(data), BAD_LINE))
         if events:
             yield from self._tell(part, position, events)
@@ -237,19 +237,19 @@ class AgentSession:
         if isinstance(event, ToolExecutionStart):
             part.in_turn.append(event.tool_call_id)
         elif part.in_turn and isinstance(event, TurnEnd | TurnStart | AgentEnd):
-            told, part.in_turn = part.in_turn, []
-            for call_id in told:
-                self._told[call_id] = None
-                self._told.move_to_end(call_id)
-            while len(self._told) > MAX_TOLD:
-                self._told.popitem(last=False)
-            return told
+            calls, part.in_turn = part.in_turn, []
+            for call_id in calls:
+                self._finished[call_id] = None
+                self._finished.move_to_end(call_id)
+            while len(self._finished) > MAX_FINISHED:
+                self._finished.popitem(last=False)
+            return calls
         return []
 
     def _waits(self, part: AgentPart) -> bool:
         """Says whether a sub-agent's loop may not end yet: the turn that started it was not told."""
         call_id = self._calls.get(part.file.group.agent_id)
-        return not part.released and call_id is not None and call_id not in self._told
+        return not part.released and call_id is not None and call_id not in self._finished
 
     def _children_of(self, call_id: str) -> list[AgentPart]:
         return [

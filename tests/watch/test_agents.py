@@ -9,21 +9,22 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from otel_phi.mapping import semconv as s
+from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.sources.agents.adapter import SILENCE_NS
 from otel_phi.sources.agents.reading import instant
-
+from tests import laws
 from tests.sources.agents import samples
-from tests.sources.agents.samples import expected, sample
+from tests.sources.agents.samples import expected, files
+from tests.sources.agents.test_stored import tokens, wanted
 from tests.watch.following import Following, append, exported
 
 AGENTS = list(samples.FOLDERS)
 _TIME = re.compile(rb'"timestamp":\s*"([^"]+)"')
+_MESSAGE = re.compile(rb'"id":\s*"(msg_[^"]+)"')
 _LONG_AGO_S = 7_200.0
 
 
@@ -31,6 +32,7 @@ class Live:
     """Is a folder of an agent's, and a watch of it that is killed whenever a test says so."""
 
     def __init__(self, place: Path) -> None:
+        self._begun_s = time.time()
         self.folder = place / "agent"
         self.folder.mkdir(parents=True)
         self.following = Following(self.folder, place / "state")
@@ -39,6 +41,7 @@ class Live:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         append(path, content)
+        os.utime(path, (self._begun_s,) * 2)  # a file without any time has that
 
     def silence(self) -> None:
         """Makes all files as old as an hour, and has them looked at."""
@@ -62,14 +65,18 @@ def files_of(agent: str, *, of: str = "") -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+def time_of(line: bytes) -> int:
+    told = _TIME.search(line)
+    return instant(told[1].decode()) if told else 0
+
+
 def as_written(files: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """Yields lines of several files as agents write them: by time, each file in its order."""
     found = []
     for name, content in files.items():
         latest = 0
         for number, line in enumerate(content.splitlines(keepends=True)):
-            told = _TIME.search(line)
-            latest = max(latest, instant(told[1].decode()) if told else 0)
+            latest = max(latest, time_of(line))
             found.append((latest, name, number, line))
     for _, name, _, line in sorted(found, key=lambda each: (each[0], each[1], each[2])):
         yield name, line
@@ -85,33 +92,94 @@ def in_slices(pieces: Iterable[tuple[str, bytes]], dice: random.Random, mean_byt
             at = upto
 
 
-def written_and_killed(live: Live, pieces: Iterable[tuple[str, bytes]], dice: random.Random, every: int) -> None:
-    for number, (name, content) in enumerate(pieces):
+def written_and_killed(live: Live, pieces: Iterable[tuple[str, bytes]], kills: int = 0) -> None:
+    """Writes slices, and kills the watch between any two; every other one it does not see before it is killed.
+
+    Args:
+        live: the folder.
+        pieces: the slices.
+        kills: how many kills at most, 0 for one after each.
+    """
+    all_pieces = list(pieces)
+    every = max(len(all_pieces) // kills, 1) if kills else 1
+    for number, (name, content) in enumerate(all_pieces):
         live.write(name, content)
         if number % every == 0:
-            live.following.round(settle=dice.random() < 0.5)
+            if number // every % 2:
+                live.following.round(settle=number // every % 4 == 1)
             live.following.restart()
 
 
-def totals_of(spans: Iterable[Span]) -> Counter[str]:
-    """Adds up what the chats say that they used, in the one meaning of `expected.json`."""
-    found = Counter[str]()
-    for span in spans:
-        if span.name.startswith("chat") and span.get(s.SIDE_CALL_ID) is None and span.get(s.LOOP_KIND) is None:
-            found["input"] += int(span.get(s.INPUT_TOKENS) or 0)
-            found["output"] += int(span.get(s.OUTPUT_TOKENS) or 0)
-            found["cache_read"] += int(span.get(s.CACHE_READ) or 0)
-    return found
+def holds_the_laws(spans: dict[bytes, Span]) -> None:
+    found = list(spans.values())
+    assert [
+        *laws.identity(found), *laws.family(found, MappingOptions()), *laws.times(found), *laws.links(found),
+        *laws.attributes(found), *laws.tokens(found),
+    ] == []  # fmt: skip
 
 
 @samples.needed
-@pytest.mark.parametrize("order", ["as written", "file after file"])
 @pytest.mark.parametrize("agent", AGENTS)
-def test_a_folder_written_in_slices_with_kills_between_gives_what_export_gives(
-    agent: str, order: str, tmp_path: Path
+def test_a_folder_written_file_after_file_with_a_kill_between_any_two_slices_gives_what_export_gives(
+    agent: str, tmp_path: Path
 ) -> None:
-    dice, files, live = random.Random(5), files_of(agent), Live(tmp_path)
-    pieces = as_written(files) if order == "as written" else files.items()
-    size = sum(map(len, files.values()))
-    written_and_killed(live, in_slices(pieces, dice, max(size // 150, 200)), dice, 3 if order != "as written" else 40)
+    files, live = files_of(agent), Live(tmp_path)
+    mean = sum(map(len, files.values())) // 40
+    written_and_killed(live, in_slices(files.items(), random.Random(5), max(mean, 200)))
+    found = live.end()
+    assert found == exported(live.folder, final=True)
+    holds_the_laws(found)
+    if "_folder" in expected(agent):
+        assert tokens(list(found.values())) == wanted(expected(agent)["_folder"]["tokens"])
+
+
+@samples.needed
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_folder_written_in_the_reverse_order_has_the_same_calls_once(agent: str, tmp_path: Path) -> None:
+    """Of made samples that give one id to unlike calls, whichever is there first is counted: those are left out here."""
+    files, live = without_clashes(files_of(agent)), Live(tmp_path)
+    mean = sum(map(len, files.values())) // 20
+    written_and_killed(live, in_slices(reversed(files.items()), random.Random(6), max(mean, 200)))
+    found = live.end()
+    holds_the_laws(found)
+    assert tokens(list(found.values())) == tokens(list(exported(live.folder, final=True).values()))
+
+
+def without_clashes(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Leaves out files that share a message's id with another one."""
+    ids = {name: set(_MESSAGE.findall(content)) for name, content in files.items()}
+    count = Counter(one for found in ids.values() for one in found)
+    return {name: content for name, content in files.items() if all(count[one] == 1 for one in ids[name])}
+
+
+@samples.needed
+@pytest.mark.parametrize(("agent", "name"), files())
+def test_a_session_and_its_sub_agents_written_by_time_have_the_expected_totals(
+    agent: str, name: str, tmp_path: Path
+) -> None:
+    own, live = files_of(agent, of=name), Live(tmp_path)
+    written_and_killed(live, in_slices(as_written(own), random.Random(7), 5_000), kills=10)
+    found = live.end()
+    assert found == exported(live.folder, final=True)
+    holds_the_laws(found)
+    told = expected(agent)[name]
+    assert tokens(list(found.values())) == wanted(told.get("all_tokens", told.get("tokens")))
+
+
+@samples.needed
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_pause_that_is_told_while_it_lasts_changes_nothing(agent: str, tmp_path: Path) -> None:
+    """Each time a session was silent for two minutes, it is looked at after them; and the watch is killed then, every other time."""
+    largest = max(files_of(agent).items(), key=lambda each: len(each[1]))[0]
+    live, told, latest = Live(tmp_path), 0, 0
+    for name, line in as_written(files_of(agent, of=largest)):
+        at_ns = time_of(line)
+        if latest and at_ns - latest > SILENCE_NS:
+            told += 1
+            live.silence()
+            if told % 2:
+                live.following.restart()
+        latest = max(latest, at_ns)
+        live.write(name, line)
+    assert agent == "openclaw" or told > 1
     assert live.end() == exported(live.folder, final=True)
