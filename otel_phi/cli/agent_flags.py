@@ -57,16 +57,55 @@ def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, .
         SourceError: an agent keeps nothing on this machine.
         click.UsageError: neither was given.
     """
-    from otel_phi.config.config import environment
-
     found = list(paths)
-    for flag, name in _FLAGS.items():
-        if flags.pop(flag):
-            roots = [Path(root).expanduser() for root in BY_NAME[name].roots(environment())]
-            there = [root for root in roots if root.is_dir()]
-            if not there:
-                raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {' and no '.join(map(str, roots))}")
-            found += there
+    for flag in _taken(flags):
+        there = [root for root in _roots(flag) if root.is_dir()]
+        if not there:
+            raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {_listed(flag)}")
+        used = [root for root in there if any(root.iterdir())]
+        if not used:
+            raise SourceError(f"no sessions of {_WORDS[flag]} yet: nothing is in {' or '.join(map(str, there))}")
+        found += used
     if not found:
         raise click.UsageError(f"give a PATH, or one of {', '.join(f'--{flag}' for flag in _FLAGS)}")
     return tuple(found)
+
+
+def followed_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[tuple[Path, ...], str]:
+    """Returns what to follow, and a sentence about the agents that were found, "" where paths or flags said what.
+
+    Without either, it is every agent that keeps sessions on this machine. A folder that a flag stands for need not be there yet, if the
+    agent's own folder is.
+
+    Raises:
+        SourceError: an agent is not on this machine, or none is.
+    """
+    found, chosen = list(paths), _taken(flags)
+    for flag in chosen:
+        roots = [root for root in _roots(flag) if root.is_dir() or root.parent.is_dir()]
+        if not roots:
+            raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {_listed(flag)}")
+        found += roots
+    if found:
+        return tuple(found), ""
+    there = {flag: roots for flag in _FLAGS if (roots := [root for root in _roots(flag) if root.is_dir()])}
+    if not there:
+        looked = ", ".join(f"{_WORDS[flag]} ({_listed(flag, ' or ')})" for flag in _FLAGS)
+        raise SourceError(f"no agent was found on this machine; looked for {looked}; give a PATH")
+    words = [f"{_WORDS[flag]} in {' and '.join(map(str, roots))}" for flag, roots in there.items()]
+    return tuple(root for roots in there.values() for root in roots), f"found {', '.join(words)}"
+
+
+def _taken(flags: dict[str, Any]) -> list[str]:
+    """Takes the agents' flags out of all flags; returns those that were given."""
+    return [flag for flag in _FLAGS if flags.pop(flag)]
+
+
+def _roots(flag: str) -> list[Path]:
+    from otel_phi.config.config import environment
+
+    return [Path(root).expanduser() for root in BY_NAME[_FLAGS[flag]].roots(environment())]
+
+
+def _listed(flag: str, between: str = " and no ") -> str:
+    return between.join(map(str, _roots(flag)))

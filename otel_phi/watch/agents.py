@@ -49,12 +49,14 @@ class Outlet(msgspec.Struct, frozen=True):
         breathe: takes in what was settled, now and then.
         moved: takes the numbers of files that were read.
         on_bad_line: called with each line that is no record.
+        meet: takes the name of the agent of each session that is read.
     """
 
     put: Callable[[Log, Iterable[Outgoing]], None]
     breathe: Callable[[], None]
     moved: Callable[[Iterable[int]], None]
     on_bad_line: Callable[[BadLine], None] | None
+    meet: Callable[[str], None]
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -152,6 +154,7 @@ class Agents:
         if found is None:
             return None
         file, feed = found
+        self._outlet.meet(file.adapter.name)
         key = _key(file)
         self._queued[cursor.id] = key
         self._rows.see_file(cursor.id, key, look.mtime_ns)

@@ -26,6 +26,8 @@ class Folder:
         paths: files and folders; they need not be there yet, but the folder above them must.
 
     Attributes:
+        given: the paths, absolute.
+        roots: those, and the folders beside files that belong to them.
         on_unreadable: called with each file that cannot be read, once until it can; its line is 1.
 
     Raises:
@@ -33,14 +35,17 @@ class Folder:
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self.roots = tuple(Path(os.path.abspath(path)) for path in paths)  # noqa: PTH100  # links stay what they are
+        self.given = tuple(Path(os.path.abspath(path)) for path in paths)  # noqa: PTH100  # links stay what they are
+        # A session's sub-agents lie in the folder of its name.
+        beside = [root.with_suffix("") / "subagents" for root in self.given if root.suffix == ".jsonl"]
+        self.roots = tuple(dict.fromkeys([*self.given, *beside]))
         self.on_unreadable: Callable[[BadLine], None] | None = None
         self._other: dict[Path, Look] = {}
         self._unreadable: set[Path] = set()
         self._unseen: set[Path] = set()
         self._paths: dict[tuple[str, str], Path] = {}  # of each folder and name: all are looked at again and again
         self._links: set[Path] = set()
-        for root in self.roots:
+        for root in self.given:
             if not root.exists() and not root.parent.is_dir():
                 raise NothingHere(
                     f"{root}: neither this nor the folder above it exists; give the folder the agent writes to"
@@ -61,7 +66,7 @@ class Folder:
     @property
     def lone_files(self) -> set[Path]:
         """The paths that are files: one that is replaced is seen by a look alone."""
-        return {root for root in self.roots if not root.is_dir()}
+        return {root for root in self.given if not root.is_dir()}
 
     def holds(self, path: Path) -> bool:
         """Says whether a path is one of those watched, or within."""
@@ -143,7 +148,7 @@ class Folder:
             if root.is_file():
                 self._note_link(root, root.is_symlink())
                 yield root
-            elif root in self.roots:
+            elif root in self.given:
                 self._unseen.add(root)
             return
         yield from self._listed(str(root))

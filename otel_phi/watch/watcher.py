@@ -62,6 +62,9 @@ class Watcher:
         since_ns: other agents' sessions last written to before that are left alone until they change.
         on_bad_line: called with each line that is no event.
         on_span: called with each span that leaves.
+
+    Attributes:
+        on_agent: called with the name of each other agent whose sessions are followed, once.
     """
 
     def __init__(  # noqa: PLR0913  # options, each with a default
@@ -80,6 +83,8 @@ class Watcher:
         self._folder, self._cursors, self._outflow, self._options = folder, cursors, outflow, options
         self._sample, self._abandon_after_s = sample, abandon_after_s
         self._on_bad_line, self._on_span = on_bad_line, on_span
+        self.on_agent: Callable[[str], None] | None = None
+        self._agent_names: set[str] = set()
         folder.on_unreadable = on_bad_line
         self._files = Files(folder, cursors)
         self._index = Index(cursors)
@@ -95,8 +100,14 @@ class Watcher:
         def log() -> AgentLog:
             return AgentLog(index, self._options, self._sample)
 
-        outlet = Outlet(self._put_all, self.breathe, self._books.moved.update, self._on_bad_line)
+        outlet = Outlet(self._put_all, self.breathe, self._books.moved.update, self._on_bad_line, self._meet)
         return Agents(self._folder, self._files, self._cursors, log, outlet, limits)
+
+    def _meet(self, agent: str) -> None:
+        if agent not in self._agent_names:
+            self._agent_names.add(agent)
+            if self.on_agent is not None:
+                self.on_agent(agent)
 
     def _log(self) -> Log:
         return Log(self._index, self._options, self._sample)
