@@ -287,10 +287,11 @@ class Agents:
             vanished: whether it is gone; else it is read anew, under another number.
         """
         self._queued.pop(cursor.id, None)
-        key = self._rows.session_of(cursor.id)
         for session in [one for one in self._sessions.values() if cursor.id in one.parts]:
             self._drop(session, cursor, vanished=vanished)
-        self._retired.append((cursor, key))
+        self._retired.append((cursor, self._rows.session_of(cursor.id)))
+        if vanished:
+            self._retire()
 
     def _drop(self, session: AgentSession, cursor: FileCursor, *, vanished: bool) -> None:
         if self._reading is not None and self._reading[0] == session.key:
@@ -327,6 +328,10 @@ class Agents:
             del self._sessions[session.key]
             for number in session.parts:
                 self.active.pop(number, None)
+        self._retire()
+
+    def _retire(self) -> None:
+        """Lets go of files that are no more, once nothing of them is under way."""
         still = []
         for cursor, key in self._retired:
             owner = self._sessions.get(key)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,39 +18,12 @@ from tests import laws
 from tests.sources.agents import samples
 from tests.sources.agents.samples import expected, files
 from tests.sources.agents.test_stored import tokens, wanted
-from tests.watch.following import Following, append, exported
+from tests.watch.following import exported
+from tests.watch.living import Live
 
 AGENTS = list(samples.FOLDERS)
 _TIME = re.compile(rb'"timestamp":\s*"([^"]+)"')
 _MESSAGE = re.compile(rb'"id":\s*"(msg_[^"]+)"')
-_LONG_AGO_S = 7_200.0
-
-
-class Live:
-    """Is a folder of an agent's, and a watch of it that is killed whenever a test says so."""
-
-    def __init__(self, place: Path) -> None:
-        self._begun_s = time.time()
-        self.folder = place / "agent"
-        self.folder.mkdir(parents=True)
-        self.following = Following(self.folder, place / "state")
-
-    def write(self, name: str, content: bytes) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        append(path, content)
-        os.utime(path, (self._begun_s,) * 2)  # a file without any time has that
-
-    def silence(self) -> None:
-        """Makes all files as old as an hour, and has them looked at."""
-        for path in self.folder.rglob("*.jsonl"):
-            os.utime(path, (time.time() - _LONG_AGO_S,) * 2)
-        self.following.round(settle=False)
-
-    def end(self) -> dict[bytes, Span]:
-        self.following.settle()
-        self.following.with_(abandon_after_s=0.0).round()
-        return self.following.end()
 
 
 def files_of(agent: str, *, of: str = "") -> dict[str, bytes]:
