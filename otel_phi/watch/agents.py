@@ -19,7 +19,7 @@ from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.lines import open_lines, read_lines
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.tail import Look, look_at
-from otel_phi.watch.agent_feeds import feed_name
+from otel_phi.watch.agent_feeds import LINES, feed_name
 from otel_phi.watch.agent_part import AgentLog, AgentPart
 from otel_phi.watch.agent_rows import AgentRows
 from otel_phi.watch.agent_session import AgentSession
@@ -46,6 +46,7 @@ class Outlet(msgspec.Struct, frozen=True):
 
     Attributes:
         put: sends a log's spans.
+        push: lets what was put leave without waiting for more.
         breathe: takes in what was settled, now and then.
         moved: takes the numbers of files that were read.
         on_bad_line: called with each line that is no record.
@@ -53,6 +54,7 @@ class Outlet(msgspec.Struct, frozen=True):
     """
 
     put: Callable[[Log, Iterable[Outgoing]], None]
+    push: Callable[[], None]
     breathe: Callable[[], None]
     moved: Callable[[Iterable[int]], None]
     on_bad_line: Callable[[BadLine], None] | None
@@ -142,6 +144,8 @@ class Agents:
             for related in [other for other, file in self._backlog.items() if first and _related(first, file)]:
                 self._read_whole(related)
             self._read_whole(key)
+        if lively:
+            self._outlet.push()
         self._work(None if last else monotonic() + SLICE_S)
 
     def _seen(self, cursor: FileCursor, look: Look) -> AgentFile | None:
@@ -173,8 +177,11 @@ class Agents:
         if isinstance(part, AgentPart) and part.offset > _SETTLED_HEAD:
             return part.file, part.feed
         try:
-            adapter = adapter_of(head_of(path), str(path))
-            return None if adapter is None else (agent_file(path, adapter), feed_name(adapter, path))
+            head = head_of(path)
+            adapter = adapter_of(head, str(path))
+            if adapter is None:
+                return None
+            return agent_file(path, adapter, head), LINES if cursor.kind == "agent" else feed_name(adapter, path)
         except OSError as error:
             self._folder.cannot_read(path, error)
             return None

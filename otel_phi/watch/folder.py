@@ -18,6 +18,8 @@ from otel_phi.sources.stored import NothingHere, may_be_ours
 from otel_phi.sources.tail import Look, look_at
 from otel_phi.watch.agent_feeds import LINES, feed_name
 
+_HEAD_BYTES = 1 << 16  # as `kind_of` reads
+
 
 class Folder:
     """A folder is the set of paths that are watched.
@@ -195,7 +197,7 @@ class Folder:
 
 def _agent_kind(path: Path) -> str | None:
     """Says whether a file of another agent's is appended to, or written anew."""
-    adapter = adapter_of(head_of(path), str(path))
+    adapter = adapter_of(head_of(path, _HEAD_BYTES), str(path))
     if adapter is None:
         return None
     return "agent" if feed_name(adapter, path) == LINES else "document"

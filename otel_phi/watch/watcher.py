@@ -100,7 +100,14 @@ class Watcher:
         def log() -> AgentLog:
             return AgentLog(index, self._options, self._sample)
 
-        outlet = Outlet(self._put_all, self.breathe, self._books.moved.update, self._on_bad_line, self._meet)
+        outlet = Outlet(
+            self._put_all,
+            self._outflow.push,
+            self.breathe,
+            self._books.moved.update,
+            self._on_bad_line,
+            self._meet,
+        )
         return Agents(self._folder, self._files, self._cursors, log, outlet, limits)
 
     def _meet(self, agent: str) -> None:

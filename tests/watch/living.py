@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Span
+from otel_phi.sources.agents.reading import instant
 from otel_phi.sources.reader import BadLine
 from otel_phi.watch.watch import Listener
 from tests.sources.agents.samples import written
 from tests.watch.following import Following, append
 
 _LONG_AGO_S = 7_200.0
+_TIME = re.compile(rb'"timestamp":\s*"([^"]+)"')
 
 
 class Live:
@@ -47,11 +50,12 @@ class Live:
         """Begins again, and hears of each line that is no record."""
         self.following.with_(listener=Listener(on_bad_line=on_bad_line))
 
-    def silence(self) -> None:
-        """Makes all files as old as an hour, and has them looked at."""
+    def silence(self, *, look: bool = True) -> None:
+        """Makes all files two hours old, and has them looked at."""
         for path in self.folder.rglob("*.jsonl"):
             os.utime(path, (time.time() - _LONG_AGO_S,) * 2)
-        self.following.round(settle=False)
+        if look:
+            self.following.round(settle=False)
 
     def end(self) -> dict[bytes, Span]:
         self.following.settle()
@@ -82,3 +86,20 @@ class Live:
         """The loops that have left, each with what went wrong."""
         found = [span for span in self.spans if span.name.startswith("invoke_agent")]
         return [(str(span.get(s.LOOP_ID)).partition(".")[2], span.get(s.ERROR_TYPE)) for span in found]
+
+
+def time_of(line: bytes) -> int:
+    told = _TIME.search(line)
+    return instant(told[1].decode()) if told else 0
+
+
+def as_written(files: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yields lines of several files as agents write them: by time, each file in its order."""
+    found = []
+    for name, content in files.items():
+        latest = 0
+        for number, line in enumerate(content.splitlines(keepends=True)):
+            latest = max(latest, time_of(line))
+            found.append((latest, name, number, line))
+    for _, name, _, line in sorted(found, key=lambda each: (each[0], each[1], each[2])):
+        yield name, line

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from otel_phi.mapping import semconv as s
+from otel_phi.watch import agents
+from tests.cli.test_agents import claude_project, codex_sessions, pi_sessions
 from tests.sources.agents import test_claude_code as claude
 from tests.sources.agents import test_codex as codex
 from tests.sources.agents import test_pi as pi
 from tests.sources.agents.samples import written
 from tests.watch.following import exported
-from tests.watch.living import Live
+from tests.watch.living import Live, as_written
 
 MAIN = f"{claude.SESSION}.jsonl"
 OVER = {"subtype": "turn_duration", "durationMs": 1}
@@ -343,3 +348,99 @@ def test_a_document_that_is_written_anew_leaves_what_is_new_and_nothing_twice(li
     live.put("x.json", (live.folder / "x.json").read_bytes())
     live.look()
     assert live.end() == exported(live.folder, final=True)
+
+
+# --- many of them ----------------------------------------------------------------------------------------------------------
+
+
+def old_session(number: int) -> bytes:
+    records = [claude.prompt(0, f"p{number}"), claude.spoke(1, f"a{number}"), claude.spoke(2, f"b{number}"), over(3)]
+    return written(*[{**one, "sessionId": f"old-{number}"} for one in records])
+
+
+def test_what_is_written_now_comes_before_old_sessions_which_are_read_in_slices(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "SLICE_S", 0.0)
+    for number in range(5):
+        live.write(f"a{number}.jsonl", old_session(number))
+    live.silence(look=False)
+    live.write("z.jsonl", written(claude.prompt(0, "p"), claude.spoke(1, "a"), over(2)))
+    live.following.watch._watcher.round()
+    live.following.settle()
+    assert live.ended[0] == ("p", None)
+    assert len(live.ended) < 6
+    live.write("z.jsonl", written(claude.prompt(3, "q"), claude.spoke(4, "b"), over(5)))
+    rounds = 0
+    while live.following.watch._watcher.resting:
+        live.following.watch._watcher.round({live.folder / "z.jsonl"})
+        rounds += 1
+    assert rounds > 2
+    assert live.end() == exported(live.folder, final=True)
+
+
+def test_an_old_original_is_read_before_the_copy_that_is_written_now(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "SLICE_S", 0.0)
+    history = [claude.prompt(0, "p"), claude.spoke(1, "a"), over(2)]
+    for number in range(5):
+        live.write(f"0{number}.jsonl", old_session(number))
+    live.write(MAIN, written(*history, claude.prompt(3, "r"), claude.spoke(4, "c"), over(5)))
+    live.silence(look=False)
+    copied = [
+        {**one, "sessionId": "copy"} for one in (*history, claude.prompt(9, "q"), claude.spoke(10, "b"), over(11))
+    ]
+    live.write("copy.jsonl", written(*copied))
+    live.following.watch._watcher.round()
+    live.following.settle()
+    assert ("q", None) in live.ended
+    assert ("p", None) in live.ended
+    assert live.end() == exported(live.folder, final=True)
+
+
+def test_sessions_that_are_over_are_forgotten_and_read_again_when_they_go_on(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "MAX_IDLE", 2)
+    for number in range(8):
+        live.write(f"a{number}.jsonl", old_session(number))
+    live.look()
+    live.look()
+    assert len(live.following.watch._watcher._agents.active) == 2
+    count = len(live.spans)
+    more = [claude.prompt(9, "q"), claude.spoke(10, "c"), over(11)]
+    live.say("a0.jsonl", *[{**one, "sessionId": "old-0"} for one in more])
+    assert live.ended[-1] == ("q", None)
+    assert len(live.spans) == count + 3
+    assert live.end() == exported(live.folder, final=True)
+
+
+# --- whatever happens ------------------------------------------------------------------------------------------------------
+
+
+@settings(
+    max_examples=300 if os.environ.get("OTEL_PHI_SOAK") else 15, deadline=None, suppress_health_check=list(HealthCheck)
+)
+@given(st.data())
+def test_no_rounds_cuts_and_kills_change_a_byte(data: st.DataObject) -> None:
+    """Lines are written by time, cut anywhere; rounds and kills fall anywhere between."""
+    with tempfile.TemporaryDirectory() as place:
+        made = Path(place, "made")
+        claude_project(made / "claude")
+        codex_sessions(made / "codex")
+        pi_sessions(made / "pi")
+        files = {str(path.relative_to(made)): path.read_bytes() for path in sorted(made.rglob("*.jsonl"))}
+        live = Live(Path(place))
+        for name, line in as_written(files):
+            cut = data.draw(st.integers(0, len(line)))
+            live.write(name, line[:cut])
+            match data.draw(st.sampled_from(["nothing"] * 8 + ["round", "some", "kill"])):
+                case "round":
+                    live.following.round(settle=data.draw(st.booleans()))
+                case "some":
+                    live.following.round(*data.draw(st.permutations(sorted(live.folder.rglob("*.jsonl")))))
+                case "kill":
+                    live.following.restart()
+            live.write(name, line[cut:])
+        assert live.end() == exported(live.folder, final=True)

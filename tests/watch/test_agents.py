@@ -13,16 +13,14 @@ import pytest
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.sources.agents.adapter import SILENCE_NS
-from otel_phi.sources.agents.reading import instant
 from tests import laws
 from tests.sources.agents import samples
 from tests.sources.agents.samples import expected, files
 from tests.sources.agents.test_stored import tokens, wanted
 from tests.watch.following import exported
-from tests.watch.living import Live
+from tests.watch.living import Live, as_written, time_of
 
 AGENTS = list(samples.FOLDERS)
-_TIME = re.compile(rb'"timestamp":\s*"([^"]+)"')
 _MESSAGE = re.compile(rb'"id":\s*"(msg_[^"]+)"')
 
 
@@ -34,23 +32,6 @@ def files_of(agent: str, *, of: str = "") -> dict[str, bytes]:
         own = folder / of
         found = [path for path in found if path == own or own.with_suffix("") in path.parents]
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
-
-
-def time_of(line: bytes) -> int:
-    told = _TIME.search(line)
-    return instant(told[1].decode()) if told else 0
-
-
-def as_written(files: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Yields lines of several files as agents write them: by time, each file in its order."""
-    found = []
-    for name, content in files.items():
-        latest = 0
-        for number, line in enumerate(content.splitlines(keepends=True)):
-            latest = max(latest, time_of(line))
-            found.append((latest, name, number, line))
-    for _, name, _, line in sorted(found, key=lambda each: (each[0], each[1], each[2])):
-        yield name, line
 
 
 def in_slices(pieces: Iterable[tuple[str, bytes]], dice: random.Random, mean_bytes: int) -> Iterator[tuple[str, bytes]]:
