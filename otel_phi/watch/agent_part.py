@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from otel_phi.sources.agent_order import AgentFile
 from otel_phi.sources.agents.adapter import Fold, resume_position
 from otel_phi.sources.reader import EventReader
@@ -61,6 +63,8 @@ class AgentPart(Part):
         self.ended = self.busy = False
         self._read: tuple[str, int, int] | None = None  # the look up to which it was read
         self._settled_at = -1
+        self._untold: tuple[tuple[int, int, bool], int | None] | None = None
+        self._written: tuple[object, ...] = ()
 
     @property
     def unread(self) -> bool:
@@ -111,8 +115,19 @@ class AgentPart(Part):
 
     @property
     def untold(self) -> int | None:
-        """The position of the first record that was read and not told, None where all was."""
-        return None if self.ended else resume_position(self.fold.state)
+        """The position of the first record that was read and not told, None where all was; as of the last piece."""
+        place = (self.offset, self._settled_at, self.ended)
+        if self._untold is None or self._untold[0] != place:
+            self._untold = (place, None if self.ended else resume_position(self.fold.state))
+        return self._untold[1]
+
+    def moved(self, offset: int) -> bool:
+        """Moves the cursor to an offset; says whether that has to be written."""
+        cursor = self.cursor
+        cursor.offset = offset
+        cursor.read_bytes = max(self.offset, self.reached, self.checked_bytes if self.feed == LINES else 0)
+        before, self._written = self._written, msgspec.structs.astuple(cursor)
+        return before != self._written
 
 
 class AgentLog(Log):
@@ -128,13 +143,16 @@ class AgentLog(Log):
     def advance(self) -> list[FileCursor]:
         """Moves the cursors to where what is not settled begins, and forgets the tokens that are complete."""
         self._tokens = [token for token in self._tokens if not token.complete]
+        begun: dict[int, int] = {}
+        for token in self._tokens:
+            begun[token.cursor.id] = min(token.offset, begun.get(token.cursor.id, token.offset))
+        moved = []
         for part in self.parts:
-            cursor, untold = part.cursor, part.untold
-            begun = [token.offset for token in self._tokens if token.cursor is cursor]
-            waits = [part.held[0][0]] if part.held else []
-            cursor.offset = min([part.offset, *begun, *waits, *([] if untold is None else [untold])])
-            cursor.read_bytes = max(part.offset, part.reached, part.checked_bytes if part.feed == LINES else 0)
-        return [part.cursor for part in self.parts]
+            offset = min(part.offset, begun.get(part.cursor.id, part.offset))
+            offset = min(offset, part.held[0][0] if part.held else offset)
+            if part.moved(offset if part.untold is None else min(offset, part.untold)):
+                moved.append(part.cursor)
+        return moved
 
     def open_in(self, parts: set[int]) -> bool:
         """Says whether a loop is open that began in one of some files, by their numbers."""

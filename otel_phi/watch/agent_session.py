@@ -252,11 +252,9 @@ class AgentSession:
         return not part.released and call_id is not None and call_id not in self._finished
 
     def _children_of(self, call_id: str) -> list[AgentPart]:
-        return [
-            part
-            for part in self._in_order()
-            if not part.released and self._calls.get(part.file.group.agent_id) == call_id
-        ]
+        waiting = [part for part in self.parts.values() if not part.released]
+        found = [part for part in waiting if self._calls.get(part.file.group.agent_id) == call_id]
+        return sorted(found, key=lambda part: part.cursor.path)
 
     def _release(self, part: AgentPart) -> None:
         """Tells what waited of a file, and of those below it."""

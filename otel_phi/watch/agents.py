@@ -32,7 +32,7 @@ from otel_phi.watch.outgoing import Outgoing
 
 KINDS = ("agent", "document")
 # Between two slices the changed files have their turn: a turn that closes meanwhile is late by no more.
-SLICE_S = 0.4
+SLICE_S = 0.2
 # A session that was written to so lately is at work, and is read before the others.
 LIVELY_NS = 600 * 1_000_000_000
 # As many sessions are kept though nothing is open in them: an agent goes on, and need not be read from its beginning.

@@ -225,9 +225,10 @@ class Cursors:
                 self._write(f"DELETE FROM {table} WHERE file NOT IN (SELECT id FROM file)", [()])  # noqa: S608
 
 
-# A loop that left whole; or one of which nothing left, and whose file is no more.
+# A loop that left whole, unless its file is read whole each time it changes; or one of which nothing left, and whose file is no more.
 _ENDED = (
-    "DELETE FROM loop WHERE seen_s < ? AND (done = 1 OR"
+    "DELETE FROM loop WHERE seen_s < ? AND ("
+    "(done = 1 AND coalesce((SELECT kind FROM file WHERE file.id = loop.file AND gone = 0), '') <> 'document') OR"
     " (opened IS NULL AND coalesce((SELECT gone FROM file WHERE file.id = loop.file), 1) = 1))"
 )
 
