@@ -82,7 +82,7 @@ def followed_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[tup
     """
     found, chosen = list(paths), _taken(flags)
     for flag in chosen:
-        roots = [root for root in _roots(flag) if root.is_dir() or root.parent.is_dir()]
+        roots = _possible(flag)
         if not roots:
             raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {_listed(flag)}")
         found += roots
@@ -93,7 +93,7 @@ def followed_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[tup
         looked = ", ".join(f"{_WORDS[flag]} ({_listed(flag, ' or ')})" for flag in _FLAGS)
         raise SourceError(f"no agent was found on this machine; looked for {looked}; give a PATH")
     words = [f"{_WORDS[flag]} in {' and '.join(map(str, roots))}" for flag, roots in there.items()]
-    return tuple(root for roots in there.values() for root in roots), f"found {', '.join(words)}"
+    return tuple(root for flag in there for root in _possible(flag)), f"found {', '.join(words)}"
 
 
 def _taken(flags: dict[str, Any]) -> list[str]:
@@ -105,6 +105,11 @@ def _roots(flag: str) -> list[Path]:
     from otel_phi.config.config import environment
 
     return [Path(root).expanduser() for root in BY_NAME[_FLAGS[flag]].roots(environment())]
+
+
+def _possible(flag: str) -> list[Path]:
+    """Returns the folders of an agent that are there, or can come: a rollout is moved into an archive that was not there before."""
+    return [root for root in _roots(flag) if root.is_dir() or root.parent.is_dir()]
 
 
 def _listed(flag: str, between: str = " and no ") -> str:

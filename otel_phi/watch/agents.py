@@ -13,13 +13,12 @@ from pathlib import Path
 import msgspec
 
 from otel_phi.clock import monotonic, wall_ns
-from otel_phi.sources.agent_files import context_of
-from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, in_order, originals_of
+from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, in_order
 from otel_phi.sources.agents.registry import adapter_of
-from otel_phi.sources.lines import open_lines, read_lines
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.tail import Look, look_at
 from otel_phi.watch.agent_feeds import LINES, feed_name
+from otel_phi.watch.agent_originals import claim_for_originals, may_be_copied
 from otel_phi.watch.agent_part import AgentLog, AgentPart
 from otel_phi.watch.agent_rows import AgentRows
 from otel_phi.watch.agent_session import AgentSession
@@ -50,7 +49,6 @@ class Outlet(msgspec.Struct, frozen=True):
         breathe: takes in what was settled, now and then.
         moved: takes the numbers of files that were read.
         on_bad_line: called with each line that is no record.
-        meet: takes the name of the agent of each session that is read.
     """
 
     put: Callable[[Log, Iterable[Outgoing]], None]
@@ -58,7 +56,6 @@ class Outlet(msgspec.Struct, frozen=True):
     breathe: Callable[[], None]
     moved: Callable[[Iterable[int]], None]
     on_bad_line: Callable[[BadLine], None] | None
-    meet: Callable[[str], None]
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -86,6 +83,7 @@ class Agents:
 
     Attributes:
         active: the logs and their parts, by the numbers of the files.
+        on_agent: called with the name of each agent whose sessions are followed, once; None for nobody.
     """
 
     def __init__(
@@ -105,7 +103,9 @@ class Agents:
         self._queued: dict[int, str] = {}  # the files of those, by their numbers
         self._reading: tuple[str, Iterator[None]] | None = None  # a session of the backlog that is read in part
         self._retired: list[tuple[FileCursor, str]] = []  # files that are no more, and their sessions
+        self._names: set[str] = set()
         self.active: dict[int, tuple[Log, Part]] = {}
+        self.on_agent: Callable[[str], None] | None = None
 
     @property
     def open_loops(self) -> int:
@@ -124,13 +124,15 @@ class Agents:
         """Takes files that have changed, and reads them: what is at work at once, the rest in slices.
 
         Args:
-            found: the files.
+            found: the files; what is no agent's is passed over.
             last: whether no other round will come: then all is read now.
         """
         fresh: list[AgentFile] = []
         lively: dict[str, None] = {}
         lately_ns = wall_ns() - LIVELY_NS
         for cursor, look in found:
+            if cursor.kind not in KINDS:
+                continue
             file = None if cursor.id in self._queued else self._seen(cursor, look)
             if file is not None:
                 fresh.append(file)
@@ -141,8 +143,8 @@ class Agents:
             self._backlog.setdefault(_key(each.first), each.first)
         for key in [] if last else [key for key in self._backlog if key in lively]:
             first = self._backlog.get(key)
-            for related in [other for other, file in self._backlog.items() if first and _related(first, file)]:
-                self._read_whole(related)
+            for mate in [other for other, file in self._backlog.items() if first and may_be_copied(first, file)]:
+                self._read_whole(mate)
             self._read_whole(key)
         if lively:
             self._outlet.push()
@@ -158,7 +160,7 @@ class Agents:
         if found is None:
             return None
         file, feed = found
-        self._outlet.meet(file.adapter.name)
+        self._meet(file.adapter.name)
         key = _key(file)
         self._queued[cursor.id] = key
         self._rows.see_file(cursor.id, key, look.mtime_ns)
@@ -168,6 +170,12 @@ class Agents:
             self._sessions[key].add(cursor, look_at(path) or look, file, feed)
             self._note(self._sessions[key])
         return file
+
+    def _meet(self, agent: str) -> None:
+        if agent not in self._names:
+            self._names.add(agent)
+            if self.on_agent is not None:
+                self.on_agent(agent)
 
     def _file(self, cursor: FileCursor) -> tuple[AgentFile, str] | None:
         """Says what a file is and how it is read."""
@@ -260,39 +268,39 @@ class Agents:
         self._outlet.breathe()
 
     def _claim_for_originals(self, session: AgentSession) -> None:
-        """Lets those sessions claim their calls that lie beside this one and are not read, since only some files are watched."""
+        """Lets sessions claim their calls that lie beside this one and are not read, since only some files are watched."""
         mains = [part.file for part in session.parts.values() if part.file.group.main]
-        if not self._limits.since_ns and not any(file.path in self._folder.roots for file in mains):
-            return
-        beside = {path for file in mains for path in file.path.parent.glob("*.jsonl")}
-        for original in originals_of(in_order(mains), {path for path in beside if self._is_read(path)}):
-            for file in original.files:
-                self._claim_all(file)
+        if self._limits.since_ns or any(file.path in self._folder.roots for file in mains):
+            claim_for_originals(mains, self._rows, self._is_read)
 
     def _is_read(self, path: Path) -> bool:
         look = look_at(path)
         return self._folder.holds(path) and look is not None and look.mtime_ns >= self._limits.since_ns
 
-    def _claim_all(self, file: AgentFile) -> None:
-        fold = file.adapter.fold(context_of(file, self._rows, lambda _: None, file.written_ns))
-        with open_lines(file.path) as stream:
-            for block in read_lines(stream):
-                position = block.offset
-                for line in block.lines:
-                    fold.record(position, line if position else line.removeprefix(b"\xef\xbb\xbf"))
-                    position += len(line) + 1
-        fold.settle("end")
-        self._rows.commit()
-
     # --- ends --------------------------------------------------------------------------------------------------------
 
-    def gone(self, cursor: FileCursor, *, vanished: bool) -> None:
-        """Takes that a file is no more: what is open leaves as aborted, once no file of its session is there.
+    def close(
+        self, gone: Iterable[FileCursor], rewound: Iterable[FileCursor]
+    ) -> tuple[list[FileCursor], list[FileCursor]]:
+        """Takes files that are no more: what is open leaves as aborted, once no file of its session is there.
 
         Args:
-            cursor: the file.
-            vanished: whether it is gone; else it is read anew, under another number.
+            gone: files that are no more.
+            rewound: files that are read anew, under other numbers.
+
+        Returns:
+            Those of both that are no agent's.
         """
+        others: tuple[list[FileCursor], list[FileCursor]] = ([], [])
+        for some, rest, vanished in ((gone, others[0], True), (rewound, others[1], False)):
+            for cursor in some:
+                if cursor.kind in KINDS:
+                    self._gone(cursor, vanished=vanished)
+                else:
+                    rest.append(cursor)
+        return others
+
+    def _gone(self, cursor: FileCursor, *, vanished: bool) -> None:
         self._queued.pop(cursor.id, None)
         for session in [one for one in self._sessions.values() if cursor.id in one.parts]:
             self._drop(session, cursor, vanished=vanished)
@@ -351,12 +359,3 @@ class Agents:
 
 def _key(file: AgentFile) -> str:
     return f"{file.adapter.name}/{file.group.key}"
-
-
-def _related(one: AgentFile, other: AgentFile) -> bool:
-    """Says whether a session may have copied from another."""
-    if one.adapter.name != other.adapter.name:
-        return False
-    return one.group.forked_from == other.group.key or (
-        one.group.first_id != "" and one.group.first_id == other.group.first_id
-    )

@@ -111,7 +111,7 @@ class Watch:
             on_bad_line=listener.on_bad_line,
             on_span=listener.on_span,
         )
-        self._watcher.on_agent = listener.on_agent
+        self._watcher.agents.on_agent = listener.on_agent
 
     def run(self, poll_s: float | None = None) -> None:
         """Watches until it is asked to stop; or once.

@@ -27,7 +27,7 @@ from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.sources.session_content import Changed
 from otel_phi.sources.tail import Look, added_lines, is_zipped, look_at
 from otel_phi.watch.agent_part import AgentLog
-from otel_phi.watch.agents import KINDS, Agents, Limits, Outlet
+from otel_phi.watch.agents import Agents, Limits, Outlet
 from otel_phi.watch.books import Books
 from otel_phi.watch.cursor_rows import FileCursor, LostLoop
 from otel_phi.watch.cursors import Cursors
@@ -64,7 +64,7 @@ class Watcher:
         on_span: called with each span that leaves.
 
     Attributes:
-        on_agent: called with the name of each other agent whose sessions are followed, once.
+        agents: other agents' sessions.
     """
 
     def __init__(  # noqa: PLR0913  # options, each with a default
@@ -83,14 +83,12 @@ class Watcher:
         self._folder, self._cursors, self._outflow, self._options = folder, cursors, outflow, options
         self._sample, self._abandon_after_s = sample, abandon_after_s
         self._on_bad_line, self._on_span = on_bad_line, on_span
-        self.on_agent: Callable[[str], None] | None = None
-        self._agent_names: set[str] = set()
         folder.on_unreadable = on_bad_line
         self._files = Files(folder, cursors)
         self._index = Index(cursors)
         self._books = Books(cursors, outflow)
         self._logs = Logs(self._files, cursors, self._log, self._reader)
-        self._agents = self._followed_agents(Limits(since_ns, int(abandon_after_s * 1e9)))
+        self.agents = self._followed_agents(Limits(since_ns, int(abandon_after_s * 1e9)))
         self._resting: dict[Path, float] = {}  # since when, on the monotonic clock
         self._begun = False
 
@@ -100,21 +98,8 @@ class Watcher:
         def log() -> AgentLog:
             return AgentLog(index, self._options, self._sample)
 
-        outlet = Outlet(
-            self._put_all,
-            self._outflow.push,
-            self.breathe,
-            self._books.moved.update,
-            self._on_bad_line,
-            self._meet,
-        )
+        outlet = Outlet(self._put_all, self._outflow.push, self.breathe, self._books.moved.update, self._on_bad_line)
         return Agents(self._folder, self._files, self._cursors, log, outlet, limits)
-
-    def _meet(self, agent: str) -> None:
-        if agent not in self._agent_names:
-            self._agent_names.add(agent)
-            if self.on_agent is not None:
-                self.on_agent(agent)
 
     def _log(self) -> Log:
         return Log(self._index, self._options, self._sample)
@@ -125,7 +110,7 @@ class Watcher:
     @property
     def open_loops(self) -> int:
         """How many loops are open."""
-        return sum(log.core.open_loops for log in self._logs) + self._agents.open_loops
+        return sum(log.core.open_loops for log in self._logs) + self.agents.open_loops
 
     @property
     def files(self) -> int:
@@ -135,7 +120,7 @@ class Watcher:
     @property
     def resting(self) -> bool:
         """Whether there is something to do though no file has changed."""
-        return bool(self._resting) or self._agents.waiting
+        return bool(self._resting) or self.agents.waiting
 
     # --- rounds ------------------------------------------------------------------------------------------------------
 
@@ -155,8 +140,8 @@ class Watcher:
         found = {cursor.id: (cursor, look) for cursor, look in self._found(looks) if self._unread(cursor, look)}
         self._close(looks if whole else None)
         self._read_logs(found)
-        self._agents.take([each for each in found.values() if each[0].kind in KINDS], last=last)
-        self._agents.tell_pauses()
+        self.agents.take(found.values(), last=last)
+        self.agents.tell_pauses()
         self._resting = {path: since for path, since in self._resting.items() if look_at(path) is not None}
         for cursor, look in found.values():
             if cursor.kind == "session":
@@ -168,7 +153,7 @@ class Watcher:
         self._outflow.push()
         self.breathe(force=True)
         self._logs.forget()
-        self._agents.forget()
+        self.agents.forget()
 
     def _found(self, looks: Iterable[tuple[Path, Look]]) -> Iterator[tuple[FileCursor, Look]]:
         for path, look in looks:
@@ -186,12 +171,8 @@ class Watcher:
         if looks is not None:
             gone += self._files.missing(looks, self._folder.unseen)
         rewound, self._files.rewound = self._files.rewound, []
-        for cursor in [cursor for cursor in gone if cursor.kind in KINDS]:
-            self._agents.gone(cursor, vanished=True)
-        for cursor in [cursor for cursor in rewound if cursor.kind in KINDS]:
-            self._agents.gone(cursor, vanished=False)
-        gone = [cursor for cursor in gone if cursor.kind not in KINDS]
-        for cursor in [cursor for cursor in rewound if cursor.kind not in KINDS]:
+        gone, rewound = self.agents.close(gone, rewound)
+        for cursor in rewound:
             if (rest := self._logs.rewound(cursor)) is not None:
                 self._put_all(*rest)
         for log in self._logs.missing(gone):
@@ -205,7 +186,7 @@ class Watcher:
             if not log.idle and all(part.cursor.mtime_ns < oldest_ns for part in log.parts):
                 self._put_all(log, log.abort())
                 self._books.moved |= {part.cursor.id for part in log.parts}
-        self._agents.abandon()
+        self.agents.abandon()
         for lost in self._cursors.lost():
             self._tell_lost(lost)
         self._cursors.sweep()
@@ -216,7 +197,7 @@ class Watcher:
 
     @property
     def _active(self) -> Mapping[int, tuple[Log, Part]]:
-        return ChainMap(self._logs.active, self._agents.active)
+        return ChainMap(self._logs.active, self.agents.active)
 
     # --- files -------------------------------------------------------------------------------------------------------
 

@@ -407,7 +407,7 @@ def test_sessions_that_are_over_are_forgotten_and_read_again_when_they_go_on(
         live.write(f"a{number}.jsonl", old_session(number))
     live.look()
     live.look()
-    assert len(live.following.watch._watcher._agents.active) == 2
+    assert len(live.following.watch._watcher.agents.active) == 2
     count = len(live.spans)
     more = [claude.prompt(9, "q"), claude.spoke(10, "c"), over(11)]
     live.say("a0.jsonl", *[{**one, "sessionId": "old-0"} for one in more])
