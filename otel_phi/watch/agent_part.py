@@ -43,6 +43,7 @@ class AgentPart(Part):
         in_turn: tool calls told of the turn that has not closed.
         begun: whether its records may be read: it is known who started it, or that nobody will be known.
         released: whether nothing of it waits any more.
+        failed: whether it could not be read; it is tried again when it is looked at again.
         ended: whether it was taken as finished: what comes later is read anew.
     """
 
@@ -60,7 +61,7 @@ class AgentPart(Part):
         self.held: deque[tuple[int, AgentEvent]] = deque()
         self.in_turn: list[str] = []
         self.begun = self.released = file.group.main
-        self.ended = self.busy = False
+        self.ended = self.busy = self.failed = False
         self._read: tuple[str, int, int] | None = None  # the look up to which it was read
         self._settled_at = -1
         self._untold: tuple[tuple[int, int, bool], int | None] | None = None
@@ -69,7 +70,7 @@ class AgentPart(Part):
     @property
     def unread(self) -> bool:
         """Whether it has changed since it was read."""
-        return self._read != (self.look.identity, self.look.size, self.look.mtime_ns)
+        return not self.failed and self._read != (self.look.identity, self.look.size, self.look.mtime_ns)
 
     @property
     def rewritten(self) -> bool:
@@ -94,10 +95,6 @@ class AgentPart(Part):
         """Returns where what begins with an event stands: its record's offset, or its number where a record has many."""
         self._events += 1
         return (position, position) if self.feed == LINES else (self._events, self._events)
-
-    def gave_up(self) -> None:
-        """Takes that it cannot be read now: it is tried when it has changed."""
-        self._read = (self.look.identity, self.look.size, self.look.mtime_ns)
 
     @property
     def alone(self) -> bool:

@@ -72,15 +72,16 @@ class AgentSession:
 
     # --- files -------------------------------------------------------------------------------------------------------
 
-    def add(self, cursor: FileCursor, look: Look, file: AgentFile, feed: str) -> None:
-        """Takes a file, or what it looks like by now; one that turns out to be somebody else's begins the session anew."""
+    def add(self, cursor: FileCursor, look: Look, file: AgentFile, feed: str) -> bool:
+        """Takes a file, or what it looks like by now; says whether the session begins anew since the file is not what it seemed."""
         known = self.parts.get(cursor.id)
         if known is not None and (known.file.group.main, known.file.group.agent_id) == (
             file.group.main,
             file.group.agent_id,
         ):
-            known.file, known.look = file, look
-            return
+            known.file = file
+            self.seen(cursor, look)
+            return False
         fallback_ns = self._rows.see_file(cursor.id, self.key, look.mtime_ns)
         self.log.files |= {cursor.id}
         fold = file.adapter.fold(context_of(file, self._rows, self._calls.get, fallback_ns))
@@ -90,6 +91,13 @@ class AgentSession:
         self._find_call(part)
         if known is not None:
             self.anew()
+        return known is not None
+
+    def seen(self, cursor: FileCursor, look: Look) -> None:
+        """Takes what a file looks like by now."""
+        part = self.parts.get(cursor.id)
+        if part is not None:
+            part.look, part.failed = look, False
 
     def drop(self, cursor: FileCursor, *, vanished: bool) -> None:
         """Takes that a file is no more: what is untold of it is told. Or that it is to be read under another number."""
@@ -200,7 +208,7 @@ class AgentSession:
                 yield from self._tell(part, part.offset, part.fold.settle("silence"))
                 part.paused()
         except OSError as error:
-            part.gave_up()
+            part.failed = True
             self._cannot_read(Path(part.cursor.path), error)
         finally:
             part.busy = False

@@ -137,6 +137,8 @@ class Agents:
             if file is not None:
                 fresh.append(file)
             key = self._queued.get(cursor.id)
+            if file is None and key in self._sessions:
+                self._sessions[key].seen(cursor, look)
             if key is not None and look.mtime_ns >= lately_ns:
                 lively[key] = None
         for each in in_order(fresh):
@@ -167,7 +169,9 @@ class Agents:
         for other in [one for one in self._sessions.values() if one.key != key and cursor.id in one.parts]:
             self._drop(other, cursor, vanished=False)  # its beginning did not say yet whose it is
         if key in self._sessions:
-            self._sessions[key].add(cursor, look_at(path) or look, file, feed)
+            begun_anew = self._sessions[key].add(cursor, look_at(path) or look, file, feed)
+            if begun_anew and self._reading is not None and self._reading[0] == key:
+                self._reading = None
             self._note(self._sessions[key])
         return file
 
@@ -228,8 +232,12 @@ class Agents:
             self._done(self._reading[0])
 
     def _read_whole(self, key: str) -> None:
-        reading = self._reading[1] if self._reading is not None and self._reading[0] == key else self._read(key)
-        for _ in reading:
+        """Reads a session to where its files are; one that is read in part first as far as that has begun."""
+        if self._reading is not None and self._reading[0] == key:
+            for _ in self._reading[1]:
+                pass
+            self._reading = None
+        for _ in self._read(key):
             pass
         self._done(key)
 
@@ -238,7 +246,7 @@ class Agents:
             self._reading = None
         if not self._sessions[key].unread:
             self._backlog.pop(key, None)
-            for number in self._sessions[key].parts:
+            for number in self._rows.files_of(key):
                 self._queued.pop(number, None)
         if len(self._sessions) > MAX_IDLE:
             self.forget()

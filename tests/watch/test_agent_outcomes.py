@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from otel_phi.mapping import semconv as s
+from otel_phi.sources import lines
 from otel_phi.watch import agents
+from otel_phi.watch.agent_feeds import FEEDS, LINES, Feed, Piece
 from tests.cli.test_agents import claude_project, codex_sessions, pi_sessions
 from tests.sources.agents import test_claude_code as claude
 from tests.sources.agents import test_codex as codex
@@ -328,6 +332,37 @@ def test_a_broken_line_is_named_once_and_costs_itself_alone(live: Live) -> None:
     live.say(MAIN, claude.prompt(9, "q"), claude.spoke(10, "b"), over(11))
     assert named == [2]
     assert live.ended == [("p", None), ("q", None)]
+
+
+def test_a_file_that_cannot_be_read_is_tried_again(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Iterator[Piece]:
+        raise PermissionError(13, "Permission denied")
+
+    live.write(MAIN, written(claude.prompt(0, "p"), claude.spoke(1, "a"), over(2)))
+    with monkeypatch.context() as patched:
+        patched.setitem(cast("dict[str, Feed]", FEEDS), LINES, broken)
+        live.look()
+        live.look()
+    assert live.spans == []
+    live.look()
+    assert live.ended == [("p", None)]
+
+
+def test_what_is_written_while_a_session_is_read_in_part_is_read_after_it(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents, "SLICE_S", 0.0)
+    monkeypatch.setattr(lines, "CHUNK_BYTES", 300)
+    for number in range(3):
+        live.write(f"a{number}.jsonl", old_session(number))
+    live.silence(look=False)
+    live.following.watch._watcher.round()  # the first session is read in part
+    live.write("a0.jsonl", written({**claude.prompt(9, "q"), "sessionId": "old-0"}))
+    live.write("a0.jsonl", written({**claude.spoke(10, "c"), "sessionId": "old-0"}, over(11)))
+    live.following.watch._watcher.round({live.folder / "a0.jsonl"})
+    live.following.settle()
+    assert ("q", None) in live.ended
+    assert live.end() == exported(live.folder, final=True)
 
 
 # --- documents -------------------------------------------------------------------------------------------------------------
