@@ -103,8 +103,9 @@ class AgentPart(Part):
 
     def quiet(self, before_ns: int) -> bool:
         """Says whether a pause is to be told: nothing was written since then, and none was told here."""
-        settled = self._settled_at == self.offset and self.begun
-        return self.look.mtime_ns < before_ns and not settled and not (self.begun and self.unread) and not self.ended
+        if self.ended or self.failed or self.look.mtime_ns >= before_ns:
+            return False
+        return not self.begun or (self._settled_at != self.offset and not self.unread)
 
     def paused(self) -> None:
         """Takes that a pause was told here, or that there was none to tell."""

@@ -154,7 +154,8 @@ class AgentSession:
         for part in mains:
             yield from self._drain(part)
         for part in children:
-            self._find_call(part)
+            if part.unread:
+                self._find_call(part)
             known = part.file.group.agent_id in self._calls if mains else part.alone
             part.begun = part.begun or known
             if part.begun:
@@ -278,8 +279,9 @@ class AgentSession:
     # --- ends --------------------------------------------------------------------------------------------------------
 
     def is_quiet(self, now_ns: int) -> bool:
-        """Says whether a pause is to be told of a file."""
-        return any(part.quiet(now_ns - SILENCE_NS) for part in self.parts.values())
+        """Says whether a pause is to be told of a file, or is what a sub-agent without a main file waited for."""
+        quiet = [part for part in self.parts.values() if part.quiet(now_ns - SILENCE_NS)]
+        return any(part.begun for part in quiet) or (bool(quiet) and not self._sides()[0])
 
     def pause(self, now_ns: int) -> Iterator[None]:
         """Tells the pauses of files that were not written to for so long; yields as `read`."""

@@ -213,6 +213,26 @@ def test_a_sub_agent_of_which_nobody_says_who_started_it_is_read_when_no_main_lo
     assert live.end() == exported(live.folder, final=True)
 
 
+@KILLS
+def test_a_sub_agent_without_a_main_file_is_read_after_a_pause(live: Live, kill: bool) -> None:
+    live.say(INNER, *sided(claude.prompt(2, "sp"), claude.spoke(3, "s1"), over(4)), kill=kill)
+    live.look()
+    assert live.spans == []
+    live.silence()
+    live.look()
+    assert live.ended == [("sp.a1", None)]
+    assert live.end() == exported(live.folder, final=True)
+
+
+def test_a_sub_agent_that_waits_keeps_nobody_busy(live: Live) -> None:
+    live.say(MAIN, claude.prompt(0, "p"), claude.spoke(1, "a", claude.use("toolu_1")))
+    live.say(INNER, *sided(claude.prompt(2, "sp"), claude.spoke(3, "s1")))
+    live.silence()
+    live.look()
+    assert len(live.named("chat")) == 0
+    assert not live.following.watch._watcher.resting
+
+
 def test_a_session_file_that_is_given_alone_brings_its_sub_agents(tmp_path: Path) -> None:
     live = Live(tmp_path, only=MAIN)
     live.write(INNER.replace(".jsonl", ".meta.json"), b'{"toolUseId": "toolu_1"}')
