@@ -22,6 +22,8 @@ from otel_phi.sources.lines import GZIP_MAGIC, Block, read_lines
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 
+WRITE_AHEAD = "-wal"
+_DATABASES = (".db", ".sqlite", ".sqlite3")
 # Enough to tell two logs apart: the first line of any holds a session id or a time.
 HEAD_BYTES = 512
 
@@ -41,14 +43,21 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def look_at(path: Path) -> Look | None:
-    """Looks at a file; None where there is none, or what cannot be read twice, such as a pipe."""
+    """Looks at a file; None where there is none, or what cannot be read twice, such as a pipe.
+
+    What is written to a database stands in the log beside it first: both are one file.
+    """
     try:
         found = path.stat()
     except OSError:
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
-    return Look(f"{found.st_dev}:{found.st_ino}", found.st_size, found.st_mtime_ns)
+    look = Look(f"{found.st_dev}:{found.st_ino}", found.st_size, found.st_mtime_ns)
+    ahead = look_at(path.with_name(path.name + WRITE_AHEAD)) if path.suffix in _DATABASES else None
+    if ahead is None:
+        return look
+    return Look(look.identity, look.size + ahead.size, max(look.mtime_ns, ahead.mtime_ns))
 
 
 def head_of(path: Path, size: int = HEAD_BYTES) -> tuple[bytes, int]:

@@ -4,8 +4,10 @@
     converted  the same lines, but unreadable midway (a JSON array, UTF-16, gzip): all are given again when the file changes
     document   the file is one record, given again when it changes: an adapter says so by `records = "document"`
 
-A format that is written otherwise, a database say, plugs in here: a function of the same form in `FEEDS`, its name in its adapter's
-`records`. What is given again has to be told again the same; `AgentSession` sees to it that nothing of it leaves twice.
+A format that is written otherwise plugs in here: a `Feed` in `FEEDS`, its name in its adapter's `records`. A database is one file to the watch, its
+fold tells the loops of all sessions in it (each event names its own); its `read` gives the rows after a position, and it grows. A change of the
+write-ahead log beside it is one of the file (`look_at`). What is given again has to be told again the same; `AgentSession` sees to it that
+nothing of it leaves twice.
 """
 
 from __future__ import annotations
@@ -30,8 +32,8 @@ class Piece(msgspec.Struct, frozen=True):
     """A piece is a run of records, and where the next one begins.
 
     Attributes:
-        records: each with its position.
-        offset: of the byte after them.
+        records: each with its position, which grows from record to record.
+        offset: of the byte after them, or another position before which all was given.
         number: of the line after them, from 1; the number of the first record is as much less as there are records.
     """
 
@@ -40,7 +42,16 @@ class Piece(msgspec.Struct, frozen=True):
     number: int
 
 
-Feed = Callable[[Path, Look, int, int], Iterator[Piece]]
+class Feed(msgspec.Struct, frozen=True):
+    """A feed is a way to read a file.
+
+    Attributes:
+        read: yields what a file has, given what it looks like, and the `offset` and `number` of the last piece (0 and 1 at its beginning).
+        grows: whether what was given stays as it is, so that reading goes on behind it; else all is given again when the file changes.
+    """
+
+    read: Callable[[Path, Look, int, int], Iterator[Piece]]
+    grows: bool = False
 
 
 def _lines(path: Path, look: Look, offset: int, number: int) -> Iterator[Piece]:
@@ -62,7 +73,7 @@ def _document(path: Path, look: Look, _offset: int, _number: int) -> Iterator[Pi
     yield Piece([(0, data.removeprefix(_BOM))], len(data), 2)
 
 
-FEEDS: Mapping[str, Feed] = {LINES: _lines, CONVERTED: _converted, DOCUMENT: _document}
+FEEDS: Mapping[str, Feed] = {LINES: Feed(_lines, grows=True), CONVERTED: Feed(_converted), DOCUMENT: Feed(_document)}
 
 
 def feed_name(adapter: Adapter, path: Path) -> str:

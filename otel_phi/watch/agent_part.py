@@ -12,7 +12,7 @@ from otel_phi.sources.agent_order import AgentFile
 from otel_phi.sources.agents.adapter import Fold, resume_position
 from otel_phi.sources.reader import EventReader
 from otel_phi.sources.tail import Look
-from otel_phi.watch.agent_feeds import FEEDS, LINES, Piece
+from otel_phi.watch.agent_feeds import FEEDS, Piece
 from otel_phi.watch.cursor_rows import FileCursor
 from otel_phi.watch.log import Log, Part
 from otel_phi.watch.outgoing import Token
@@ -52,9 +52,10 @@ class AgentPart(Part):
     ) -> None:
         super().__init__(cursor, EventReader(cursor.path))
         self.file, self.look, self.fold, self.silences, self.feed = file, look, fold, silences, feed
-        self.sent_bytes = cursor.offset if feed == LINES else 0
-        self.reported_bytes = cursor.read_bytes if feed == LINES or not cursor.read_bytes else _ALL
-        if feed != LINES:
+        self._grows = FEEDS[feed].grows
+        self.sent_bytes = cursor.offset if self._grows else 0
+        self.reported_bytes = cursor.read_bytes if self._grows or not cursor.read_bytes else _ALL
+        if not self._grows:
             self.checked_bytes = _ALL  # whatever stands where: it is written anew each time
         self._events = 0
         self.offset, self.line = 0, 1
@@ -75,7 +76,7 @@ class AgentPart(Part):
     @property
     def rewritten(self) -> bool:
         """Whether it has changed, and is to be read from its beginning for that."""
-        return self._read is not None and self.unread and (self.feed != LINES or self.ended)
+        return self._read is not None and self.unread and (not self._grows or self.ended)
 
     def pieces(self) -> Iterator[Piece]:
         """Yields what is new in the file; after each piece it counts as read.
@@ -84,7 +85,7 @@ class AgentPart(Part):
             OSError: it cannot be read, or is another file by now.
         """
         look = self.look
-        for piece in FEEDS[self.feed](Path(self.cursor.path), look, self.offset, self.line):
+        for piece in FEEDS[self.feed].read(Path(self.cursor.path), look, self.offset, self.line):
             self.reached = piece.offset
             yield piece
             self.offset, self.line = piece.offset, piece.number
@@ -94,7 +95,7 @@ class AgentPart(Part):
     def place(self, position: int) -> tuple[int, int]:
         """Returns where what begins with an event stands: its record's offset, or its number where a record has many."""
         self._events += 1
-        return (position, position) if self.feed == LINES else (self._events, self._events)
+        return (position, position) if self._grows else (self._events, self._events)
 
     @property
     def alone(self) -> bool:
@@ -123,7 +124,7 @@ class AgentPart(Part):
         """Moves the cursor to an offset; says whether that has to be written."""
         cursor = self.cursor
         cursor.offset = offset
-        cursor.read_bytes = max(self.offset, self.reached, self.checked_bytes if self.feed == LINES else 0)
+        cursor.read_bytes = max(self.offset, self.reached, self.checked_bytes if self._grows else 0)
         before, self._written = self._written, msgspec.structs.astuple(cursor)
         return before != self._written
 

@@ -15,7 +15,7 @@ from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, may_be_ours
-from otel_phi.sources.tail import Look, look_at
+from otel_phi.sources.tail import WRITE_AHEAD, Look, look_at
 from otel_phi.watch.agent_feeds import LINES, feed_name
 
 _HEAD_BYTES = 1 << 16  # as `kind_of` reads
@@ -89,7 +89,7 @@ class Folder:
     def changed(self, paths: Iterable[Path]) -> list[tuple[Path, Look]]:
         """Returns those of some paths that are files and watched, and the files in those that are folders."""
         found: set[Path] = set()
-        for path in set(paths):
+        for path in {_file_of(path) for path in paths}:
             if self.holds(path) and (path in self.roots or not (path.is_symlink() and path.is_dir())):
                 found |= set(self._within(path))
         return self._looked(sorted(path for path in found if may_be_ours(path)))
@@ -193,6 +193,11 @@ class Folder:
     def _could_not_list(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             self._unseen.add(Path(os.fsdecode(error.filename)))
+
+
+def _file_of(path: Path) -> Path:
+    """Returns the database that a write-ahead log belongs to, any other path as it is."""
+    return path.with_name(path.name.removesuffix(WRITE_AHEAD)) if path.name.endswith(WRITE_AHEAD) else path
 
 
 def _agent_kind(path: Path) -> str | None:
