@@ -360,7 +360,7 @@ def test_a_file_that_cannot_be_read_is_tried_again(live: Live, monkeypatch: pyte
 
     live.write(MAIN, written(claude.prompt(0, "p"), claude.spoke(1, "a"), over(2)))
     with monkeypatch.context() as patched:
-        patched.setitem(cast("dict[str, Feed]", FEEDS), LINES, broken)
+        patched.setitem(cast("dict[str, Feed]", FEEDS), LINES, Feed(broken, grows=True))
         live.look()
         live.look()
     assert live.spans == []
