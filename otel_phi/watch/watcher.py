@@ -139,9 +139,9 @@ class Watcher:
         looks = self._folder.all() if whole else self._folder.changed([*(changed or ()), *self._resting])
         found = {cursor.id: (cursor, look) for cursor, look in self._found(looks) if self._unread(cursor, look)}
         self._close(looks if whole else None)
-        self._read_logs(found)
         self.agents.take(found.values(), last=last)
         self.agents.tell_pauses()
+        self._read_logs(found)
         self._resting = {path: since for path, since in self._resting.items() if look_at(path) is not None}
         for cursor, look in found.values():
             if cursor.kind == "session":
