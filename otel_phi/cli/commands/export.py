@@ -13,17 +13,19 @@ import msgspec
 from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.agent_flags import agent_flags, with_places
 from otel_phi.cli.entry import end_by_closed_pipe, end_by_interrupt, reader_gone
-from otel_phi.cli.flags import delivery_flags, mapping_flags
+from otel_phi.cli.flags import content_flags, delivery_flags, mapping_flags, metrics_flag, price_flags
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.own_telemetry import own_telemetry
 from otel_phi.cli.report import outcome, reading
-from otel_phi.cli.report.complaints import Complaints
+from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.progress import ExportProgress
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
 from otel_phi.cli.report.totals import Sessions
 from otel_phi.cli.settings import called, configured, sends_nothing
 from otel_phi.errors import DeliveryError
+from otel_phi.pipeline import policy_for
+from otel_phi.policy.door import sees_content
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.agent_files import AgentOptions
 from otel_phi.sources.stored import Stored
@@ -55,7 +57,10 @@ Examples:
 )
 @click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
 @click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
+@metrics_flag
+@content_flags
 @mapping_flags
+@price_flags
 def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | None, **flags: Any) -> None:
     """Send stored sessions to an OpenTelemetry collector and print their trace ids.
 
@@ -78,7 +83,8 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
 
     complaints = Complaints()
     refuse_own_input(config.file, paths, "--file")
-    stored = Stored(paths, final=final, on_bad_line=complaints, since_ns=since_ns, agents=agents, content=False)
+    content = sees_content(policy_for(config, tools=config.metrics.asked))
+    stored = Stored(paths, final=final, on_bad_line=complaints, since_ns=since_ns, agents=agents, content=content)
     own = [own_telemetry(agent, environment()) for agent in sorted({one.key[0] for one in stored.agents.sessions})]
     for line in (*reading.before(stored, final=final), *filter(None, own)):
         screen.say(f"otel-phi: {line}")
@@ -118,7 +124,7 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
             on_progress=progress.note,
             on_span=on_span,
         )
-        with progress, bridge:
+        with progress, bridge, warnings_said():
             bridge.feed(progress.of(stored.events()))
         if ledger is not None:
             ledger.finish()
@@ -144,7 +150,13 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
 
     paths = (str(path.resolve()) for path in stored.files)
     # Whatever makes the bytes or their destination another makes it another export.
-    facts = (config.protocol, config.exporter_name, repr(resource_of(config)), repr(config.mapping))
+    facts = (
+        config.protocol,
+        config.exporter_name,
+        repr(resource_of(config)),
+        repr(config.mapping),
+        repr(config.prices),
+    )
     return Ledger(
         config.state_dir, ledger_name(config.state_dir, config.endpoint, config.fixed_headers, *facts, *paths)
     )

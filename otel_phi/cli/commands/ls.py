@@ -9,12 +9,13 @@ import click
 
 from otel_phi.cli import screen
 from otel_phi.cli.agent_flags import place_flags, with_places
-from otel_phi.cli.flags import choice_flags, paths_and_errors
+from otel_phi.cli.flags import choice_flags, paths_and_errors, price_flags
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.progress import ReadProgress
 
 if TYPE_CHECKING:
     from otel_phi.cli.listing.tally import Tally
+    from otel_phi.prices import Prices
 
 _EXAMPLES = """\b
 Examples:
@@ -29,6 +30,7 @@ Examples:
 @click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
 @place_flags
 @choice_flags
+@price_flags
 @click.option("--open", "open_only", is_flag=True, help="Only sessions with a loop that has not ended.")
 @click.option(
     "--sort",
@@ -55,21 +57,23 @@ def ls(
     """List what agents did: when, how long, model, turns, tools, tokens (cached ones among the input), cost, errors by kind.
 
     PATH is phi-core's event log, a file of AgentEvent lines, a saved session, another agent's session, or a folder of them; gzipped
-    or not. Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
+    or not. What calls cost is said where the source says it, or where prices are asked for and know the model. Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
 
     Exit code: 0; 2 usage or nothing to read.
     """
     from otel_phi.cli.listing.choice import Choice, ordered
+    from otel_phi.cli.settings import prices_said
 
     order = {name: wanted.pop(name) for name in ("order", "reverse", "limit")}
     paths, wanted["errors"] = paths_and_errors(paths, wanted["errors"])
     paths = with_places(paths, wanted)
+    prices = prices_said(wanted)
     chosen = Choice(**wanted)
-    tallies = [tally for tally in _tallies(paths) if chosen.holds(tally)]
+    tallies = [tally for tally in _tallies(paths, prices) if chosen.holds(tally)]
     _print(ordered(tallies, **order), grouping, as_json=as_json)
 
 
-def _tallies(paths: tuple[Path, ...]) -> list[Tally]:
+def _tallies(paths: tuple[Path, ...], prices: Prices | None) -> list[Tally]:
     from otel_phi.cli.listing.tally import Tallies
     from otel_phi.mapping.options import options_for
     from otel_phi.pipeline import spans
@@ -82,7 +86,7 @@ def _tallies(paths: tuple[Path, ...]) -> list[Tally]:
     progress = ReadProgress(stored)
     tallies = Tallies()
     with progress:
-        tallies.add_all(spans(progress.of(stored.events()), options, ahead=ahead_of(stored.starts)))
+        tallies.add_all(spans(progress.of(stored.events()), options, ahead=ahead_of(stored.starts), prices=prices))
     complaints.conclude()
     return tallies.all()
 

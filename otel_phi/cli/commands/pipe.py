@@ -9,7 +9,15 @@ import click
 import msgspec
 
 from otel_phi.cli import exit_codes, screen
-from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
+from otel_phi.cli.flags import (
+    content_flags,
+    delivery_flags,
+    destination_flag,
+    mapping_flags,
+    metrics_flag,
+    price_flags,
+    state_flag,
+)
 from otel_phi.cli.intake import Intake, stop_signals
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
@@ -49,7 +57,10 @@ Examples:
     type=click.Choice(sorted(STREAMS)),
     help="What writes to stdin: `pi --mode json`, `claude -p --output-format stream-json`, `codex exec --json`.",
 )
+@metrics_flag
+@content_flags
 @mapping_flags
+@price_flags
 @destination_flag
 @state_flag
 def pipe(tee: bool, agent: str | None, sample: float | None, **flags: Any) -> None:

@@ -14,7 +14,7 @@ import click
 
 from otel_phi.cli import exit_codes, screen, words
 from otel_phi.cli.agent_flags import agent_flags, followed_places
-from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
+from otel_phi.cli.flags import content_flags, delivery_flags, mapping_flags, price_flags, state_flag
 from otel_phi.cli.own_telemetry import own_telemetry
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
@@ -64,7 +64,9 @@ _SHOWN = 20  # sessions at the end: a watch may have seen thousands
     "--source-info", is_flag=True, default=None, help="Say where an agent worked: folder, branch, commit, title."
 )
 @state_flag
+@content_flags
 @mapping_flags
+@price_flags
 def watch(
     paths: tuple[Path, ...],
     once: bool,

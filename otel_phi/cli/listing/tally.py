@@ -85,12 +85,6 @@ class Tally(Totals):
         self.repository = ""
         self.open_loops = 0
 
-    @property
-    def cost_usd(self) -> float | None:
-        """What the model calls cost, None where of none of them that is known."""
-        known = [cell.cost_usd for cell in self.cells.values() if cell.cost_usd is not None]
-        return sum(known) if known else None
-
     def _count(self, span: Span, given: Mapping[str, object], error: str | None) -> None:
         operation = given.get(s.OPERATION)
         if operation == "chat":

@@ -22,9 +22,11 @@ def table(sessions: Sequence[Totals], trace_url: str | None) -> Iterator[Text]:
     if not sessions:
         return
     names = words.short_names(totals.session_id for totals in sessions)
-    rows = [_cells(totals, names[totals.session_id]) for totals in sessions]
-    widths = [max(map(cell_len, column)) for column in zip(_HEADS, *rows, strict=True)]
-    yield Text(_line(_HEADS, widths), style="dim")
+    priced = any(totals.cost_usd is not None for totals in sessions)  # else nobody asked
+    heads = (*_HEADS, "cost") if priced else _HEADS
+    rows = [(*_cells(totals, names[totals.session_id]), *([_cost(totals)] if priced else [])) for totals in sessions]
+    widths = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
+    yield Text(_line(heads, widths), style="dim")
     for totals, row in zip(sessions, rows, strict=True):
         yield Text(_line(row, widths), style="red" if totals.error_count else "")
         if trace_url is not None:
@@ -44,6 +46,10 @@ def _cells(totals: Totals, name: str) -> tuple[str, ...]:
         str(totals.error_count),
         str(totals.spans),
     )
+
+
+def _cost(totals: Totals) -> str:
+    return "-" if totals.cost_usd is None else words.dollars(totals.cost_usd, partial=totals.cost_partial)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
