@@ -15,8 +15,9 @@ from otel_phi.errors import SourceError
 from otel_phi.sources.agents.registry import BY_NAME
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_FLAGS = {"claude": "claude-code", "codex": "codex", "pi": "pi", "openclaw": "openclaw"}
-_WORDS = {"claude": "Claude Code", "codex": "Codex", "pi": "pi", "openclaw": "OpenClaw"}
+_FLAGS = {"claude": "claude-code", "codex": "codex", "pi": "pi", "openclaw": "openclaw", "opencode": "opencode"}
+_WORDS = {"claude": "Claude Code", "codex": "Codex", "pi": "pi", "openclaw": "OpenClaw", "opencode": "opencode"}
+_NOT_FOLLOWED = ("opencode",)  # its sessions are in a database, or in many files each
 _SINCE = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
@@ -50,6 +51,11 @@ def agent_flags(command: _Command) -> _Command:
     return place_flags(click.option("--since", "since_ns", metavar="WHEN", callback=since, help=text)(command))
 
 
+def _there(root: Path) -> list[Path]:
+    """Returns what there is of a place: a folder, a file, or the files whose names are like its own."""
+    return sorted(root.parent.glob(root.name)) if "*" in root.name else [root] * root.exists()
+
+
 def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, ...]:
     """Returns the paths given and the folders that agent flags stand for, taking those out of `flags`.
 
@@ -59,10 +65,10 @@ def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, .
     """
     found = list(paths)
     for flag in _taken(flags):
-        there = [root for root in _roots(flag) if root.is_dir()]
+        there = [one for root in _roots(flag) for one in _there(root)]
         if not there:
             raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {_listed(flag)}")
-        used = [root for root in there if any(root.iterdir())]
+        used = [one for one in there if not one.is_dir() or any(one.iterdir())]
         if not used:
             raise SourceError(f"no sessions of {_WORDS[flag]} yet: nothing is in {' or '.join(map(str, there))}")
         found += used
@@ -82,15 +88,18 @@ def followed_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[tup
     """
     found, chosen = list(paths), _taken(flags)
     for flag in chosen:
+        if flag in _NOT_FOLLOWED:
+            raise SourceError(f"watch does not follow {_WORDS[flag]} yet; otel-phi export --{flag} sends its sessions")
         roots = _possible(flag)
         if not roots:
             raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {_listed(flag)}")
         found += roots
     if found:
         return tuple(found), ""
-    there = {flag: roots for flag in _FLAGS if (roots := [root for root in _roots(flag) if root.is_dir()])}
+    followed = [flag for flag in _FLAGS if flag not in _NOT_FOLLOWED]
+    there = {flag: roots for flag in followed if (roots := [root for root in _roots(flag) if root.is_dir()])}
     if not there:
-        looked = ", ".join(f"{_WORDS[flag]} ({_listed(flag, ' or ')})" for flag in _FLAGS)
+        looked = ", ".join(f"{_WORDS[flag]} ({_listed(flag, ' or ')})" for flag in followed)
         raise SourceError(f"no agent was found on this machine; looked for {looked}; give a PATH")
     words = [f"{_WORDS[flag]} in {' and '.join(map(str, roots))}" for flag, roots in there.items()]
     return tuple(root for flag in there for root in _possible(flag)), f"found {', '.join(words)}"

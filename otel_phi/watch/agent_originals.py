@@ -16,7 +16,7 @@ def may_be_copied(copy: AgentFile, other: AgentFile) -> bool:
     if copy.adapter.name != other.adapter.name:
         return False
     one, two = copy.group, other.group
-    return one.forked_from == two.key or (one.first_id != "" and one.first_id == two.first_id)
+    return one.forked_from == two.key or (one.first_id != "" and one.first_id == (two.first_id or two.known_as))
 
 
 def claim_for_originals(mains: Sequence[AgentFile], rows: AgentRows, is_read: Callable[[Path], bool]) -> None:

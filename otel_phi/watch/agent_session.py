@@ -217,8 +217,7 @@ class AgentSession:
     def _record(self, part: AgentPart, position: int, data: bytes, number: int) -> Iterator[None]:
         if position in part.silences:
             yield from self._tell(part, position, part.fold.settle("silence"))
-        pair = part.file.adapter.child(data)
-        if pair is not None:
+        for pair in part.file.adapter.children(data):
             self._calls.setdefault(*pair)
         bad = part.fold.counts["bad_lines"]
         events = part.fold.record(position, data)

@@ -19,6 +19,7 @@ from otel_phi.sources.tail import WRITE_AHEAD, Look, look_at
 from otel_phi.watch.agent_feeds import LINES, feed_name
 
 _HEAD_BYTES = 1 << 16  # as `kind_of` reads
+_NOT_FOLLOWED = "sessions of opencode's: these are not followed yet; otel-phi export sends them"
 
 
 class Folder:
@@ -30,7 +31,7 @@ class Folder:
     Attributes:
         given: the paths, absolute.
         roots: those, and the folders beside files that belong to them.
-        on_unreadable: called with each file that cannot be read, once until it can; its line is 1.
+        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of opencode's.
 
     Raises:
         NothingHere: neither a path nor the folder above it is there.
@@ -44,6 +45,7 @@ class Folder:
         self.on_unreadable: Callable[[BadLine], None] | None = None
         self._other: dict[Path, Look] = {}
         self._unreadable: set[Path] = set()
+        self._passed_over = False
         self._unseen: set[Path] = set()
         self._paths: dict[tuple[str, str], Path] = {}  # of each folder and name: all are looked at again and again
         self._links: set[Path] = set()
@@ -108,11 +110,20 @@ class Folder:
             return None
         kind = kind_of(path)
         self._unreadable.discard(path)
-        if kind in ("events", "session", "agent"):
+        found = _agent_kind(path) if kind == "agent" else kind
+        if found in ("events", "session", "agent", "document"):
             self._other.pop(path, None)
-            return _agent_kind(path) if kind == "agent" else kind
+            return found
         self._other[path] = look
+        if kind == "agent":
+            self._pass_over(path)
         return None
+
+    def _pass_over(self, path: Path) -> None:
+        """Says once that sessions in a database, or in many files each, are not followed."""
+        if self.on_unreadable is not None and not self._passed_over:
+            self._passed_over = True
+            self.on_unreadable(BadLine(str(path), 1, 0, 0, _NOT_FOLLOWED))
 
     def cannot_read(self, path: Path, error: OSError) -> None:
         """Says once of a file that it cannot be read; one that was removed between two looks needs no word."""

@@ -10,6 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from rich.table import Table
 from otel_phi.pipeline import spans
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
+from tests.sources.agents import opencode_made as opencode
+from tests.sources.agents.opencode_made import Record
 
 FILE_BYTES = 64_000_000
 SESSION = "8f9c1d2e-0000-4000-8000-000000000001"
@@ -113,12 +117,46 @@ def generate(path: Path, loop: Callable[[int], Lines], at_least: int) -> None:
             first += 2 * _CALLS + 4
 
 
+def opencode_records() -> Iterator[Record]:
+    """Yields the records of a session of opencode, loop after loop."""
+    yield opencode.session()
+    for first in count(0, 2 * _CALLS + 4):
+        yield opencode.user(f"{first:08}", first)
+        for number in range(first + 1, first + 2 * _CALLS, 2):
+            parts = (opencode.said(_WORDS), opencode.tool(f"c{number}", number, number + 1, output=_OUTPUT))
+            yield opencode.answer(f"{number:08}", number, number + 1, *parts, to=f"{first:08}")
+        last = first + 2 * _CALLS + 1
+        yield opencode.answer(f"{last:08}", last, last + 1, opencode.said(_WORDS), to=f"{first:08}")
+
+
+def generate_opencode(path: Path, at_least: int) -> None:
+    """Writes a session of about that many bytes, as a database or, by the name, as a document."""
+    records = islice(opencode_records(), at_least // (len(_OUTPUT) + 2 * len(_WORDS)))
+    if path.suffix == ".db":
+        connection = opencode.open_database(path)
+        opencode.insert(connection, records)
+        connection.close()
+        return
+    with path.open("w", encoding="utf-8") as out:
+        out.write(json.dumps(next(records))[:-1] + ', "messages": [')
+        for number, record in enumerate(records):
+            out.write(",\n"[not number :] + json.dumps(record))
+        out.write("]}\n")
+
+
+WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {
+    **{name: ("session.jsonl", partial(generate, loop=loop, at_least=FILE_BYTES)) for name, loop in FORMATS.items()},
+    "opencode, its database": ("opencode.db", partial(generate_opencode, at_least=FILE_BYTES)),
+    "opencode, exported": ("session.json", partial(generate_opencode, at_least=FILE_BYTES)),
+}
+
+
 def bench_agents(table: Table) -> None:
     """Adds a row a format."""
-    for name, loop in FORMATS.items():
+    for name, (file, write) in WRITERS.items():
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "session.jsonl"
-            generate(path, loop, FILE_BYTES)
+            path = Path(folder) / file
+            write(path)
             command = [sys.executable, "-m", "tests.benchmarks.agents", str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
         rate, peak, made = done.stdout.split()
@@ -137,5 +175,5 @@ def measure(path: Path) -> tuple[float, float, int]:
 
 
 if __name__ == "__main__":
-    per_second, peak_mb, count = measure(Path(sys.argv[1]))
-    print(f"{per_second:.0f} {peak_mb:.0f} {count}")  # noqa: T201
+    per_second, peak_mb, made_spans = measure(Path(sys.argv[1]))
+    print(f"{per_second:.0f} {peak_mb:.0f} {made_spans}")  # noqa: T201

@@ -16,6 +16,7 @@ from otel_phi.events import AgentEnd, AgentEvent, AgentStart, AssistantMessage, 
 from otel_phi.sources.agents import registry
 from otel_phi.sources.agents.adapter import Context, Group, Settled
 from otel_phi.sources.tail import Look
+from otel_phi.watch import folder
 from otel_phi.watch.agent_feeds import FEEDS, Feed, Piece
 from tests.watch.living import Live
 
@@ -71,9 +72,9 @@ class Made:
         del head
         return Group(key=path)
 
-    def child(self, line: bytes) -> tuple[str, str] | None:
+    def children(self, line: bytes) -> Sequence[tuple[str, str]]:
         del line
-        return None
+        return ()
 
     def fold(self, context: Context, state: bytes = b"") -> MadeFold:
         del context, state
@@ -121,6 +122,7 @@ def test_a_databases_rows_are_read_after_those_before_also_while_they_stand_in_i
 ) -> None:
     monkeypatch.setitem(cast("dict[str, Feed]", FEEDS), "rows", Feed(_rows, grows=True))
     known(monkeypatch, Made("rows", b"SQLite format 3"))
+    monkeypatch.setattr(folder, "kind_of", lambda _: "agent")  # which databases are whose is not asked here
     live = Live(tmp_path)
     path = live.folder / "made.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
