@@ -20,49 +20,13 @@ from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, orig
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
 from otel_phi.sources.agents.claims import Claims
 from otel_phi.sources.files import FileChunks
+from otel_phi.sources.folder_claims import FolderClaims
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import BadLine
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, ToolExecutionStart, TurnEnd, TurnStart
 
-_OWNER_BYTES = 8
 # As long after its last write a file is at work; a long model call is covered.
 STILL_WRITTEN_NS = 600 * 1_000_000_000
-
-
-class FolderClaims:
-    """A folder claims is the claims table of files that are read once; it knows which file owns what.
-
-    Attributes:
-        lost_to: how often a file's claims were refused, by the file that had them first.
-    """
-
-    def __init__(self) -> None:
-        self._owners: dict[bytes, bytes] = {}
-        self._files: list[Path] = []
-        self.lost_to: Counter[tuple[Path, Path]] = Counter()
-
-    def of(self, path: Path) -> _FileClaims:
-        """Returns the table as a file sees it."""
-        self._files.append(path)
-        return _FileClaims(self, len(self._files) - 1)
-
-    def claim(self, key: bytes, owner: bytes, number: int) -> bool:
-        """Takes a key for an owner in a file."""
-        held = self._owners.setdefault(key, owner + number.to_bytes(4, "big"))
-        if held[:_OWNER_BYTES] == owner:
-            return True
-        holder = self._files[int.from_bytes(held[_OWNER_BYTES:], "big")]
-        if holder != self._files[number]:
-            self.lost_to[self._files[number], holder] += 1
-        return False
-
-
-class _FileClaims:
-    def __init__(self, table: FolderClaims, number: int) -> None:
-        self._table, self._number = table, number
-
-    def claim(self, key: bytes, owner: bytes) -> bool:
-        return self._table.claim(key, owner, self._number)
 
 
 class AgentOptions(msgspec.Struct, frozen=True):
