@@ -33,6 +33,7 @@ _WORDS = {
     "atif": "Harbor",
     "gemini": "Gemini CLI",
 }
+_NOT_FOLLOWED = ("opencode",)  # its sessions are in a database, or in many files each
 _SINCE = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
@@ -78,16 +79,63 @@ def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, .
         SourceError: an agent keeps nothing on this machine.
         click.UsageError: neither was given.
     """
-    from otel_phi.config.config import environment
-
     found = list(paths)
-    for flag, name in _FLAGS.items():
-        if flags.pop(flag):
-            roots = [Path(root).expanduser() for root in BY_NAME[name].roots(environment())]
-            there = [found for root in roots for found in _there(root)]
-            if not there:
-                raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {' and no '.join(map(str, roots))}")
-            found += there
+    for flag in _taken(flags):
+        there = [one for root in _roots(flag) for one in _there(root)]
+        if not there:
+            raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {_listed(flag)}")
+        used = [one for one in there if not one.is_dir() or any(one.iterdir())]
+        if not used:
+            raise SourceError(f"no sessions of {_WORDS[flag]} yet: nothing is in {' or '.join(map(str, there))}")
+        found += used
     if not found:
         raise click.UsageError(f"give a PATH, or one of {', '.join(f'--{flag}' for flag in _FLAGS)}")
     return tuple(found)
+
+
+def followed_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[tuple[Path, ...], str]:
+    """Returns what to follow, and a sentence about the agents that were found, "" where paths or flags said what.
+
+    Without either, it is every agent that keeps sessions on this machine. A folder that a flag stands for need not be there yet, if the
+    agent's own folder is.
+
+    Raises:
+        SourceError: an agent is not on this machine, or none is.
+    """
+    found, chosen = list(paths), _taken(flags)
+    for flag in chosen:
+        if flag in _NOT_FOLLOWED:
+            raise SourceError(f"watch does not follow {_WORDS[flag]} yet; otel-phi export --{flag} sends its sessions")
+        roots = _possible(flag)
+        if not roots:
+            raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {_listed(flag)}")
+        found += roots
+    if found:
+        return tuple(found), ""
+    followed = [flag for flag in _FLAGS if flag not in _NOT_FOLLOWED]
+    there = {flag: roots for flag in followed if (roots := [root for root in _roots(flag) if root.is_dir()])}
+    if not there:
+        looked = ", ".join(f"{_WORDS[flag]} ({_listed(flag, ' or ')})" for flag in followed)
+        raise SourceError(f"no agent was found on this machine; looked for {looked}; give a PATH")
+    words = [f"{_WORDS[flag]} in {' and '.join(map(str, roots))}" for flag, roots in there.items()]
+    return tuple(root for flag in there for root in _possible(flag)), f"found {', '.join(words)}"
+
+
+def _taken(flags: dict[str, Any]) -> list[str]:
+    """Takes the agents' flags out of all flags; returns those that were given."""
+    return [flag for flag in _FLAGS if flags.pop(flag)]
+
+
+def _roots(flag: str) -> list[Path]:
+    from otel_phi.config.config import environment
+
+    return [Path(root).expanduser() for root in BY_NAME[_FLAGS[flag]].roots(environment())]
+
+
+def _possible(flag: str) -> list[Path]:
+    """Returns the folders of an agent that are there, or can come: a rollout is moved into an archive that was not there before."""
+    return [root for root in _roots(flag) if root.is_dir() or root.parent.is_dir()]
+
+
+def _listed(flag: str, between: str = " and no ") -> str:
+    return between.join(map(str, _roots(flag)))

@@ -19,6 +19,7 @@ from msgspec import UNSET
 
 from otel_phi.sources.agent_order import AgentFile, AgentSession, document_of, in_order, originals_of
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
+from otel_phi.sources.agents.claims import Claims
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.folder_claims import FolderClaims
 from otel_phi.sources.lines import read_lines
@@ -149,29 +150,15 @@ class AgentReading:
     # --- files ---------------------------------------------------------------------------------------------------------
 
     def _file(self, file: AgentFile, calls: dict[str, str]) -> Iterator[AgentEvent]:
-        fold = file.adapter.fold(self._context(file, calls))
+        fold = file.adapter.fold(
+            context_of(file, self._claims.of(file.path), calls.get, file.written_ns, self._previous_loop)
+        )
         age_ns = self._now_ns - file.written_ns
         at_work = self._now_ns >= 0 and age_ns < STILL_WRITTEN_NS
         events = self._settled(file, fold, age_ns, at_work=at_work)
         yield from self._ended_loops(events) if at_work else self._counted(events)
         del fold.counts["bad_lines"]  # each was reported
         self.counts += fold.counts
-
-    def _context(self, file: AgentFile, calls: dict[str, str]) -> Context:
-        path = file.path
-        return Context(
-            claims=self._claims.of(path),
-            name=path.name.partition(".")[0],
-            folder=path.parent.parent.name if path.parent.name == "sessions" else "",
-            fallback_ns=file.written_ns,
-            parent_call=calls.get,
-            parent_loop=lambda _: file.loop_id or None,
-            agent_id=file.group.agent_id,
-            session=file.group.key,
-            part=file.group.part,
-            previous_loop=self._previous_loop if file.group.part else "",
-            beside=partial(_beside, path),
-        )
 
     def _settled(self, file: AgentFile, fold: Fold, age_ns: int, *, at_work: bool) -> Iterator[AgentEvent]:
         yield from self._records(file, fold, at_work=at_work)
@@ -197,7 +184,7 @@ class AgentReading:
                 yield from fold.record(position, data)
                 half = not block.ended and line is block.lines[-1]
                 if fold.counts["bad_lines"] > bad and not (half and at_work):
-                    self._report(BadLine(str(file.path), number, position, len(line), _HALF if half else _BAD))
+                    self._report(BadLine(str(file.path), number, position, len(line), _HALF if half else BAD_LINE))
                 position += len(line) + 1
 
     def _document(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
@@ -216,7 +203,7 @@ class AgentReading:
                 bad = fold.counts["bad_lines"]
                 yield from fold.record(position, data)
                 if fold.counts["bad_lines"] > bad:
-                    self._report(BadLine(str(file.path), number, position, len(data), _BAD))
+                    self._report(BadLine(str(file.path), number, position, len(data), BAD_LINE))
         except OSError as error:
             self._report(BadLine(str(file.path), number + 1, 0, 0, f"the rest of it: {error}"))
         self.read_bytes += file.size_bytes
@@ -245,9 +232,41 @@ class AgentReading:
 
 
 _Waiting = dict[str, list[Iterator[AgentEvent]]]  # sub-agents' events, by the call that started them
-_BAD = "not a JSON object"
+BAD_LINE = "not a JSON object"
 _BAD_DOCUMENT = "parts of it are no records, or it is not whole"
 _HALF = "half a line at the end"
+
+
+def context_of(
+    file: AgentFile,
+    claims: Claims,
+    parent_call: Callable[[str], str | None],
+    fallback_ns: int,
+    previous_loop: str = "",
+) -> Context:
+    """Returns what a file's fold may know, the same in every door.
+
+    Args:
+        file: the file.
+        claims: the table, as the file sees it.
+        parent_call: the tool call that started a sub-agent, by the sub-agent's id.
+        fallback_ns: the time of its records if none of them has one.
+        previous_loop: the session's last loop that no tool started, "" for none.
+    """
+    path = file.path
+    return Context(
+        claims=claims,
+        name=path.name.partition(".")[0],
+        folder=path.parent.parent.name if path.parent.name == "sessions" else "",
+        fallback_ns=fallback_ns,
+        parent_call=parent_call,
+        parent_loop=lambda _: file.loop_id or None,
+        agent_id=file.group.agent_id,
+        session=file.group.key,
+        part=file.group.part,
+        previous_loop=previous_loop if file.group.part else "",
+        beside=partial(_beside, path),
+    )
 
 
 def _beside(path: Path, name: str) -> bytes:
@@ -261,13 +280,18 @@ def _beside(path: Path, name: str) -> bytes:
     return b""
 
 
+def call_beside(file: AgentFile) -> str:
+    """Returns the tool call that started a sub-agent, as the file beside its own says, "" where none does."""
+    beside = file.path.with_suffix(".meta.json")
+    return _call_in(beside) if beside.is_file() else ""
+
+
 def _calls_of(session: AgentSession) -> dict[str, str]:
     """Returns the tool calls that started a session's sub-agents, by the sub-agent: as files beside them or the parents' lines say."""
     found = {child.group.agent_id: child.call_id for child in session.children if child.call_id}
     wanted = {child.group.agent_id for child in session.children if child.group.agent_id}
     for child in session.children:
-        beside = child.path.with_suffix(".meta.json")
-        call_id = _call_in(beside) if beside.is_file() else ""
+        call_id = call_beside(child)
         if call_id:
             found[child.group.agent_id] = call_id
     if wanted - found.keys():

@@ -83,8 +83,12 @@ class AgentSession(msgspec.Struct, frozen=True):
         return self.files[0]
 
 
-def head_of(path: Path) -> bytes:
+def head_of(path: Path, size: int = HEAD_BYTES) -> bytes:
     """Returns the first bytes of a file, unzipped where need be, without a byte order mark.
+
+    Args:
+        path: the file.
+        size: how many bytes at most.
 
     Raises:
         OSError: it cannot be read.
@@ -93,19 +97,24 @@ def head_of(path: Path) -> bytes:
     with open_lines(path) as stream:
         for chunk in chunks(stream):
             found.append(chunk)
-            if sum(map(len, found)) >= HEAD_BYTES:
+            if sum(map(len, found)) >= size:
                 break
-    return b"".join(found)[:HEAD_BYTES].removeprefix(b"\xef\xbb\xbf")
+    return b"".join(found)[:size].removeprefix(b"\xef\xbb\xbf")
 
 
-def agent_file(path: Path, adapter: Adapter) -> AgentFile:
+def agent_file(path: Path, adapter: Adapter, head: bytes | None = None) -> AgentFile:
     """Looks at a file of a format that is known.
+
+    Args:
+        path: the file.
+        adapter: its format.
+        head: its first bytes, None to read them.
 
     Raises:
         OSError: it cannot be read.
     """
     facts = path.stat()
-    group = adapter.group(str(path), head_of(path))
+    group = adapter.group(str(path), head_of(path) if head is None else head)
     if group.document:
         group = adapter.group(str(path), document_of(path))
     return AgentFile(path, adapter, group, facts.st_size, facts.st_mtime_ns)

@@ -277,5 +277,8 @@ _WRONG: dict[Kind, str] = {
 
 def _empty_folder(path: Path, files: int) -> str:
     if not files:
-        return f"{path}: the folder is empty; give the folder that phi-core's FileSystemEventLog writes to"
-    return f"{path}: none of the folder's {files} files holds AgentEvents, event-log lines or a saved session"
+        return f"{path}: the folder is empty; give one that an agent writes its sessions or event logs to"
+    return (
+        f"{path}: none of the folder's {files} files holds AgentEvents, event-log lines, a saved session"
+        " or a session of an agent that is known"
+    )

@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,6 +22,8 @@ from otel_phi.sources.lines import GZIP_MAGIC, Block, read_lines
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 
+WRITE_AHEAD = "-wal"
+_DATABASES = (".db", ".sqlite", ".sqlite3")
 # Enough to tell two logs apart: the first line of any holds a session id or a time.
 HEAD_BYTES = 512
 
@@ -41,14 +43,21 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def look_at(path: Path) -> Look | None:
-    """Looks at a file; None where there is none, or what cannot be read twice, such as a pipe."""
+    """Looks at a file; None where there is none, or what cannot be read twice, such as a pipe.
+
+    What is written to a database stands in the log beside it first: both are one file.
+    """
     try:
         found = path.stat()
     except OSError:
         return None
     if not stat.S_ISREG(found.st_mode):
         return None
-    return Look(f"{found.st_dev}:{found.st_ino}", found.st_size, found.st_mtime_ns)
+    look = Look(f"{found.st_dev}:{found.st_ino}", found.st_size, found.st_mtime_ns)
+    ahead = look_at(path.with_name(path.name + WRITE_AHEAD)) if path.suffix in _DATABASES else None
+    if ahead is None:
+        return look
+    return Look(look.identity, look.size + ahead.size, max(look.mtime_ns, ahead.mtime_ns))
 
 
 def head_of(path: Path, size: int = HEAD_BYTES) -> tuple[bytes, int]:
@@ -81,7 +90,18 @@ class Added(msgspec.Struct, frozen=True):
     line: int
 
 
-def added_lines(path: Path, look: Look, offset: int, line: int) -> Iterator[Added]:
+def is_whole(line: bytes) -> bool:
+    """Says whether a line without a newline is a whole event, or nothing."""
+    payload = payload_of(line)
+    if not payload:
+        return not line.strip()
+    found = decode_log_line(payload)[1] if b'"ordinal"' in payload else decode_event(payload)
+    return not isinstance(found, Undecodable)
+
+
+def added_lines(
+    path: Path, look: Look, offset: int, line: int, whole: Callable[[bytes], bool] = is_whole
+) -> Iterator[Added]:
     """Yields the whole lines of a file from an offset on, as far as it went when it was looked at.
 
     Args:
@@ -89,6 +109,7 @@ def added_lines(path: Path, look: Look, offset: int, line: int) -> Iterator[Adde
         look: what it looked like; another file that is at the path by now is not read.
         offset: where a line begins, bytes.
         line: the number of that line.
+        whole: says whether a last line that has no newline yet is whole all the same.
 
     Raises:
         OSError: it cannot be read, or is another file by now.
@@ -104,7 +125,7 @@ def added_lines(path: Path, look: Look, offset: int, line: int) -> Iterator[Adde
             return
         if before.ended:
             yield Added(before, offset + stream.given, before.number + len(before.lines))
-        elif not before.too_long and is_whole(before.lines[-1]):
+        elif not before.too_long and whole(before.lines[-1]):
             yield Added(before, before.offset + len(before.lines[0]), before.number)  # its newline may follow
 
 
@@ -147,15 +168,6 @@ class _Part:
             self._left_bytes = left - len(chunk)
         self.given += len(chunk)
         return chunk
-
-
-def is_whole(line: bytes) -> bool:
-    """Says whether a line without a newline is a whole event, or nothing."""
-    payload = payload_of(line)
-    if not payload:
-        return not line.strip()
-    found = decode_log_line(payload)[1] if b'"ordinal"' in payload else decode_event(payload)
-    return not isinstance(found, Undecodable)
 
 
 def is_zipped(path: Path) -> bool:

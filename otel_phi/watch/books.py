@@ -67,8 +67,8 @@ class Books:
                     self._cursors.root(key, _SETTLED)
                 for token in touched:
                     self._note(token)
-                for number in files:
-                    self._cursors.move(logs[number][0].advance())
+                for log in {id(logs[number][0]): logs[number][0] for number in files}.values():
+                    self._cursors.move(log.advance())
         self._roots.difference_update(roots)
         self.moved.clear()
 

@@ -33,6 +33,12 @@ CREATE TABLE IF NOT EXISTS compacted (
     seen_s INTEGER NOT NULL, PRIMARY KEY (session, name, started_ns, file)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (
     key BLOB PRIMARY KEY, file INTEGER NOT NULL, token INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS agent_file (
+    file INTEGER PRIMARY KEY, session TEXT NOT NULL, fallback_ns INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS agent_file_session ON agent_file (session);
+CREATE TABLE IF NOT EXISTS silence (
+    file INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (file, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS claim (key BLOB PRIMARY KEY, owner BLOB NOT NULL, month INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sent_token ON sent (file, token);
 PRAGMA user_version = 1;
 """

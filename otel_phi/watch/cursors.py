@@ -65,6 +65,14 @@ class Cursors:
         if gathered:
             self._store.run(gathered)
 
+    def ask(self, query: str, *values: Any) -> list[Any]:
+        """Returns what a query finds; for who keeps rows of their own here."""
+        return self._store.rows(query, *values)
+
+    def write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
+        """Runs a statement for each of some rows, within the transaction if one is open; returns the number given to the last row."""
+        return self._write(statement, rows)
+
     def _write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> int:
         if self._gathered is None:
             return self._store.run([(statement, list(rows))])
@@ -233,12 +241,14 @@ class Cursors:
             self._write("DELETE FROM session WHERE seen_s < ?", before)
             self._write("DELETE FROM compacted WHERE seen_s < ?", before)
             self._write("DELETE FROM file WHERE seen_s < ? AND gone = 1", before)
-            self._write("DELETE FROM sent WHERE file NOT IN (SELECT id FROM file)", [()])
+            for table in ("sent", "agent_file", "silence"):
+                self._write(f"DELETE FROM {table} WHERE file NOT IN (SELECT id FROM file)", [()])  # noqa: S608
 
 
-# A loop that left whole; or one of which nothing left, and whose file is no more.
+# A loop that left whole, unless its file is read whole each time it changes; or one of which nothing left, and whose file is no more.
 _ENDED = (
-    "DELETE FROM loop WHERE seen_s < ? AND (done = 1 OR"
+    "DELETE FROM loop WHERE seen_s < ? AND ("
+    "(done = 1 AND coalesce((SELECT kind FROM file WHERE file.id = loop.file AND gone = 0), '') <> 'document') OR"
     " (opened IS NULL AND coalesce((SELECT gone FROM file WHERE file.id = loop.file), 1) = 1))"
 )
 

@@ -19,6 +19,8 @@ from otel_phi.watch.cursor_rows import FileCursor
 from otel_phi.watch.cursors import Cursors
 from otel_phi.watch.folder import Folder
 
+_GROWING = ("events", "agent")  # what is appended to; anything else is written anew
+
 
 class Files:
     """Finds the cursor of each file. For one thread.
@@ -37,6 +39,7 @@ class Files:
         self._cursors = cursors
         self._by_path: dict[Path, FileCursor] = {}
         self._by_identity: dict[str, FileCursor] = {}
+        self._by_number: dict[int, FileCursor] = {}
         self._renamed: dict[Path, FileCursor] = {}  # who was renamed away from a path, until another file is there
         self.replaced: list[FileCursor] = []
         self.rewound: list[FileCursor] = []
@@ -47,11 +50,16 @@ class Files:
     def __len__(self) -> int:
         return len(self._by_path)
 
+    def numbered(self, number: int) -> FileCursor | None:
+        """Returns the file of a number, None where it is no more."""
+        cursor = self._by_number.get(number)
+        return cursor if cursor is not None and self.living(cursor) else None
+
     def _put(self, path: Path, cursor: FileCursor) -> None:
         before = self._by_identity.get(cursor.identity)
         if before is not None and before is not cursor:
             self.replaced.append(before)
-        self._by_path[path] = self._by_identity[cursor.identity] = cursor
+        self._by_path[path] = self._by_identity[cursor.identity] = self._by_number[cursor.id] = cursor
 
     def cursor(self, path: Path, look: Look) -> FileCursor | None:
         """Returns the cursor of a file, a new one if need be; None where it is nothing of ours, or cannot be read.
@@ -68,10 +76,10 @@ class Files:
 
     def _found(self, path: Path, look: Look) -> FileCursor | None:
         here = self._by_path.get(path)
-        if here is not None and here.kind == "session":
+        if here is not None and here.kind not in _GROWING:
             return self._session(here, path, look)
         known = self._by_identity.get(look.identity)
-        if known is not None and known.kind == "events":
+        if known is not None and known.kind in _GROWING:
             if known is not here and self._still_at(known, look):
                 return None  # a second name of the same file
             here = known
@@ -93,11 +101,11 @@ class Files:
         return other is not None and other.identity == look.identity
 
     def _session(self, here: FileCursor, path: Path, look: Look) -> FileCursor | None:
-        """A saved session is written anew, whole: another inode each time, and the same file to us."""
+        """A saved session or another document is written anew, whole: another inode each time, and the same file to us."""
         if (here.identity, here.size, here.mtime_ns) == (look.identity, look.size, look.mtime_ns):
             return here
         kind = self._folder.kind(path, look)
-        if kind != "session":
+        if kind != here.kind:
             return None if kind is None else self._new(path, look, None)
         self._identify(here, look)
         return here
@@ -153,6 +161,7 @@ class Files:
             path = Path(cursor.path)
             if not unseen(path):
                 del self._by_identity[identity]
+                self._by_number.pop(cursor.id, None)
                 if self._by_path.get(path) is cursor:
                     del self._by_path[path]
                 self._renamed = {path: other for path, other in self._renamed.items() if other is not cursor}

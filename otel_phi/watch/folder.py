@@ -10,14 +10,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from otel_phi.sources.kinds import Kind, kind_of
+from otel_phi.sources.agent_order import head_of
+from otel_phi.sources.agents.registry import adapter_of
+from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, may_be_ours
-from otel_phi.sources.tail import Look, look_at
+from otel_phi.sources.tail import WRITE_AHEAD, Look, look_at
+from otel_phi.watch.agent_feeds import LINES, feed_name
 
-_NOT_FOLLOWED = (
-    "another agent's session: these are not followed yet; otel-phi export sends them, pipe --from follows one at work"
-)
+_HEAD_BYTES = 1 << 16  # as `kind_of` reads
+_NOT_FOLLOWED = "sessions of opencode's: these are not followed yet; otel-phi export sends them"
 
 
 class Folder:
@@ -27,14 +29,19 @@ class Folder:
         paths: files and folders; they need not be there yet, but the folder above them must.
 
     Attributes:
-        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of another agent's.
+        given: the paths, absolute.
+        roots: those, and the folders beside files that belong to them.
+        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of opencode's.
 
     Raises:
         NothingHere: neither a path nor the folder above it is there.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self.roots = tuple(Path(os.path.abspath(path)) for path in paths)  # noqa: PTH100  # links stay what they are
+        self.given = tuple(Path(os.path.abspath(path)) for path in paths)  # noqa: PTH100  # links stay what they are
+        # A session's sub-agents lie in the folder of its name.
+        beside = [root.with_suffix("") / "subagents" for root in self.given if root.suffix == ".jsonl"]
+        self.roots = tuple(dict.fromkeys([*self.given, *beside]))
         self.on_unreadable: Callable[[BadLine], None] | None = None
         self._other: dict[Path, Look] = {}
         self._unreadable: set[Path] = set()
@@ -42,7 +49,7 @@ class Folder:
         self._unseen: set[Path] = set()
         self._paths: dict[tuple[str, str], Path] = {}  # of each folder and name: all are looked at again and again
         self._links: set[Path] = set()
-        for root in self.roots:
+        for root in self.given:
             if not root.exists() and not root.parent.is_dir():
                 raise NothingHere(
                     f"{root}: neither this nor the folder above it exists; give the folder the agent writes to"
@@ -63,7 +70,7 @@ class Folder:
     @property
     def lone_files(self) -> set[Path]:
         """The paths that are files: one that is replaced is seen by a look alone."""
-        return {root for root in self.roots if not root.is_dir()}
+        return {root for root in self.given if not root.is_dir()}
 
     def holds(self, path: Path) -> bool:
         """Says whether a path is one of those watched, or within."""
@@ -88,7 +95,7 @@ class Folder:
     def changed(self, paths: Iterable[Path]) -> list[tuple[Path, Look]]:
         """Returns those of some paths that are files and watched, and the files in those that are folders."""
         found: set[Path] = set()
-        for path in set(paths):
+        for path in {_file_of(path) for path in paths}:
             if self.holds(path) and (path in self.roots or not (path.is_symlink() and path.is_dir())):
                 found |= set(self._within(path))
         looks = list(self._looked(sorted(path for path in found if may_be_ours(path))))
@@ -98,8 +105,8 @@ class Folder:
         """Says whether nobody knows if a file is there, since its folder could not be looked into."""
         return bool(self._unseen) and not self._unseen.isdisjoint(path.parents)
 
-    def kind(self, path: Path, look: Look) -> Kind | None:
-        """Says what a file is; None where it was looked at before and is nothing of ours.
+    def kind(self, path: Path, look: Look) -> str | None:
+        """Says what a file is: `events`, `session`, `agent` or `document`; None where it is nothing of ours.
 
         Raises:
             OSError: it cannot be read.
@@ -108,16 +115,17 @@ class Folder:
             return None
         kind = kind_of(path)
         self._unreadable.discard(path)
-        if kind in ("events", "session"):
+        found = _agent_kind(path) if kind == "agent" else kind
+        if found in ("events", "session", "agent", "document"):
             self._other.pop(path, None)
-            return kind
+            return found
         self._other[path] = look
         if kind == "agent":
             self._pass_over(path)
         return None
 
     def _pass_over(self, path: Path) -> None:
-        """Says once that other agents' sessions are not followed: a folder may hold thousands."""
+        """Says once that sessions in a database, or in many files each, are not followed."""
         if self.on_unreadable is not None and not self._passed_over:
             self._passed_over = True
             self.on_unreadable(BadLine(str(path), 1, 0, 0, _NOT_FOLLOWED))
@@ -155,7 +163,7 @@ class Folder:
             if root.is_file():
                 self._note_link(root, root.is_symlink())
                 yield root
-            elif root in self.roots:
+            elif root in self.given:
                 self._unseen.add(root)
             return
         yield from self._listed(str(root))
@@ -198,3 +206,16 @@ class Folder:
     def _could_not_list(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             self._unseen.add(Path(os.fsdecode(error.filename)))
+
+
+def _file_of(path: Path) -> Path:
+    """Returns the database that a write-ahead log belongs to, any other path as it is."""
+    return path.with_name(path.name.removesuffix(WRITE_AHEAD)) if path.name.endswith(WRITE_AHEAD) else path
+
+
+def _agent_kind(path: Path) -> str | None:
+    """Says whether a file of another agent's is appended to, or written anew."""
+    adapter = adapter_of(head_of(path, _HEAD_BYTES), str(path))
+    if adapter is None:
+        return None
+    return "agent" if feed_name(adapter, path) == LINES else "document"

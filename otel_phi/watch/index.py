@@ -28,15 +28,16 @@ class Index:
 
     Args:
         cursors: where they are kept.
+        read_ahead: whether a file's loops enter the index before any of them is recorded.
 
     Attributes:
-        ahead: the same as the recorder core asks for it.
+        ahead: the same as the recorder core asks for it, None where nothing is read ahead.
     """
 
-    def __init__(self, cursors: Cursors) -> None:
+    def __init__(self, cursors: Cursors, *, read_ahead: bool = True) -> None:
         self._cursors = cursors
         self._contexts: OrderedDict[str, tuple[LoopIdentity, LoopIdentity]] = OrderedDict()
-        self.ahead = Ahead(_Starts(cursors), _Sessions(cursors))
+        self.ahead = Ahead(_Starts(cursors), _Sessions(cursors)) if read_ahead else None
 
     def row_of(self, start: AgentStart, file: int) -> Row:
         """Returns what the index keeps of an AgentStart: the session's key, its agent, and the loop."""

@@ -14,7 +14,7 @@ from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.pipeline import session_of
-from otel_phi.policy.content import admit
+from otel_phi.policy.content import admit, with_source_info
 from otel_phi.policy.door import Policy
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import LoopIdentity
@@ -136,6 +136,8 @@ class Log:
     def take_event(self, part: Part, given: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
         """Records an event that stands at a place (offset, line), as it may be said; yields what it completes."""
         event = self._admit(given)
+        if self._options.source_info:
+            event = with_source_info(event, given)
         if isinstance(event, Undecodable):
             return  # none that a file holds: it was decoded
         token = Token(part.cursor, *place)

@@ -52,11 +52,13 @@ class Listener(msgspec.Struct, frozen=True):
         on_bad_line: called with each line that is no event.
         on_span: called with each span that leaves.
         on_progress: called by the sender's threads with the state of the delivery.
+        on_agent: called with the name of each agent whose sessions are followed, once.
     """
 
     on_bad_line: Callable[[BadLine], None] | None = None
     on_span: Callable[[Span], None] | None = None
     on_progress: Callable[[Progress], None] | None = None
+    on_agent: Callable[[str], None] | None = None
 
 
 class Watch:
@@ -69,6 +71,7 @@ class Watch:
         once: take in what is there and end; the destination is then given up after `config.give_up_after_s`.
         sample: share of sessions to keep, None for the configured sampler's.
         abandon_after_s: a file that has not changed for so long has no loops at work.
+        since_ns: other agents' sessions last written to before that (nanoseconds since the epoch) are left alone until they change.
         listener: is told what happens.
         exporter: a destination of your own instead of the configured one.
 
@@ -77,7 +80,7 @@ class Watch:
         NothingHere: a path is missing, and the folder above it too.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # options, each with a default
         self,
         config: Config,
         paths: Iterable[Path],
@@ -86,6 +89,7 @@ class Watch:
         once: bool = False,
         sample: float | None = None,
         abandon_after_s: float = ABANDON_AFTER_S,
+        since_ns: int = 0,
         listener: Listener | None = None,
         exporter: Exporter | None = None,
     ) -> None:
@@ -94,7 +98,7 @@ class Watch:
         self.folder = Folder(paths)
         resource, prices = resource_of(config), prices_of(config.prices)
         name = _name(config)
-        self._locks = _locked(config.state_folder, name, self.folder.roots)
+        self._locks = _locked(config.state_folder, name, self.folder.given)
         self.cursors = Cursors(config.state_folder, name)
         self._outflow = Outflow(
             config, resource, patient=not once, stopping=stopping, on_progress=listener.on_progress, exporter=exporter
@@ -107,9 +111,11 @@ class Watch:
             sample=config.sample_ratio if sample is None else sample,
             policy=policy_for(config),
             abandon_after_s=abandon_after_s,
+            since_ns=since_ns,
             on_bad_line=listener.on_bad_line,
             on_span=listener.on_span,
         )
+        self._watcher.agents.on_agent = listener.on_agent
         self._watcher.price = None if prices is None else prices.cost
 
     def run(self, poll_s: float | None = None) -> None:

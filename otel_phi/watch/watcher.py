@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from pathlib import Path
@@ -29,6 +30,8 @@ from otel_phi.sources.pieces import Unreadable
 from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.sources.session_content import Changed
 from otel_phi.sources.tail import Look, added_lines, is_zipped, look_at
+from otel_phi.watch.agent_part import AgentLog
+from otel_phi.watch.agents import Agents, Limits, Outlet
 from otel_phi.watch.books import Books
 from otel_phi.watch.cursor_rows import FileCursor, LostLoop
 from otel_phi.watch.cursors import Cursors
@@ -63,10 +66,12 @@ class Watcher:
         sample: share of sessions to keep.
         policy: what may be said; None for nothing that a person or a model wrote.
         abandon_after_s: a file that has not changed for so long has no loops at work.
+        since_ns: other agents' sessions last written to before that are left alone until they change.
         on_bad_line: called with each line that is no event.
         on_span: called with each span that leaves.
 
     Attributes:
+        agents: other agents' sessions.
         begun: whether all that was there is in the index: before that, any round looks at everything.
         price: says what model calls cost, None for nobody; to be given before the first round.
     """
@@ -81,6 +86,7 @@ class Watcher:
         sample: float = 1.0,
         policy: Policy | None = None,
         abandon_after_s: float = ABANDON_AFTER_S,
+        since_ns: int = 0,
         on_bad_line: Callable[[BadLine], None] | None = None,
         on_span: Callable[[Span], None] | None = None,
     ) -> None:
@@ -93,11 +99,21 @@ class Watcher:
         self._index = Index(cursors)
         self._books = Books(cursors, outflow)
         self._logs = Logs(self._files, cursors, self._log, self._reader)
+        self.agents = self._followed_agents(Limits(since_ns, int(abandon_after_s * 1e9)))
         self._resting: dict[Path, float] = {}  # since when, on the monotonic clock
         self.begun = False
         self._there: set[str] = set()  # identities that were seen since the look under way began
         self._looked: Found = {}  # what that look has found changed
         self._under_way: Found = {}  # what is being read, or is about to be
+
+    def _followed_agents(self, limits: Limits) -> Agents:
+        index = Index(self._cursors, read_ahead=False)
+
+        def log() -> AgentLog:
+            return AgentLog(index, self._options, self._sample, self._policy, self.price)
+
+        outlet = Outlet(self._put_all, self._outflow.push, self.breathe, self._books.moved.update, self._on_bad_line)
+        return Agents(self._folder, self._files, self._cursors, log, outlet, limits)
 
     def _log(self) -> Log:
         return Log(self._index, self._options, self._sample, self._policy, self.price)
@@ -108,7 +124,7 @@ class Watcher:
     @property
     def open_loops(self) -> int:
         """How many loops are open."""
-        return sum(log.core.open_loops for log in self._logs)
+        return sum(log.core.open_loops for log in self._logs) + self.agents.open_loops
 
     @property
     def files(self) -> int:
@@ -117,8 +133,8 @@ class Watcher:
 
     @property
     def resting(self) -> bool:
-        """Whether a saved session waits for its event log to be seen."""
-        return bool(self._resting)
+        """Whether there is something to do though no file has changed."""
+        return bool(self._resting) or self.agents.waiting
 
     # --- rounds ------------------------------------------------------------------------------------------------------
 
@@ -174,7 +190,9 @@ class Watcher:
         self._end_round()
 
     def _take_in(self, found: Found, *, last: bool) -> Iterator[bool]:
-        """Reads files that have changed: logs first, then saved sessions."""
+        """Reads files that have changed: other agents' sessions, then logs, then saved sessions."""
+        self.agents.take(found.values(), last=last)
+        self.agents.tell_pauses()
         yield from self._read_logs(found)
         self._resting = {path: since for path, since in self._resting.items() if look_at(path) is not None}
         for cursor, look in found.values():
@@ -187,6 +205,7 @@ class Watcher:
         self._outflow.push()
         self.breathe(force=True)
         self._logs.forget(self._under_way)
+        self.agents.forget()
 
     def _changed(self, path: Path, look: Look) -> FileCursor | None:
         """Returns the cursor of a file that is to be read."""
@@ -196,7 +215,7 @@ class Watcher:
 
     def _unread(self, cursor: FileCursor, look: Look) -> bool:
         changed = (cursor.size, cursor.mtime_ns) != (look.size, look.mtime_ns)
-        return changed or (cursor.offset < cursor.read_bytes and cursor.id not in self._logs.active)
+        return changed or (cursor.offset < cursor.read_bytes and cursor.id not in self._active)
 
     def _close(self, there: AbstractSet[str] | None) -> None:
         """Closes what was open in files that are no more, unless it goes on in others; `there` are all that are, None if that is not known."""
@@ -204,6 +223,7 @@ class Watcher:
         if there is not None:
             gone += self._files.missing(there, self._folder.unseen)
         rewound, self._files.rewound = self._files.rewound, []
+        gone, rewound = self.agents.close(gone, rewound)
         for cursor in rewound:
             if (rest := self._logs.rewound(cursor)) is not None:
                 self._put_all(*rest)
@@ -217,13 +237,18 @@ class Watcher:
             if not log.idle and all(part.cursor.mtime_ns < oldest_ns for part in log.parts):
                 self._put_all(log, log.abort())
                 self._books.moved |= {part.cursor.id for part in log.parts}
+        self.agents.abandon()
         for lost in self._cursors.lost():
             self._tell_lost(lost)
         self._cursors.sweep()
 
     def breathe(self, *, force: bool = False) -> None:
         """Takes in what was settled and writes the cursors, if it is time."""
-        self._books.write(self._logs.active, force=force)
+        self._books.write(self._active, force=force)
+
+    @property
+    def _active(self) -> Mapping[int, tuple[Log, Part]]:
+        return ChainMap(self._logs.active, self.agents.active)
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -326,7 +351,7 @@ class Watcher:
     def _put(self, out: Outgoing) -> None:
         token = out.token
         if out.root_of:
-            if not self._books.claims_root(out.root_of):
+            if token.sent or not self._books.claims_root(out.root_of):
                 return
         elif token.sent:
             return

@@ -288,8 +288,53 @@ def test_in_ci_a_run_joins_the_trace_of_the_job_that_started_it(
     assert '"parentSpanId":"b7ad6b7169203331"' in out.read_text()
 
 
-def test_watch_says_that_it_does_not_follow_other_agents_sessions(run: Run, tmp_path: Path) -> None:
-    claude_project(tmp_path / "logs")
-    done = run("watch", "--once", tmp_path / "logs", "--file", "-", "--state-dir", tmp_path / "state")
-    assert done.stdout == ""
-    assert done.stderr.count("not followed yet") == 1
+def test_watch_without_a_path_follows_the_agents_of_this_machine_and_says_which(
+    run: Run, tmp_path: Path, home: Path
+) -> None:
+    once = ("watch", "--once", "--file", "-", "--state-dir", tmp_path / "state")
+    done = run(*once)
+    assert done.exit_code == 2
+    assert "no agent was found on this machine; looked for Claude Code (" in done.stderr
+    claude_project(home / ".claude" / "projects" / "-w")
+    pi_sessions(home / ".pi" / "agent" / "sessions" / "--w--")
+    done = run(*once)
+    places = f"Claude Code in {home}/.claude/projects, pi in {home}/.pi/agent/sessions"
+    assert f"found {places}" in done.stderr
+    assert '"claude-code"' in done.stdout
+    assert '"pi"' in done.stdout
+    assert run(*once).stdout == ""  # all of it was sent
+
+
+def test_watch_follows_the_agents_that_flags_name(run: Run, tmp_path: Path, home: Path) -> None:
+    once = ("watch", "--once", "--file", "-", "--state-dir", tmp_path / "state")
+    assert "there is no " + str(home) in run(*once, "--codex").stderr
+    claude_project(home / ".claude" / "projects" / "-w")
+    pi_sessions(home / ".pi" / "agent" / "sessions" / "--w--")
+    done = run(*once, "--pi")
+    assert "found" not in done.stderr
+    assert '"claude-code"' not in done.stdout
+    assert '"pi"' in done.stdout
+    assert run(*once, "--claude", "--since", "30m").stdout == ""
+    assert '"claude-code"' in run(*once, "--claude").stdout
+    assert "watch does not follow opencode yet; otel-phi export --opencode" in run(*once, "--opencode").stderr
+
+
+def test_a_flag_of_an_agent_without_sessions_speaks_of_that_agent(run: Run, home: Path) -> None:
+    (home / ".codex" / "sessions").mkdir(parents=True)
+    done = run("show", "--codex")
+    assert f"no sessions of Codex yet: nothing is in {home}/.codex/sessions" in done.stderr
+    done = run("show", home / ".codex" / "sessions")
+    assert "the folder is empty" in done.stderr
+    assert "phi-core" not in done.stderr
+    codex_sessions(home / ".codex" / "sessions")
+    (home / ".codex" / "archived_sessions").mkdir()
+    assert run("show", "--codex").exit_code == 0  # an empty archive takes nothing away
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns a home of its own, without any agent."""
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_AGENT_DIR", "OPENCLAW_DIR", "OPENCLAW_STATE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return tmp_path / "home"

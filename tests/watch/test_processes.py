@@ -17,6 +17,9 @@ from otel_phi.delivery.sending.batch import span_key
 from otel_phi.mapping.span import Span
 from otel_phi.testing import Receiver
 from tests import golden
+from tests.sources.agents import samples
+from tests.sources.agents import test_claude_code as claude
+from tests.sources.agents.samples import written
 from tests.streams import LOOP, start, whole_loop, whole_turn
 from tests.watch.following import append, exported, log_lines
 
@@ -181,3 +184,43 @@ def test_two_exporters_are_both_given_every_span(agents: Agents, monkeypatch: py
         printed, said = process.communicate(timeout=WAIT_S * 2)
         assert process.returncode == 0, said
         assert len(receiver.spans) == (printed + said).count('"trace_state"') > 3
+
+
+@samples.needed
+def test_agents_sessions_written_beside_a_watch_that_is_killed_at_random_moments(agents: Agents) -> None:
+    dice = random.Random(11)
+    folder = samples.FOLDER / "codex"
+    name = "rollout-2026-02-23T12-41-04-019c8a4d-8f45-7010-8b5d-7fad920aa6f9.jsonl"
+    lines = (folder / name).read_bytes().splitlines(keepends=True)
+    with Receiver() as receiver:
+        process = agents.watch("--endpoint", receiver.endpoint)
+        for number, line in enumerate(lines):
+            append(agents.logs / name, line)
+            if number % (len(lines) // 6) == 0:
+                time.sleep(dice.random() / 2)
+                process.kill()
+                process.communicate(timeout=WAIT_S)
+                process = agents.watch("--endpoint", receiver.endpoint)
+        process.kill()
+        process.communicate(timeout=WAIT_S)
+        os.utime(agents.logs / name, (time.time() - 7_200,) * 2)
+        code, said = agents.once("--endpoint", receiver.endpoint, "--abandon-after", 3600)
+        assert code == 0, said
+        found: dict[bytes, Span] = {}
+        for span in receiver.spans:
+            assert found.setdefault(span_key(span), span) == span
+        assert found == exported(agents.logs, final=True)
+
+
+def test_a_turn_of_an_agent_arrives_while_it_writes(agents: Agents) -> None:
+    with Receiver() as receiver:
+        process = agents.watch("--endpoint", receiver.endpoint)
+        until(lambda: _says(process, "watching"))
+        path = agents.logs / f"{claude.SESSION}.jsonl"
+        append(path, written(claude.prompt(0, "p"), claude.spoke(1, "a", claude.use("t"))))
+        until(lambda: len(receiver.spans) == 1)  # the root
+        append(path, written(claude.result(2, "t"), claude.spoke(3, "b")))
+        until(lambda: len(receiver.spans) == 4)  # the turn, its call and its tool
+        append(path, written(claude.line("system", 4, "over", subtype="turn_duration", durationMs=1)))
+        until(lambda: len(receiver.spans) == 7)
+        stop(process)

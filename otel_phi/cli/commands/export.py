@@ -15,6 +15,7 @@ from otel_phi.cli.agent_flags import agent_flags, with_places
 from otel_phi.cli.entry import end_by_closed_pipe, end_by_interrupt, reader_gone
 from otel_phi.cli.flags import content_flags, delivery_flags, mapping_flags, metrics_flag, price_flags
 from otel_phi.cli.outputs import refuse_own_input
+from otel_phi.cli.own_telemetry import own_telemetry
 from otel_phi.cli.report import outcome, reading
 from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.progress import ExportProgress
@@ -78,11 +79,14 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
         return
+    from otel_phi.config.config import environment
+
     complaints = Complaints()
     refuse_own_input(config.file, paths, "--file")
     content = sees_content(policy_for(config, tools=config.metrics.asked))
     stored = Stored(paths, final=final, on_bad_line=complaints, since_ns=since_ns, agents=agents, content=content)
-    for line in reading.before(stored, final=final):
+    own = [own_telemetry(agent, environment()) for agent in sorted({one.key[0] for one in stored.agents.sessions})]
+    for line in (*reading.before(stored, final=final), *filter(None, own)):
         screen.say(f"otel-phi: {line}")
     sessions = Sessions()
     tempo = TempoLimits() if config.profile == "tempo" and config.file is None else None

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from otel_phi.cli import exit_codes, screen, words
+from otel_phi.cli.agent_flags import agent_flags, followed_places
 from otel_phi.cli.flags import content_flags, delivery_flags, mapping_flags, price_flags, state_flag
+from otel_phi.cli.own_telemetry import own_telemetry
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.table import table
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """\b
 Examples:
-  otel-phi watch logs/
+  otel-phi watch                     the agents of this machine
+  otel-phi watch --claude --since 7d
   otel-phi watch logs/ --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
   otel-phi watch --once logs/        from cron: what is new, then end
 """
@@ -37,8 +40,9 @@ _DAY_S = 86_400.0
 _SHOWN = 20  # sessions at the end: a watch may have seen thousands
 
 
-@click.command(short_help="Follow event logs and folders of them, and send what agents complete.", epilog=_EXAMPLES)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
+@click.command(short_help="Follow what agents write to disk, and send what they complete.", epilog=_EXAMPLES)
+@click.argument("paths", nargs=-1, metavar="[PATH...]", type=click.Path(path_type=Path))
+@agent_flags
 @delivery_flags
 @click.option("--once", is_flag=True, help="Send what is new and end; for cron.")
 @click.option(
@@ -56,6 +60,9 @@ _SHOWN = 20  # sessions at the end: a watch may have seen thousands
     metavar="SECONDS",
     help="Abort loops of a file silent for so long. [default: a day]",
 )
+@click.option(
+    "--source-info", is_flag=True, default=None, help="Say where an agent worked: folder, branch, commit, title."
+)
 @state_flag
 @content_flags
 @mapping_flags
@@ -70,13 +77,16 @@ def watch(
 ) -> None:
     """Follow what agents write to disk, and send each turn, tool and loop as it completes.
 
-    PATH is phi-core's event log, a file of AgentEvent lines, a saved session, or a folder of them; new files are seen. What
-    was sent is remembered: started again, even after a kill, it goes on where it was. What the collector does not take stays in
-    the files, and is sent when it does.
+    PATH is phi-core's event log, a file of AgentEvent lines, a saved session, a session of Claude Code, Codex, pi or OpenClaw, or
+    a folder of them; new files are seen. Without a PATH it follows the agents that keep sessions on this machine. What was sent is
+    remembered: started again, even after a kill, it goes on where it was. What the collector does not take stays in the files, and
+    is sent when it does.
 
     Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 2 usage, 3 some spans were rejected, 4 with --once, the
     collector could not be reached.
     """
+    since_ns = flags.pop("since_ns")
+    paths, found = followed_places(paths, flags)
     config = configured_with_state(flags)
     if config.file not in (None, "-"):
         raise click.UsageError(
@@ -86,14 +96,25 @@ def watch(
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
         return
-    sys.exit(_run(config, paths, once=once, poll_s=poll_s, abandon_after_s=abandon_after_s, sample=sample))
+    if found:
+        screen.say(f"otel-phi: {found}")
+    options = {"abandon_after_s": abandon_after_s, "sample": sample, "since_ns": since_ns}
+    sys.exit(_run(config, paths, once=once, poll_s=poll_s, **options))
+
+
+def _say_if_sent_twice(agent: str) -> None:
+    from otel_phi.config.config import environment
+
+    sentence = own_telemetry(agent, environment())
+    if sentence is not None:
+        screen.say(f"otel-phi: {sentence}")
 
 
 def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, **options: Any) -> int:
     from otel_phi.watch.watch import Listener, Watch
 
     sessions, complaints, troubles = Sessions(), Complaints(), Troubles("the collector answers again")
-    listener = Listener(on_bad_line=complaints, on_span=sessions.add, on_progress=troubles)
+    listener = Listener(on_bad_line=complaints, on_span=sessions.add, on_progress=troubles, on_agent=_say_if_sent_twice)
     failure = ""
     with (
         _stop_signals() as stop,

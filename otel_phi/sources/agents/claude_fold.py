@@ -107,6 +107,8 @@ class ClaudeFold(BaseFold[ClaudeState]):
     def settle(self, why: Settled) -> Sequence[AgentEvent]:
         """Takes that nothing more comes, see `Fold`."""
         beside = list(self._beside(None)) if self.build.turn is None else []
+        if why == "silence" and self.build.answer_ns:
+            self._cut()
         return [*beside, *super().settle(why)]
 
     def take(self, data: bytes) -> None:
@@ -129,7 +131,7 @@ class ClaudeFold(BaseFold[ClaudeState]):
             self.build.tell(self._beside(None))
         at_ns = self.time(line.timestamp)
         if self.build.pause(at_ns):
-            self.own.cut_call, self.own.cut_output = self._call, self._output
+            self._cut()
         match kind:
             case "assistant":
                 self._assistant(line, message_of(line), at_ns)
@@ -137,6 +139,10 @@ class ClaudeFold(BaseFold[ClaudeState]):
                 self._user(line, message_of(line), at_ns)
             case _:
                 self._system(line, at_ns)
+
+    def _cut(self) -> None:
+        """Takes that a pause ended the loop: more of its last message may come, as another loop's."""
+        self.own.cut_call, self.own.cut_output = self._call, self._output
 
     def _begin(self, line: Line) -> None:
         own = self.own
