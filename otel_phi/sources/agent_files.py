@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import msgspec
 from msgspec import UNSET
 
-from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of
+from otel_phi.sources.agent_order import AgentFile, AgentSession, document_of, in_order, originals_of
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
 from otel_phi.sources.agents.claims import Claims
 from otel_phi.sources.files import FileChunks
@@ -25,6 +26,7 @@ from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import BadLine
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, ToolExecutionStart, TurnEnd, TurnStart
 
+_MAX_BESIDE_BYTES = 1 << 22  # a trial's result holds its configuration, no transcript
 # As long after its last write a file is at work; a long model call is covered.
 STILL_WRITTEN_NS = 600 * 1_000_000_000
 
@@ -51,6 +53,7 @@ class AgentReading:
 
     Attributes:
         sessions: in the order in which they are read.
+        converted: sessions left out since the records that they were converted from are read.
         counts: what the folds counted.
         held_loops: loops held back since their file is at work.
         open_loops: loops that have no end, in files that are not.
@@ -67,17 +70,27 @@ class AgentReading:
         on_bad_line: Callable[[BadLine], None] | None = None,
         options: AgentOptions | None = None,
     ) -> None:
-        self.sessions = [one for one in in_order(files) if one.written_ns >= since_ns]
+        found = [one for one in in_order(files) if one.written_ns >= since_ns]
+        originals = {one.key[1] for one in found if not one.first.group.converted}
+        self.sessions = [one for one in found if not one.first.group.converted or one.key[1] not in originals]
+        self.converted = len(found) - len(self.sessions)
         self.counts: Counter[str] = Counter()
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()
         self._claims = FolderClaims()
+        self._previous_loop = ""  # the session's last that no tool started
         self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files read."""
         return tuple(file.path for session in self.sessions for file in session.files)
+
+    @property
+    def missing_files(self) -> int:
+        """How many files of sub-agents and continuations the files read name that are not among them."""
+        files = [file for session in self.sessions for file in session.files]
+        return sum(len(file.group.refers) for file in files) - sum(file.referred for file in files)
 
     @property
     def size_bytes(self) -> int:
@@ -104,6 +117,7 @@ class AgentReading:
         waiting: _Waiting = {}
         for child in session.children:
             waiting.setdefault(calls.get(child.group.agent_id, ""), []).append(self._file(child, calls))
+        self._previous_loop = ""
         for main in session.mains:
             yield from self._with_children(self._file(main, calls), "", waiting)
         while waiting:
@@ -122,6 +136,8 @@ class AgentReading:
                 waiting.setdefault(other, []).append(chain([event], own))
                 break
             yield event
+            if isinstance(event, AgentStart) and event.continuation_kind != "SubAgent":
+                self._previous_loop = event.loop_id
             if isinstance(event, ToolExecutionStart) and event.tool_call_id in waiting:
                 due += [(event.tool_call_id, child) for child in waiting.pop(event.tool_call_id)]
             elif due and isinstance(event, TurnEnd | TurnStart | AgentEnd):
@@ -134,7 +150,9 @@ class AgentReading:
     # --- files ---------------------------------------------------------------------------------------------------------
 
     def _file(self, file: AgentFile, calls: dict[str, str]) -> Iterator[AgentEvent]:
-        fold = file.adapter.fold(context_of(file, self._claims.of(file.path), calls.get, file.written_ns))
+        fold = file.adapter.fold(
+            context_of(file, self._claims.of(file.path), calls.get, file.written_ns, self._previous_loop)
+        )
         age_ns = self._now_ns - file.written_ns
         at_work = self._now_ns >= 0 and age_ns < STILL_WRITTEN_NS
         events = self._settled(file, fold, age_ns, at_work=at_work)
@@ -150,6 +168,9 @@ class AgentReading:
             yield from fold.settle("silence")
 
     def _records(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        if file.group.document:
+            yield from self._document(file, fold, at_work=at_work)
+            return
         if file.records is not None:
             yield from self._stored_records(file, file.records(), fold)
             return
@@ -165,6 +186,13 @@ class AgentReading:
                 if fold.counts["bad_lines"] > bad and not (half and at_work):
                     self._report(BadLine(str(file.path), number, position, len(line), _HALF if half else BAD_LINE))
                 position += len(line) + 1
+
+    def _document(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        data = document_of(file.path)
+        yield from fold.record(0, data)
+        self.read_bytes += file.size_bytes
+        if fold.counts["bad_lines"] and not at_work:
+            self._report(BadLine(str(file.path), 1, 0, len(data), BAD_DOCUMENT))
 
     def _stored_records(
         self, file: AgentFile, records: Iterator[tuple[int, bytes]], fold: Fold
@@ -205,10 +233,24 @@ class AgentReading:
 
 _Waiting = dict[str, list[Iterator[AgentEvent]]]  # sub-agents' events, by the call that started them
 BAD_LINE = "not a JSON object"
+BAD_DOCUMENT = "parts of it are no records, or it is not whole"
 _HALF = "half a line at the end"
 
 
-def context_of(file: AgentFile, claims: Claims, parent_call: Callable[[str], str | None], fallback_ns: int) -> Context:
+def _beside(path: Path, name: str) -> bytes:
+    for folder in (path.parent, path.parent.parent):
+        found = folder / name
+        try:
+            if found.is_file() and found.stat().st_size <= _MAX_BESIDE_BYTES:
+                return found.read_bytes()
+        except OSError:
+            continue  # as if there were none: it is only asked for times that a file has not itself
+    return b""
+
+
+def context_of(
+    file: AgentFile, claims: Claims, parent_call: Callable[[str], str | None], fallback_ns: int, previous_loop: str = ""
+) -> Context:
     """Returns what a file's fold may know, the same in every door.
 
     Args:
@@ -216,6 +258,7 @@ def context_of(file: AgentFile, claims: Claims, parent_call: Callable[[str], str
         claims: the table, as the file sees it.
         parent_call: the tool call that started a sub-agent, by the sub-agent's id.
         fallback_ns: the time of its records if none of them has one.
+        previous_loop: the loop that came before, where the file continues another.
     """
     path = file.path
     return Context(
@@ -224,7 +267,12 @@ def context_of(file: AgentFile, claims: Claims, parent_call: Callable[[str], str
         folder=path.parent.parent.name if path.parent.name == "sessions" else "",
         fallback_ns=fallback_ns,
         parent_call=parent_call,
+        parent_loop=lambda _: file.loop_id or None,
+        agent_id=file.group.agent_id,
         session=file.group.key,
+        part=file.group.part,
+        previous_loop=previous_loop if file.group.part else "",
+        beside=partial(_beside, path),
     )
 
 
@@ -236,7 +284,7 @@ def call_beside(file: AgentFile) -> str:
 
 def _calls_of(session: AgentSession) -> dict[str, str]:
     """Returns the tool calls that started a session's sub-agents, by the sub-agent: as files beside them or the parents' lines say."""
-    found: dict[str, str] = {}
+    found = {child.group.agent_id: child.call_id for child in session.children if child.call_id}
     wanted = {child.group.agent_id for child in session.children if child.group.agent_id}
     for child in session.children:
         call_id = call_beside(child)

@@ -220,7 +220,7 @@ class AgentSession:
         for pair in part.file.adapter.children(data):
             self._calls.setdefault(*pair)
         bad = part.fold.counts["bad_lines"]
-        events = part.fold.record(position, data)
+        events = list(part.fold.record(position, data))
         if part.fold.counts["bad_lines"] > bad and self._on_bad_line is not None and position >= part.reported_bytes:
             self._on_bad_line(BadLine(part.cursor.path, number, position, len(data), BAD_LINE))
         if events:
