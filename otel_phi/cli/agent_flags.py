@@ -33,7 +33,7 @@ _WORDS = {
     "atif": "Harbor",
     "gemini": "Gemini CLI",
 }
-_NOT_FOLLOWED = ("opencode",)  # its sessions are in a database, or in many files each
+_NOT_FOLLOWED = ("opencode", "atif")  # in a database, or in many files each; in documents that name each other
 _SINCE = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 

@@ -192,7 +192,7 @@ class AgentReading:
         yield from fold.record(0, data)
         self.read_bytes += file.size_bytes
         if fold.counts["bad_lines"] and not at_work:
-            self._report(BadLine(str(file.path), 1, 0, len(data), _BAD_DOCUMENT))
+            self._report(BadLine(str(file.path), 1, 0, len(data), BAD_DOCUMENT))
 
     def _stored_records(
         self, file: AgentFile, records: Iterator[tuple[int, bytes]], fold: Fold
@@ -233,16 +233,23 @@ class AgentReading:
 
 _Waiting = dict[str, list[Iterator[AgentEvent]]]  # sub-agents' events, by the call that started them
 BAD_LINE = "not a JSON object"
-_BAD_DOCUMENT = "parts of it are no records, or it is not whole"
+BAD_DOCUMENT = "parts of it are no records, or it is not whole"
 _HALF = "half a line at the end"
 
 
+def _beside(path: Path, name: str) -> bytes:
+    for folder in (path.parent, path.parent.parent):
+        found = folder / name
+        try:
+            if found.is_file() and found.stat().st_size <= _MAX_BESIDE_BYTES:
+                return found.read_bytes()
+        except OSError:
+            continue  # as if there were none: it is only asked for times that a file has not itself
+    return b""
+
+
 def context_of(
-    file: AgentFile,
-    claims: Claims,
-    parent_call: Callable[[str], str | None],
-    fallback_ns: int,
-    previous_loop: str = "",
+    file: AgentFile, claims: Claims, parent_call: Callable[[str], str | None], fallback_ns: int, previous_loop: str = ""
 ) -> Context:
     """Returns what a file's fold may know, the same in every door.
 
@@ -251,7 +258,7 @@ def context_of(
         claims: the table, as the file sees it.
         parent_call: the tool call that started a sub-agent, by the sub-agent's id.
         fallback_ns: the time of its records if none of them has one.
-        previous_loop: the session's last loop that no tool started, "" for none.
+        previous_loop: the loop that came before, where the file continues another.
     """
     path = file.path
     return Context(
@@ -267,17 +274,6 @@ def context_of(
         previous_loop=previous_loop if file.group.part else "",
         beside=partial(_beside, path),
     )
-
-
-def _beside(path: Path, name: str) -> bytes:
-    for folder in (path.parent, path.parent.parent):
-        found = folder / name
-        try:
-            if found.is_file() and found.stat().st_size <= _MAX_BESIDE_BYTES:
-                return found.read_bytes()
-        except OSError:
-            continue  # as if there were none: it is only asked for times that a file has not itself
-    return b""
 
 
 def call_beside(file: AgentFile) -> str:

@@ -2,7 +2,7 @@
 
     lines      records are appended, one a line: each is given once, with its offset
     converted  the same lines, but unreadable midway (a JSON array, UTF-16, gzip): all are given again when the file changes
-    document   the file is one record, given again when it changes: an adapter says so by `records = "document"`
+    document   the file is one record, given again when it changes: `Group.document` says so
 
 A format that is written otherwise plugs in here: a `Feed` in `FEEDS`, its name in its adapter's `records`. A database is one file to the watch, its
 fold tells the loops of all sessions in it (each event names its own); its `read` gives the rows after a position, and it grows. A change of the
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from otel_phi.sources.agent_order import document_of, head_of
 from otel_phi.sources.agents.adapter import Adapter
 from otel_phi.sources.agents.reading import anything
 from otel_phi.sources.converted import Converted
@@ -69,8 +70,8 @@ def _converted(path: Path, look: Look, _offset: int, _number: int) -> Iterator[P
 
 def _document(path: Path, look: Look, _offset: int, _number: int) -> Iterator[Piece]:
     del look
-    data = path.read_bytes()
-    yield Piece([(0, data.removeprefix(_BOM))], len(data), 2)
+    data = document_of(path)
+    yield Piece([(0, data)], len(data), 2)
 
 
 FEEDS: Mapping[str, Feed] = {LINES: Feed(_lines, grows=True), CONVERTED: Feed(_converted), DOCUMENT: Feed(_document)}
@@ -85,6 +86,8 @@ def feed_name(adapter: Adapter, path: Path) -> str:
     name: str = getattr(adapter, "records", LINES)
     if name != LINES:
         return name
+    if adapter.group(str(path), head_of(path)).document:
+        return DOCUMENT
     with open_lines(path) as stream:
         return CONVERTED if isinstance(stream, Converted | GzipFile) else LINES
 

@@ -39,7 +39,7 @@ def _claim_all(file: AgentFile, rows: AgentRows) -> None:
         for block in read_lines(stream):
             position = block.offset
             for line in block.lines:
-                fold.record(position, line if position else line.removeprefix(b"\xef\xbb\xbf"))
+                list(fold.record(position, line if position else line.removeprefix(b"\xef\xbb\xbf")))
                 position += len(line) + 1
     fold.settle("end")
     rows.commit()

@@ -13,7 +13,7 @@ Rule 4: a pause is told when a file was not written to for so long; where it was
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from otel_phi.sources.agent_files import BAD_LINE, call_beside, context_of
@@ -220,11 +220,13 @@ class AgentSession:
         for pair in part.file.adapter.children(data):
             self._calls.setdefault(*pair)
         bad = part.fold.counts["bad_lines"]
-        yield from self._tell(part, position, part.fold.record(position, data))
+        events = list(part.fold.record(position, data))
         if part.fold.counts["bad_lines"] > bad and self._on_bad_line is not None and position >= part.reported_bytes:
             self._on_bad_line(BadLine(part.cursor.path, number, position, len(data), BAD_LINE))
+        if events:
+            yield from self._tell(part, position, events)
 
-    def _tell(self, part: AgentPart, position: int, events: Iterable[AgentEvent]) -> Iterator[None]:
+    def _tell(self, part: AgentPart, position: int, events: Sequence[AgentEvent]) -> Iterator[None]:
         for event in events:
             for call_id in self._take(part, position, event):
                 for child in self._children_of(call_id):

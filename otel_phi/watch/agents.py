@@ -141,8 +141,12 @@ class Agents:
                 self._sessions[key].seen(cursor, look)
             if key is not None and look.mtime_ns >= lately_ns:
                 lively[key] = None
+        own = {file.path: file for file in fresh}
         for each in in_order(fresh):
-            self._backlog.setdefault(_key(each.first), each.first)
+            for file in (
+                own[one.path] for one in each.files
+            ):  # as it says itself: a sub-agent's sub-agent names its parent
+                self._backlog.setdefault(_key(file), file)
         for key in [] if last else [key for key in self._backlog if key in lively]:
             first = self._backlog.get(key)
             for mate in [other for other, file in self._backlog.items() if first and may_be_copied(first, file)]:

@@ -19,7 +19,9 @@ from otel_phi.sources.tail import WRITE_AHEAD, Look, look_at
 from otel_phi.watch.agent_feeds import LINES, feed_name
 
 _HEAD_BYTES = 1 << 16  # as `kind_of` reads
-_NOT_FOLLOWED = "sessions of opencode's: these are not followed yet; otel-phi export sends them"
+# Documents of which one names others as its parts; opencode's database and folders are no file of any format, seen from here.
+NOT_FOLLOWED = ("atif",)
+_NOT_FOLLOWED = "sessions of an agent that is not followed yet; otel-phi export sends them"
 
 
 class Folder:
@@ -31,7 +33,7 @@ class Folder:
     Attributes:
         given: the paths, absolute.
         roots: those, and the folders beside files that belong to them.
-        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of opencode's.
+        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of an agent's that is not followed.
 
     Raises:
         NothingHere: neither a path nor the folder above it is there.
@@ -216,6 +218,6 @@ def _file_of(path: Path) -> Path:
 def _agent_kind(path: Path) -> str | None:
     """Says whether a file of another agent's is appended to, or written anew."""
     adapter = adapter_of(head_of(path, _HEAD_BYTES), str(path))
-    if adapter is None:
+    if adapter is None or adapter.name in NOT_FOLLOWED:
         return None
     return "agent" if feed_name(adapter, path) == LINES else "document"

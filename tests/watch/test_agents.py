@@ -20,7 +20,7 @@ from tests.sources.agents.test_stored import tokens, wanted
 from tests.watch.following import exported
 from tests.watch.living import Live, as_written, time_of
 
-AGENTS = [agent for agent in samples.FOLDERS if agent != "opencode"]  # whose sessions are documents, or in a database
+AGENTS = [agent for agent in samples.FOLDERS if agent in ("claude-code", "codex", "pi", "openclaw")]
 _MESSAGE = re.compile(rb'"id":\s*"(msg_[^"]+)"')
 
 
@@ -138,8 +138,9 @@ def test_a_pause_that_is_told_while_it_lasts_changes_nothing(agent: str, tmp_pat
 
 
 @samples.needed
-def test_opencodes_documents_are_read_whole_when_they_are_there(tmp_path: Path) -> None:
-    live, folder = Live(tmp_path), samples.FOLDER / "opencode"
+@pytest.mark.parametrize("name", ["opencode", "gemini"])
+def test_documents_are_read_whole_when_they_are_there(name: str, tmp_path: Path) -> None:
+    live, folder = Live(tmp_path), samples.FOLDER / name
     for path in folder.glob("*.json"):
         if path.name != "expected.json":
             live.put(path.name, path.read_bytes())
