@@ -19,6 +19,7 @@ from otel_phi.tree import clean
 _SVG_ID = "otel-phi"  # rich would hash the content: a picture in git should change only where the trace does
 _SVG_WIDTH = 104
 _BLANKS = re.compile(r"^ +| {2,}")
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 has no way to hold
 _NOTHING = Style(meta={"blank": True})
 # One sign for one sign, so that columns stay columns.
 _ASCII = str.maketrans("├└│━╺╸✗◆…→←·µ", "|`|=--x*~><-u")
@@ -56,6 +57,11 @@ def _console(stream: Any) -> Console:
     if _colors[0] == "always":
         return _Console(**plain, force_terminal=True, no_color=False)
     return _Console(**plain, color_system=None) if _colors[0] == "never" else _Console(**plain)
+
+
+def room(console: Console) -> int | None:
+    """Returns how many columns there are; None where nobody looks at columns: a file, a pipe."""
+    return console.width if console.is_terminal else None
 
 
 def _unicode(encoding: str | None) -> bool:
@@ -105,7 +111,7 @@ def svg(lines: Iterable[Text], title: str) -> str:
         for blank in _BLANKS.finditer(line.plain):
             line.stylize(_NOTHING, *blank.span())
         console.print(line, soft_wrap=True)
-    return console.export_svg(title=title, unique_id=_SVG_ID)
+    return _NO_XML.sub("\ufffd", console.export_svg(title=clean(title), unique_id=_SVG_ID))
 
 
 def svg_width() -> int:

@@ -7,6 +7,7 @@ Rule 3: a file that was given alone leaves what it copied to the file of its fol
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +19,7 @@ from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, orig
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.lines import read_lines
+from otel_phi.sources.opened import why
 from otel_phi.sources.reader import BadLine
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, ToolExecutionStart, TurnEnd, TurnStart
 
@@ -88,6 +90,7 @@ class AgentReading:
         held_loops: loops held back since their file is at work.
         open_loops: loops that have no end, in files that are not.
         left: calls that were left to another file: how many, by that file.
+        unreadable: files that could not be read, or not to their end; each was reported.
         read_bytes: bytes read so far.
     """
 
@@ -104,6 +107,7 @@ class AgentReading:
         self.counts: Counter[str] = Counter()
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()
+        self.unreadable: list[Path] = []
         self._claims = FolderClaims()
         self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
 
@@ -182,7 +186,11 @@ class AgentReading:
         )
 
     def _settled(self, file: AgentFile, fold: Fold, age_ns: int, *, at_work: bool) -> Iterator[AgentEvent]:
-        yield from self._records(file, fold, at_work=at_work)
+        try:
+            yield from self._records(file, fold, at_work=at_work)
+        except OSError as error:
+            self.unreadable.append(file.path)
+            self._report(BadLine(str(file.path), 0, 0, 0, f"cannot be read: {why(error)}"))
         if not at_work:
             yield from fold.settle("end")
         elif age_ns > SILENCE_NS:
@@ -240,7 +248,8 @@ def _calls_of(session: AgentSession) -> dict[str, str]:
             found[child.group.agent_id] = call_id
     if wanted - found.keys():
         for file in session.files:
-            _find_calls(file, wanted - found.keys(), found)
+            with contextlib.suppress(OSError):  # whoever reads its records says so
+                _find_calls(file, wanted - found.keys(), found)
     return found
 
 

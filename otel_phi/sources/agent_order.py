@@ -8,8 +8,9 @@ Rule 3: where files that begin with the same record say neither, the one whose o
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -151,7 +152,7 @@ def _own_times(paths: list[Path]) -> list[int]:
 def _records(path: Path) -> dict[bytes, int]:
     """Returns the ids of a file's records with their times, in their order."""
     found: dict[bytes, int] = {}
-    with open_lines(path) as stream:
+    with contextlib.suppress(OSError), open_lines(path) as stream:  # whoever reads its records says so
         for block in read_lines(stream):
             for line in block.lines:
                 pairs = dict(reversed(_UUID_AND_TIME.findall(line)))
@@ -160,15 +161,23 @@ def _records(path: Path) -> dict[bytes, int]:
     return found
 
 
-def with_children(file: AgentFile) -> list[AgentFile]:
-    """Returns a file, and its sub-agents' where they lie in the folder of its name."""
+def with_children(file: AgentFile, cannot_read: Callable[[Path, OSError], None]) -> list[AgentFile]:
+    """Returns a file, and its sub-agents' where they lie in the folder of its name.
+
+    Args:
+        file: the file.
+        cannot_read: called with a sub-agent's file that cannot be read.
+    """
     folder = file.path.with_suffix("") / "subagents"
     found = [file]
     if file.group.main and folder.is_dir():
         for inner in sorted(folder.rglob("*.jsonl")):
-            adapter = adapter_of(head_of(inner), str(inner))
-            if adapter is not None:
-                found.append(agent_file(inner, adapter))
+            try:
+                adapter = adapter_of(head_of(inner), str(inner))
+                if adapter is not None:
+                    found.append(agent_file(inner, adapter))
+            except OSError as error:  # noqa: PERF203  # a file takes longer
+                cannot_read(inner, error)
     return found
 
 
@@ -181,11 +190,18 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
         for path in sorted(folder.glob("*.jsonl"))[:MAX_NEIGHBOURS]:
             if path in given or not path.is_file():
                 continue
-            adapter = adapter_of(head_of(path), str(path))
-            file = None if adapter is None else agent_file(path, adapter)
+            file = _neighbour(path)
             if file is None:
                 continue
             name, group = file.adapter.name, file.group
             if (name, group.key) in forks or (name, group.first_id) in firsts:
                 found.append(file)
     return in_order(found)
+
+
+def _neighbour(path: Path) -> AgentFile | None:
+    """Looks at a file that nobody asked for: one that cannot be read is none."""
+    with contextlib.suppress(OSError):
+        adapter = adapter_of(head_of(path), str(path))
+        return None if adapter is None else agent_file(path, adapter)
+    return None

@@ -16,6 +16,7 @@ from typing import Protocol, overload
 import msgspec
 
 from otel_phi.sources.converted import Converted, converted
+from otel_phi.sources.opened import Unzipped, open_regular
 
 CHUNK_BYTES = 1 << 18
 # A TurnRequest holds the whole context, images included; phi-core itself has no limit. Past this a line is passed over.
@@ -93,15 +94,13 @@ def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | Converted:
     """Opens a file for reading its lines, gunzipping or converting it if its first bytes say that it needs that.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read; also while it is, if it turns out to be a gzip bomb.
     """
-    stream = path.open("rb")
+    stream = open_regular(path)
     try:
-        if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
-            stream.close()
-            return gzip.GzipFile(path, "rb")
+        zipped = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         stream.seek(0)
-        return converted(stream) or stream
+        return Unzipped(stream) if zipped else converted(stream) or stream
     except OSError:
         stream.close()
         raise

@@ -68,12 +68,19 @@ def _marked(block: Block) -> list[Block]:
     return [Block(block.number, block.offset, lines)] if lines else []
 
 
+def _raised(_: Path, error: OSError) -> None:
+    raise error
+
+
 class Reading:
     """Counts what is read of several files.
 
     Args:
         on_bad_line: called with each line that is no event.
         chunk_bytes: how much of a file to read at once.
+
+    Attributes:
+        cannot_read: called with a file that cannot be read on; the others are.
     """
 
     def __init__(self, on_bad_line: Callable[[BadLine], None] | None, chunk_bytes: int) -> None:
@@ -81,6 +88,7 @@ class Reading:
         self.read_bytes = 0
         self.on_bad_line = on_bad_line
         self.chunk_bytes = chunk_bytes
+        self.cannot_read: Callable[[Path, OSError], None] = _raised
         self.content = True  # whether events are to have their content, see `EventReader`
 
     def report(self, bad: BadLine) -> None:
@@ -146,6 +154,12 @@ class _LogReading:
             reader.counts.clear()
 
     def _blocks(self) -> Iterator[Block]:
+        try:
+            yield from self._found()
+        except OSError as error:
+            self._of.cannot_read(self._path, error)
+
+    def _found(self) -> Iterator[Block]:
         offset, line = self._offset, self._line
         size = self._of.chunk_bytes if self._chunks is None else min(self._of.chunk_bytes, _AGAIN_BYTES)
         self._chunks = chunks = FileChunks(self._path, size, self._limit_bytes, offset)

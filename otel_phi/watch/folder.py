@@ -27,7 +27,7 @@ class Folder:
         paths: files and folders; they need not be there yet, but the folder above them must.
 
     Attributes:
-        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of another agent's.
+        on_unreadable: called with each file that cannot be read, once until it can; its line is 0. And with the first of another agent's.
 
     Raises:
         NothingHere: neither a path nor the folder above it is there.
@@ -124,7 +124,7 @@ class Folder:
         self._unreadable.add(path)
         if self.on_unreadable is not None:
             reason = f"cannot be read: {error.strerror or error}; it is tried again"
-            self.on_unreadable(BadLine(str(path), 1, 0, 0, reason))
+            self.on_unreadable(BadLine(str(path), 0, 0, 0, reason))
 
     def _looked(self, paths: Iterable[Path]) -> list[tuple[Path, Look]]:
         found = []

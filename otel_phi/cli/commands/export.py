@@ -17,6 +17,7 @@ from otel_phi.cli.flags import delivery_flags, mapping_flags
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import outcome, reading
 from otel_phi.cli.report.complaints import Complaints
+from otel_phi.cli.report.objects import EXPORT_SCHEMA
 from otel_phi.cli.report.progress import ExportProgress
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
@@ -63,8 +64,9 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     Loops that are still open in a file written to in the last 10 minutes are held back.
 
     TRACEPARENT in the environment becomes a link from each loop that no other loop started; with --trace-scope loop --join
-    the loops are children of that span. The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans
-    were rejected, 4 gave up; run the same command again to send the rest.
+    the loops are children of that span. The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted,
+    1 a file could not be read (the others were sent) or written, 2 usage or nothing can be read, 3 some spans were rejected, 4 gave
+    up; run the same command again to send the rest.
     """
     agents = AgentOptions(flags.pop("whole"))
     since_ns, paths = flags.pop("since_ns"), with_places(paths, flags)
@@ -84,7 +86,7 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     complaints.conclude()
     for line in (*reading.after(stored, final=final), *(tempo.sentences() if tempo is not None else ())):
         screen.say(f"otel-phi: {line}")
-    _report(bridge, sessions, stored, as_json=as_json)
+    sys.exit(max(_report(bridge, sessions, stored, as_json=as_json), complaints.exit_code()))
 
 
 def _both(sessions: Sessions, tempo: TempoLimits | None) -> Callable[[Span], None]:
@@ -161,11 +163,12 @@ def _say_why(reason: str, config: Config, ledger: Ledger | None) -> None:
     screen.say(f"otel-phi: {reason}{resume}")
 
 
-def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool) -> None:
+def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool) -> int:
     config, stats = bridge.config, bridge.stats().delivery
     to_stdout = config.file != "-"
     if as_json:
         report = {
+            "schema": EXPORT_SCHEMA,
             "sessions": session_objects(sessions.all(), config.trace_url),
             "accepted": stats.acknowledged,
             "rejected": stats.rejected,
@@ -173,12 +176,13 @@ def _report(bridge: Bridge, sessions: Sessions, stored: Stored, *, as_json: bool
             "dropped": dict(stats.dropped),
             "held_loops": stored.held_loops + stored.agents.held_loops,
             "bad_lines": stored.counts["bad_lines"],
+            "unreadable_files": len(stored.unreadable),
         }
         click.echo(screen.json_text(report), err=not to_stdout)
     else:
         console = screen.out() if to_stdout else screen.err()
-        screen.print_lines(console, table(sessions.all(), config.trace_url))
+        screen.print_lines(console, table(sessions.all(), config.trace_url, screen.room(console)))
     for delivery in bridge.deliveries:
         for line in outcome.delivery_sentences(delivery, config):
             screen.say(f"otel-phi: {line}")
-    sys.exit(max(outcome.exit_code(delivery.progress.stats) for delivery in bridge.deliveries))
+    return max(outcome.exit_code(delivery.progress.stats) for delivery in bridge.deliveries)

@@ -10,6 +10,7 @@ import click
 from otel_phi.cli import screen
 from otel_phi.cli.agent_flags import place_flags, with_places
 from otel_phi.cli.flags import choice_flags, paths_and_errors
+from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.progress import ReadProgress
 
@@ -57,7 +58,7 @@ def ls(
     PATH is phi-core's event log, a file of AgentEvent lines, a saved session, another agent's session, or a folder of them; gzipped
     or not. Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
 
-    Exit code: 0; 2 usage or nothing to read.
+    Exit code: 0; 1 a file could not be read, the others were; 2 usage, or nothing can be read.
     """
     from otel_phi.cli.listing.choice import Choice, ordered
 
@@ -65,18 +66,19 @@ def ls(
     paths, wanted["errors"] = paths_and_errors(paths, wanted["errors"])
     paths = with_places(paths, wanted)
     chosen = Choice(**wanted)
-    tallies = [tally for tally in _tallies(paths) if chosen.holds(tally)]
+    complaints = Complaints()
+    tallies = [tally for tally in _tallies(paths, complaints) if chosen.holds(tally)]
     _print(ordered(tallies, **order), grouping, as_json=as_json)
+    complaints.leave()
 
 
-def _tallies(paths: tuple[Path, ...]) -> list[Tally]:
+def _tallies(paths: tuple[Path, ...], complaints: Complaints) -> list[Tally]:
     from otel_phi.cli.listing.tally import Tallies
     from otel_phi.mapping.options import options_for
     from otel_phi.pipeline import spans
     from otel_phi.recorder.references import ahead_of
     from otel_phi.sources.stored import Stored
 
-    complaints = Complaints()
     stored = Stored(paths, final=True, on_bad_line=complaints, content=False)
     options = options_for(source_info=True)  # nothing leaves this machine
     progress = ReadProgress(stored)
@@ -84,6 +86,8 @@ def _tallies(paths: tuple[Path, ...]) -> list[Tally]:
     with progress:
         tallies.add_all(spans(progress.of(stored.events()), options, ahead=ahead_of(stored.starts)))
     complaints.conclude()
+    for line in reading.left_out(stored):
+        screen.say(f"otel-phi: {line}")
     return tallies.all()
 
 

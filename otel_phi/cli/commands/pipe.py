@@ -109,7 +109,7 @@ def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) 
 
 
 def _summary(config: Config, outlet: Outlet, sessions: Sessions, failure: str) -> None:
-    screen.print_lines(screen.err(), table(sessions.all(), config.trace_url))
+    screen.print_lines(screen.err(), table(sessions.all(), config.trace_url, screen.room(screen.err())))
     if sessions.forgotten:
         screen.say(f"otel-phi: and {sessions.forgotten:,} sessions before these")
     if failure:

@@ -71,16 +71,32 @@ def show(
 
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
+
+    Exit code: 0; 1 a file could not be read (the others were) or written; 2 usage, or nothing can be read.
     """
     since_ns, paths = mapping.pop("since_ns"), with_places(paths, mapping)
     refuse_own_input(picture, paths, "--svg")
     notes: list[Text] = []
-    made = _all_spans(paths, mapping, since_ns, notes)
+    complaints = Complaints()
+    made = _all_spans(paths, mapping, since_ns, notes, complaints)
     chosen = (span for span in made if session_of(span).startswith(session_prefix or ""))
     first = next(chosen, None)
     if first is None:
         _nothing(paths, session_prefix)
     found = chain([first], chosen)
+    _print(found, notes, paths, whole=whole, as_json=as_json, picture=picture)
+    complaints.leave()
+
+
+def _print(
+    found: Iterable[Span],
+    notes: list[Text],
+    paths: tuple[Path, ...],
+    *,
+    whole: bool,
+    as_json: bool,
+    picture: Path | None,
+) -> None:
     if as_json:
         screen.print_json(span_object(span) for span in found)
     elif picture is not None:
@@ -94,13 +110,15 @@ def show(
         screen.print_lines(console, chain(_set_off(notes), _drawn(gathered, console.width, whole=whole)))
 
 
-def _all_spans(paths: tuple[Path, ...], mapping: dict[str, Any], since_ns: int, notes: list[Text]) -> Iterator[Span]:
+def _all_spans(
+    paths: tuple[Path, ...], mapping: dict[str, Any], since_ns: int, notes: list[Text], complaints: Complaints
+) -> Iterator[Span]:
     """Yields the spans of all paths, as they are read; adds a line about each journal among them to `notes`."""
     options = options_for(**mapping, source_info=True)  # nothing leaves this machine
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
     if stored:
-        yield from _spans(stored, options, since_ns)
+        yield from _spans(stored, options, since_ns, complaints)
     given = any(value is not None for value in mapping.values())
     for path in (path for some in journals.values() for path in some):
         one = shown(path, options if given else None)
@@ -115,12 +133,11 @@ def _set_off(notes: list[Text]) -> list[Text]:
     return [*notes, Text("")] if notes else []
 
 
-def _spans(paths: tuple[Path, ...], options: MappingOptions, since_ns: int) -> Iterator[Span]:
-    complaints = Complaints()
+def _spans(paths: tuple[Path, ...], options: MappingOptions, since_ns: int, complaints: Complaints) -> Iterator[Span]:
     stored = Stored(paths, final=True, on_bad_line=complaints, since_ns=since_ns, content=False)
     yield from spans(stored.events(), options, ahead=ahead_of(stored.starts))
     complaints.conclude()
-    for line in reading.after(stored, final=True):
+    for line in (*reading.left_out(stored), *reading.after(stored, final=True)):
         screen.say(f"otel-phi: {line}")
 
 
@@ -141,7 +158,7 @@ def _gathered(found: Iterable[Span], *, whole: bool) -> Gathered:
 def _drawn(gathered: Gathered, width: int, *, whole: bool) -> Iterator[Text]:
     if not gathered.are_kept:
         totals = gathered.totals()
-        yield from table(totals, None)
+        yield from table(totals, None, width)
         yield Text("")
         yield Text(f"{len(totals)} sessions: --session ID shows one of them as a tree, --all shows all", style="dim")
         return

@@ -72,8 +72,8 @@ def watch(
     was sent is remembered: started again, even after a kill, it goes on where it was. What the collector does not take stays in
     the files, and is sent when it does.
 
-    Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 2 usage, 3 some spans were rejected, 4 with --once, the
-    collector could not be reached.
+    Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 1 a file could not be read, 2 usage, 3 some spans were
+    rejected, 4 some were not sent: the files have them, run it again.
     """
     config = configured_with_state(flags)
     if config.file not in (None, "-"):
@@ -105,7 +105,9 @@ def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once:
             failure = f"{error}{outcome.advice(str(error), config)}; run the same command again to send the rest"
     complaints.conclude()
     _summary(watching, config, sessions, failure)
-    return exit_codes.GAVE_UP if failure else outcome.exit_code(watching.stats())
+    if failure or watching.stats().queued:
+        return exit_codes.GAVE_UP
+    return max(outcome.exit_code(watching.stats()), complaints.exit_code())
 
 
 class _Stop:
@@ -136,7 +138,7 @@ def _stop_signals() -> Iterator[_Stop]:
 
 def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str) -> None:
     found = sessions.all()
-    screen.print_lines(screen.err(), table(found[-_SHOWN:], config.trace_url))
+    screen.print_lines(screen.err(), table(found[-_SHOWN:], config.trace_url, screen.room(screen.err())))
     if before := sessions.forgotten + len(found[:-_SHOWN]):
         screen.say(f"otel-phi: and {words.many(before, 'session')} before these")
     if failure:

@@ -7,6 +7,8 @@ from typing import Any
 from otel_phi.cli.report.totals import Totals
 from otel_phi.mapping.span import Attributes, Span
 
+EXPORT_SCHEMA = "otel-phi.export/1"
+
 
 def span_object(span: Span) -> dict[str, Any]:
     """Returns a span as a JSON object.
