@@ -24,6 +24,10 @@ def run() -> None:
         end_by_interrupt()
     except BrokenPipeError:
         end_by_closed_pipe()
+    except OSError as error:  # what is said before click is loaded: it says its own errors
+        sys.stderr.write(f"otel-phi: {error}\n")
+        _flush_quietly()
+        os._exit(1)
 
 
 def _run(arguments: list[str]) -> None:
@@ -72,6 +76,16 @@ def end_by_closed_pipe() -> None:
     """Ends this process as one whose output nobody reads any more."""
     _flush_quietly()
     os._exit(CLOSED_PIPE)
+
+
+def end_if_unread(file: str | None) -> None:
+    """Ends this process where what it writes to standard output is read by nobody any more.
+
+    Args:
+        file: where spans are written to, `-` for standard output.
+    """
+    if file == "-" and reader_gone():
+        end_by_closed_pipe()
 
 
 def reader_gone() -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.agent_flags import agent_flags, with_places
-from otel_phi.cli.entry import end_by_closed_pipe, end_by_interrupt, reader_gone
+from otel_phi.cli.entry import end_by_interrupt, end_if_unread
 from otel_phi.cli.flags import delivery_flags, mapping_flags
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import outcome, reading
@@ -149,8 +149,7 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
 
 
 def _gave_up(reason: str, config: Config, ledger: Ledger | None) -> NoReturn:
-    if config.file == "-" and reader_gone():
-        end_by_closed_pipe()
+    end_if_unread(config.file)
     _say_why(reason, config, ledger)
     sys.exit(exit_codes.GAVE_UP if config.file is None else exit_codes.BROKEN)
 

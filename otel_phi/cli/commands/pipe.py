@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from otel_phi.cli import exit_codes, screen
+from otel_phi.cli.entry import end_if_unread
 from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
 from otel_phi.cli.intake import Intake, stop_signals
 from otel_phi.cli.report import outcome
@@ -61,8 +62,8 @@ def pipe(tee: bool, agent: str | None, sample: float | None, **flags: Any) -> No
     What the collector does not take waits in the outbox, as the hook's spans do, however this process ends: `otel-phi status`
     shows it, `otel-phi flush` or the next process for the same collector sends it. With --file there is no outbox.
 
-    TRACEPARENT in the environment becomes a link from each loop that no other loop started. Exit code: 0 all accepted, 2 usage, 3
-    some spans were rejected or lost, 4 some could not be sent in time and wait in the outbox.
+    TRACEPARENT in the environment becomes a link from each loop that no other loop started. Exit code: 0 all accepted, 1
+    a FILE could not be written, 2 usage, 3 some spans were rejected or lost, 4 some could not be sent in time and wait in the outbox.
     """
     config = configured(flags)
     if tee and config.file == "-":
@@ -99,6 +100,7 @@ def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) 
             failure = "interrupted while the last spans were under way"
         complaints.conclude()
         outlet.close(whole=not failure)
+    end_if_unread(config.file)
     if reader.counts["bad_lines"] and not outlet.events and not failure:
         screen.say(
             "otel-phi: no AgentEvent on stdin; each line should be one, as JSON (files are read by otel-phi export)"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from otel_phi.cli import exit_codes, screen, words
+from otel_phi.cli.entry import end_if_unread, reader_gone
 from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
@@ -90,12 +91,15 @@ def watch(
 def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, **options: Any) -> int:
     from otel_phi.watch.watch import Listener, Watch
 
+    def stopping() -> bool:
+        return stop.is_set() or (config.file == "-" and reader_gone())
+
     sessions, complaints, troubles = Sessions(), Complaints(), Troubles("the collector answers again")
     listener = Listener(on_bad_line=complaints, on_span=sessions.add, on_progress=troubles)
     failure = ""
     with (
         _stop_signals() as stop,
-        Watch(config, paths, stopping=stop.is_set, once=once, listener=listener, **options) as watching,
+        Watch(config, paths, stopping=stopping, once=once, listener=listener, **options) as watching,
     ):
         if not once:
             screen.say(f"otel-phi: watching {', '.join(map(str, paths))}; Ctrl-C ends")
@@ -103,10 +107,11 @@ def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once:
             watching.run(poll_s)
         except DeliveryError as error:
             failure = f"{error}{outcome.advice(str(error), config)}; run the same command again to send the rest"
+    end_if_unread(config.file)
     complaints.conclude()
     _summary(watching, config, sessions, failure)
     if failure or watching.stats().queued:
-        return exit_codes.GAVE_UP
+        return exit_codes.GAVE_UP if config.file is None else exit_codes.BROKEN
     return max(outcome.exit_code(watching.stats()), complaints.exit_code())
 
 
