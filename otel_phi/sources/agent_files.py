@@ -17,6 +17,7 @@ import msgspec
 
 from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
+from otel_phi.sources.agents.claims import Claims
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.opened import why
@@ -40,7 +41,7 @@ class FolderClaims:
         self._files: list[Path] = []
         self.lost_to: Counter[tuple[Path, Path]] = Counter()
 
-    def of(self, path: Path) -> _FileClaims:
+    def of(self, path: Path) -> Claims:
         """Returns the table as a file sees it."""
         self._files.append(path)
         return _FileClaims(self, len(self._files) - 1)
@@ -83,6 +84,7 @@ class AgentReading:
         since_ns: leave out sessions that were last written to before that.
         on_bad_line: called with each line that is no record.
         options: how to read them.
+        claims: what other readings claimed; None for nothing.
 
     Attributes:
         sessions: in the order in which they are read.
@@ -102,13 +104,14 @@ class AgentReading:
         since_ns: int = 0,
         on_bad_line: Callable[[BadLine], None] | None = None,
         options: AgentOptions | None = None,
+        claims: FolderClaims | None = None,
     ) -> None:
         self.sessions = [one for one in in_order(files) if one.written_ns >= since_ns]
         self.counts: Counter[str] = Counter()
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()
         self.unreadable: list[Path] = []
-        self._claims = FolderClaims()
+        self._claims = FolderClaims() if claims is None else claims
         self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
 
     @property

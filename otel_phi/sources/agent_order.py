@@ -92,8 +92,15 @@ def agent_file(path: Path, adapter: Adapter) -> AgentFile:
     return AgentFile(path, adapter, adapter.group(str(path), head_of(path)), facts.st_size, facts.st_mtime_ns)
 
 
-def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
-    """Returns the sessions of some files, in the order in which they are to be read."""
+def in_order(
+    files: Iterable[AgentFile], own_times: Callable[[list[Path]], list[int]] | None = None
+) -> list[AgentSession]:
+    """Returns the sessions of some files, in the order in which they are to be read.
+
+    Args:
+        files: their files.
+        own_times: `own_times_of`, from whoever remembers what it gave; None to read the files.
+    """
     by_key: dict[tuple[str, str], list[AgentFile]] = {}
     for file in sorted(files, key=lambda file: (not file.group.main, str(file.path))):
         by_key.setdefault((file.adapter.name, file.group.key), []).append(file)
@@ -104,7 +111,7 @@ def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
         for key, some in by_key.items()
     ]
     sessions.sort(key=lambda session: (not session.mains, session.first.group.started_ns, str(session.first.path)))
-    return _after_their_origins(_lineages_in_order(sessions))
+    return _after_their_origins(_lineages_in_order(sessions, own_times or own_times_of))
 
 
 def _after_their_origins(sessions: list[AgentSession]) -> list[AgentSession]:
@@ -122,7 +129,9 @@ def _after_their_origins(sessions: list[AgentSession]) -> list[AgentSession]:
     return list(placed.values())
 
 
-def _lineages_in_order(sessions: list[AgentSession]) -> list[AgentSession]:
+def _lineages_in_order(
+    sessions: list[AgentSession], own_times: Callable[[list[Path]], list[int]]
+) -> list[AgentSession]:
     """Puts sessions that begin with the same record in order, each set into the places that it had."""
     sets: dict[tuple[str, str], list[int]] = {}
     for number, session in enumerate(sessions):
@@ -132,14 +141,14 @@ def _lineages_in_order(sessions: list[AgentSession]) -> list[AgentSession]:
     for numbers in sets.values():
         if len(numbers) > 1:
             some = [sessions[number] for number in numbers]
-            own = _own_times([session.first.path for session in some])
+            own = own_times([session.first.path for session in some])
             order = sorted(range(len(some)), key=lambda at: (own[at], str(some[at].first.path)))
             for number, at in zip(numbers, order, strict=True):
                 sessions[number] = some[at]
     return sessions
 
 
-def _own_times(paths: list[Path]) -> list[int]:
+def own_times_of(paths: list[Path]) -> list[int]:
     """Returns when the records that each file has alone begin, -1 for a file without any."""
     records = [_records(path) for path in paths]
     holders: dict[bytes, int] = {}

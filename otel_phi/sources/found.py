@@ -30,6 +30,7 @@ class Found:
     Args:
         paths: files and folders; folders are searched whole.
         report: called with each path that cannot be read, as a bad line without a number.
+        kind: tells what a file is; None for `kind_of`.
 
     Attributes:
         kinds: the files that are ours, in order of name, each with what it is.
@@ -39,8 +40,14 @@ class Found:
         trouble: what is wrong with the only path that was given, "" if nothing is, or if there are several.
     """
 
-    def __init__(self, paths: Iterable[Path], report: Callable[[BadLine], None]) -> None:
+    def __init__(
+        self,
+        paths: Iterable[Path],
+        report: Callable[[BadLine], None],
+        kind: Callable[[Path], Kind] | None = None,
+    ) -> None:
         self._report = report
+        self._kind_of = kind_of if kind is None else kind
         self.kinds: dict[Path, Kind] = {}
         self.ignored: list[Path] = []
         self.special: dict[Path, str] = {}
@@ -77,7 +84,7 @@ class Found:
             if stat.S_ISDIR(mode):
                 return self._look_within(path)
             refuse_irregular(mode)
-            kind = kind_of(path)
+            kind = self._kind_of(path)
         except NotRegular as error:
             return f"{error.strerror}: give what it says as -, standard input"
         except FileNotFoundError:
@@ -128,7 +135,7 @@ class Found:
 
     def _kind_within(self, path: Path) -> Kind | None:
         try:
-            return kind_of(path)
+            return self._kind_of(path)
         except FileNotFoundError:  # removed since it was listed
             return None
         except OSError as error:

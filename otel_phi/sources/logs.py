@@ -6,6 +6,7 @@ the parallel group it belongs to.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,13 +15,15 @@ import msgspec
 
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import is_event
-from otel_phi.sources.lines import Block, read_lines
+from otel_phi.sources.lines import Block, Lines, read_lines
 from otel_phi.sources.merge import Stream, lean
 from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, MessageUpdate, ParallelLoopStart
 
 _BROKE_OFF = "the gzip stream ends early; what came before was read"
 _LOOP_MARKS = (b"AgentStart", b"AgentEnd")
+# Wherever it stands, in a string of a container's log too.
+_LOOP_IDS = re.compile(rb'loop_id\\*"\s*:\s*\\*"([^"\\]+)').findall
 # Of a log that waits among very many so much is read at once: it may be for one event, and its block is read again for the next.
 _AGAIN_BYTES = 1 << 13
 Opened = tuple[str, int]  # loop id and start, nanoseconds
@@ -44,12 +47,22 @@ class EventFile(msgspec.Struct, frozen=True):
     whole_bytes: int
 
 
-def first_pass(path: Path) -> EventFile:
-    """Reads a file's AgentStarts and AgentEnds."""
+def first_pass(path: Path, loops: set[bytes] | None = None) -> EventFile:
+    """Reads a file's AgentStarts and AgentEnds.
+
+    Args:
+        path: the file.
+        loops: takes the ids of all loops that events in it are of, as they stand there; None where nobody asks.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     starts: list[AgentStart] = []
     open_loops: dict[str, int] = {}
     chunks, reader, half = FileChunks(path), EventReader(str(path)), None
     for block in read_lines(chunks):
+        if loops is not None:
+            loops.update(_ids(block))
         for event in reader.read(_marked(block)):
             if isinstance(event, AgentStart):
                 starts.append(lean(event))
@@ -60,6 +73,13 @@ def first_pass(path: Path) -> EventFile:
             half = block.offset
     size = chunks.read_bytes
     return EventFile(path, tuple(starts), frozenset(open_loops.items()), size, size if half is None else half)
+
+
+def _ids(block: Block) -> Iterator[bytes]:
+    lines = block.lines
+    if isinstance(lines, Lines):
+        return iter(_LOOP_IDS(lines.piece, lines.begin, lines.end))
+    return (found for line in lines for found in _LOOP_IDS(line))
 
 
 def _marked(block: Block) -> list[Block]:

@@ -21,7 +21,8 @@ from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.found import Found, NothingHere, may_be_ours
 from otel_phi.sources.kinds import Kind
-from otel_phi.sources.logs import EventFile, Opened, Reading, first_pass
+from otel_phi.sources.logs import EventFile, Opened, Reading
+from otel_phi.sources.looks import Looks
 from otel_phi.sources.merge import Stream, merged
 from otel_phi.sources.opened import why
 from otel_phi.sources.reader import BadLine
@@ -52,6 +53,7 @@ class Stored:
         content: whether the events are to have their content, see `EventReader`.
         since_ns: leave out what was last written to before that, nanoseconds since the epoch.
         agents: how other agents' sessions are read.
+        looks: how files are looked at; None for anew.
 
     Attributes:
         agents: other agents' sessions; what is said of them is known when their events are read.
@@ -75,6 +77,7 @@ class Stored:
         content: bool = True,
         since_ns: int = 0,
         agents: AgentOptions | None = None,
+        looks: Looks | None = None,
     ) -> None:
         self.superseded: list[Path] = []
         self.held_loops = self.aborted_loops = self.repeated_loops = 0
@@ -82,7 +85,8 @@ class Stored:
         self._reading = Reading(on_bad_line, FileChunks.size_for(1))
         self._reading.content = content
         self._given = [Path(path) for path in paths]
-        self._found = Found(self._given, self._reading.report)
+        self._looks = looks or Looks()
+        self._found = Found(self._given, self._reading.report, self._looks.kind)
         self._reading.cannot_read = lambda path, error: self._found.cannot_read(path, f"cannot be read: {why(error)}")
         kinds = {path: kind for path, kind in self._found.kinds.items() if _written_ns(path) >= since_ns}
         self._reading.chunk_bytes = FileChunks.size_for(len(kinds))
@@ -163,7 +167,7 @@ class Stored:
         for path, kind in kinds.items():
             if kind in ("events", "converted"):
                 try:
-                    yield first_pass(path)
+                    yield self._looks.log(path)
                 except OSError as error:
                     self._cannot_read(path, error)
 

@@ -12,7 +12,7 @@ from otel_phi.cli.agent_flags import place_flags, with_places
 from otel_phi.cli.flags import choice_flags, paths_and_errors
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
-from otel_phi.cli.report.progress import ReadProgress
+from otel_phi.cli.report.progress import PartsProgress
 
 if TYPE_CHECKING:
     from otel_phi.cli.listing.tally import Tally
@@ -46,11 +46,13 @@ Examples:
     type=click.Choice(["day", "week", "month", "model", "agent", "repo", "tool"]),
     help="Sums instead of sessions.",
 )
+@click.option("--no-cache", is_flag=True, help="Read all files, and remember nothing of them.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line; docs/json.md has the schema.")
 def ls(
     paths: tuple[Path, ...],
     grouping: str | None,
     as_json: bool,
+    no_cache: bool,
     **wanted: Any,
 ) -> None:
     """List what agents did: when, how long, model, turns, tools, tokens (cached ones among the input), cost, errors by kind.
@@ -67,28 +69,24 @@ def ls(
     paths = with_places(paths, wanted)
     chosen = Choice(**wanted)
     complaints = Complaints()
-    tallies = [tally for tally in _tallies(paths, complaints) if chosen.holds(tally)]
+    tallies = [tally for tally in _tallies(paths, complaints, cached=not no_cache) if chosen.holds(tally)]
     _print(ordered(tallies, **order), grouping, as_json=as_json)
     complaints.leave()
 
 
-def _tallies(paths: tuple[Path, ...], complaints: Complaints) -> list[Tally]:
-    from otel_phi.cli.listing.tally import Tallies
+def _tallies(paths: tuple[Path, ...], complaints: Complaints, *, cached: bool) -> list[Tally]:
+    from otel_phi.cli.index.reading import Sessions
+    from otel_phi.config import cache_dir
     from otel_phi.mapping.options import options_for
-    from otel_phi.pipeline import spans
-    from otel_phi.recorder.references import ahead_of
-    from otel_phi.sources.stored import Stored
 
-    stored = Stored(paths, final=True, on_bad_line=complaints, content=False)
     options = options_for(source_info=True)  # nothing leaves this machine
-    progress = ReadProgress(stored)
-    tallies = Tallies()
-    with progress:
-        tallies.add_all(spans(progress.of(stored.events()), options, ahead=ahead_of(stored.starts)))
+    sessions = Sessions(paths, options, complaints, folder=cache_dir() if cached else None)
+    with PartsProgress(sessions.size_bytes) as progress:
+        tallies = sessions.tallies(progress.part)
     complaints.conclude()
-    for line in reading.left_out(stored):
+    for line in reading.left_out(sessions.found):
         screen.say(f"otel-phi: {line}")
-    return tallies.all()
+    return tallies
 
 
 def _print(tallies: list[Tally], grouping: str | None, *, as_json: bool) -> None:

@@ -35,6 +35,10 @@ class Complaints:
         if (self.count <= _NAMED) if line.line else (self.files <= _FILES_NAMED):
             screen.say(f"otel-phi: {line}")
 
+    def more(self, lines: int) -> None:
+        """Counts lines that nobody can name any more."""
+        self.count += lines
+
     def conclude(self) -> None:
         """Says how many were not named."""
         if self.count > _NAMED:

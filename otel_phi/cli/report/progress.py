@@ -26,14 +26,13 @@ class _Bar:
     """A bar on stderr for the reading of files, where that is a terminal; used as a context manager.
 
     Args:
-        stored: what is read.
+        size_bytes: of what is read.
         title: stands before the bar.
         more: columns behind the usual ones.
         fields: of the task, such as `visible`.
     """
 
-    def __init__(self, stored: Stored, title: str, *more: ProgressColumn, **fields: Any) -> None:
-        self._stored = stored
+    def __init__(self, size_bytes: int, title: str, *more: ProgressColumn, **fields: Any) -> None:
         console = screen.err()
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -46,7 +45,7 @@ class _Bar:
             disable=not console.is_terminal,
         )
         self._shown = console.is_terminal
-        self._task = self._bar.add_task(title, total=max(stored.size_bytes, 1), **fields)
+        self._task = self._bar.add_task(title, total=max(size_bytes, 1), **fields)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -66,7 +65,8 @@ class ExportProgress(_Bar):
 
     def __init__(self, stored: Stored, *, retries: bool = True) -> None:
         state = TextColumn("{task.fields[state]}", markup=False, style="yellow")
-        super().__init__(stored, "export", state, state="")
+        super().__init__(stored.size_bytes, "export", state, state="")
+        self._stored = stored
         self._retries = retries
         self._said: str | None = None
 
@@ -89,20 +89,20 @@ class ExportProgress(_Bar):
             screen.say(f"otel-phi: {trouble}; trying again")
 
 
-class ReadProgress(_Bar):
+class PartsProgress(_Bar):
     """Shows the reading of files, where it takes more than a moment and somebody looks.
 
     Args:
-        stored: what is read.
+        size_bytes: of all files.
     """
 
-    def __init__(self, stored: Stored) -> None:
-        super().__init__(stored, "read", visible=False)
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(size_bytes, "read", visible=False)
         self._until = monotonic() + _SHOWN_AFTER_S
+        self._read = 0
 
-    def of(self, events: Iterable[_T]) -> Iterator[_T]:
-        """Passes events on, looking now and then at how far the reading is."""
-        for number, event in enumerate(events):
-            yield event
-            if number % _EVERY == 0 and monotonic() > self._until:
-                self._bar.update(self._task, completed=self._stored.read_bytes, visible=True)
+    def part(self, size_bytes: int) -> None:
+        """Takes that so many more bytes were read."""
+        self._read += size_bytes
+        if monotonic() > self._until:
+            self._bar.update(self._task, completed=self._read, visible=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from otel_phi.cli import words
+from otel_phi.sources.found import Found
 from otel_phi.sources.stored import Stored
 
 _NAMED = 5
@@ -24,7 +25,7 @@ def before(stored: Stored, *, final: bool) -> Iterator[str]:
     yield from left_out(stored)
 
 
-def left_out(stored: Stored) -> Iterator[str]:
+def left_out(stored: Stored | Found) -> Iterator[str]:
     """Yields what folders hold beside sessions; what cannot be read was named."""
     others = len(set(stored.ignored) - set(stored.unreadable))
     if others:
