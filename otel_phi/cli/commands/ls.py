@@ -105,10 +105,11 @@ def _print(tallies: list[Tally], grouping: str | None, *, as_json: bool) -> None
         return
     console = screen.out()
     if tallies:
-        console.print(
+        screen.print_lines(
+            console,
             listing(tallies, console.width)
             if grouping is None
-            else sums_table(sums(tallies, grouping), grouping, console.width)
+            else sums_table(sums(tallies, grouping), grouping, console.width),
         )
         console.print()
     console.print(totals_line(tallies), style="dim")
