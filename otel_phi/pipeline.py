@@ -9,7 +9,7 @@ looks up elsewhere, a session's root say, has to be written down between them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -43,6 +43,7 @@ class Pipeline:
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
 
     Attributes:
+        chosen: tells of a session id whether the session is meant at all; None where all are.
         core: the recorder core; its snapshot is the pipeline's, since nothing else here outlives a call but counts.
         events: how many events were taken.
         undecodable: events made by hand that hold what no event can; they are left out.
@@ -51,6 +52,7 @@ class Pipeline:
 
     def __init__(self, options: MappingOptions, ahead: Ahead | None = None, sample: float = 1.0) -> None:
         self._options = options
+        self.chosen: Callable[[str], bool] | None = None
         self._sample = sample
         self.core = RecorderCore(ahead)
         self.events = self.undecodable = 0
@@ -103,7 +105,9 @@ class Pipeline:
         return self.core.on_event(said)
 
     def spans(self, notice: Notice) -> list[Span]:
-        """Returns the spans of a notice, none where sampling leaves its session out."""
+        """Returns the spans of a notice, none where its session is not meant, or where sampling leaves it out."""
+        if self.chosen is not None and not self.chosen(session_of(notice)):
+            return []
         found = spans_of(notice, self._options)
         if self._sample >= 1.0 or not found or sample_point(session_of(notice)) < self._sample:
             return found

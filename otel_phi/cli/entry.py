@@ -13,6 +13,9 @@ import sys
 from otel_phi.version import __version__
 
 SHELLS = ("bash", "zsh", "fish")
+TYPE_CHECKING = False  # as `typing` has it, without loading that
+if TYPE_CHECKING:
+    from collections.abc import Callable
 CLOSED_PIPE = 141  # 128 and SIGPIPE's number, which Python ignores and turns into an exception
 
 
@@ -99,7 +102,13 @@ def reader_gone() -> bool:
     return any(event & select.POLLERR for _, event in watched.poll(0))
 
 
+# What is to be put away however the process ends; each is a function without arguments.
+at_end: list[Callable[[], object]] = []
+
+
 def _flush_quietly() -> None:
+    while at_end:
+        at_end.pop()()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -70,7 +70,7 @@ class Commands(click.Group):
 
 
 def _leave(error: Exception, code: int) -> None:
-    from otel_phi.cli.screen import say
+    from otel_phi.cli.screen import say  # which knows standard input by its name
 
     say(f"otel-phi: {error}")
     sys.exit(code)

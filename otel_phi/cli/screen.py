@@ -68,9 +68,24 @@ def _unicode(encoding: str | None) -> bool:
     return (encoding or "").lower().replace("-", "").startswith("utf")
 
 
+_aliases: dict[str, str] = {}
+
+
+def known_as(path: object, name: str) -> None:
+    """Settles by what name a path is said: one that nobody gave, of a copy of standard input."""
+    _aliases[str(path)] = name
+
+
+def said(text: str) -> str:
+    """Returns a text with paths by the names that people know, clean."""
+    for path, name in _aliases.items():
+        text = text.replace(path, name)
+    return clean(text)
+
+
 def say(text: str) -> None:
     """Says one line on stderr; it may hold what came from outside."""
-    err().print(clean(text), soft_wrap=True)
+    err().print(said(text), soft_wrap=True)
 
 
 def print_lines(console: Console, lines: Iterable[Text]) -> None:

@@ -11,9 +11,10 @@ import click
 import msgspec
 
 from otel_phi.cli import exit_codes, screen
-from otel_phi.cli.agent_flags import agent_flags, with_places
+from otel_phi.cli.agent_flags import place_flags, with_places
 from otel_phi.cli.entry import end_by_interrupt, end_if_unread
-from otel_phi.cli.flags import delivery_flags, mapping_flags
+from otel_phi.cli.flags import choice_flags, delivery_flags, mapping_flags, paths_and_errors
+from otel_phi.cli.listing.chosen import Chosen, choice_of, chosen
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import outcome, reading
 from otel_phi.cli.report.complaints import Complaints
@@ -23,6 +24,7 @@ from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
 from otel_phi.cli.report.totals import Sessions
 from otel_phi.cli.settings import called, configured, sends_nothing
+from otel_phi.cli.standard_input import is_copy, with_input
 from otel_phi.errors import DeliveryError
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.agent_files import AgentOptions
@@ -47,7 +49,8 @@ Examples:
 
 @click.command(short_help="Send stored sessions to a collector, or write them as OTLP-JSON.", epilog=_EXAMPLES)
 @click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
-@agent_flags
+@place_flags
+@choice_flags
 @delivery_flags
 @click.option("--all", "whole", is_flag=True, help="Count here what a file copied from another beside it, too.")
 @click.option(
@@ -60,7 +63,7 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     """Send stored sessions to an OpenTelemetry collector and print their trace ids.
 
     PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, or a folder
-    of them; gzipped or not. A folder is read as one stream, and what one session copied from another is counted once.
+    of them; gzipped or not; - is standard input. A folder is read as one stream, and what one session copied from another is counted once.
     Loops that are still open in a file written to in the last 10 minutes are held back.
 
     TRACEPARENT in the environment becomes a link from each loop that no other loop started; with --trace-scope loop --join
@@ -69,7 +72,9 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
     up; run the same command again to send the rest.
     """
     agents = AgentOptions(flags.pop("whole"))
-    since_ns, paths = flags.pop("since_ns"), with_places(paths, flags)
+    paths, flags["errors"] = paths_and_errors(paths, flags["errors"])
+    paths = with_input(with_places(paths, flags))
+    choice, cached = choice_of(flags)
     config = called(msgspec.structs.replace(configured(flags), console_to_stderr=True))  # stdout is the table's
     silence = sends_nothing(config)
     if silence is not None:
@@ -77,12 +82,17 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
         return
     complaints = Complaints()
     refuse_own_input(config.file, paths, "--file")
-    stored = Stored(paths, final=final, on_bad_line=complaints, since_ns=since_ns, agents=agents, content=False)
+    meant = chosen(paths, choice, complaints, cached=cached)
+    if not meant.paths:
+        screen.say("otel-phi: no session is what the filters ask for: nothing is sent")
+        complaints.leave()
+        return
+    stored = Stored(meant.paths, final=final, on_bad_line=complaints, agents=agents, content=False)
     for line in reading.before(stored, final=final):
         screen.say(f"otel-phi: {line}")
     sessions = Sessions()
     tempo = TempoLimits() if config.profile == "tempo" and config.file is None else None
-    bridge = _run(config, stored, _both(sessions, tempo), sample)
+    bridge = _run(config, stored, _both(sessions, tempo), sample, meant)
     complaints.conclude()
     for line in (*reading.after(stored, final=final), *(tempo.sentences() if tempo is not None else ())):
         screen.say(f"otel-phi: {line}")
@@ -101,7 +111,9 @@ def _both(sessions: Sessions, tempo: TempoLimits | None) -> Callable[[Span], Non
     return add
 
 
-def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample: float | None) -> Bridge:
+def _run(
+    config: Config, stored: Stored, on_span: Callable[[Span], None], sample: float | None, meant: Chosen
+) -> Bridge:
     """Delivers everything; leaves with an exit code where that cannot be done."""
     from otel_phi.bridge import Bridge
 
@@ -116,6 +128,7 @@ def _run(config: Config, stored: Stored, on_span: Callable[[Span], None], sample
             on_progress=progress.note,
             on_span=on_span,
         )
+        bridge.only(meant.holds)
         with progress, bridge:
             bridge.feed(progress.of(stored.events()))
         if ledger is not None:
@@ -137,6 +150,8 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
         return None  # a file is written anew, whole
     if config.state_dir is None:
         return None  # there was a warning: an interrupted export starts over
+    if any(map(is_copy, stored.files)):
+        return None  # nobody gives it again
     from otel_phi.delivery.exporters.open import resource_of
     from otel_phi.delivery.journal.ledger import Ledger, ledger_name
 

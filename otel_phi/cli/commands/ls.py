@@ -13,6 +13,7 @@ from otel_phi.cli.flags import choice_flags, paths_and_errors
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.progress import PartsProgress
+from otel_phi.cli.standard_input import with_input
 
 if TYPE_CHECKING:
     from otel_phi.cli.listing.tally import Tally
@@ -23,6 +24,7 @@ Examples:
   otel-phi ls logs/ --errors --sort cost --limit 10
   otel-phi ls logs/ --by day
   otel-phi ls logs/ --tool bash --json | jq '.session_id'
+  ssh build cat run.jsonl.gz | otel-phi ls -
 """
 
 
@@ -30,7 +32,6 @@ Examples:
 @click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
 @place_flags
 @choice_flags
-@click.option("--open", "open_only", is_flag=True, help="Only sessions with a loop that has not ended.")
 @click.option(
     "--sort",
     "order",
@@ -46,30 +47,29 @@ Examples:
     type=click.Choice(["day", "week", "month", "model", "agent", "repo", "tool"]),
     help="Sums instead of sessions.",
 )
-@click.option("--no-cache", is_flag=True, help="Read all files, and remember nothing of them.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line; docs/json.md has the schema.")
 def ls(
     paths: tuple[Path, ...],
     grouping: str | None,
     as_json: bool,
-    no_cache: bool,
     **wanted: Any,
 ) -> None:
     """List what agents did: when, how long, model, turns, tools, tokens (cached ones among the input), cost, errors by kind.
 
     PATH is phi-core's event log, a file of AgentEvent lines, a saved session, another agent's session, or a folder of them; gzipped
-    or not. Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
+    or not; - is standard input. Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
 
     Exit code: 0; 1 a file could not be read, the others were; 2 usage, or nothing can be read.
     """
-    from otel_phi.cli.listing.choice import Choice, ordered
+    from otel_phi.cli.listing.choice import ordered
+    from otel_phi.cli.listing.chosen import choice_of
 
     order = {name: wanted.pop(name) for name in ("order", "reverse", "limit")}
     paths, wanted["errors"] = paths_and_errors(paths, wanted["errors"])
-    paths = with_places(paths, wanted)
-    chosen = Choice(**wanted)
+    paths = with_input(with_places(paths, wanted))
+    choice, cached = choice_of(wanted)
     complaints = Complaints()
-    tallies = [tally for tally in _tallies(paths, complaints, cached=not no_cache) if chosen.holds(tally)]
+    tallies = [tally for tally in _tallies(paths, complaints, cached=cached) if choice.holds(tally)]
     _print(ordered(tallies, **order), grouping, as_json=as_json)
     complaints.leave()
 

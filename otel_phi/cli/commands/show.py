@@ -11,14 +11,17 @@ import click
 from rich.text import Text
 
 from otel_phi.cli import screen
-from otel_phi.cli.agent_flags import agent_flags, with_places
-from otel_phi.cli.flags import mapping_flags
+from otel_phi.cli.agent_flags import place_flags, with_places
+from otel_phi.cli.flags import choice_flags, mapping_flags, paths_and_errors
+from otel_phi.cli.listing.choice import Choice
+from otel_phi.cli.listing.chosen import choice_of, chosen, chosen_spans
 from otel_phi.cli.outbox.showing import journals_in, shown
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import span_object
 from otel_phi.cli.report.table import table
+from otel_phi.cli.standard_input import with_input
 from otel_phi.cli.tree.drawing import lines
 from otel_phi.cli.tree.folding import fold
 from otel_phi.cli.tree.gathered import Gathered
@@ -47,15 +50,14 @@ Examples:
 
 @click.command(short_help="Show sessions as trees in the terminal; sends nothing.", epilog=_EXAMPLES)
 @click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
-@agent_flags
-@click.option("--session", "session_prefix", metavar="ID", help="Only the sessions whose id begins with this.")
+@place_flags
+@choice_flags
 @click.option("--all", "whole", is_flag=True, help="Fold nothing: every turn and tool of a long session.")
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
 @click.option("--svg", "picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw into an SVG file.")
 @mapping_flags
 def show(
     paths: tuple[Path, ...],
-    session_prefix: str | None,
     whole: bool,
     as_json: bool,
     picture: Path | None,
@@ -64,7 +66,7 @@ def show(
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
 
     PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, or a folder
-    of them; gzipped or not. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
+    of them; gzipped or not; - is standard input. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
 
     PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process
     lives. It is shown as it will be sent: with the options in its head, unless flags say others.
@@ -74,16 +76,17 @@ def show(
 
     Exit code: 0; 1 a file could not be read (the others were) or written; 2 usage, or nothing can be read.
     """
-    since_ns, paths = mapping.pop("since_ns"), with_places(paths, mapping)
+    paths, mapping["errors"] = paths_and_errors(paths, mapping["errors"])
+    paths = with_input(with_places(paths, mapping))
+    choice, cached = choice_of(mapping)
     refuse_own_input(picture, paths, "--svg")
     notes: list[Text] = []
     complaints = Complaints()
-    made = _all_spans(paths, mapping, since_ns, notes, complaints)
-    chosen = (span for span in made if session_of(span).startswith(session_prefix or ""))
-    first = next(chosen, None)
+    made = _all_spans(paths, mapping, (choice, cached), notes, complaints)
+    first = next(made, None)
     if first is None:
-        _nothing(paths, session_prefix)
-    found = chain([first], chosen)
+        _nothing(paths, choice)
+    found = chain([first], made)
     _print(found, notes, paths, whole=whole, as_json=as_json, picture=picture)
     complaints.leave()
 
@@ -111,19 +114,24 @@ def _print(
 
 
 def _all_spans(
-    paths: tuple[Path, ...], mapping: dict[str, Any], since_ns: int, notes: list[Text], complaints: Complaints
+    paths: tuple[Path, ...],
+    mapping: dict[str, Any],
+    wanted: tuple[Choice, bool],
+    notes: list[Text],
+    complaints: Complaints,
 ) -> Iterator[Span]:
     """Yields the spans of all paths, as they are read; adds a line about each journal among them to `notes`."""
     options = options_for(**mapping, source_info=True)  # nothing leaves this machine
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
     if stored:
-        yield from _spans(stored, options, since_ns, complaints)
+        yield from _spans(stored, options, wanted, complaints)
     given = any(value is not None for value in mapping.values())
     for path in (path for some in journals.values() for path in some):
         one = shown(path, options if given else None)
-        yield from one.spans
-        if one.spans:
+        spans_there = chosen_spans(one.spans, wanted[0])
+        yield from spans_there
+        if spans_there:
             notes.append(Text(clean(one.about), style="dim"))
         if one.damage:
             screen.say(f"otel-phi: {one.path}: {one.damage}")
@@ -133,16 +141,25 @@ def _set_off(notes: list[Text]) -> list[Text]:
     return [*notes, Text("")] if notes else []
 
 
-def _spans(paths: tuple[Path, ...], options: MappingOptions, since_ns: int, complaints: Complaints) -> Iterator[Span]:
-    stored = Stored(paths, final=True, on_bad_line=complaints, since_ns=since_ns, content=False)
-    yield from spans(stored.events(), options, ahead=ahead_of(stored.starts))
+def _spans(
+    paths: tuple[Path, ...], options: MappingOptions, wanted: tuple[Choice, bool], complaints: Complaints
+) -> Iterator[Span]:
+    choice, cached = wanted
+    meant = chosen(paths, choice, complaints, cached=cached)
+    if not meant.paths:
+        return
+    stored = Stored(meant.paths, final=True, on_bad_line=complaints, content=False)
+    made = spans(stored.events(), options, ahead=ahead_of(stored.starts))
+    yield from made if meant.holds is None else (span for span in made if meant.holds(session_of(span)))
     complaints.conclude()
     for line in (*reading.left_out(stored), *reading.after(stored, final=True)):
         screen.say(f"otel-phi: {line}")
 
 
-def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> NoReturn:
-    what = f"no session whose id begins with {session_prefix!r}" if session_prefix else "no loop has begun"
+def _nothing(paths: tuple[Path, ...], choice: Choice) -> NoReturn:
+    what = "no loop has begun" if choice == Choice() else "no session is what the filters ask for"
+    if choice.session and choice == Choice(session=choice.session):
+        what = f"no session whose id begins with {choice.session!r}"
     raise SourceError(f"{', '.join(map(str, paths))}: {what}")
 
 

@@ -53,7 +53,7 @@ class Counted:
 
     def agents(self, session: AgentSession, claims: FolderClaims) -> PartRow:
         """Reads the files of another agent's session, after all that may hold the original of a part of it."""
-        recorded = _Recorded(claims)
+        recorded = _Recorded(claims, [file.path for file in session.files])
         reading = AgentReading(
             session.files,
             now_ns=-1,
@@ -92,16 +92,14 @@ def _blocks(events: Iterable[AgentEvent]) -> Iterator[list[AgentEvent]]:
 class _Recorded(FolderClaims):
     """Asks a table for claims, and keeps what was asked and answered."""
 
-    def __init__(self, table: FolderClaims) -> None:
+    def __init__(self, table: FolderClaims, paths: list[Path]) -> None:
         super().__init__()
-        self._table = table
-        self._number = 0
+        self._table, self._paths = table, paths
         self.asked: list[Asked] = []
 
     def of(self, path: Path) -> Claims:
         """Returns the table as a file sees it."""
-        number, self._number = self._number, self._number + 1
-        return _Asking(self._table.of(path), number, self.asked)
+        return _Asking(self._table.of(path), self._paths.index(path), self.asked)
 
 
 class _Asking:
@@ -114,13 +112,13 @@ class _Asking:
         return granted
 
 
-def claims_hold(asked: list[Asked], claims: FolderClaims) -> bool:
-    """Makes the claims of a row again; tells whether each is answered as it was when the row was made."""
+def claims_hold(asked: list[Asked], paths: list[Path], claims: FolderClaims) -> bool:
+    """Makes the claims of a row again, in the names of its files; tells whether each is answered as it was when the row was made."""
     views: dict[int, Claims] = {}
     for one in asked:
         view = views.get(one.file)
         if view is None:
-            view = views[one.file] = claims.of(Path())
+            view = views[one.file] = claims.of(paths[one.file])
         if view.claim(one.key, one.owner) != one.granted:
             return False
     return True

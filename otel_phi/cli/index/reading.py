@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -62,6 +62,7 @@ class Sessions:
         self._looks = Looks(self._survey.kind, self._survey.log)
         self._claims = FolderClaims()
         self._tallies: dict[str, Tally] = {}
+        self._parts: list[tuple[list[Path], list[str]]] = []  # files, and the sessions they hold
         self.read_files: list[Path] = []
         self.found = Found(self._given, complaints, self._survey.kind)
         self._logs = [path for path, kind in self.found.kinds.items() if kind != "agent"]
@@ -82,19 +83,26 @@ class Sessions:
         """
         with self._store:
             for paths in parts_of((path, self._survey.row(path)) for path in self._logs):
-                self._take(self._log_part(paths))
+                self._take(self._log_part(paths), paths)
                 on_part(self._size(paths))
             for session, known in self._agent_sessions():
-                row = self._agent_part(session)
+                row, paths = self._agent_part(session), [file.path for file in session.files]
                 if known:
-                    self._take(row)
-                    on_part(self._size([file.path for file in session.files]))
+                    self._take(row, paths)
+                    on_part(self._size(paths))
         return list(self._tallies.values())
 
     def _size(self, paths: list[Path]) -> int:
         return sum(self._survey.stamps[path].size for path in paths)
 
-    def _take(self, row: PartRow) -> None:
+    def files_of(self, sessions: Collection[str]) -> list[Path]:
+        """Returns the files to read for some sessions, once all are counted: theirs, and those that had first what theirs copied."""
+        theirs = [paths for paths, held in self._parts if any(session in sessions for session in held)]
+        found = {path for paths in theirs for path in paths}
+        return sorted(found | {holder for (path, holder) in self._claims.lost_to if path in found})
+
+    def _take(self, row: PartRow, paths: list[Path]) -> None:
+        self._parts.append((paths, [found.session_id for found in row.sessions]))
         for line in row.bad_lines:
             self._complaints(line)
         self._complaints.more(row.bad_count - len(row.bad_lines))
@@ -162,7 +170,7 @@ class Sessions:
         key = key_of("agent", [bytes(path) for path in paths])
         mark = self._survey.mark(paths, self._mapping, [_beside(path) for path in paths])
         row = self._known(key, mark)
-        if row is not None and claims_hold(row.asked, self._claims):
+        if row is not None and claims_hold(row.asked, paths, self._claims):
             return row
         counted = Counted(self._options)
         return self._kept(key, mark, paths, counted, counted.agents(session, self._claims))

@@ -18,21 +18,35 @@ _FILES_NAMED = 20  # each is to be mended by somebody; of thousands, a disk that
 class Complaints:
     """Collects bad lines, and files that cannot be read; give it to a reader as `on_bad_line`.
 
+    Args:
+        lines: whether bad lines are said; False where the same files are read again.
+        of: takes the files instead, None for this itself.
+
     Attributes:
         count: how many lines there were.
         files: how many files.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lines: bool = True, of: Complaints | None = None) -> None:
         self.count = self.files = 0
+        self._lines, self._of = lines, of
 
     def __call__(self, line: BadLine) -> None:
         """Takes a line, or a file: one without a number."""
-        if line.line:
+        if line.line and not self._lines:
+            return
+        if not line.line and self._of is not None:
+            self._of(line)
+        elif line.line:
             self.count += 1
+            self._say(line, named=self.count <= _NAMED)
         else:
             self.files += 1
-        if (self.count <= _NAMED) if line.line else (self.files <= _FILES_NAMED):
+            self._say(line, named=self.files <= _FILES_NAMED)
+
+    @staticmethod
+    def _say(line: BadLine, *, named: bool) -> None:
+        if named:
             screen.say(f"otel-phi: {line}")
 
     def more(self, lines: int) -> None:

@@ -23,12 +23,15 @@ from otel_phi.cli.index.reading import Sessions
 from otel_phi.cli.index.store import KEPT_DAYS, Store
 from otel_phi.cli.listing.objects import session_object, sum_object
 from otel_phi.cli.listing.sums import GROUPINGS, sums
-from otel_phi.cli.listing.tally import day_of
+from otel_phi.cli.listing.tally import Tallies, day_of
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.clock import wall_ns
 from otel_phi.mapping.options import options_for
+from otel_phi.pipeline import spans
+from otel_phi.recorder.references import ahead_of
 from otel_phi.session.recorder import SessionRecorder
 from otel_phi.sources.found import NothingHere
+from otel_phi.sources.stored import Stored
 from tests import golden
 from tests.cli.conftest import Run
 from tests.cli.streams import a_session, lines_of
@@ -353,3 +356,31 @@ def test_the_command_keeps_an_index_unless_it_is_told_not_to(folder: Path, tmp_p
     assert "4 more lines could not be read" in second.stderr
     shutil.rmtree(tmp_path / "cache")
     assert run("ls", folder).stdout == without.stdout
+
+
+def _one_stream(*paths: Path) -> list[Any]:
+    stored = Stored(paths, final=True)
+    found = Tallies()
+    found.add_all(spans(stored.events(), OPTIONS, ahead=ahead_of(stored.starts)))
+    return sorted(
+        (json.loads(json.dumps(session_object(tally))) for tally in found.all()), key=lambda one: str(one["session_id"])
+    )
+
+
+@golden.needed
+@pytest.mark.parametrize("place", ["golden/eventlog", "golden/conformance", "golden/pi", "agents"])
+def test_parts_read_apart_say_what_one_stream_of_all_says(place: str) -> None:
+    folder = golden.PROJECT.parent / "shared" / place
+    parts = Sessions([folder], OPTIONS, Complaints()).tallies()
+    found = sorted(
+        (json.loads(json.dumps(session_object(tally))) for tally in parts), key=lambda one: str(one["session_id"])
+    )
+    assert found == _one_stream(folder)
+
+
+def test_parts_of_a_folder_of_all_kinds_say_what_one_stream_says(folder: Path) -> None:
+    parts = Sessions([folder], OPTIONS, Complaints()).tallies()
+    found = sorted(
+        (json.loads(json.dumps(session_object(tally))) for tally in parts), key=lambda one: str(one["session_id"])
+    )
+    assert found == _one_stream(folder)
