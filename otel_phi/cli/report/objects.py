@@ -7,17 +7,18 @@ from typing import Any
 from otel_phi.cli.report.totals import Totals
 from otel_phi.mapping.span import Attributes, Span
 
-EXPORT_SCHEMA = "otel-phi.export/1"
+SPAN_SCHEMA, EXPORT_SCHEMA = "otel-phi.span/1", "otel-phi.export/1"  # docs/json.md has them
 
 
 def span_object(span: Span) -> dict[str, Any]:
     """Returns a span as a JSON object.
 
-    Its keys: `name`, `trace_id` (32 hex digits), `span_id` (16), `parent_span_id` (16, null without a parent), `kind`,
+    Its keys: `schema`, `name`, `trace_id` (32 hex digits), `span_id` (16), `parent_span_id` (16, null without a parent), `kind`,
     `start_ns`, `end_ns`, `status`, `status_message`, `attributes` (object), `events` (`name`, `time_ns`, `attributes`),
     `links` (`trace_id`, `span_id`, `attributes`), `dropped_events_count`.
     """
     return {
+        "schema": SPAN_SCHEMA,
         "name": span.name,
         "trace_id": f"{span.trace_id:032x}",
         "span_id": f"{span.span_id:016x}",
