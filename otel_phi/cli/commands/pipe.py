@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.entry import end_if_unread
 from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
 from otel_phi.cli.intake import Intake, stop_signals
+from otel_phi.cli.live.view import LiveView
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.table import table
@@ -26,6 +28,7 @@ from otel_phi.sources.reader import EventReader
 if TYPE_CHECKING:
     from otel_phi.cli.outlets import Outlet
     from otel_phi.config import Config
+    from otel_phi.mapping.span import Span
 
 
 # Whoever stops a process waits for about ten seconds, then kills it.
@@ -35,6 +38,7 @@ _STDIN, _STDOUT = 0, 1  # descriptors: Python's own streams would gather lines b
 _EXAMPLES = """\b
 Examples:
   my-agent | otel-phi pipe
+  my-agent | otel-phi pipe --show
   my-agent | otel-phi pipe --tee --service-name my-agent | my-ui
   claude -p 'fix it' --output-format stream-json --verbose | otel-phi pipe --from claude --tee
   curl -N http://localhost:8080/events | otel-phi pipe --endpoint https://collector:4318
@@ -45,6 +49,9 @@ Examples:
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
 @click.option(
+    "--show", "shows", is_flag=True, help="Show on stderr what the agent does: a row that changes, lines elsewhere."
+)
+@click.option(
     "--from",
     "agent",
     type=click.Choice(sorted(STREAMS)),
@@ -53,7 +60,7 @@ Examples:
 @mapping_flags
 @destination_flag
 @state_flag
-def pipe(tee: bool, agent: str | None, sample: float | None, **flags: Any) -> None:
+def pipe(tee: bool, shows: bool, agent: str | None, sample: float | None, **flags: Any) -> None:
     """Export an agent's events as they happen: AgentEvent lines, or server-sent events, on standard input.
 
     Spans leave as they close; the agent never waits for the collector. Ends with the input, with the reader of --tee, or
@@ -72,10 +79,10 @@ def pipe(tee: bool, agent: str | None, sample: float | None, **flags: Any) -> No
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
-    sys.exit(_run(config, sample, tee=tee, agent=agent))
+    sys.exit(_run(config, sample, tee=tee, shows=shows, agent=agent))
 
 
-def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) -> int:
+def _run(config: Config, sample: float | None, *, tee: bool, shows: bool, agent: str | None) -> int:
     from otel_phi.cli.outlets import outlet as opened
 
     sessions, complaints = Sessions(), Complaints()
@@ -83,8 +90,15 @@ def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) 
     if agent is not None:
         reader = AgentStream(agent, wall_ns, on_bad_line=complaints)
     failure = ""
-    with warnings_said():
-        outlet = opened(config, sample, sessions.add)
+    view = LiveView(config.trace_url, plain=True)
+
+    def on_span(span: Span) -> None:
+        sessions.add(span)
+        if shows:
+            view.add(span)
+
+    with warnings_said(), view if shows else nullcontext():
+        outlet = opened(config, sample, on_span)
         try:
             with stop_signals() as stop:
                 intake = Intake(_STDIN, _STDOUT if tee else None, stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import click
 from otel_phi.cli import exit_codes, screen, words
 from otel_phi.cli.entry import end_if_unread, reader_gone
 from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
+from otel_phi.cli.live.view import LiveView
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.table import table
@@ -25,6 +26,7 @@ from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
+    from otel_phi.mapping.span import Span
     from otel_phi.watch.watch import Watch
 
 
@@ -42,6 +44,7 @@ _SHOWN = 20  # sessions at the end: a watch may have seen thousands
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @delivery_flags
 @click.option("--once", is_flag=True, help="Send what is new and end; for cron.")
+@click.option("--quiet", is_flag=True, help="Say only what is wrong: neither sessions at work nor a summary.")
 @click.option(
     "--poll",
     "poll_s",
@@ -62,6 +65,7 @@ _SHOWN = 20  # sessions at the end: a watch may have seen thousands
 def watch(
     paths: tuple[Path, ...],
     once: bool,
+    quiet: bool,
     poll_s: float | None,
     abandon_after_s: float,
     sample: float | None,
@@ -72,6 +76,8 @@ def watch(
     PATH is phi-core's event log, a file of AgentEvent lines, a saved session, or a folder of them; new files are seen. What
     was sent is remembered: started again, even after a kill, it goes on where it was. What the collector does not take stays in
     the files, and is sent when it does.
+
+    On a terminal the sessions at work are rows that change, and finished ones scroll up; elsewhere each finished one is a line.
 
     Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 1 a file could not be read, 2 usage, 3 some spans were
     rejected, 4 some were not sent: the files have them, run it again.
@@ -85,31 +91,41 @@ def watch(
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
         return
-    sys.exit(_run(config, paths, once=once, poll_s=poll_s, abandon_after_s=abandon_after_s, sample=sample))
+    sys.exit(_run(config, paths, once=once, quiet=quiet, poll_s=poll_s, abandon_after_s=abandon_after_s, sample=sample))
 
 
-def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, **options: Any) -> int:
+def _run(
+    config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, quiet: bool, **options: Any
+) -> int:
     from otel_phi.watch.watch import Listener, Watch
 
     def stopping() -> bool:
         return stop.is_set() or (config.file == "-" and reader_gone())
 
     sessions, complaints, troubles = Sessions(), Complaints(), Troubles("the collector answers again")
-    listener = Listener(on_bad_line=complaints, on_span=sessions.add, on_progress=troubles)
+    view = LiveView(config.trace_url, plain=not once)
+
+    def on_span(span: Span) -> None:
+        sessions.add(span)
+        if not quiet:
+            view.add(span)
+
+    listener = Listener(on_bad_line=complaints, on_span=on_span, on_progress=troubles)
     failure = ""
     with (
         _stop_signals() as stop,
         Watch(config, paths, stopping=stopping, once=once, listener=listener, **options) as watching,
     ):
-        if not once:
+        if not once and not quiet:
             screen.say(f"otel-phi: watching {', '.join(map(str, paths))}; Ctrl-C ends")
         try:
-            watching.run(poll_s)
+            with nullcontext() if quiet else view:
+                watching.run(poll_s)
         except DeliveryError as error:
             failure = f"{error}{outcome.advice(str(error), config)}; run the same command again to send the rest"
     end_if_unread(config.file)
     complaints.conclude()
-    _summary(watching, config, sessions, failure)
+    _summary(watching, config, sessions, failure, quiet=quiet)
     if failure or watching.stats().queued:
         return exit_codes.GAVE_UP if config.file is None else exit_codes.BROKEN
     return max(outcome.exit_code(watching.stats()), complaints.exit_code())
@@ -141,13 +157,15 @@ def _stop_signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str) -> None:
-    found = sessions.all()
+def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str, *, quiet: bool) -> None:
+    found = [] if quiet else sessions.all()
     screen.print_lines(screen.err(), table(found[-_SHOWN:], config.trace_url, screen.room(screen.err())))
-    if before := sessions.forgotten + len(found[:-_SHOWN]):
+    if before := 0 if quiet else sessions.forgotten + len(found[:-_SHOWN]):
         screen.say(f"otel-phi: and {words.many(before, 'session')} before these")
     if failure:
         screen.say(f"otel-phi: {failure}")
+    if quiet and not outcome.exit_code(watching.stats()) and not watching.stats().queued:
+        return
     if watching.open_loops:
         screen.say(f"otel-phi: {words.many(watching.open_loops, 'loop')} still open; a later watch goes on with them")
     for line in outcome.sentences(
