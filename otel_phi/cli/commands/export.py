@@ -19,7 +19,7 @@ from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import outcome, reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import EXPORT_SCHEMA
-from otel_phi.cli.report.progress import ExportProgress
+from otel_phi.cli.report.progress import ExportProgress, Looking
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
 from otel_phi.cli.report.totals import Sessions
@@ -87,7 +87,10 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
         screen.say("otel-phi: no session is what the filters ask for: nothing is sent")
         complaints.leave()
         return
-    stored = Stored(meant.paths, final=final, on_bad_line=complaints, agents=agents, content=False)
+    with Looking() as looking:
+        stored = Stored(
+            meant.paths, final=final, on_bad_line=complaints, agents=agents, content=False, looks=looking.looks
+        )
     for line in reading.before(stored, final=final):
         screen.say(f"otel-phi: {line}")
     sessions = Sessions()

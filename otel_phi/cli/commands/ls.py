@@ -12,7 +12,7 @@ from otel_phi.cli.agent_flags import place_flags, with_places
 from otel_phi.cli.flags import choice_flags, paths_and_errors
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
-from otel_phi.cli.report.progress import PartsProgress
+from otel_phi.cli.report.progress import Looking, PartsProgress
 from otel_phi.cli.standard_input import with_input
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def _tallies(paths: tuple[Path, ...], complaints: Complaints, *, cached: bool) -
     from otel_phi.mapping.options import options_for
 
     options = options_for(source_info=True)  # nothing leaves this machine
-    sessions = Sessions(paths, options, complaints, folder=cache_dir() if cached else None)
+    folder = cache_dir() if cached else None
+    with Looking() as looking:
+        sessions = Sessions(paths, options, complaints, folder=folder, on_look=looking.note)
     with PartsProgress(sessions.size_bytes) as progress:
         tallies = sessions.tallies(progress.part)
     complaints.conclude()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import msgspec
 from rich.text import Text
 
 from otel_phi.cli import screen
@@ -20,8 +22,9 @@ from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import span_object
+from otel_phi.cli.report.progress import Looking, ReadProgress
 from otel_phi.cli.report.table import table
-from otel_phi.cli.standard_input import with_input
+from otel_phi.cli.standard_input import is_copy, with_input
 from otel_phi.cli.tree.drawing import lines
 from otel_phi.cli.tree.folding import fold
 from otel_phi.cli.tree.gathered import Gathered
@@ -44,6 +47,7 @@ Examples:
   otel-phi show run.jsonl
   otel-phi show logs/ --session 76676b69 --all
   otel-phi show --claude --since 1d
+  otel-phi show --follow run.jsonl
   otel-phi show run.jsonl --json | jq '.[] | select(.status == "ERROR") | .name'
 """
 
@@ -55,12 +59,14 @@ Examples:
 @click.option("--all", "whole", is_flag=True, help="Fold nothing: every turn and tool of a long session.")
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
 @click.option("--svg", "picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw into an SVG file.")
+@click.option("--follow", "follows", is_flag=True, help="Go on as the file grows, until Ctrl-C.")
 @mapping_flags
 def show(
     paths: tuple[Path, ...],
     whole: bool,
     as_json: bool,
     picture: Path | None,
+    follows: bool,
     **mapping: Any,
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
@@ -82,13 +88,40 @@ def show(
     refuse_own_input(picture, paths, "--svg")
     notes: list[Text] = []
     complaints = Complaints()
-    made = _all_spans(paths, mapping, (choice, cached), notes, complaints)
+    if follows:
+        _follow(paths, mapping, choice, whole=whole, alone=not as_json and picture is None)
+    made = _all_spans(paths, mapping, Wanted(choice, cached, bar=not as_json), notes, complaints)
     first = next(made, None)
     if first is None:
         _nothing(paths, choice)
     found = chain([first], made)
     _print(found, notes, paths, whole=whole, as_json=as_json, picture=picture)
     complaints.leave()
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Says what is to be shown: which sessions, whether the index may say so, and whether a bar may be shown meanwhile."""
+
+    choice: Choice
+    cached: bool
+    bar: bool
+
+
+def _follow(paths: tuple[Path, ...], mapping: dict[str, Any], choice: Choice, *, whole: bool, alone: bool) -> NoReturn:
+    from otel_phi.cli.live.follow import follow
+
+    if (
+        not alone
+        or choice != Choice(session=choice.session)
+        or any(map(is_copy, paths))
+        or any(map(journals_in, paths))
+    ):
+        raise click.UsageError(
+            "--follow draws files as they grow: without --json, --svg, -, a journal or filters but --session"
+        )
+    prefix, options = choice.session or "", options_for(**mapping, source_info=True)
+    follow(paths, options, lambda session: session.startswith(prefix), partial(draw, whole=whole))
+    raise AssertionError("it goes on until it is interrupted")
 
 
 def _print(
@@ -116,7 +149,7 @@ def _print(
 def _all_spans(
     paths: tuple[Path, ...],
     mapping: dict[str, Any],
-    wanted: tuple[Choice, bool],
+    wanted: Wanted,
     notes: list[Text],
     complaints: Complaints,
 ) -> Iterator[Span]:
@@ -129,7 +162,7 @@ def _all_spans(
     given = any(value is not None for value in mapping.values())
     for path in (path for some in journals.values() for path in some):
         one = shown(path, options if given else None)
-        spans_there = chosen_spans(one.spans, wanted[0])
+        spans_there = chosen_spans(one.spans, wanted.choice)
         yield from spans_there
         if spans_there:
             notes.append(Text(clean(one.about), style="dim"))
@@ -141,15 +174,14 @@ def _set_off(notes: list[Text]) -> list[Text]:
     return [*notes, Text("")] if notes else []
 
 
-def _spans(
-    paths: tuple[Path, ...], options: MappingOptions, wanted: tuple[Choice, bool], complaints: Complaints
-) -> Iterator[Span]:
-    choice, cached = wanted
-    meant = chosen(paths, choice, complaints, cached=cached)
+def _spans(paths: tuple[Path, ...], options: MappingOptions, wanted: Wanted, complaints: Complaints) -> Iterator[Span]:
+    meant = chosen(paths, wanted.choice, complaints, cached=wanted.cached)
     if not meant.paths:
         return
-    stored = Stored(meant.paths, final=True, on_bad_line=complaints, content=False)
-    made = spans(stored.events(), options, ahead=ahead_of(stored.starts))
+    with Looking() as looking:
+        stored = Stored(meant.paths, final=True, on_bad_line=complaints, content=False, looks=looking.looks)
+    events = ReadProgress(stored, shown=wanted.bar).of(stored.events())
+    made = spans(events, options, ahead=ahead_of(stored.starts))
     yield from made if meant.holds is None else (span for span in made if meant.holds(session_of(span)))
     complaints.conclude()
     for line in (*reading.left_out(stored), *reading.after(stored, final=True)):

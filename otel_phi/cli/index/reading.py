@@ -37,6 +37,7 @@ class Sessions:
         complaints: takes what cannot be read.
         folder: the cache folder, None to read all files.
         now_ns: the time now, None for the clock's.
+        on_look: called with each file that is looked at.
 
     Attributes:
         found: what the paths hold.
@@ -54,10 +55,11 @@ class Sessions:
         *,
         folder: Path | None = None,
         now_ns: int | None = None,
+        on_look: Callable[[], None] | None = None,
     ) -> None:
         self._given, self._options, self._complaints = list(paths), options, complaints
         self._store = Store(folder)
-        self._survey = Survey(self._store, wall_ns() if now_ns is None else now_ns)
+        self._survey = Survey(self._store, wall_ns() if now_ns is None else now_ns, on_look)
         self._mapping = repr(options)
         self._looks = Looks(self._survey.kind, self._survey.log)
         self._claims = FolderClaims()

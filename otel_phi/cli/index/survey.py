@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -27,13 +28,14 @@ class Survey:
     Args:
         store: what earlier ones found.
         now_ns: the time now; what was written just before may change again unseen.
+        on_look: called with each file that is looked at.
 
     Attributes:
         stamps: what each file was like before it was looked at.
     """
 
-    def __init__(self, store: Store, now_ns: int) -> None:
-        self._store, self._now_ns = store, now_ns
+    def __init__(self, store: Store, now_ns: int, on_look: Callable[[], None] | None = None) -> None:
+        self._store, self._now_ns, self._on_look = store, now_ns, on_look
         self.stamps: dict[Path, Stamp] = {}
         self._rows: dict[Path, FileRow] = {}
         self._logs: dict[Path, EventFile] = {}
@@ -46,6 +48,8 @@ class Survey:
         """
         found = self._rows.get(path)
         if found is None:
+            if self._on_look is not None:
+                self._on_look()
             stamp = self.stamps[path] = stamp_of(path)
             key, mark = key_of("file", os.fsencode(path)), self.mark([path])
             found = decoded(self._store.get(key), FileRow)

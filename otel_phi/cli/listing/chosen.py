@@ -64,12 +64,14 @@ def chosen(
         prefix = choice.session or ""
         return Chosen(paths, (lambda session: session.startswith(prefix)) if prefix else None)
     from otel_phi.cli.index.reading import Sessions
-    from otel_phi.cli.report.progress import PartsProgress
+    from otel_phi.cli.report.progress import Looking, PartsProgress
     from otel_phi.config import cache_dir
     from otel_phi.mapping.options import options_for
 
     quiet = Complaints(lines=False, of=complaints)
-    sessions = Sessions(paths, options_for(source_info=True), quiet, folder=cache_dir() if cached else None)
+    options, folder = options_for(source_info=True), cache_dir() if cached else None
+    with Looking() as looking:
+        sessions = Sessions(paths, options, quiet, folder=folder, on_look=looking.note)
     with PartsProgress(sessions.size_bytes) as progress:
         ids = {tally.session_id for tally in sessions.tallies(progress.part) if choice.holds(tally)}
     for line in reading.left_out(sessions.found):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rich.console import RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from otel_phi.cli import screen
 from otel_phi.clock import monotonic
 from otel_phi.delivery.sending.stats import Progress as State
+from otel_phi.sources.kinds import Kind, kind_of
+from otel_phi.sources.looks import Looks
 from otel_phi.sources.stored import Stored
 from otel_phi.tree import clean
 
@@ -89,6 +95,31 @@ class ExportProgress(_Bar):
             screen.say(f"otel-phi: {trouble}; trying again")
 
 
+class ReadProgress(_Bar):
+    """Shows the reading of files, where it takes more than a moment and somebody looks.
+
+    Args:
+        stored: what is read.
+        shown: whether to show it at all: not where results are printed meanwhile.
+    """
+
+    def __init__(self, stored: Stored, *, shown: bool = True) -> None:
+        super().__init__(stored.size_bytes, "read", visible=False)
+        self._stored, self._asked = stored, shown
+        self._until = monotonic() + _SHOWN_AFTER_S
+
+    def of(self, events: Iterable[_T]) -> Iterator[_T]:
+        """Passes events on, looking now and then at how far the reading is."""
+        if not self._asked:
+            yield from events
+            return
+        with self:
+            for number, event in enumerate(events):
+                yield event
+                if number % _EVERY == 0 and monotonic() > self._until:
+                    self._bar.update(self._task, completed=self._stored.read_bytes, visible=True)
+
+
 class PartsProgress(_Bar):
     """Shows the reading of files, where it takes more than a moment and somebody looks.
 
@@ -106,3 +137,39 @@ class PartsProgress(_Bar):
         self._read += size_bytes
         if monotonic() > self._until:
             self._bar.update(self._task, completed=self._read, visible=True)
+
+
+class Looking:
+    """Shows that files are looked at before any is read, where that takes more than a moment; a context manager.
+
+    Attributes:
+        looks: what to look at files with; counts them.
+    """
+
+    def __init__(self) -> None:
+        console = screen.err()
+        self._until = monotonic() + _SHOWN_AFTER_S
+        self._files = 0
+        self._live = Live(console=console, get_renderable=self._said, transient=True, redirect_stdout=False)
+        self._shown = console.is_terminal
+        self.looks = Looks(self._kind)
+
+    def note(self) -> None:
+        """Takes that one more file was looked at."""
+        self._files += 1
+
+    def _kind(self, path: Path) -> Kind:
+        self.note()
+        return kind_of(path)
+
+    def _said(self) -> RenderableType:
+        return Text(f"look at files: {self._files:,}" if monotonic() > self._until else "")
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            self._live.start()
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        if self._shown:
+            self._live.stop()
