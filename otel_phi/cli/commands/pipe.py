@@ -13,7 +13,7 @@ from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.entry import end_if_unread
 from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
 from otel_phi.cli.intake import Intake, stop_signals
-from otel_phi.cli.live.view import LiveView
+from otel_phi.cli.live.view import LiveView, both
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.table import table
@@ -28,7 +28,6 @@ from otel_phi.sources.reader import EventReader
 if TYPE_CHECKING:
     from otel_phi.cli.outlets import Outlet
     from otel_phi.config import Config
-    from otel_phi.mapping.span import Span
 
 
 # Whoever stops a process waits for about ten seconds, then kills it.
@@ -90,15 +89,9 @@ def _run(config: Config, sample: float | None, *, tee: bool, shows: bool, agent:
     if agent is not None:
         reader = AgentStream(agent, wall_ns, on_bad_line=complaints)
     failure = ""
-    view = LiveView(config.trace_url, plain=True)
-
-    def on_span(span: Span) -> None:
-        sessions.add(span)
-        if shows:
-            view.add(span)
-
-    with warnings_said(), view if shows else nullcontext():
-        outlet = opened(config, sample, on_span)
+    view = LiveView(config.trace_url, plain=True) if shows else None
+    with warnings_said(), view or nullcontext():
+        outlet = opened(config, sample, both(sessions.add, view))
         try:
             with stop_signals() as stop:
                 intake = Intake(_STDIN, _STDOUT if tee else None, stop)

@@ -15,7 +15,7 @@ import click
 from otel_phi.cli import exit_codes, screen, words
 from otel_phi.cli.entry import end_if_unread, reader_gone
 from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
-from otel_phi.cli.live.view import LiveView
+from otel_phi.cli.live.view import LiveView, both
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.table import table
@@ -26,7 +26,6 @@ from otel_phi.errors import DeliveryError
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
-    from otel_phi.mapping.span import Span
     from otel_phi.watch.watch import Watch
 
 
@@ -103,14 +102,8 @@ def _run(
         return stop.is_set() or (config.file == "-" and reader_gone())
 
     sessions, complaints, troubles = Sessions(), Complaints(), Troubles("the collector answers again")
-    view = LiveView(config.trace_url, plain=not once)
-
-    def on_span(span: Span) -> None:
-        sessions.add(span)
-        if not quiet:
-            view.add(span)
-
-    listener = Listener(on_bad_line=complaints, on_span=on_span, on_progress=troubles)
+    view = None if quiet else LiveView(config.trace_url, plain=not once)
+    listener = Listener(on_bad_line=complaints, on_span=both(sessions.add, view), on_progress=troubles)
     failure = ""
     with (
         _stop_signals() as stop,
@@ -119,7 +112,7 @@ def _run(
         if not once and not quiet:
             screen.say(f"otel-phi: watching {', '.join(map(str, paths))}; Ctrl-C ends")
         try:
-            with nullcontext() if quiet else view:
+            with view or nullcontext():
                 watching.run(poll_s)
         except DeliveryError as error:
             failure = f"{error}{outcome.advice(str(error), config)}; run the same command again to send the rest"
