@@ -12,7 +12,6 @@ import click
 
 from otel_phi.clock import wall_ns
 from otel_phi.errors import SourceError
-from otel_phi.sources.agents.registry import BY_NAME
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _FLAGS = {"claude": "claude-code", "codex": "codex", "pi": "pi", "openclaw": "openclaw"}
@@ -58,6 +57,7 @@ def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, .
         click.UsageError: neither was given.
     """
     from otel_phi.config.config import environment
+    from otel_phi.sources.agents.registry import BY_NAME
 
     found = list(paths)
     for flag, name in _FLAGS.items():

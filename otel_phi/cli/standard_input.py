@@ -18,7 +18,6 @@ import click
 from otel_phi.cli import screen
 from otel_phi.cli.entry import at_end
 from otel_phi.clock import wall_ns
-from otel_phi.sources.agent_files import STILL_WRITTEN_NS
 
 STDIN = Path("-")
 
@@ -45,6 +44,8 @@ _copies: set[Path] = set()
 
 
 def _copied() -> Path:
+    from otel_phi.sources.agent_files import STILL_WRITTEN_NS
+
     folder = Path(tempfile.mkdtemp(prefix="otel-phi-"))
 
     def put_away() -> None:

@@ -12,7 +12,6 @@ from otel_phi.cli.agent_flags import place_flags, with_places
 from otel_phi.cli.flags import choice_flags, paths_and_errors
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
-from otel_phi.cli.report.progress import Looking, PartsProgress
 from otel_phi.cli.standard_input import with_input
 
 if TYPE_CHECKING:
@@ -76,6 +75,7 @@ def ls(
 
 def _tallies(paths: tuple[Path, ...], complaints: Complaints, *, cached: bool) -> list[Tally]:
     from otel_phi.cli.index.reading import Sessions
+    from otel_phi.cli.report.progress import Looking, PartsProgress
     from otel_phi.config import cache_dir
     from otel_phi.mapping.options import options_for
 

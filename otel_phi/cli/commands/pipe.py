@@ -13,7 +13,6 @@ from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.entry import end_if_unread
 from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
 from otel_phi.cli.intake import Intake, stop_signals
-from otel_phi.cli.live.view import LiveView, both
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.table import table
@@ -82,6 +81,7 @@ def pipe(tee: bool, shows: bool, agent: str | None, sample: float | None, **flag
 
 
 def _run(config: Config, sample: float | None, *, tee: bool, shows: bool, agent: str | None) -> int:
+    from otel_phi.cli.live.view import LiveView, both
     from otel_phi.cli.outlets import outlet as opened
 
     sessions, complaints = Sessions(), Complaints()

@@ -22,7 +22,6 @@ from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import span_object
-from otel_phi.cli.report.progress import Looking, ReadProgress
 from otel_phi.cli.report.table import table
 from otel_phi.cli.standard_input import is_copy, with_input
 from otel_phi.cli.tree.drawing import lines
@@ -175,6 +174,8 @@ def _set_off(notes: list[Text]) -> list[Text]:
 
 
 def _spans(paths: tuple[Path, ...], options: MappingOptions, wanted: Wanted, complaints: Complaints) -> Iterator[Span]:
+    from otel_phi.cli.report.progress import Looking, ReadProgress
+
     meant = chosen(paths, wanted.choice, complaints, cached=wanted.cached)
     if not meant.paths:
         return

@@ -15,7 +15,6 @@ import click
 from otel_phi.cli import exit_codes, screen, words
 from otel_phi.cli.entry import end_if_unread, reader_gone
 from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
-from otel_phi.cli.live.view import LiveView, both
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.table import table
@@ -96,6 +95,7 @@ def watch(
 def _run(
     config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, quiet: bool, **options: Any
 ) -> int:
+    from otel_phi.cli.live.view import LiveView, both
     from otel_phi.watch.watch import Listener, Watch
 
     def stopping() -> bool:

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from otel_phi.cli import screen
 from otel_phi.cli.listing.choice import Choice
-from otel_phi.cli.listing.tally import Tallies
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
-from otel_phi.mapping.span import Span
 from otel_phi.tree import session_of
+
+if TYPE_CHECKING:
+    from otel_phi.mapping.span import Span
 
 
 class Chosen(msgspec.Struct, frozen=True):
@@ -83,6 +84,8 @@ def chosen_spans(spans: Sequence[Span], choice: Choice) -> Sequence[Span]:
     """Returns the spans of the sessions that are meant, where all of them are there: a journal's."""
     if choice == Choice():
         return spans
+    from otel_phi.cli.listing.tally import Tallies
+
     tallies = Tallies()
     tallies.add_all(spans)
     ids = {tally.session_id for tally in tallies.all() if choice.holds(tally)}

@@ -6,10 +6,13 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from otel_phi.cli import screen, words
 from otel_phi.cli.exit_codes import BROKEN, DELIVERED
-from otel_phi.sources.reader import BadLine
+
+if TYPE_CHECKING:
+    from otel_phi.sources.reader import BadLine
 
 _NAMED = 5
 _FILES_NAMED = 20  # each is to be mended by somebody; of thousands, a disk that is away say, a few tell it

@@ -14,14 +14,15 @@ from rich.text import Text
 
 from otel_phi.cli import screen
 from otel_phi.clock import monotonic
-from otel_phi.delivery.sending.stats import Progress as State
-from otel_phi.sources.kinds import Kind, kind_of
-from otel_phi.sources.looks import Looks
-from otel_phi.sources.stored import Stored
 from otel_phi.tree import clean
 
 if TYPE_CHECKING:
     from typing_extensions import Self  # typing has it from 3.11 on
+
+    from otel_phi.delivery.sending.stats import Progress as State
+    from otel_phi.sources.kinds import Kind
+    from otel_phi.sources.looks import Looks
+    from otel_phi.sources.stored import Stored
 
 _T = TypeVar("_T")
 _SHOWN_AFTER_S = 1.0
@@ -140,11 +141,14 @@ class PartsProgress(_Bar):
 
 
 class Looking:
-    """Shows that files are looked at before any is read, where that takes more than a moment; a context manager.
+    """Shows that files are looked at before any is read, where that takes more than a moment; a context manager."""
 
-    Attributes:
-        looks: what to look at files with; counts them.
-    """
+    @property
+    def looks(self) -> Looks:
+        """What to look at files with; counts them."""
+        from otel_phi.sources.looks import Looks
+
+        return Looks(self._kind)
 
     def __init__(self) -> None:
         console = screen.err()
@@ -152,13 +156,14 @@ class Looking:
         self._files = 0
         self._live = Live(console=console, get_renderable=self._said, transient=True, redirect_stdout=False)
         self._shown = console.is_terminal
-        self.looks = Looks(self._kind)
 
     def note(self) -> None:
         """Takes that one more file was looked at."""
         self._files += 1
 
     def _kind(self, path: Path) -> Kind:
+        from otel_phi.sources.kinds import kind_of
+
         self.note()
         return kind_of(path)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from otel_phi.cli import words
-from otel_phi.sources.found import Found
-from otel_phi.sources.stored import Stored
+
+if TYPE_CHECKING:
+    from otel_phi.sources.found import Found
+    from otel_phi.sources.stored import Stored
 
 _NAMED = 5
 
