@@ -32,7 +32,10 @@ from otel_phi.delivery.sending.span_queue import SpanQueue
 from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
-from otel_phi.pipeline import Event, Pipeline, as_event
+from otel_phi.metrics.metrics import Metrics, NoMetrics, metrics_of
+from otel_phi.pipeline import Event, Pipeline, as_event, decode_for, mapping_for, policy_for
+from otel_phi.policy.given import guarded_function
+from otel_phi.prices import prices_of
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent
@@ -119,10 +122,22 @@ class Bridge:
             raise ConfigError(f"give a config or options, not both (found option {min(options)!r})")
         self.config = resolve(**options) if config is None else config
         resource = resource_of(self.config)
-        mapping = self.config.mapping_for(resource.get("service.name"))
+        mapping = mapping_for(self.config, resource.get("service.name"))
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
-        self._pipeline = Pipeline(mapping, ahead, sample)
+        prices, metrics = prices_of(self.config.prices), self._made_metrics(resource)
+        self._metrics = metrics
+        policy = policy_for(self.config, tools=metrics.record is not None)
+        self._decode = decode_for(policy)
+        self._pipeline = Pipeline(
+            mapping,
+            ahead,
+            sample,
+            policy,
+            price=None if prices is None else prices.cost,
+            attributes_for=guarded_function(self.config.attributes_for, self.config.content),
+            on_notice=metrics.record,
+        )
         self._ledger = ledger
         self._resumes = ledger is not None and ledger.resumes
         self._on_span = on_span
@@ -135,6 +150,16 @@ class Bridge:
         self._names = self._named(opened, given=exporters is not None)
         self._out = FanOut([self._output(number, one, resource, on_progress) for number, one in enumerate(opened)])
 
+    def _made_metrics(self, resource: Resource) -> Metrics | NoMetrics:
+        """Returns metrics where they were asked for by hand: what is read again, or was recorded elsewhere, makes none by itself."""
+
+        def failed(where: str, error: Exception) -> None:
+            logger.warning("%s failed: %s; spans are not touched", where, type(error).__name__)
+
+        made = metrics_of(self.config, resource, failed, recorded=self.config.metrics.asked)
+        made.observe(lambda: self._progress(self._out.outputs[0]).stats)
+        return made
+
     def _named(self, opened: Sequence[Exporter], *, given: bool) -> tuple[str, ...]:
         if given:
             return tuple(type(one).__name__ for one in opened)
@@ -144,7 +169,7 @@ class Bridge:
         self, number: int, exporter: Exporter, resource: Resource, on_progress: Callable[[Progress], None] | None
     ) -> Output:
         sender = Sender(
-            exporter,
+            self._metrics.timed(exporter),
             timeout_s=self.config.timeout_s,
             give_up_after_s=math.inf if self._live else self.config.give_up_after_s,
             misconfigured_give_up_after_s=self._misconfigured_give_up_after_s(),
@@ -194,7 +219,7 @@ class Bridge:
             if given.__class__ in LEAN_KINDS:
                 yield given  # type: ignore[misc]  # the line above says so
                 continue
-            event = as_event(given)
+            event = as_event(given, self._decode)
             if isinstance(event, Undecodable):
                 self._undecodable += 1
             else:
@@ -243,6 +268,7 @@ class Bridge:
         """Closes without delivering the rest; half an output file is discarded unless it is `whole`."""
         self._closed = True
         self._out.close(whole=whole)
+        self._metrics.close(self.config.timeout_s)
 
     def stats(self) -> BridgeStats:
         """Returns what became of everything fed so far."""

@@ -8,6 +8,7 @@ looks up elsewhere, a session's root say, has to be written down between them.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,19 +20,26 @@ from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
-from otel_phi.policy.content import admit, decode_without_content
+from otel_phi.policy.content import admit, decode_without_content, with_source_info
+from otel_phi.policy.door import Policy, WithoutContent, policy_of, sees_content
 from otel_phi.policy.fresh import LEAN_IN_PLACE
+from otel_phi.policy.given import AttributesFor, guarded, guarded_function, with_given
+from otel_phi.policy.tools import WithToolNames
+from otel_phi.prices import Prices, prices_of
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import GroupNotice, Notice, SessionOpened, SideCallMade, TurnOpened
 from otel_phi.recorder.references import Ahead
-from otel_phi.wire.decode import Undecodable
+from otel_phi.wire.costs import Price
+from otel_phi.wire.decode import Undecodable, decode_event
 from otel_phi.wire.events import AgentEvent
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
 
 
+logger = logging.getLogger("otel_phi")
 Event = AgentEvent | Mapping[str, Any] | str | bytes
+Decode = Callable[[bytes | str], AgentEvent | Undecodable]
 
 
 class Pipeline:
@@ -41,6 +49,10 @@ class Pipeline:
         options: how notices become spans.
         ahead: what a source that reads ahead knows; None for a live stream.
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
+        policy: what may be said; None for nothing that a person or a model wrote.
+        price: says what model calls cost, None for nobody.
+        attributes_for: gives what else every span of a session says, None for nobody.
+        on_notice: gets each notice whose spans are asked for, sampled out or not; it must not raise.
 
     Attributes:
         chosen: tells of a session id whether the session is meant at all; None where all are.
@@ -50,11 +62,22 @@ class Pipeline:
         sampled_out: spans of sessions that sampling left out.
     """
 
-    def __init__(self, options: MappingOptions, ahead: Ahead | None = None, sample: float = 1.0) -> None:
+    def __init__(
+        self,
+        options: MappingOptions,
+        ahead: Ahead | None = None,
+        sample: float = 1.0,
+        policy: Policy | None = None,
+        *,
+        price: Price | None = None,
+        attributes_for: AttributesFor | None = None,
+        on_notice: Callable[[Notice], None] | None = None,
+    ) -> None:
         self._options = options
         self.chosen: Callable[[str], bool] | None = None
-        self._sample = sample
-        self.core = RecorderCore(ahead)
+        self._admit = admit if policy is None else policy.admit
+        self._sample, self._attributes_for, self._on_notice = sample, attributes_for, on_notice
+        self.core = RecorderCore(ahead, price)
         self.events = self.undecodable = 0
         self.sampled_out = 0
 
@@ -98,21 +121,31 @@ class Pipeline:
     def _notices(self, event: AgentEvent) -> Sequence[Notice]:
         """Records an event as it may be said, none for what is no event: the one place of this road where that is decided."""
         self.events += 1
-        said = admit(event, source_info=self._options.source_info)
+        said = self._admit(event)
+        if self._options.source_info:
+            said = with_source_info(said, event)
         if isinstance(said, Undecodable):
             self.undecodable += 1
             return ()
+        if self._attributes_for is not None:
+            said = with_given(said, self._attributes_for, _not_given)
         return self.core.on_event(said)
 
     def spans(self, notice: Notice) -> list[Span]:
         """Returns the spans of a notice, none where its session is not meant, or where sampling leaves it out."""
         if self.chosen is not None and not self.chosen(session_of(notice)):
             return []
+        if self._on_notice is not None:
+            self._on_notice(notice)
         found = spans_of(notice, self._options)
         if self._sample >= 1.0 or not found or sample_point(session_of(notice)) < self._sample:
             return found
         self.sampled_out += len(found)
         return []
+
+
+def _not_given(error: Exception) -> None:
+    logger.warning("attributes_for failed: %s", type(error).__name__)  # its text may be content
 
 
 def session_of(notice: Notice) -> str:
@@ -122,20 +155,47 @@ def session_of(notice: Notice) -> str:
     return notice.loop.identity.session_id
 
 
-def as_event(given: Event) -> AgentEvent | Undecodable:
-    """Returns an event as such, or decodes its JSON, given as a mapping, text or bytes."""
+def policy_for(config: Config, *, tools: bool = False) -> Policy:
+    """Returns what may be said where this is configured; `tools`: a request says which it offers, since somebody counts them."""
+    policy = policy_of(config.content, config.mapping.max_attribute_bytes, config.profile)
+    return WithToolNames(policy) if tools else policy
+
+
+def mapping_for(config: Config, service_name: object) -> MappingOptions:
+    """Returns how notices become spans for a resource whose `service.name` is this; what is to stand on all of them without secrets."""
+    options = config.mapping_for(service_name)
+    return _guarded(options, config) if options.attributes else options
+
+
+def _guarded(options: MappingOptions, config: Config) -> MappingOptions:
+    attributes = guarded(dict(options.attributes), config.content)
+    return msgspec.structs.replace(options, attributes=tuple(attributes.items()))
+
+
+def decode_for(policy: Policy) -> Decode:
+    """Returns what decodes JSON for a pipeline with this policy, which admits what comes of it: once is enough."""
+    return decode_event if sees_content(policy) else decode_without_content
+
+
+def as_event(given: Event, decode: Decode = decode_without_content) -> AgentEvent | Undecodable:
+    """Returns an event as such, or decodes its JSON, given as a mapping, text or bytes; `decode` keeps what may be said."""
     if isinstance(given, msgspec.Struct):
         return given
     if isinstance(given, (str, bytes)):
-        return decode_without_content(given)
+        return decode(given)
     try:
-        return decode_without_content(msgspec.json.encode(given))
+        return decode(msgspec.json.encode(given))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
 
 
 def spans(
-    events: Iterable[Event], config: Config | MappingOptions | None = None, *, ahead: Ahead | None = None
+    events: Iterable[Event],
+    config: Config | MappingOptions | None = None,
+    *,
+    ahead: Ahead | None = None,
+    policy: Policy | None = None,
+    prices: Prices | None = None,
 ) -> Iterator[Span]:
     """Turns events into finished spans: a pure function, the same events give the same spans.
 
@@ -144,6 +204,8 @@ def spans(
             a file.
         config: how to map; None for the defaults.
         ahead: the loops of the whole stream, where they are known before it is read (`ahead_of`).
+        policy: what may be said; None for what the configuration says, nothing that a person or a model wrote without one.
+        prices: what model calls cost; None for what a `Config` says, else for nothing.
 
     Yields:
         Each span once, as soon as it is complete: the session's root first, a turn with its chat and tools, a loop last.
@@ -153,9 +215,18 @@ def spans(
         DecodeError: something given is no event.
     """
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
-    pipeline = Pipeline(options, ahead)
+    asked = None
+    if config is not None and not isinstance(config, MappingOptions):
+        policy, prices = policy or policy_for(config), prices or prices_of(config.prices)
+        asked = guarded_function(config.attributes_for, config.content)
+        options = _guarded(options, config) if options.attributes else options
+    policy = policy or WithoutContent()
+    decode = decode_for(policy)
+    pipeline = Pipeline(
+        options, ahead, policy=policy, price=None if prices is None else prices.cost, attributes_for=asked
+    )
     for given in events:
-        event = as_event(given)
+        event = as_event(given, decode)
         if isinstance(event, Undecodable):
             raise DecodeError(f"{type(given).__name__}: no AgentEvent: {event.reason}")
         yield from pipeline.feed(event)

@@ -253,6 +253,15 @@ OWN_CASES: dict[str, list[AgentEvent]] = {
         end(25, f"{SESSION}.a1", outcome="ok"),
         end(30, outcome="ok"),
     ],
+    "an MCP tool": [
+        start(0),
+        turn(1),
+        said(2),
+        tool(name="mcp__web__get"),
+        tool_end(name="mcp__web__get"),
+        turn_end(9),
+        end(10),
+    ],
 }
 
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from otel_phi.mapping import semconv
+from otel_phi.metrics import instruments
 
 FOLDER = Path(__file__).parents[1] / "collector-config"
 COLLECTOR_FILES = [
@@ -109,7 +110,31 @@ def series() -> dict[str, set[str]]:
     labels = {dimension["name"].replace(".", "_") for dimension in connector["dimensions"]} | INTRINSIC
     prefix = connector["namespace"].replace(".", "_")
     made = ("calls_total", "duration_seconds_bucket", "duration_seconds_sum", "duration_seconds_count")
-    return {f"{prefix}_{name}": labels for name in made}
+    return {**{f"{prefix}_{name}": labels for name in made}, **recorded()}
+
+
+# What stands on a metric that an agent records; Prometheus adds whose it is, since it scrapes another's word for it.
+_RECORDED_LABELS = {
+    *(key.replace(".", "_") for key in (semconv.OPERATION, semconv.PROVIDER, semconv.REQUEST_MODEL)),
+    *(key.replace(".", "_") for key in (semconv.RESPONSE_MODEL, semconv.TOOL_NAME, semconv.TOOL_TYPE)),
+    *(key.replace(".", "_") for key in (semconv.AGENT_NAME, semconv.ERROR_TYPE, instruments.TOKEN_TYPE)),
+    instruments.OUTCOME,
+    "exported_job",
+    "exported_instance",
+    "le",
+}
+
+
+def recorded() -> dict[str, set[str]]:
+    """Returns the metrics that agents record, as the Collector names them for Prometheus."""
+    found = set[str]()
+    for one in instruments.TABLE:
+        name = one.name.replace(".", "_") + ("_seconds" if one.unit == "s" else "")
+        if one.kind == "histogram":
+            found |= {f"{name}_{part}" for part in ("bucket", "sum", "count")}
+        else:
+            found.add(name if one.kind == "observable_gauge" else f"{name}_total")
+    return dict.fromkeys(found, _RECORDED_LABELS)
 
 
 def targets() -> Iterator[tuple[str, Any]]:

@@ -121,6 +121,32 @@ def choice_flags(command: _Command) -> _Command:
     return command
 
 
+_PRICES = (
+    click.option(
+        "--cost/--no-cost", default=None, help="Say what model calls cost, by genai-prices. [default: OTEL_PHI_COST]"
+    ),
+    click.option(
+        "--prices",
+        metavar="FILE",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Prices of your own, TOML; they come first. [default: OTEL_PHI_PRICES]",
+    ),
+)
+
+
+def price_flags(command: _Command) -> _Command:
+    """Adds the flags about what model calls cost; they arrive as `cost` and `prices`, None if not given."""
+    for flag in reversed(_PRICES):
+        command = flag(command)
+    return command
+
+
+def metrics_flag(command: _Command) -> _Command:
+    """Adds the flag that asks for metrics; it arrives as `metrics`, None if not given."""
+    text = "Record metrics too, and send them beside the spans."
+    return click.option("--metrics/--no-metrics", default=None, help=text)(command)
+
+
 def destination_flag(command: _Command) -> _Command:
     """Adds the flag that names the destination in the outbox; it arrives as `destination_name`."""
     return _DESTINATION(command)
@@ -146,6 +172,29 @@ def sending_flags(command: _Command) -> _Command:
 def state_flag(command: _Command) -> _Command:
     """Adds the flag that says where the state folder is; it arrives as `state_dir`."""
     return _STATE_DIR(command)
+
+
+_CONTENT = (
+    click.option(
+        "--content/--no-content",
+        "capture_content",
+        default=None,
+        help="What people, models and tools said, secrets taken out. [default: no]",
+    ),
+    click.option(
+        "--content-input",
+        type=click.Choice(["delta", "full"]),
+        help="Of a request what is new, or all of it. [default: delta]",
+    ),
+    click.option("--content-images", is_flag=True, default=None, help="Images too; else their type and size."),
+)
+
+
+def content_flags(command: _Command) -> _Command:
+    """Adds the flags that say whether contents leave; each arrives as the keyword of `otel_phi.resolve`, None if not given."""
+    for flag in reversed(_CONTENT):
+        command = flag(command)
+    return command
 
 
 def mapping_flags(command: _Command) -> _Command:

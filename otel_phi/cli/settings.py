@@ -8,6 +8,7 @@ import msgspec
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
+    from otel_phi.prices import Prices
 
 
 def configured_with_state(flags: dict[str, Any]) -> Config:
@@ -31,6 +32,15 @@ def configured(flags: dict[str, Any]) -> Config:
     from otel_phi.config import resolve
 
     return resolve(**flags)
+
+
+def prices_said(flags: dict[str, Any]) -> Prices | None:
+    """Takes the flags of `price_flags` out of all; returns what says what calls cost, each unknown model once on stderr."""
+    from otel_phi.cli import screen
+    from otel_phi.config.config import price_source
+    from otel_phi.prices import prices_of
+
+    return prices_of(price_source(flags.pop("cost"), flags.pop("prices")), lambda said: screen.say(f"otel-phi: {said}"))
 
 
 def called(config: Config) -> Config:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import unquote
@@ -23,8 +23,11 @@ from otel_phi.config import destination, values
 from otel_phi.config import endpoint as urls
 from otel_phi.config.cache_folder import cache_folder
 from otel_phi.config.choices import Choices, report
+from otel_phi.config.content import content_options
 from otel_phi.config.exporters import chosen_exporters
 from otel_phi.config.headers import Headers
+from otel_phi.config.metrics import MetricsOptions, chosen_metrics
+from otel_phi.config.prices import chosen_prices
 from otel_phi.config.proxies import proxy
 from otel_phi.config.state_folder import chosen_state_dir, named, reported_state_dir
 from otel_phi.config.tls_files import TlsFiles
@@ -32,10 +35,17 @@ from otel_phi.config.values import Protocol, Sampler
 from otel_phi.delivery.options import GIVE_UP_AFTER_S, MAX_REQUEST_BYTES
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.options import PROFILES, MappingOptions, options_for
+from otel_phi.mapping.price_table import NO_PRICES, PriceSource
 from otel_phi.mapping.span import AttributeValue
+from otel_phi.policy.options import NO_CONTENT, ContentOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # typing has it from 3.11 on
+
+
+NO_METRICS = MetricsOptions()
+# What is asked for the attributes of a session.
+AttributesFor = Callable[[str], Mapping[str, str | bool | int | float]]
 
 
 class Options(TypedDict, total=False):
@@ -68,12 +78,23 @@ class Options(TypedDict, total=False):
     source_info: bool | None
     agent_name: str | None
     attributes: Any
+    attributes_for: AttributesFor | None
+    metrics: object | None
+    cost: bool | None
+    prices: str | Path | None
     caller: str | None
     join: bool | None
     max_attribute_bytes: int | None
     mlflow_trace_name: bool | None
     strict: bool | str | None
     record: str | Path | Callable[[str], object] | None
+    capture_content: bool | str | None
+    content_input: str | None
+    content_images: bool | None
+    redact: Callable[[str, str], str] | None
+    redact_keys: Iterable[str] | None
+    redact_patterns: Iterable[object] | Mapping[str, object] | None
+    redact_defaults: bool | None
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +126,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         profile: the backend's name, None for none.
         mapping: what spans say.
         strict: what the hook does with an event that nobody understands: `off`, `log` each, or `raise`.
+        attributes_for: gives what else every span of a session says, by its id; asked where a loop begins, on the agent's thread.
+        metrics: whether there are metrics, and where they go.
+        prices: what model calls are priced by: a table of the user's own, and the library genai-prices.
         record: file or function that gets every event the hook takes, as JSON lines, after policy; None for none.
+        content: whether contents may leave, which, and what is taken out of them.
     """
 
     endpoint: str
@@ -131,7 +156,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     console_to_stderr: bool = False
     destination_name: str | None = None
     strict: values.Strict = "off"
+    attributes_for: AttributesFor | None = None
+    metrics: MetricsOptions = NO_METRICS
+    prices: PriceSource = NO_PRICES
     record: str | Path | Callable[[str], object] | None = None
+    content: ContentOptions = NO_CONTENT
+
+    @property
+    def capture_content(self) -> bool:
+        """Returns whether what people and models write may leave."""
+        return self.content.capture
 
     @property
     def display_endpoint(self) -> str:
@@ -224,8 +258,6 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         tls=destination.tls_files(choices),
         proxy=proxy(choices, endpoint),
         exporters=exporters,
-        file=given.get("file"),
-        destination_name=given.get("destination_name"),
         disabled=(choices.value("OTEL_SDK_DISABLED") or "").lower() == "true",
         service_name=service_name,
         resource_attributes=given.get("resource_attributes", {}),
@@ -237,8 +269,11 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
         profile=profile,
         mapping=mapping,
+        metrics=chosen_metrics(choices, endpoint, protocol, headers),
+        prices=chosen_prices(choices),
+        **{name: given.get(name) for name in ("file", "destination_name", "record", "attributes_for")},  # type: ignore[arg-type]  # checked by `check_types`
         strict=choose("strict", variable("OTEL_PHI_STRICT"), values.strict, "off"),
-        record=given.get("record"),
+        content=content_options(choices, mapping),
     )
 
 
@@ -259,6 +294,16 @@ def state_dir(given: Path | None = None) -> Path:
 def cache_dir() -> Path | None:
     """Returns where what can be made again is kept; None where no folder can be named."""
     return cache_folder(Choices({}, os.environ))
+
+
+def price_source(cost: bool | None = None, file: str | Path | None = None) -> PriceSource:
+    """Returns where prices come from, for whoever needs that alone: what is given, else the environment.
+
+    Raises:
+        ConfigError: the file is no table of prices, or the library is not here.
+    """
+    given = {key: value for key, value in (("cost", cost), ("prices", file)) if value is not None}
+    return chosen_prices(Choices(given, os.environ))
 
 
 def _reject_unknown(given: Mapping[str, Any]) -> None:

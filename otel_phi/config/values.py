@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from otel_phi.errors import ConfigError
@@ -29,9 +29,27 @@ _TYPES: dict[str, tuple[tuple[Any, ...], str]] = {
     **dict.fromkeys(
         ("endpoint", "service_name", "agent_name", "trace_namespace", "file", "destination_name"), ((str,), "a text")
     ),
-    **dict.fromkeys(("insecure", "join", "tool_spans", "source_info", "flush_on_sigterm"), ((bool,), "True or False")),
+    **dict.fromkeys(
+        (
+            "insecure",
+            "join",
+            "cost",
+            "tool_spans",
+            "source_info",
+            "flush_on_sigterm",
+            "content_images",
+            "redact_defaults",
+        ),
+        ((bool,), "True or False"),
+    ),
+    "capture_content": ((bool, str), "True, False, 'SPAN_ONLY' or 'NO_CONTENT'"),
+    "redact": ((Callable,), "a function that takes a text and its place, and returns a text"),
+    "redact_keys": ((Iterable,), "a list of names"),
+    "redact_patterns": ((Iterable,), "a list of regular expressions, or a mapping of kinds to them"),
     "state_dir": ((str, os.PathLike), "a path"),
+    "prices": ((str, os.PathLike), "a path"),
     "strict": ((bool, str), "True, False or 'log'"),
+    "attributes_for": ((Callable,), "a function that takes a session id and returns a dict"),
     "record": ((str, os.PathLike, Callable), "a path, or a function that takes a line"),
     "resource_attributes": ((Mapping,), "a mapping"),
     "max_attribute_bytes": ((int,), "a number of bytes above 0"),
@@ -111,6 +129,14 @@ def ratio(value: str | float) -> float:
     if not 0 <= share <= 1:
         raise ConfigError(f"{value} is no share of sessions: use a number from 0 to 1")
     return share
+
+
+def switch(value: bool | str) -> bool:
+    """Reads a switch."""
+    found = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}.get(str(value).lower())
+    if found is None:
+        raise ConfigError(f"{value!r} is neither on nor off: use True or False")
+    return found
 
 
 def strict(value: bool | str) -> Strict:

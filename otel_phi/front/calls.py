@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 from typing_extensions import Self
 
 from otel_phi.clock import wall_ns
@@ -13,11 +13,13 @@ from otel_phi.events import AssistantMessage, Instant, SideCall
 from otel_phi.front.hints import hint
 from otel_phi.front.outcomes import CANCELLED, Outcome, failed, outcome_of
 from otel_phi.front.responses import Reading
+from otel_phi.front.responses.said import Said
 
 if TYPE_CHECKING:
     from otel_phi.front.loops import Loop
 
 _MS = 1_000_000
+_NULL = Raw(b"null")
 
 
 class ModelCall:
@@ -39,6 +41,7 @@ class ModelCall:
         "_failed",
         "_first_ns",
         "_reading",
+        "_said",
         "_whole",
         "began_ns",
         "beside",
@@ -56,12 +59,15 @@ class ModelCall:
         self.ended = False
         self.beside = False
         self._reading = Reading()
+        self._said: Said | None = None  # where contents may be said
         self._first_ns = 0
         self._failed: Outcome | None = None
         self._whole = whole  # whether the loop is this call's own
 
     def response(self, response: Any) -> None:
         """Takes what the provider answered: usage, model, finish reason; of a stream also when the first token was there.
+
+        What the model said is looked at only where contents may be said.
 
         Args:
             response: an object or dict of OpenAI (chat completions or responses), Anthropic or Google: whole, or each chunk
@@ -72,6 +78,9 @@ class ModelCall:
             reading.take(response)
             if reading.content and not self._first_ns:
                 self._first_ns = wall_ns()
+            if self.loop.keeps_content:
+                self._said = self._said or Said()
+                self._said.take(response)
         except Exception as error:  # noqa: BLE001  # an object whose attributes raise is not the agent's trouble
             hint("response", f"a response could not be read: {type(error).__name__}")
 
@@ -146,7 +155,9 @@ class ModelCall:
         """
         reading = self._reading
         stop_reason, word = self._ending(error, left=left)
+        content = None if self._said is None else self._said.content()
         return AssistantMessage(
+            content=_NULL if content is None else content,
             model=reading.model or self.model,
             provider=self.provider,
             stop_reason=stop_reason,

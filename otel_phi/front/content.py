@@ -12,6 +12,7 @@ from msgspec import Raw
 # A tool's answer that a model is to read is shorter; what is longer costs the agent time that nobody asked for.
 MAX_BYTES = 65_536
 _CUT = "…[cut]"
+_LONGEST_SECRET = 4_096  # that has no blank in it; a private key has newlines, and is found without its end
 
 
 def as_json(value: Any) -> Raw:
@@ -50,7 +51,10 @@ def _cut(text: str) -> str:
     whole = text[: MAX_BYTES + 1].encode("utf-8", "replace")
     if len(whole) <= MAX_BYTES:
         return whole.decode()
-    return whole[: MAX_BYTES - len(_CUT.encode())].decode("utf-8", "ignore") + _CUT
+    kept = whole[: MAX_BYTES - len(_CUT.encode())].decode("utf-8", "ignore")
+    # Half a secret is none that anybody finds: the cut is at a blank, or a secret's length before the end.
+    blank = max(kept.rfind(one, len(kept) - _LONGEST_SECRET) for one in " \n\t")
+    return kept[: blank if blank > 0 else len(kept) - _LONGEST_SECRET] + _CUT
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=repr)

@@ -26,7 +26,10 @@ from otel_phi.hook.complaints import Complaints
 from otel_phi.hook.destinations import destination_of, secrets_of, whose
 from otel_phi.hook.journal_export import JournalExport
 from otel_phi.hook.ready_spans import ReadySpans
+from otel_phi.mapping.price_table import NO_PRICES
+from otel_phi.pipeline import mapping_for
 from otel_phi.version import __version__
+from otel_phi.wire.messages import NULL
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
@@ -116,13 +119,14 @@ class Housekeeping:
 
     def _head_of(self, resource: Resource) -> Head:
         salt = new_salt()
-        mapping = self._config.mapping_for(resource.get("service.name"))
+        mapping = mapping_for(self._config, resource.get("service.name"))
         return Head(
             destination=self.destination,
             version=__version__,
             resource=msgspec.Raw(msgspec.json.encode(resource.attributes)),
             resource_schema_url=resource.schema_url,
             mapping=msgspec.Raw(msgspec.json.encode(mapping)),
+            prices=NULL if self._config.prices == NO_PRICES else msgspec.Raw(msgspec.json.encode(self._config.prices)),
             sample=self._config.sample_ratio,
             exporters=self._config.exporter_names,
             salt=salt,

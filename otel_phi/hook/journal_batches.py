@@ -23,6 +23,7 @@ from otel_phi.delivery.sending.batch import Batch, Settled, dead_letter
 from otel_phi.hook.accounts import Accounts
 from otel_phi.hook.exporter_queue import ExporterQueue
 from otel_phi.mapping.span import Span
+from otel_phi.recorder.notices import Notice
 
 # A batch is gathered in slices and held in memory: a small one takes a moment to compress, and little is under way when
 # bounds bite.
@@ -41,11 +42,15 @@ class ExportOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         max_batch_bytes: bound of a batch before compression.
         on_span: called with each span that is mapped to be sent, None for nobody.
+        on_notice: called with each notice of this process's own journal, None for nobody; it must not raise.
+        on_unknown_model: called with a sentence for each model without a price, where prices are asked for.
         breathe: called in long work without a span, so that other threads get the interpreter.
     """
 
     max_batch_bytes: int = MAX_BATCH_BYTES
     on_span: Callable[[Span], None] | None = None
+    on_notice: Callable[[Notice], None] | None = None
+    on_unknown_model: Callable[[str], None] = lambda _: None
     breathe: Callable[[], None] = lambda: None
 
 

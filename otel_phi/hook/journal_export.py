@@ -42,6 +42,7 @@ from otel_phi.hook.journal_batches import ExportOptions, JournalBatches, Made
 from otel_phi.hook.lookups import Lookups
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.pipeline import Pipeline, session_of
+from otel_phi.prices import prices_of, source_in
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import LoopOpened, Notice, SessionOpened
 from otel_phi.wire.events import AgentEvent, AgentStart, ToolExecutionEnd
@@ -88,7 +89,11 @@ class JournalExport:
         self._adopted, self._breathe = adopted, options.breathe
         self._ahead_bytes = ADOPTED_AHEAD_BYTES if adopted else AHEAD_BYTES
         mapping = msgspec.json.decode(head.mapping, type=MappingOptions)
-        self._pipeline = Pipeline(mapping, sample=head.sample)
+        prices = prices_of(source_in(head.prices), options.on_unknown_model)
+        self._price = None if prices is None else prices.cost
+        # Who adopts a journal does not count what its owner may have counted.
+        on_notice = None if adopted else options.on_notice
+        self._pipeline = Pipeline(mapping, sample=head.sample, price=self._price, on_notice=on_notice)
         if journal.restored is not None:
             self._restore(journal.restored)
         self._batches = JournalBatches(journal, queues, accounts, number=number, adopted=adopted, options=options)
@@ -190,6 +195,7 @@ class JournalExport:
         for core in RecorderCore.restore_parts(state):
             self._pipeline.core = core
             self._breathe()
+        self._pipeline.core.price_with(self._price)
 
     def _write_snapshot(self) -> None:
         parts = []

@@ -12,7 +12,6 @@ Rule 3: it goes on whatever happens: a fault of one step is counted and said, an
 
 from __future__ import annotations
 
-import math
 import queue
 import threading
 import time
@@ -44,6 +43,7 @@ from otel_phi.hook.live_sender import LiveSender
 from otel_phi.hook.ready_spans import ReadySource, ReadySpans
 from otel_phi.hook.shared_counts import SharedCounts
 from otel_phi.mapping.span import Span
+from otel_phi.metrics.metrics import metrics_of
 from otel_phi.own_threads import leave_signals_to_others
 
 PUSH_EVERY_S = 0.1  # of a steady stream, be the batch full or not: a request takes a millisecond of the interpreter
@@ -86,6 +86,7 @@ class LiveDelivery:
     ) -> None:
         self._config, self._complaints = config, complaints
         self._exporters = tuple(open_exporters(config) if exporters is None else exporters)
+        self._metrics = metrics_of(config, resource, complaints.failed, recorded=own and config.metrics.on)
         self._accounts = Accounts(complaints)
         self._flushes = Flushes()
         self._outcomes: queue.SimpleQueue[tuple[int, Settled]] = queue.SimpleQueue()
@@ -100,20 +101,19 @@ class LiveDelivery:
         self._senders = [self._sender(number, exporter) for number, exporter in enumerate(self._exporters)]
         self._numbers = 0
         self._options = ExportOptions(
-            max_batch_bytes=min(config.max_request_bytes, MAX_BATCH_BYTES), on_span=on_span, breathe=self._breathe
-        )
-        self._housekeeping = Housekeeping(
-            config, resource, complaints, limits or Limits(), any_credentials=any_credentials
-        )
-        self._leftovers = Leftovers(
-            self._housekeeping.outbox, self._housekeeping.head, self._housekeeping.ours, config, complaints,
-            any_credentials=any_credentials,
+            max_batch_bytes=min(config.max_request_bytes, MAX_BATCH_BYTES), on_span=on_span, breathe=self._breathe,
+            on_notice=self._metrics.record, on_unknown_model=lambda said: complaints.add(f"no_price: {said}", said),
         )  # fmt: skip
+        shared = any_credentials
+        kept = Housekeeping(config, resource, complaints, limits or Limits(), any_credentials=shared)
+        self._housekeeping = kept
+        self._leftovers = Leftovers(kept.outbox, kept.head, kept.ours, config, complaints, any_credentials=shared)
         self._shared_counts = SharedCounts(self._housekeeping.known, self._housekeeping.destination)
         self._damaged = 0
         writes = own and not all(isinstance(exporter, Nowhere) for exporter in self._exporters)
         self.journal: Journal = self._housekeeping.own_journal(files=writes)
         self._own = self._export(self.journal)
+        self._metrics.observe(self.stats, lambda: self.journal.stats().file_bytes)
         self._exports: list[JournalExport | ReadySpans] = [self._own]
         self.start()
 
@@ -358,12 +358,13 @@ class LiveDelivery:
             done = export.settled and ended
             export.close(delete=done)
             whole &= done
-        self._shared_counts.write(self.stats, now=True)
-        self._housekeeping.known.close()
         self._whole = whole
         self._flushes.give_up(answer=whole)
+        self._shared_counts.write(self.stats, now=True)
+        self._housekeeping.known.close()
         for exporter in self._exporters:
             exporter.close(whole=True)
+        self._metrics.close(max(self._until - monotonic(), 0.0))
         self._complaints.speak()
 
     # --- making ----------------------------------------------------------------------------------------------------------
@@ -387,11 +388,9 @@ class LiveDelivery:
             self._complaints.trouble(now)
 
         return LiveSender(
-            exporter,
+            self._metrics.timed(exporter),
             unwanted=self._unwanted,
             timeout_s=self._config.timeout_s,
-            give_up_after_s=math.inf,
-            misconfigured_give_up_after_s=math.inf,
             on_settled=settled,
             on_progress=progressed,
         )

@@ -7,6 +7,7 @@ Rule 2: it goes at once, not when its turn comes: an hour of Retry-After must no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from otel_phi.delivery.sending.sender import Sender, call
 
 
 class LiveSender(Sender):
-    """A live sender sends one request at a time, and drops what is not wanted any more.
+    """A live sender sends one request at a time, never gives up, and drops what is not wanted any more.
 
     Args:
         exporter: the destination.
@@ -25,7 +26,8 @@ class LiveSender(Sender):
     """
 
     def __init__(self, exporter: Exporter, *, unwanted: Callable[[bytes], str | None], **options: Any) -> None:
-        super().__init__(OneAtATime(exporter), **options)
+        never = math.inf
+        super().__init__(OneAtATime(exporter), give_up_after_s=never, misconfigured_give_up_after_s=never, **options)
         self._unwanted = unwanted
 
     def let_go(self) -> None:

@@ -24,6 +24,7 @@ from otel_phi.delivery.journal.outbox import make_process_folder
 from otel_phi.delivery.journal.private import FolderError, check_file, destination_name
 from otel_phi.hook.old_open_rows import abort_open
 from otel_phi.hook.ready_spans import ReadySpan
+from otel_phi.sqlite_use import check_usable, in_sqlite, is_damage
 
 SUFFIX, LOCK_SUFFIX, SET_ASIDE = ".sqlite3", ".lock", ".set-aside"
 KNOWN = "known.sqlite3"
@@ -68,11 +69,6 @@ def old_name(config: Config, state_dir: Path) -> str:
     return destination_name(state_dir, config.endpoint, headers, *facts)
 
 
-def is_damage(error: BaseException) -> bool:
-    """Tells whether an error speaks of the file's content; a full disk or a busy file is an OperationalError."""
-    return type(error) is sqlite3.DatabaseError or str(error).startswith(("no such table", "no such column"))
-
-
 def connected(path: Path) -> sqlite3.Connection:
     """Opens a file of spans.
 
@@ -86,6 +82,7 @@ def connected(path: Path) -> sqlite3.Connection:
         raise UnusableError(str(error)) from None
     except OSError as error:
         raise sqlite3.OperationalError(str(error)) from None
+    check_usable(path, _WAIT_S)
     connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
     try:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
@@ -149,6 +146,7 @@ class _Rows:
         self._at = 0
         self.broken = False  # damaged in the middle: what was read is sent
 
+    @in_sqlite()
     def read(self, max_bytes: int) -> list[ReadySpan]:  # noqa: ARG002  # a slice of rows is about as much
         """Returns the next rows."""
         try:
@@ -181,22 +179,26 @@ class OldOutbox(_Rows):
             letters.keep(key, session, (entry, tuple(parts)), reason, added_ns)
         connection.execute("DELETE FROM dead")
 
+    @in_sqlite()
     def forget(self, numbers: Sequence[int]) -> None:
         """Deletes rows that are settled."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.executemany("DELETE FROM span WHERE id = ?", [(number,) for number in numbers])
 
+    @in_sqlite()
     def refused(self, number: int, reason: str) -> bool:
         """Makes a dead letter of a row."""
         query = f"SELECT s.key, s.session, s.added_ns, s.entry, {_PARTS} FROM span s LEFT JOIN envelope e ON e.id = abs(s.envelope) WHERE s.id = ?"  # noqa: S608
         return _refused(self._connection, query, number, self._letters, reason)
 
+    @in_sqlite()
     def is_gone(self, number: int) -> bool:
         """Tells whether a row was deleted meanwhile."""
         with contextlib.suppress(sqlite3.Error):
             return self._connection.execute("SELECT 1 FROM span WHERE id = ?", (number,)).fetchone() is None
         return False
 
+    @in_sqlite()
     def close(self, *, delete: bool) -> None:
         """Lets the file go."""
         self._connection.close()
@@ -222,16 +224,19 @@ class OldRoots(_Rows):
         super().__init__(connection, _ROOTS, name)
         self._lock, self._letters = lock, letters
 
+    @in_sqlite()
     def forget(self, numbers: Sequence[int]) -> None:
         """Forgets the bytes of roots that are settled."""
         with contextlib.suppress(sqlite3.Error):
             self._connection.executemany(_SETTLED, [(number,) for number in numbers])
 
+    @in_sqlite()
     def refused(self, number: int, reason: str) -> bool:
         """Makes a dead letter of a root."""
         query = f"SELECT key, session, added_ns, entry, {_PARTS} FROM root WHERE rowid = ?"  # noqa: S608
         return _refused(self._connection, query, number, self._letters, reason)
 
+    @in_sqlite()
     def is_gone(self, number: int) -> bool:
         """Tells whether a root was purged meanwhile."""
         query = "SELECT 1 FROM root WHERE rowid = ? AND entry IS NOT NULL"
@@ -239,6 +244,7 @@ class OldRoots(_Rows):
             return self._connection.execute(query, (number,)).fetchone() is None
         return False
 
+    @in_sqlite()
     def close(self, *, delete: bool) -> None:  # noqa: ARG002  # the table is every destination's
         """Lets the claim go."""
         self._connection.close()
@@ -255,6 +261,7 @@ def _refused(connection: sqlite3.Connection, query: str, number: int, letters: L
     return False
 
 
+@in_sqlite()
 def claim(
     path: Path, name: str, endpoint: str | None, letters: Letters, say: Callable[[str], None]
 ) -> OldOutbox | None:
@@ -289,6 +296,7 @@ def claim(
     return None
 
 
+@in_sqlite()
 def claim_roots(folder: Path, name: str, letters: Letters) -> OldRoots | None:
     """Claims the roots that the old table owes to a destination; None where there are none, or another process has them."""
     path = folder / KNOWN
@@ -298,6 +306,7 @@ def claim_roots(folder: Path, name: str, letters: Letters) -> OldRoots | None:
     if lock is None:
         return None
     with contextlib.suppress(sqlite3.Error):
+        check_usable(path, _WAIT_S)
         connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         if connection.execute(_ROOTS, (0, name)).fetchone() is not None:
             return OldRoots(lock, connection, name, letters)

@@ -30,13 +30,17 @@ from otel_phi.hook.taking import (
     DELTA_TEXT,
     PAST_DELTA,
     PAST_DELTA_TEXT,
-    RULES,
     WAKING,
     encode,
     event_of,
     fact_of,
+    rules_for,
     shown_nowhere,
 )
+from otel_phi.pipeline import policy_for
+from otel_phi.policy.given import guarded_function, with_given
+from otel_phi.policy.words import load_judge
+from otel_phi.sqlite_use import keep_for_ever
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEnd, AgentEvent, GenericEvent, MessageUpdate
 from otel_phi.wire.foreign import is_foreign, pass_on
@@ -74,13 +78,15 @@ class Recording:
         hook: records one event: `take`, by a quick way for most.
     """
 
-    _rules: Mapping[type, Callable[[Any], Any]] = RULES
-
     def __init__(self, config: Config, make: Callable[[Complaints], LiveDelivery] | None, off: str = "") -> None:
         self.config = config
         self.off = off
         self.closed = False
         self._make = make
+        load_judge()
+        self._policy = policy_for(config, tools=config.metrics.on)
+        self._rules = self._quick_ways()
+        self._attributes_for = guarded_function(config.attributes_for, config.content)
         self._tallies = {name: Tally() for name in ("left_out", "undecodable", "failed", "after_shutdown")}
         self.left_out = self._tallies["left_out"].add
         self.hook = self._door()
@@ -120,10 +126,14 @@ class Recording:
     def after_fork(self) -> None:
         """Begins anew in a forked child: a loop belongs to the process that saw it begin, and so do its files."""
         if self._pid != os.getpid():
+            keep_for_ever(self._live)
             _inherited.append(self._live)
             self._begin()
 
     # --- events ----------------------------------------------------------------------------------------------------------
+
+    def _quick_ways(self) -> Mapping[type, Callable[[Any], Any]]:
+        return rules_for(self._policy)
 
     def _door(self) -> Door:
         """Makes the function that an agent's threads call. Most of a streamed turn ends in it, so it has few variables: each costs."""
@@ -196,13 +206,15 @@ class Recording:
             self.left_out()
             return None
         unknown: list[UnknownKey] = []
-        event = event_of(given, unknown)
+        event = event_of(given, unknown, self._policy)
         if isinstance(event, Undecodable):
             self._refuse(given, event.reason, unknown)
             return None
         if self.closed:
             self._tallies["after_shutdown"].add()
             return None
+        if self._attributes_for is not None:
+            event = with_given(event, self._attributes_for, self._not_given)
         live = self._append(live, fact_of(event, traceparent))
         if type(event) in WAKING and live.bell.asleep:
             live.wake()
@@ -230,6 +242,11 @@ class Recording:
             live = self._live or self._fresh() or live
             live.journal.append(fact)
         return live
+
+    def _not_given(self, error: Exception) -> None:
+        self._complaints.add(
+            f"attributes_for: {type(error).__name__}", f"attributes_for failed: {type(error).__name__}"
+        )
 
     def cancel(self, loop_ids: Iterable[str]) -> None:
         """Closes loops as cancelled, at the last time known of each."""

@@ -15,8 +15,10 @@ import msgspec
 
 from otel_phi.delivery.journal.facts import encode_event, plain_encoder
 from otel_phi.hook.caller import caller_of
-from otel_phi.policy.content import BY_KIND, admit, decode_without_content
-from otel_phi.policy.lean import LeanTurnEnd, convert_lean, decode_lean
+from otel_phi.policy.content import BY_KIND
+from otel_phi.policy.door import Policy, WithoutContent
+from otel_phi.policy.lean import LeanEvent, LeanTurnEnd, LeanTurnRequest, convert_lean, decode_lean
+from otel_phi.policy.tools import WithToolNames
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import (
     AgentEnd,
@@ -30,6 +32,7 @@ from otel_phi.wire.events import (
     ProgressMessage,
     ToolExecutionUpdate,
     TurnEnd,
+    TurnRequest,
 )
 from otel_phi.wire.foreign import pass_on
 
@@ -58,7 +61,28 @@ RULES: Mapping[type, Callable[[Any], Any]] = {
     str: decode_lean,
     dict: convert_lean,
 }
+# The same where a request names its tools: those are in what the quick way passes over.
+_RULES_WITH_TOOL_NAMES: Mapping[type, Callable[[Any], Any]] = {
+    **{kind: rule for kind, rule in RULES.items() if kind is not TurnRequest},
+    bytes: lambda given: _no_request(decode_lean(given)),
+    str: lambda given: _no_request(decode_lean(given)),
+    dict: lambda given: _no_request(convert_lean(given)),
+}
 encode = plain_encoder.encode
+_WITHOUT_CONTENT = WithoutContent()
+
+
+def _no_request(event: LeanEvent | None) -> LeanEvent | None:
+    return None if event.__class__ is LeanTurnRequest else event
+
+
+def rules_for(policy: Policy) -> Mapping[type, Callable[[Any], Any]]:
+    """Returns the quick ways under a policy: chosen once, so that no event pays for the choice; contents have none."""
+    if isinstance(policy, WithoutContent):
+        return RULES
+    if isinstance(policy, WithToolNames) and isinstance(policy.policy, WithoutContent):
+        return _RULES_WITH_TOOL_NAMES
+    return {}
 
 
 def shown_nowhere(given: Any) -> bool:
@@ -84,29 +108,33 @@ def may_bracket(given: Any) -> bool:
     return kind not in INSIDE
 
 
-def event_of(given: object, unknown: list[UnknownKey] | None = None) -> AgentEvent | Undecodable:
+def event_of(
+    given: object, unknown: list[UnknownKey] | None = None, policy: Policy = _WITHOUT_CONTENT
+) -> AgentEvent | Undecodable:
     """Returns the event as it may be said, `Undecodable` where there is none; `unknown` gets the keys that nobody knows."""
     kind = given.__class__
     if kind in EVENTS:
-        return admit(cast("AgentEvent", given))
+        return policy.admit(cast("AgentEvent", given))
     if kind is Undecodable:
         return cast("Undecodable", given)
     if kind is bytes or kind is str:
-        return decode_without_content(cast("bytes | str", given), unknown)
+        return policy.decode(cast("bytes | str", given), unknown)
     if isinstance(given, bytearray | memoryview):
-        return decode_without_content(bytes(given), unknown)
+        return policy.decode(bytes(given), unknown)
     if isinstance(given, Mapping):
-        return _by_way_of_json(given, unknown)
+        return _by_way_of_json(given, unknown, policy)
     return Undecodable(f"a {kind.__name__} is no event")
 
 
-def _by_way_of_json(given: Mapping[Any, Any], unknown: list[UnknownKey] | None) -> AgentEvent | Undecodable:
+def _by_way_of_json(
+    given: Mapping[Any, Any], unknown: list[UnknownKey] | None, policy: Policy
+) -> AgentEvent | Undecodable:
     try:
         text = msgspec.json.encode(given if given.__class__ is dict else _plain(given))
     except (TypeError, ValueError, OverflowError, RecursionError, AttributeError, KeyError) as error:
         pass_on(error)
         return Undecodable(f"cannot be written as JSON: {type(error).__name__}")
-    return decode_without_content(text, unknown)
+    return policy.decode(text, unknown)
 
 
 def _plain(given: Mapping[Any, Any]) -> dict[Any, Any]:

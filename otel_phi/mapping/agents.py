@@ -2,7 +2,7 @@
 
 Rule 1: it is low in cardinality, never an id: span names and labels of metrics hold it.
 Rule 2: whoever is nearest wins: `AgentStart.agent_name`, else the option `agent_name`, else the agent whose records were read, else the name that its user gave the loop's configuration (so that the branches of a
-parallel evaluation can be told apart in a list), else a configured `service.name`, for the attribute alone. Else there is none.
+parallel evaluation can be told apart in a list), else a configured `service.name`, for the attribute alone. Else there is none: `unknown_service` is no name.
 """
 
 from __future__ import annotations
@@ -22,18 +22,23 @@ _NO_WORD = re.compile(r"[^\w-]")
 
 def of_loop(start: LoopStart, options: MappingOptions) -> str | None:
     """Returns the name of a loop's agent, None where there is none for its span's name."""
-    said = start.agent_name or options.agent_name or (start.source.agent if start.source is not None else None)
+    recorded = start.source.agent if start.source is not None else None
+    said = _known(start.agent_name) or _known(options.agent_name) or recorded
     if said:
         return said
     config = start.config
-    return None if config is None else _given(config.config_id, config.provider, config.model)
+    return None if config is None else _known(_given(config.config_id, config.provider, config.model))
 
 
 def of_service(options: MappingOptions) -> str | None:
     """Returns the name of the agent where no loop says it: of a session's root, say."""
     service = options.service_name
-    known = service != DEFAULT_SERVICE and not service.startswith(UNKNOWN_SERVICE)
-    return options.agent_name or (service if known else None)
+    return _known(options.agent_name) or (_known(service) if service != DEFAULT_SERVICE else None)
+
+
+def _known(name: str | None) -> str | None:
+    """Returns a name, None for OpenTelemetry's word for a service that nobody named: who takes it from a resource may hand it on."""
+    return None if not name or name.startswith(UNKNOWN_SERVICE) else name
 
 
 @functools.lru_cache(maxsize=256)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.json_cut import cut_json
 from otel_phi.mapping.span import Attributes, AttributeValue
+from otel_phi.wire.costs import Cost
 from otel_phi.wire.messages import Usage
 
 Pair = tuple[str, AttributeValue | None]
@@ -57,6 +58,13 @@ def _cut_value(value: AttributeValue, max_bytes: int) -> AttributeValue:
 def name(operation: str, subject: str | None) -> str:
     """Returns a span's name: the operation, and its low-cardinality subject if there is one."""
     return f"{operation} {subject[:MAX_NAME]}" if subject else operation
+
+
+def cost_pairs(cost: Cost | None) -> tuple[Pair, ...]:
+    """Returns what is said of a cost; nothing where none is known."""
+    if cost is None:
+        return ()
+    return ((s.COST_USD, cost.usd), (s.COST_SOURCE, cost.source), (s.COST_PARTIAL, cost.partial or None))
 
 
 def raw_usage(usage: Usage) -> tuple[Pair, ...]:

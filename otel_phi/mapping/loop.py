@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from otel_phi.mapping import happenings
+from otel_phi.mapping import contents, happenings
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
-from otel_phi.mapping.attributes import Pair, name, raw_usage, table
+from otel_phi.mapping.attributes import Pair, cost_pairs, name, raw_usage, table
 from otel_phi.mapping.build import Frame, clamp_times, head, span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.places import branch_link, group_place, loop_links, loop_parent, loop_place, root_place
@@ -33,8 +33,15 @@ def root_span(session: SessionOpened, options: MappingOptions) -> Span:
             root_place(session.session_id, options),
             0,
             clamp_times(session.opened_ns, session.opened_ns + 1),
+            session.attributes,
         ),
-        [(s.WORKFLOW_NAME, title), (s.PHI_AGENT_ID, session.agent_id or None), *source_pairs(session.source)],
+        [
+            (s.WORKFLOW_NAME, title),
+            (s.PHI_AGENT_ID, session.agent_id or None),
+            (s.MARKER, True),
+            *source_pairs(session.source),
+            *contents.prompt_pairs(session.prompt, options.max_attribute_bytes),
+        ],
         options,
     )
 
@@ -53,7 +60,9 @@ def loop_span(loop: LoopClosed, options: MappingOptions) -> Span:
             (s.LOOP_TOOLS, loop.tool_count),
             (s.FINISH_REASONS, (finish_reason(answer.stop_reason),) if answer else None),
             *_usage(loop),
+            *cost_pairs(loop.cost),
             (s.TIME_INFERRED, True if loop.inferred else None),
+            *contents.loop_pairs(loop, options.max_attribute_bytes),
         ],
         options,
         error=loop_error(loop),
@@ -83,7 +92,7 @@ def loop_frame(start: LoopStart, ended_ns: int, options: MappingOptions) -> Fram
         loop_place(start.identity, options),
         loop_parent(start, options),
         clamp_times(start.identity.started_ns, ended_ns),
-        start.attributes,
+        start.attributes + start.session_attributes,
     )
 
 
@@ -153,6 +162,7 @@ def group_frame(group: GroupOpened | GroupClosed, options: MappingOptions) -> Fr
         group_place(group.session_id, group.loop_ids, group.started_ns, options),
         parent,
         clamp_times(group.started_ns, group.ended_ns),
+        group.attributes,
     )
 
 

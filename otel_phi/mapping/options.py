@@ -71,17 +71,23 @@ class MappingOptions(msgspec.Struct, frozen=True, kw_only=True):
         return table(self.max_attribute_bytes, kept.items())
 
 
+# Phoenix, MLflow and Langfuse take attributes of megabytes, and their pages show a conversation of this size; the other two cut theirs.
+PAGE_ATTRIBUTE_BYTES = 262_144
+LOG_ATTRIBUTE_BYTES = 65_536
+
 _LOOP_SCOPE: dict[str, Any] = {"trace_scope": "loop"}
+_PAGE: dict[str, Any] = {**_LOOP_SCOPE, "max_attribute_bytes": PAGE_ATTRIBUTE_BYTES}
+_LOG: dict[str, Any] = {**_LOOP_SCOPE, "max_attribute_bytes": LOG_ATTRIBUTE_BYTES}
 # What was measured on each is in docs/ and DESIGN: backends with a session page want a trace a loop.
 PROFILES: dict[str, dict[str, Any]] = {
     "generic": {},
     "jaeger": {},
     "tempo": {"max_attribute_bytes": TEMPO_ATTRIBUTE_BYTES},
-    "phoenix": _LOOP_SCOPE,
-    "mlflow": {**_LOOP_SCOPE, "mlflow_trace_name": True},
-    "langfuse": _LOOP_SCOPE,
-    "logfire": _LOOP_SCOPE,
-    "datadog": _LOOP_SCOPE,
+    "phoenix": _PAGE,
+    "mlflow": {**_PAGE, "mlflow_trace_name": True},
+    "langfuse": _PAGE,
+    "logfire": _LOG,
+    "datadog": _LOG,
 }
 
 

@@ -10,8 +10,8 @@ from otel_phi.mapping.attributes import Pair, table
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import SpanLink
-from otel_phi.recorder.identities import UNKNOWN, Foreign, LoopIdentity
-from otel_phi.recorder.notices import LoopStart, ToolPlace
+from otel_phi.recorder.identities import UNKNOWN, Foreign, LoopIdentity, ToolPlace
+from otel_phi.recorder.notices import LoopStart
 
 # How a loop came out of its parent, as the link says it. phi-core's Default, and an Initial with a parent, continue it.
 _LINK_KINDS = {"rerun": "rerun", "branch": "branch", "compaction": "compaction", "subagent": "sub_agent"}

@@ -27,6 +27,7 @@ WORKFLOW_NAME = "gen_ai.workflow.name"
 # https://github.com/mlflow/mlflow/blob/v3.17.2/mlflow/tracing/constant.py
 MLFLOW_TRACE_NAME = "mlflow.traceTag.mlflow.traceName"
 PHI_AGENT_ID = "phi.agent.id"
+MARKER = "phi.marker"
 LOOP_ID = "phi.loop.id"
 LOOP_PARENT_ID = "phi.loop.parent_id"
 LOOP_KIND = "phi.loop.continuation_kind"
@@ -53,13 +54,33 @@ REQUEST_THINKING = "phi.request.thinking_level"
 RESPONSE_MODEL = "gen_ai.response.model"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
 OUTPUT_TYPE = "gen_ai.output.type"
-COMPACTED = "gen_ai.conversation.compacted"
+COMPACTED = "phi.context.compacted"  # 1.41.1 has no name for it
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
 STOP_REASON = "phi.stop_reason"
 FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 SIDE_CALL_ID = "phi.side_call.id"
 SIDE_CALL_KIND = "phi.side_call.kind"
+
+# --- contents, where they may be said ---------------------------------------------------------------------------------
+SYSTEM = "gen_ai.system_instructions"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+# OpenInference's: what Phoenix, MLflow and Langfuse show of a span that is no model call.
+# https://github.com/Arize-ai/openinference/blob/main/spec/semantic_conventions.md
+INPUT_VALUE = "input.value"
+INPUT_TYPE = "input.mime_type"
+OUTPUT_VALUE = "output.value"
+OUTPUT_TYPE_OF_VALUE = "output.mime_type"
+INPUT_MODE = "phi.input.mode"
+INPUT_COUNT = "phi.input.message_count"
+INPUT_FIRST = "phi.input.first"
+INPUT_PARTIAL = "phi.input.partial"
+CONTENT_CUT = "phi.content.cut"
+CONTENT_REDACTED = "phi.content.redacted"
 
 # --- usage: gen_ai.* on the chat span only, so that nobody counts twice ----------------------------------------------
 USAGE_INPUT = "gen_ai.usage.input_tokens"
@@ -77,9 +98,10 @@ RAW_MODE = "phi.usage.input_mode"
 USAGE_PARTIAL = "phi.usage.partial"
 TOTAL_INPUT = "phi.usage.input_tokens"
 TOTAL_OUTPUT = "phi.usage.output_tokens"
-
 COST_USD = "phi.cost.usd"
 COST_SOURCE = "phi.cost.source"
+COST_PARTIAL = "phi.cost.partial"
+
 
 # --- where a session was read from; the last five are content --------------------------------------------------------
 SOURCE_AGENT = "phi.source.agent"
@@ -183,6 +205,11 @@ TABLE: tuple[Row, ...] = (
         "the span's name, where it is its trace's root; `profile=\"mlflow\"` alone",
     ),
     Row(PHI_AGENT_ID, (ROOT, LOOP), "`AgentStart.agent_id`"),
+    Row(
+        MARKER,
+        (ROOT,),
+        "true: it marks where a session begins and lasts 1 ns; leave it out of averages and percentiles",
+    ),
     Row(SOURCE_AGENT, (ROOT, LOOP), "`AgentStart.source`: the agent whose records were read"),
     Row(SOURCE_VERSION, (ROOT, LOOP), "its version"),
     Row(SOURCE_ENTRYPOINT, (ROOT, LOOP), "how it was started"),
@@ -214,12 +241,12 @@ TABLE: tuple[Row, ...] = (
     Row(REQUEST_MODEL, (LOOP, CHAT), "`config_snapshot.model`; `TurnRequest.payload.model_id`"),
     Row(REQUEST_MAX_TOKENS, (LOOP, CHAT), "`max_tokens` of the snapshot; of the request"),
     Row(REQUEST_TEMPERATURE, (LOOP, CHAT), "`temperature` of the snapshot; of the request"),
-    Row(REQUEST_STREAM, (CHAT,), "true, unless the answer came whole: phi-core always streams"),
+    Row(REQUEST_STREAM, (CHAT,), "true where the source says that the answer came in pieces; phi-core does not say it"),
     Row(REQUEST_THINKING, (LOOP, CHAT), "`thinking_level`, unless off"),
     Row(RESPONSE_MODEL, (CHAT,), "the message's `model`, where it differs from the request's"),
     Row(FINISH_REASONS, (LOOP, CHAT), "`stopReason`, in the convention's words; on the loop the last one"),
     Row(OUTPUT_TYPE, (CHAT,), "`json` for a JSON response format"),
-    Row(COMPACTED, (CHAT,), "true after a compaction in the same turn"),
+    Row(COMPACTED, (CHAT,), "true from the compaction of its context on, in later loops of that context too"),
     Row(SERVER_ADDRESS, (CHAT,), "host of `config_snapshot.base_url`"),
     Row(SERVER_PORT, (CHAT,), "port of `config_snapshot.base_url`"),
     Row(STOP_REASON, (TURN, CHAT), "`stopReason` as phi-core writes it"),
@@ -239,25 +266,52 @@ TABLE: tuple[Row, ...] = (
     Row(RAW_TOTAL, (LOOP, CHAT), "`usage.total_tokens`"),
     Row(RAW_MODE, (CHAT,), "`inclusive` or `exclusive`: whether `usage.input` counts cached tokens"),
     Row(USAGE_PARTIAL, (CHAT,), "true where the answer was left early: counts can be too low"),
-    Row(COST_USD, (CHAT,), "`cost_usd`: what the call cost, where the source says it"),
-    Row(COST_SOURCE, (CHAT,), "who says so: `agent`"),
     Row(TOTAL_INPUT, (LOOP,), "sum of the chats' `gen_ai.usage.input_tokens`"),
     Row(TOTAL_OUTPUT, (LOOP,), "sum of the chats' `gen_ai.usage.output_tokens`"),
+    Row(
+        COST_USD,
+        (LOOP, CHAT),
+        "US dollars: as the source says (`cost_usd`), else by prices that are asked for and know the model; on the loop, the sum",
+    ),
+    Row(
+        COST_SOURCE, (LOOP, CHAT), "who says it: `agent`, `table`, `genai-prices/VERSION`; `mixed` for a sum of several"
+    ),
+    Row(COST_PARTIAL, (LOOP,), "true where the cost of a call in the sum is not known"),
     Row(TURN_INDEX, (TURN, CHAT, TOOL), "`TurnStart.turn_index`, from 0"),
     Row(TURN_TRIGGER, (TURN,), "`TurnStart.triggered_by`, snake case"),
     Row(TURN_TOOLS, (TURN,), "tools executed in the turn"),
     Row(TURN_MESSAGES, (TURN,), "messages that ended in the turn"),
     Row(TOOL_NAME, (TOOL, TOOL_EVENT), "`tool_name`"),
     Row(TOOL_CALL_ID, (TOOL, TOOL_EVENT), "`tool_call_id`"),
-    Row(TOOL_TYPE, (TOOL,), "`function`"),
+    Row(TOOL_TYPE, (TOOL,), "`extension` for a tool of an MCP server (`mcp__SERVER__TOOL`); of others nobody says it"),
     Row(
         TOOL_OUTCOME,
         (TOOL, TOOL_EVENT),
         "ok, error, aborted, not_executed; detached: it went on when its turn was over",
     ),
-    Row(TOOL_DURATION_MS, (TOOL_EVENT,), "milliseconds from start to result"),
+    Row(TOOL_DURATION_MS, (TOOL_EVENT,), "milliseconds from start to result; none where it never ran"),
     Row(CHILD_LOOP, (TOOL, TOOL_EVENT), "`child_loop_id` of the execution or its result"),
     Row(CHILD_SESSION, (TOOL, TOOL_EVENT), "the session of that loop"),
+    Row(SYSTEM, (CHAT,), "content: `TurnRequest.payload.system_prompt`, in a loop's first turn and where it changes"),
+    Row(TOOL_DEFINITIONS, (CHAT,), "content: `TurnRequest.payload.tools`, likewise"),
+    Row(
+        INPUT_MESSAGES,
+        (LOOP, CHAT),
+        "content: the prompt; `TurnRequest.payload.messages` after the last answer, or all of them",
+    ),
+    Row(OUTPUT_MESSAGES, (LOOP, CHAT), "content: the final answer; the assistant's message"),
+    Row(TOOL_ARGUMENTS, (TOOL,), "content: `ToolExecutionStart.args`"),
+    Row(TOOL_RESULT, (TOOL,), "content: `ToolExecutionEnd.result`, of a tool that went well"),
+    Row(INPUT_VALUE, (ROOT, LOOP, TOOL), "content: the first prompt, the prompt, the arguments"),
+    Row(INPUT_TYPE, (ROOT, LOOP, TOOL), "`text/plain`; of arguments `application/json`"),
+    Row(OUTPUT_VALUE, (LOOP, TOOL), "content: the final answer; what a tool that failed answered"),
+    Row(OUTPUT_TYPE_OF_VALUE, (LOOP, TOOL), "`text/plain`"),
+    Row(INPUT_MODE, (CHAT,), "content: `delta` or `full`: which messages of the request"),
+    Row(INPUT_COUNT, (CHAT,), "content: messages of the whole request"),
+    Row(INPUT_FIRST, (CHAT,), "content: number of the first message shown, from 0"),
+    Row(INPUT_PARTIAL, (CHAT,), "content: true where there was no request: messages as they ended"),
+    Row(CONTENT_CUT, (ROOT, LOOP, CHAT, TOOL), "content: texts and messages that were cut"),
+    Row(CONTENT_REDACTED, (ROOT, LOOP, CHAT, TOOL), "content: secrets that were taken out"),
     Row(PARALLEL_SIZE, (GROUP,), "number of `ParallelLoopStart.loop_ids`"),
     Row(PARALLEL_LOOPS, (GROUP,), "`ParallelLoopStart.loop_ids`"),
     Row(PARALLEL_SELECTED, (GROUP,), "`ParallelLoopEnd.selected_loop_id`"),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from otel_phi.mapping import happenings, ids
+from otel_phi.mapping import contents, happenings, ids
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.agents import of_loop
-from otel_phi.mapping.attributes import Pair, name, present, raw_usage, table
+from otel_phi.mapping.attributes import Pair, cost_pairs, name, present, raw_usage, table
 from otel_phi.mapping.build import Frame, clamp_times, head, inside, span
 from otel_phi.mapping.ids import SpanRef
 from otel_phi.mapping.options import MappingOptions
@@ -28,20 +28,23 @@ _TRIGGERS["FollowUp"] = "continuation"  # its name in files before April 2026
 # Between the starts of tools that began together. Jaeger's page sorts by start alone, in microseconds, and showed them in another order on
 # each load (with a nanosecond still, up to 2.20); Phoenix keeps microseconds too. What we know of these times is milliseconds.
 _APART_NS = 1_000
+# Error words of tools that were asked for and never began: they took no time.
+NEVER_RAN = frozenset({"skipped", "tool_not_found", "permission_denied"})
 _NO_CONFIG = ConfigSnapshot()
 _NO_REQUEST = Request("", None, None, None, None)
-_NOTHING_SAID: tuple[str, str | None, str | None, bool] = ("", None, None, True)
+_NOTHING_SAID: tuple[str, str | None, str | None, bool] = ("", None, None, False)
 
 
 class _Loop:
     """A loop is what the spans of its turns share: where it stands, and what they begin with."""
 
-    __slots__ = ("chat", "config", "place", "tool", "turn")
+    __slots__ = ("chat", "config", "extras", "place", "tool", "turn")
 
     def __init__(self, start: LoopStart, options: MappingOptions) -> None:
         identity, agent = start.identity, of_loop(start, options)
         self.place = loop_place(identity, options)
         self.config = start.config
+        self.extras = start.session_attributes
         self.turn, self.chat, self.tool = (
             head(operation, identity.session_id, options, agent, identity.loop_id)
             for operation in ("agent_step", "chat", "execute_tool")
@@ -78,7 +81,7 @@ class _Context(NamedTuple):
         """Returns the frame of a span below the turn, which begins with a run of its kind."""
         trace_id, turn_span_id = self.frame.place
         shared = (first, self.frame.shared[1])
-        return Frame(title, shared, SpanRef(trace_id, span_id), turn_span_id, times, (), kind)
+        return Frame(title, shared, SpanRef(trace_id, span_id), turn_span_id, times, self.loop.extras, kind)
 
 
 def turn_spans(turn: TurnClosed, options: MappingOptions) -> list[Span]:
@@ -116,7 +119,7 @@ def _frame(turn: TurnOpened | TurnClosed, ended_ns: int, loop: _Loop) -> Frame:
     trace_id, loop_span_id = loop.place
     place = SpanRef(trace_id, ids.turn_span(trace_id, loop_span_id, turn.index, turn.repeat))
     index = Run(((s.TURN_INDEX, turn.index),))  # on its chat and tools too
-    return Frame("turn", (loop.turn, index), place, loop_span_id, clamp_times(turn.started_ns, ended_ns))
+    return Frame("turn", (loop.turn, index), place, loop_span_id, clamp_times(turn.started_ns, ended_ns), loop.extras)
 
 
 def trigger_word(triggered_by: str | None) -> str | None:
@@ -172,11 +175,19 @@ def _chat_span(context: _Context, chat: Chat) -> Span:
     times = inside(chat.started_ns, chat.ended_ns, *context.frame.times)
     return span(
         context.below(title, loop.chat, ids.chat_span(*context.frame.place), times, SpanKind.CLIENT),
-        (),
+        _content_pairs(chat, options),
         options,
         shared=(shared,) if answer is None else (shared, present(used_pairs(answer))),
         error=chat_error(chat, lost=context.turn.lost),
     )
+
+
+def _content_pairs(chat: Chat, options: MappingOptions) -> Sequence[Pair]:
+    """Returns what was said, where contents are told."""
+    if chat.content is None:
+        return ()
+    stop_reason = None if chat.answer is None else chat.answer.stop_reason
+    return contents.chat_pairs(chat.content, stop_reason, options.max_attribute_bytes)
 
 
 # A loop asks the same again and again. Typed: 1, 1.0 and True are equal, and must not stand for each other.
@@ -255,21 +266,19 @@ def answered_pairs(model: str, stop_reason: str, asked: str | None, max_bytes: i
 
 
 def used_pairs(answer: Answer) -> tuple[Pair, ...]:
-    """Returns the numbers of an answer: its tokens, and when the first of them was there."""
+    """Returns the numbers of an answer: its tokens, what they cost, and when the first of them was there."""
     usage, tokens = answer.usage, answer.tokens
-    if usage == NO_USAGE and answer.first_token_ms is None and answer.cost_usd is None:
+    if usage == NO_USAGE and answer.first_token_ms is None and answer.cost is None:
         return ()  # a call that failed before it counted anything
     first = answer.first_token_ms
     marks: tuple[Pair, ...] = (
         (s.FIRST_CHUNK, None if first is None else first / 1_000),
         (s.USAGE_PARTIAL, usage.partial or None),
-        (s.COST_USD, answer.cost_usd),
-        (s.COST_SOURCE, None if answer.cost_usd is None else "agent"),
     )
     if not (
         usage.input or usage.output or usage.cache_read or usage.cache_write or usage.reasoning or usage.total_tokens
     ):
-        return marks
+        return (*marks, *cost_pairs(answer.cost))
     return (
         *marks,
         (s.USAGE_INPUT, tokens.input),
@@ -279,6 +288,7 @@ def used_pairs(answer: Answer) -> tuple[Pair, ...]:
         (s.USAGE_REASONING, tokens.reasoning or None),
         *raw_usage(answer.usage),
         (s.RAW_MODE, "exclusive" if tokens.exclusive else "inclusive"),
+        *cost_pairs(answer.cost),
     )
 
 
@@ -286,11 +296,12 @@ def _tool_span(context: _Context, tool: Tool, times: tuple[int, int]) -> Span:
     span_id = ids.tool_span(*context.frame.place, tool.call_id, tool.repeat)
     most = context.options.max_attribute_bytes
     title, named = _tool_run(tool.name, tool.inferred, most)
+    outcome = _tool_outcome_run(tool_type(tool.name), tool.outcome, most)
     return span(
         context.below(title, context.loop.tool, span_id, times),
-        _child(tool),
+        (*_child(tool), *contents.tool_pairs(tool)),
         context.options,
-        shared=(named, table(most, ((s.TOOL_CALL_ID, tool.call_id),)), _tool_outcome_run(tool.outcome, most)),
+        shared=(named, table(most, ((s.TOOL_CALL_ID, tool.call_id),)), outcome),
         error=tool_error(tool, lost=context.turn.lost),
         links=_spawned(tool, context.options),
     )
@@ -303,19 +314,25 @@ def _tool_run(tool_name: str, inferred: bool, max_bytes: int) -> tuple[str, Run]
 
 
 @functools.lru_cache(maxsize=64)
-def _tool_outcome_run(outcome: Outcome, max_bytes: int) -> Run:
-    return Run(table(max_bytes, ((s.TOOL_TYPE, "function"), (s.TOOL_OUTCOME, outcome))))
+def _tool_outcome_run(kind: str | None, outcome: Outcome, max_bytes: int) -> Run:
+    return Run(table(max_bytes, ((s.TOOL_TYPE, kind), (s.TOOL_OUTCOME, outcome))))
+
+
+def tool_type(tool_name: str) -> str | None:
+    """Returns the convention's type of a tool, where its name tells: Claude Code and others name those of MCP servers so."""
+    return "extension" if tool_name.startswith("mcp__") else None
 
 
 def _tool_event(tool: Tool, start: int, end: int, options: MappingOptions, *, lost: bool) -> SpanEvent:
-    executed = tool.outcome != "not_executed"
+    error = tool_error(tool, lost=lost)
+    ran = tool.outcome != "not_executed" and error not in NEVER_RAN
     pairs: tuple[Pair, ...] = (
         (s.TOOL_NAME, tool.name),
         (s.TOOL_CALL_ID, tool.call_id),
         (s.TOOL_OUTCOME, tool.outcome),
-        (s.TOOL_DURATION_MS, happenings.milliseconds(end - start) if executed else None),
+        (s.TOOL_DURATION_MS, happenings.milliseconds(end - start) if ran else None),
         *_child(tool),
-        (s.ERROR_TYPE, tool_error(tool, lost=lost)),
+        (s.ERROR_TYPE, error),
     )
     return SpanEvent(s.EVENT_TOOL, end, table(options.max_attribute_bytes, pairs))
 

@@ -77,29 +77,29 @@ def decode_without_content(line: bytes | str, unknown: list[UnknownKey] | None =
     return event if isinstance(event, Undecodable) else without_content(event)
 
 
-def admit(event: e.AgentEvent, *, source_info: bool = False) -> e.AgentEvent | Undecodable:
-    """Returns an event as it may be said; one made by hand with values of other classes goes by way of JSON.
-
-    Args:
-        event: as in `without_content`.
-        source_info: whether it may be said where the agent worked whose records the event was read from.
-    """
+def admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
+    """Returns an event, as `without_content` takes it, as it may be said; one made by hand with values of other classes goes by way of JSON."""
     judged = LEAN_IN_PLACE.get(event.__class__)
     if judged is not None:
         judged(event)
         return event
-    said = _admit(event)
-    if source_info and isinstance(said, e.AgentStart) and isinstance(event, e.AgentStart) and event.source:
-        return msgspec.structs.replace(said, source=whole_source(event.source))
-    return said
-
-
-def _admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
     try:
         return without_content(event)
     except (TypeError, ValueError, AttributeError) as error:
         pass_on(error)
         return _by_way_of_json(event)
+
+
+def with_source_info(said: e.AgentEvent | Undecodable, event: e.AgentEvent) -> e.AgentEvent | Undecodable:
+    """Returns an AgentStart as it may be said where the agent worked whose records it was read from, any other event as it is.
+
+    Args:
+        said: as policy admitted it.
+        event: as it was before.
+    """
+    if isinstance(said, e.AgentStart) and isinstance(event, e.AgentStart) and event.source:
+        return msgspec.structs.replace(said, source=whole_source(event.source))
+    return said
 
 
 def _by_way_of_json(event: e.AgentEvent) -> e.AgentEvent | Undecodable:

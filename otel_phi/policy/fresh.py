@@ -15,6 +15,7 @@ from msgspec import UNSET, Raw
 
 from otel_phi.policy.messages import call_word, limit_word, tool_word
 from otel_phi.policy.parts import form, usage
+from otel_phi.policy.parts import tool_names as names_as_words
 from otel_phi.policy.words import (
     LEVELS,
     OTHER,
@@ -147,10 +148,16 @@ def _turn_request(event: TurnRequest) -> None:
 
 
 def _request_words(payload: RequestPayload) -> None:
+    if payload.input_mode is not UNSET or payload.message_count is not UNSET or payload.first_message is not UNSET:
+        _put(payload, "input_mode", UNSET)
+        _put(payload, "message_count", UNSET)
+        _put(payload, "first_message", UNSET)
     if payload.model_id not in known_names:
         _put(payload, "model_id", name(payload.model_id))
     if payload.thinking_level not in LEVELS:
         _put(payload, "thinking_level", OTHER)
+    if payload.tool_names is not UNSET:
+        _put(payload, "tool_names", names_as_words(payload.tool_names))
     if payload.response_format is not None and payload.response_format.kind not in known_words:
         _put(payload, "response_format", form(payload.response_format))
 

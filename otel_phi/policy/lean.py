@@ -87,6 +87,10 @@ class _Request(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_
     max_tokens: int | None = None
     temperature: float | None = None
     response_format: ResponseFormat | None = None
+    tool_names: tuple[str, ...] | UnsetType = UNSET
+    input_mode: str | UnsetType = UNSET
+    message_count: int | UnsetType = UNSET
+    first_message: int | UnsetType = UNSET
 
 
 class _Result(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
@@ -102,7 +106,9 @@ class _TurnStart(LeanEvent, tag="TurnStart"):
     triggered_by: str | None = None
 
 
-class _TurnRequest(LeanEvent, tag="TurnRequest"):
+class LeanTurnRequest(LeanEvent, tag="TurnRequest"):
+    """A TurnRequest without content."""
+
     loop_id: str
     turn_index: int = 0
     payload: _Request | None = None
@@ -169,7 +175,7 @@ class _LookCloser(Exception):  # noqa: N818  # it is no fault
 _REFUSED = (_LookCloser, msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 _decode: Callable[[bytes | str], Any] = msgspec.json.Decoder(
     _TurnStart
-    | _TurnRequest
+    | LeanTurnRequest
     | LeanTurnEnd
     | _MessageEnd
     | _ToolStart
@@ -238,12 +244,14 @@ def _turn_start(event: _TurnStart) -> None:
         event.triggered_by = OTHER
 
 
-def _turn_request(event: _TurnRequest) -> None:
+def _turn_request(event: LeanTurnRequest) -> None:
     if event.timestamp is not None:
         event.timestamp = parse_ns(event.timestamp)
     payload = event.payload
     if payload is None:
         return
+    if not (payload.tool_names is payload.input_mode is payload.message_count is payload.first_message is UNSET):
+        raise _LookCloser
     payload.system_prompt = payload.messages = payload.provenance = payload.tools = NULL
     if payload.model_id not in known_names:
         payload.model_id = name(payload.model_id)
@@ -329,7 +337,7 @@ def _look_closer(_event: LeanEvent) -> None:
 
 _RULES: Mapping[type, Callable[[Any], None]] = {
     _TurnStart: _turn_start,
-    _TurnRequest: _turn_request,
+    LeanTurnRequest: _turn_request,
     LeanTurnEnd: _turn_end,
     _MessageEnd: _message_end,
     _ToolStart: _tool_start,
@@ -341,6 +349,6 @@ _RULES: Mapping[type, Callable[[Any], None]] = {
 }
 _KINDS: Mapping[str, type[LeanEvent]] = {
     kind.__struct_config__.tag: kind  # type: ignore[misc]  # each has one
-    for kind in (_TurnStart, _TurnRequest, LeanTurnEnd, _MessageEnd, _ToolStart, _ToolEnd)
+    for kind in (_TurnStart, LeanTurnRequest, LeanTurnEnd, _MessageEnd, _ToolStart, _ToolEnd)
 }
 _MESSAGES: Mapping[type, Callable[[Any], None]] = {_Assistant: _assistant, _ToolResult: _tool_result}

@@ -44,6 +44,9 @@ def agent_start(event: e.AgentStart) -> e.AgentStart:
             agent_name=UNSET if event.agent_name is UNSET else agent_name(event.agent_name),
             attributes=UNSET if event.attributes is UNSET else parts.attributes(event.attributes),
             source=UNSET if event.source is UNSET else parts.source(event.source),
+            session_attributes=UNSET
+            if event.session_attributes is UNSET
+            else parts.attributes(event.session_attributes),
         ),
         event,
     )

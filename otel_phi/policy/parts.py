@@ -128,8 +128,20 @@ def request(given: RequestPayload | None) -> RequestPayload | None:
         max_tokens=given.max_tokens,
         temperature=given.temperature,
         response_format=form(given.response_format),
+        tool_names=given.tool_names if given.tool_names is UNSET else tool_names(given.tool_names),
     )
     return old_if_equal(new, given)
+
+
+def tool_names(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns names of tools as words.
+
+    Raises:
+        TypeError: they are no tuple of texts.
+    """
+    checked({tuple}, given)
+    new = tuple([name(one) for one in given])
+    return given if new == given else new
 
 
 def form(given: ResponseFormat | None) -> ResponseFormat | None:

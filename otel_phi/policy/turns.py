@@ -86,6 +86,8 @@ def _is_bare(payload: RequestPayload) -> bool:
         and payload.max_tokens.__class__ in NUMBERS
         and payload.temperature is None
         and payload.response_format is None
+        and payload.tool_names is UNSET
+        and payload.input_mode is payload.message_count is payload.first_message is UNSET
     )
 
 

@@ -2,14 +2,14 @@
 
 Rule 1: where phi-core has a closed set, its members are the words; elsewhere a word is short, ASCII and has no blank.
 Rule 2: identifiers (of sessions, loops, agents, calls, configurations) are no words: they are kept as they are.
-Rule 3: a text is judged in one place, `_judged`; what redaction patterns find will be refused there.
+Rule 3: a text is judged in one place, `_judged`; what redaction finds a secret in is refused there.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from types import NoneType
 from urllib.parse import urlsplit
 
@@ -113,13 +113,27 @@ def _judged(text: str, pattern: re.Pattern[str], known: set[object]) -> str:
         raise TypeError(f"a {text.__class__.__name__} where a word is expected")
     if not text:
         return text  # another thread may just have begun to remember anew
-    if pattern.fullmatch(text) is None:
+    if pattern.fullmatch(text) is None or _holds_secret(text):
         return OTHER
     if len(known) >= MAX_KNOWN:
         known.clear()
         known.add("")
     known.add(text)
     return text
+
+
+def _holds_secret(text: str) -> bool:
+    return bool(load_judge()(text))
+
+
+def load_judge() -> Callable[[str], Collection[object]]:
+    """Returns what finds secrets; its patterns take 10 ms to load, so none are before the first word is judged.
+
+    Whoever judges on an agent's threads asks for it before: a child that is forked during an import waits for it for ever.
+    """
+    from otel_phi.policy.redaction.finding import find
+
+    return find
 
 
 def display_name(text: str, model: str) -> str:

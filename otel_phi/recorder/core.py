@@ -12,28 +12,30 @@ Rule 5: each event costs the same whatever came before.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import UNSET
 
+from otel_phi.recorder.answers import side_answer
+from otel_phi.recorder.contents import LoopContents
 from otel_phi.recorder.groups import OpenGroups
 from otel_phi.recorder.identities import LoopIdentity, is_same
-from otel_phi.recorder.loops import OpenLoop, side_answer
+from otel_phi.recorder.in_loop import IN_LOOP
+from otel_phi.recorder.loops import OpenLoop
 from otel_phi.recorder.notices import LoopOpened, LoopStart, Notice, SessionOpened, SideCallMade
 from otel_phi.recorder.references import Ahead, References, session_key
 from otel_phi.recorder.snapshot import Contents, OpenWork, fill, parts
-from otel_phi.recorder.starts import loop_start
+from otel_phi.recorder.starts import given, loop_start
 from otel_phi.recorder.tool_places import ToolPlaces
 from otel_phi.wire import events as e
 from otel_phi.wire.callers import traceparent_of
-from otel_phi.wire.lean import LEAN
+from otel_phi.wire.costs import Price
 
 # Ten thousand agents at once in one process: 10 to 20 MB of open state. Precedent: RELIABILITY 5.10.
 MAX_OPEN_LOOPS = 10_000
 # A forgotten session that comes back opens again; its root then repeats.
 MAX_REMEMBERED_SESSIONS = 32_768
-
 # A side call told twice is one: they come from sources that repeat what they told a moment ago.
 MAX_REMEMBERED_SIDE_CALLS = 4_096
 
@@ -45,15 +47,16 @@ class RecorderCore:
 
     Args:
         ahead: what a source that reads ahead knows of the stream; None for a live one.
+        price: says what model calls cost, None for nobody; `price_with` changes it.
 
     Attributes:
         counts: events that gave no notice, by reason: `duplicate_start`, `loop_not_open`, `turn_closed`, `aborted_restart`,
             `evicted`, `unknown_type`, `duplicate_side_call`.
     """
 
-    def __init__(self, ahead: Ahead | None = None) -> None:
+    def __init__(self, ahead: Ahead | None = None, price: Price | None = None) -> None:
         self.counts: Counter[str] = Counter()
-        self._ahead = ahead
+        self._ahead, self._price = ahead, price
         self._references = References(ahead)
         self._open: OrderedDict[str, OpenLoop] = OrderedDict()
         self._sessions: OrderedDict[str, str] = OrderedDict()  # session -> the spelling it was first seen in
@@ -65,6 +68,12 @@ class RecorderCore:
     def open_loops(self) -> int:
         """How many loops are open."""
         return len(self._open)
+
+    def price_with(self, price: Price | None) -> None:
+        """Has model calls priced from here on: what a restored core needs, since no price stands in a state."""
+        self._price = price
+        for loop in self._open.values():
+            loop.price = price
 
     def open_work(self) -> OpenWork:
         """Returns how many loops, turns and groups are open."""
@@ -88,6 +97,10 @@ class RecorderCore:
         """Takes a loop that another process saw, so that references to it find it."""
         self._references.remember(loop)
 
+    def note_compacted(self, context: LoopIdentity) -> None:
+        """Takes a context that was compacted where another core saw it, as `references.contexts_of` names it."""
+        self._references.note_compacted(context)
+
     def on_event(self, event: e.AgentEvent, caller: str | None = None) -> Sequence[Notice]:
         """Takes one event.
 
@@ -98,20 +111,21 @@ class RecorderCore:
         Returns:
             What has opened or closed with it, in order; mostly nothing.
         """
-        arm = _IN_LOOP.get(event.__class__)
+        arm = IN_LOOP.get(event.__class__)
         if arm is None:
             return self._outside(event, caller)
         loop = self._open.get(event.loop_id)  # type: ignore[union-attr,arg-type]  # every event of the table has one
         if loop is None:
             self.counts["loop_not_open"] += 1
             return _NOTHING
+        opened: Sequence[Notice] = _NOTHING if loop.session is None else loop.open_session(event)
         notices = arm(loop, event)
         if notices is None:
             self.counts["turn_closed"] += 1
-            return _NOTHING
+            return opened
         if notices and loop.start.source is not None:
             self._tools.take(notices)
-        return notices
+        return [*opened, *notices] if opened else notices
 
     def _outside(self, event: e.AgentEvent, caller: str | None) -> Sequence[Notice]:
         """Takes an event that opens or closes a loop or a group, or says nothing that every source knows."""
@@ -159,10 +173,13 @@ class RecorderCore:
             notices += self._close(replaced, None)
         start = self._tools.under(loop_start(event, identity, self._references), self._open)
         self._references.remember(identity)
+        loop = OpenLoop.begun(start, self._references, self._price)
+        if event.captured is True:
+            loop.contents, loop.session, opened = LoopContents(), opened[0] if opened else None, []
         notices += opened
         notices.append(LoopOpened(start))
-        self._open[event.loop_id] = OpenLoop(start, self._references)
-        group = self._groups.started(identity)
+        self._open[event.loop_id] = loop
+        group = self._groups.started(identity, start.session_attributes)
         if group is not None:
             notices.append(group)
         if len(self._open) > MAX_OPEN_LOOPS:
@@ -182,7 +199,7 @@ class RecorderCore:
         loop = self._open.get(event.loop_id or "")
         if loop is not None and session_key(loop.start.identity.session_id) != key[0]:
             loop = None  # it says two sessions: its own counts
-        answer = side_answer(event, None) if loop is None else loop.side_answer(event)
+        answer = side_answer(event, None, self._price) if loop is None else loop.side_answer(event)
         ended_ns = int(event.start) + 1 if event.end is None else max(int(event.end), int(event.start) + 1)
         made = SideCallMade(
             session_id=session_id or event.session_id,
@@ -202,7 +219,7 @@ class RecorderCore:
         first = None if self._ahead is None else self._ahead.sessions.get(key)
         return first.session_id if first is not None and first.timestamp <= call.start else None
 
-    def _open_session(self, event: e.AgentStart) -> list[Notice]:
+    def _open_session(self, event: e.AgentStart) -> list[SessionOpened]:
         key = session_key(event.session_id)
         if key in self._sessions:
             self._sessions.move_to_end(key)
@@ -212,13 +229,14 @@ class RecorderCore:
         if len(self._sessions) > MAX_REMEMBERED_SESSIONS:
             self._sessions.popitem(last=False)
         source = event.source if first.source is UNSET else first.source  # what was read ahead need not know it
-        return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp), source or None)]
+        attributes = given(first.session_attributes)
+        return [SessionOpened(first.session_id, first.agent_id, int(first.timestamp), source or None, attributes)]
 
     def _close(self, loop: OpenLoop, event: e.AgentEnd | None, *, lost: bool = False) -> list[Notice]:
         identity = loop.start.identity
         loop.start = self._tools.under(loop.start, self._open)
         del self._open[identity.loop_id]
-        ended = loop.close(event, lost=lost)
+        ended: list[Any] = [*([] if loop.session is None else [loop.session]), *loop.close(event, lost=lost)]
         if loop.start.source is not None:
             self._tools.take(ended)
         ended_ns = ended[-1].ended_ns
@@ -315,81 +333,11 @@ class RecorderCore:
             yield core
 
     def _contents(self) -> Contents:
+        reads_ahead, seen = self._ahead is not None, self._references
         return Contents(
-            self._ahead is not None,
-            self.counts,
-            self._sessions,
-            self._references,
-            self._side_calls,
-            self._tools,
-            self._open,
-            self._groups,
+            reads_ahead, self.counts, self._sessions, seen, self._side_calls, self._tools, self._open, self._groups
         )
 
 
 def _order(start: LoopStart) -> tuple[int, str]:
     return start.identity.started_ns, start.identity.loop_id
-
-
-def _tool_started(loop: OpenLoop, event: e.ToolExecutionStart) -> Sequence[Notice]:
-    turn, cut = (loop.turn, _NOTHING) if loop.turn is not None else loop.current_turn()
-    turn.tool_started(event)
-    if event.timestamp is not UNSET:
-        loop.seen(event.timestamp)
-    return cut
-
-
-def _tool_ended(loop: OpenLoop, event: e.ToolExecutionEnd) -> Sequence[Notice]:
-    turn, cut = (loop.turn, _NOTHING) if loop.turn is not None else loop.current_turn()
-    turn.tool_ended(event)
-    if event.timestamp is not UNSET:
-        loop.seen(event.timestamp)
-    return cut
-
-
-def _compaction_started(loop: OpenLoop, event: e.CompactionStarted) -> Sequence[Notice]:
-    loop.scope.compaction_started(loop.seen(event.timestamp), event)
-    return _NOTHING
-
-
-def _compaction_ended(loop: OpenLoop, event: e.CompactionEnded) -> Sequence[Notice]:
-    time_ns = loop.seen(event.timestamp)
-    loop.scope.compaction_ended(time_ns, event)
-    if loop.turn is not None:
-        loop.turn.compacted_ns = time_ns
-    return _NOTHING
-
-
-def _prun_applied(loop: OpenLoop, event: e.PrunApplied) -> Sequence[Notice]:
-    loop.happened(loop.seen(event.timestamp), event)
-    return _NOTHING
-
-
-def _revert_applied(loop: OpenLoop, event: e.RevertApplied) -> Sequence[Notice]:
-    loop.happened(loop.last_ns if event.timestamp is None else int(event.timestamp), event)
-    return _NOTHING
-
-
-def _input_rejected(loop: OpenLoop, event: e.InputRejected) -> Sequence[Notice]:
-    loop.input_refused = True
-    loop.happened(loop.last_ns, event)
-    return _NOTHING
-
-
-# What an event does to its open loop; None where the loop ignored it. A table, not a `match`: it is asked for every event,
-# and the tenth arm of a `match` costs ten times the first.
-_IN_LOOP: dict[type, Callable[[OpenLoop, Any], Sequence[Notice] | None]] = {
-    e.TurnStart: OpenLoop.turn_started,
-    e.TurnRequest: OpenLoop.requested,
-    e.TurnEnd: OpenLoop.turn_ended,
-    e.MessageEnd: OpenLoop.message_ended,
-    e.ToolExecutionStart: _tool_started,
-    e.ToolExecutionEnd: _tool_ended,
-    e.CompactionStarted: _compaction_started,
-    e.CompactionEnded: _compaction_ended,
-    e.PrunApplied: _prun_applied,
-    e.RevertApplied: _revert_applied,
-    e.InputRejected: _input_rejected,
-}
-# Lean events have the fields that are asked for here.
-_IN_LOOP |= {lean: _IN_LOOP[getattr(e, lean.__name__)] for lean in LEAN}

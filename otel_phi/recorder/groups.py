@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.notices import GroupClosed, GroupGivenUp, GroupNotice, GroupOpened
+from otel_phi.recorder.notices import Given, GroupClosed, GroupGivenUp, GroupNotice, GroupOpened
 from otel_phi.recorder.references import session_key
 from otel_phi.wire.events import ParallelLoopEnd, ParallelLoopStart
 from otel_phi.wire.messages import NO_USAGE
@@ -32,10 +32,11 @@ MAX_LINKED = 128
 class OpenGroup:
     """An open group is a parallel evaluation that has been announced."""
 
-    __slots__ = ("announced", "ended", "ended_ns", "open", "started", "started_ns", "verdict")
+    __slots__ = ("announced", "attributes", "ended", "ended_ns", "open", "started", "started_ns", "verdict")
 
     def __init__(self, event: ParallelLoopStart) -> None:
         self.announced = event
+        self.attributes: Given = ()  # of the session, as its first branch was given them
         self.started: dict[str, LoopIdentity] = {}
         self.started_ns: int | None = None
         self.open: set[LoopIdentity] = set()
@@ -73,6 +74,7 @@ class OpenGroup:
             started_ns=started_ns,
             ended_ns=max(started_ns + 1, self.ended_ns),
             before_ns=before_ns,
+            attributes=self.attributes,
         )
 
     def closed(self, *, lost: bool = False) -> GroupClosed | GroupGivenUp | None:
@@ -93,6 +95,7 @@ class OpenGroup:
             selected_index=verdict.selected_config_index if verdict and selected else None,
             evaluation_usage=verdict.evaluation_usage if verdict else NO_USAGE,
             lost=lost,
+            attributes=self.attributes,
         )
 
     def _branches(self) -> Iterator[LoopIdentity]:
@@ -126,12 +129,13 @@ class OpenGroups:
             self._by_loop[session_key(event.session_id), loop_id] = group
         return self._forget(next(iter(self._groups.values()))) if len(self._groups) > MAX_OPEN_GROUPS else None
 
-    def started(self, loop: LoopIdentity) -> GroupOpened | None:
-        """Takes a loop's start; returns the group that it is a branch of, as it now is."""
+    def started(self, loop: LoopIdentity, attributes: Given = ()) -> GroupOpened | None:
+        """Takes a loop's start, and what it was given for its session; returns the group that it is a branch of, as it now is."""
         group = self._by_loop.get((session_key(loop.session_id), loop.loop_id))
         if group is None or loop.loop_id in group.started:
             return None
         self._by_branch[loop] = group
+        group.attributes = group.attributes or attributes
         return group.start(loop)
 
     def ended(self, loop: LoopIdentity, ended_ns: int, *, lost: bool = False) -> GroupNotice | None:

@@ -41,3 +41,13 @@ class Foreign(msgspec.Struct, frozen=True, gc=False):
 def is_same(one: LoopIdentity, other: LoopIdentity) -> bool:
     """Says whether two identities tell one loop, whatever is known of its caller."""
     return (one.session_id, one.loop_id, one.started_ns) == (other.session_id, other.loop_id, other.started_ns)
+
+
+class ToolPlace(msgspec.Struct, frozen=True, gc=False):
+    """Says where a tool execution stands: turn and repeat are as in `TurnClosed`, call and its repeat as in `Tool`."""
+
+    loop: LoopIdentity
+    turn_index: int
+    turn_repeat: int
+    call_id: str
+    repeat: int

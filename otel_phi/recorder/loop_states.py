@@ -41,7 +41,7 @@ def _plain_fields(state: type[msgspec.Struct], *own: str) -> tuple[str, ...]:
     return tuple(name for name in state.__struct_fields__ if name not in own)
 
 
-_LOOP = _plain_fields(LoopState, "start", "closed", "turn", "last_turn", "happenings", "usage", "tokens")
+_LOOP = _plain_fields(LoopState, "contents", "start", "closed", "turn", "last_turn", "happenings", "usage", "tokens")
 _TURN = _plain_fields(TurnState, "happenings", "tools", "results")
 _TURN_MADE = ("index", "repeat", "started_ns", "triggered_by", "source_ns")  # what a turn begins with
 _TURN_LATER = tuple(name for name in _TURN if name not in _TURN_MADE)
@@ -78,6 +78,7 @@ def loop_state(loop: OpenLoop) -> LoopState:
         turn=None if loop.turn is None else _turn_state(loop.turn),
         last_turn=None if last is None else _last_turn_state(last),
         happenings=_happenings_state(loop.happenings),
+        contents=None if loop.contents is None else loop.contents.state(),
         **_named(loop, _LOOP),
     )
 
@@ -90,6 +91,7 @@ def open_loop(state: LoopState, references: References) -> OpenLoop:
     loop.turn = None if state.turn is None else _open_turn(state.turn)
     loop.last_turn = None if state.last_turn is None else _last_turn(state.last_turn, state.start)
     _fill(loop.happenings, state.happenings)
+    loop.contents = None if state.contents is None else state.contents.contents()
     return loop
 
 
@@ -183,7 +185,9 @@ def group_state(group: OpenGroup, held: tuple[str, ...] | None) -> GroupState:
     """Returns an open group as a value; `held` is what `OpenGroups.held` says of it."""
     branches = tuple([Branch(loop, group.ended.get(loop)) for loop in group.started.values()])
     verdict = None if group.verdict is None else sealed(group.verdict)
-    return GroupState(announced=sealed(group.announced), verdict=verdict, branches=branches, held=held)
+    return GroupState(
+        announced=sealed(group.announced), verdict=verdict, branches=branches, held=held, attributes=group.attributes
+    )
 
 
 def open_group(state: GroupState) -> OpenGroup:
@@ -193,5 +197,5 @@ def open_group(state: GroupState) -> OpenGroup:
         group.add(branch.loop)
         if branch.ended_ns is not None:
             group.end(branch.loop, branch.ended_ns)
-    group.verdict = state.verdict
+    group.verdict, group.attributes = state.verdict, state.attributes
     return group

@@ -11,10 +11,14 @@ Rule 4: the last known time is the latest of the loop's event times and MessageE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
+import msgspec
 from msgspec import Raw, UnsetType
 
+from otel_phi.recorder.answers import in_pieces, or_none, side_answer
+from otel_phi.recorder.contents import BEFORE_A_PROMPT, LoopContents, content_json, prompt_of
+from otel_phi.recorder.identities import ToolPlace
 from otel_phi.recorder.indexes import ClosedIndexes
 from otel_phi.recorder.notices import (
     Answer,
@@ -22,20 +26,20 @@ from otel_phi.recorder.notices import (
     LoopStart,
     Occurrence,
     Request,
+    SessionOpened,
     Timed,
-    ToolPlace,
     TurnClosed,
     TurnOpened,
 )
 from otel_phi.recorder.references import References
 from otel_phi.recorder.turns import Happenings, OpenTurn
-from otel_phi.wire.events import AgentEnd, MessageEnd, SideCall, TurnEnd, TurnRequest, TurnStart
+from otel_phi.wire.costs import Call, Cost, Price, add_costs, cost_of, said_cost, sum_of
+from otel_phi.wire.events import AgentEnd, CompactionEnded, MessageEnd, SideCall, TurnEnd, TurnRequest, TurnStart
 from otel_phi.wire.lean import ASSISTANTS
 from otel_phi.wire.messages import MILLISECOND_NS, NO_USAGE, AssistantMessage, ExtensionMessage, Usage, UserMessage
-from otel_phi.wire.parts import ConfigSnapshot, RequestPayload
-from otel_phi.wire.usage import TokenCount, count_tokens
+from otel_phi.wire.parts import RequestPayload
+from otel_phi.wire.usage import TokenCount, add_tokens, add_usage, count_tokens
 
-N = TypeVar("N", int, float)
 TurnNotice = TurnOpened | TurnClosed
 _NOTHING: Sequence[TurnNotice] = ()
 
@@ -46,15 +50,18 @@ class OpenLoop:
     Args:
         start: what its AgentStart said.
         references: to find the loops its tools ran.
+        price: says what calls cost, None for nobody.
     """
 
     __slots__ = (
-        "_closed", "_references", "children_end_ns", "happenings", "input_refused", "last_ns", "last_turn", "start",
-        "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns", "usage",
+        "_closed", "_references", "children_end_ns", "compacted", "contents", "cost", "happenings", "input_refused", "last_ns",
+        "last_turn", "price", "session", "start", "stop_limit", "tokens", "tool_count", "turn", "turn_count", "turns_end_ns",
+        "unpriced", "usage",
     )  # fmt: skip
 
-    def __init__(self, start: LoopStart, references: References) -> None:
+    def __init__(self, start: LoopStart, references: References, price: Price | None = None) -> None:
         self.start = start
+        self.price = price
         self._references = references
         self._closed = ClosedIndexes()
         self.last_ns = start.identity.started_ns
@@ -66,9 +73,23 @@ class OpenLoop:
         self.tool_count = 0
         self.usage = NO_USAGE
         self.tokens = TokenCount()
+        self.cost: Cost | None = None
+        self.unpriced = False  # whether a call that counted tokens has no known cost
         self.last_turn: TurnClosed | None = None
         self.input_refused = False
+        self.compacted = False
         self.stop_limit: str | None = None
+        self.contents: LoopContents | None = None  # where they are captured
+        self.session: SessionOpened | None = None  # the one that it opened, and that waits for its prompt
+
+    @classmethod
+    def begun(cls, start: LoopStart, references: References, price: Price | None) -> OpenLoop:
+        """Returns a loop that begins: its context is compacted where that of what it goes on from was."""
+        loop = cls(start, references, price)
+        if references.goes_on_compacted(start):
+            loop.compacted = True
+            references.compacted(start)
+        return loop
 
     def seen(self, time_ns: int | None) -> int:
         """Takes an event's time into the last known time; returns the event's time, the last known where it has none."""
@@ -96,7 +117,8 @@ class OpenLoop:
         if started_ns < first_ns:  # noqa: PLR1730  # as in `seen`
             started_ns = first_ns
         repeat = self._closed.repeat(index)
-        self.turn = OpenTurn(index, repeat, started_ns, trigger, source_ns)
+        self.turn = turn = OpenTurn(index, repeat, started_ns, trigger, source_ns)
+        turn.compacted, turn.captured = self.compacted, self.contents is not None
         return TurnOpened(self.start, index, repeat, started_ns, trigger)
 
     def current_turn(self) -> tuple[OpenTurn, Sequence[TurnNotice]]:
@@ -133,6 +155,8 @@ class OpenLoop:
             return None
         turn.request, turn.request_ns = _request(event.payload), time_ns
         turn.request_timed = event.timestamp is not None
+        if self.contents is not None and event.payload is not None:
+            turn.asked = self.contents.asked(event.payload)
         return cut
 
     def turn_ended(self, event: TurnEnd) -> Sequence[TurnNotice] | None:
@@ -148,9 +172,9 @@ class OpenLoop:
             return None
         if turn.answer is None:
             if kind in ASSISTANTS:
-                turn.answered(self._answer(message, event.usage), message.timestamp_ns or None)
+                self._answered(turn, message, event.usage, message.timestamp_ns or None)
             elif event.usage != NO_USAGE:
-                turn.answered(self._answer(AssistantMessage(usage=event.usage), event.usage), None)
+                turn.answered(self._answer(turn, AssistantMessage(usage=event.usage), event.usage), None)
         closed = self._close_turn(turn, time_ns, event)
         return (*cut, closed) if cut else (closed,)
 
@@ -196,8 +220,9 @@ class OpenLoop:
         self.last_turn = turn
         answer = turn.chat.answer if turn.chat else None
         if answer is not None:
-            self.usage = _add_usage(self.usage, answer.usage)
-            self.tokens = _add_tokens(self.tokens, answer.tokens)
+            self.usage = add_usage(self.usage, answer.usage)
+            self.tokens = add_tokens(self.tokens, answer.tokens)
+            self._add_cost(answer)
 
     # --- messages and what else happens ------------------------------------------------------------------------------
 
@@ -215,13 +240,16 @@ class OpenLoop:
                 if turn is None or named is not None:
                     turn, cut = self.turn_for(named.turn_index if named else None)
                 if turn is not None:
-                    turn.answered(self._answer(message, message.usage), time_ns or None)
+                    self._answered(turn, message, message.usage, time_ns or None)
                 turn = self.turn  # counts it, whichever turn it named
-            elif kind is UserMessage:
-                if turn is None:
-                    self.stop_limit = message.stop_limit or self.stop_limit
-            elif turn is not None:
-                turn.result(message, time_ns)
+            else:
+                if kind is UserMessage:
+                    if turn is None:
+                        self.stop_limit = message.stop_limit or self.stop_limit
+                elif turn is not None:
+                    turn.result(message, time_ns)
+                if self.contents is not None:
+                    self.contents.take(message)
         if turn is not None:
             turn.message_count += 1
         return cut
@@ -230,33 +258,56 @@ class OpenLoop:
         """Takes something that happened: onto the open turn, else onto the loop."""
         self.scope.add(Timed(time_ns, what))
 
+    def compaction_ended(self, time_ns: int, event: CompactionEnded) -> None:
+        """Takes the end of a compaction: from here on the loop's context is a compacted one."""
+        self.scope.compaction_ended(time_ns, event)
+        self.compacted = True
+        self._references.compacted(self.start)
+        if self.turn is not None:
+            self.turn.compacted_ns = time_ns
+
     @property
     def scope(self) -> Happenings:
         """Where happenings go now: the open turn's, else the loop's own."""
         return self.happenings if self.turn is None else self.turn.happenings
 
-    def _answer(self, message: AssistantMessage, usage: Usage) -> Answer:
+    def _answered(self, turn: OpenTurn, message: AssistantMessage, usage: Usage, time_ns: int | None) -> None:
+        if self.contents is not None and turn.answer is None:
+            turn.inputs, turn.said = self.contents.answer(), content_json(message.content)
+        turn.answered(self._answer(turn, message, usage), time_ns)
+
+    def _answer(self, turn: OpenTurn, message: AssistantMessage, usage: Usage) -> Answer:
         used = message.usage if message.usage != NO_USAGE else usage
         config = self.start.config
         api = config.api if config else None
         provider = (config.provider if config else None) or message.provider
+        tokens = count_tokens(used, api, provider)
+        models = (message.model, config.model if config else "")
         return Answer(
             model=message.model,
             provider=message.provider,
             stop_reason=message.stop_reason,
             usage=used,
-            tokens=count_tokens(used, api, provider),
+            tokens=tokens,
             error_type=message.error_type or None,
-            first_token_ms=_or_none(message.first_token_ms),
-            streamed=message.streamed is not False,
-            cost_usd=_or_none(message.cost_usd),
+            first_token_ms=or_none(message.first_token_ms),
+            streamed=in_pieces(message),
+            cost=said_cost(message.cost_usd)
+            or cost_of(self.price, Call(tokens, api, provider, models, turn.started_ns)),
         )
+
+    def _add_cost(self, answer: Answer) -> None:
+        if answer.cost is not None:
+            self.cost = add_costs(self.cost, answer.cost)
+        elif answer.tokens.input or answer.tokens.output:
+            self.unpriced = True
 
     def side_answer(self, call: SideCall) -> Answer:
         """Returns what a model said outside turns, and takes its tokens into the loop's totals."""
-        answer = side_answer(call, self.start.config)
-        self.usage = _add_usage(self.usage, answer.usage)
-        self.tokens = _add_tokens(self.tokens, answer.tokens)
+        answer = side_answer(call, self.start.config, self.price)
+        self.usage = add_usage(self.usage, answer.usage)
+        self.tokens = add_tokens(self.tokens, answer.tokens)
+        self._add_cost(answer)
         return answer
 
     def tool_place(self, call_id: str) -> ToolPlace | None:
@@ -272,6 +323,14 @@ class OpenLoop:
     def closed(self) -> ClosedIndexes:
         """The indexes of its turns that have ended."""
         return self._closed
+
+    def open_session(self, event: object) -> list[SessionOpened]:
+        """Opens the session that waits for its first prompt, if an event has it or shows that none comes."""
+        opened = self.session
+        if opened is None or event.__class__ in BEFORE_A_PROMPT:
+            return []
+        self.session = None
+        return [msgspec.structs.replace(opened, prompt=prompt_of(event))]
 
     def child_ended(self, ended_ns: int) -> None:
         """Takes the end of a child loop."""
@@ -303,33 +362,16 @@ class OpenLoop:
             error_type=None if event is None else event.error_type or None,
             usage=self.usage if event is None or event.usage == NO_USAGE else event.usage,
             tokens=self.tokens,
+            cost=sum_of(self.cost, partial=self.unpriced),
             turn_count=self.turn_count,
             tool_count=self.tool_count,
             last_turn=self.last_turn,
             happened=tuple(self.happenings.items),
             dropped=self.happenings.dropped,
             lost=lost,
+            prompt=() if self.contents is None else self.contents.prompt,
         )
         return [*turns, closed]
-
-
-def side_answer(call: SideCall, config: ConfigSnapshot | None) -> Answer:
-    """Returns what a model said outside turns; `config` is of the loop it belongs to, None for none."""
-    provider = (config.provider if config else None) or call.provider
-    return Answer(
-        model=call.model,
-        provider=call.provider,
-        stop_reason=call.stop_reason,
-        usage=call.usage,
-        tokens=count_tokens(call.usage, config.api if config else None, provider),
-        error_type=call.error_type or None,
-        first_token_ms=_or_none(call.first_token_ms),
-        streamed=call.streamed is not False,
-    )
-
-
-def _or_none(number: N | UnsetType) -> N | None:
-    return None if isinstance(number, UnsetType) else number
 
 
 def _request(payload: RequestPayload | None) -> Request:
@@ -337,26 +379,10 @@ def _request(payload: RequestPayload | None) -> Request:
         return Request("", None, None, None, None)
     form = payload.response_format
     return Request(
-        payload.model_id, payload.thinking_level, payload.max_tokens, payload.temperature, form.kind if form else None
-    )
-
-
-def _add_usage(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        one.input + other.input,
-        one.output + other.output,
-        one.reasoning + other.reasoning,
-        one.cache_read + other.cache_read,
-        one.cache_write + other.cache_write,
-        one.total_tokens + other.total_tokens,
-    )
-
-
-def _add_tokens(one: TokenCount, other: TokenCount) -> TokenCount:
-    return TokenCount(
-        one.input + other.input,
-        one.output + other.output,
-        one.cache_read + other.cache_read,
-        one.cache_write + other.cache_write,
-        one.reasoning + other.reasoning,
+        payload.model_id,
+        payload.thinking_level,
+        payload.max_tokens,
+        payload.temperature,
+        form.kind if form else None,
+        () if isinstance(payload.tool_names, UnsetType) else payload.tool_names,
     )

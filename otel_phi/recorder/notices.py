@@ -20,21 +20,14 @@ from typing import Literal
 
 import msgspec
 
-from otel_phi.recorder.identities import Foreign, LoopIdentity
+from otel_phi.recorder.identities import Foreign, LoopIdentity, ToolPlace
 from otel_phi.wire import events as e
+from otel_phi.wire.costs import Cost
 from otel_phi.wire.messages import Usage
 from otel_phi.wire.parts import ConfigSnapshot, Source
 from otel_phi.wire.usage import TokenCount
 
-
-class ToolPlace(msgspec.Struct, frozen=True, gc=False):
-    """Says where a tool execution stands: turn and repeat are as in `TurnClosed`, call and its repeat as in `Tool`."""
-
-    loop: LoopIdentity
-    turn_index: int
-    turn_repeat: int
-    call_id: str
-    repeat: int
+Given = tuple[tuple[str, str | bool | int | float], ...]  # pairs that whoever runs an agent chose
 
 
 class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -51,6 +44,7 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         config: the model configuration, None where the event has none.
         agent_name: the agent's own name, None where the event gives none.
         attributes: what else the loop's span says.
+        session_attributes: what else it and all spans below it say.
         tool_call_id: the tool call of the parent loop that ran it, None for none.
         tool: that tool execution's place, None where it is not known; it can be found as late as when the loop closes.
         source: the agent whose records it was read from, None for an agent that told it itself.
@@ -65,19 +59,22 @@ class LoopStart(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     tag: str | None
     config: ConfigSnapshot | None
     agent_name: str | None = None
-    attributes: tuple[tuple[str, str | bool | int | float], ...] = ()
+    attributes: Given = ()
+    session_attributes: Given = ()
     tool_call_id: str | None = None
     tool: ToolPlace | None = None
     source: Source | None = None
 
 
-class SessionOpened(msgspec.Struct, frozen=True, gc=False):
-    """Says that a session has begun: `opened_ns` is the start of its earliest loop known, `source` that loop's."""
+class SessionOpened(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Says that a session has begun, with its earliest loop known: its start, source and what it was given; `prompt` is its first message."""
 
     session_id: str
     agent_id: str
     opened_ns: int
     source: Source | None = None
+    attributes: Given = ()
+    prompt: str | None = None
 
 
 class LoopOpened(msgspec.Struct, frozen=True, gc=False):
@@ -97,13 +94,14 @@ class TurnOpened(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Holds the settings of a model request, from `TurnRequest.payload`; None where not given."""
+    """Holds the settings of a model request, from `TurnRequest.payload`; None where not given. `tool_names`: those it offers, where that is asked."""
 
     model: str
     thinking_level: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
     response_format: str | None = None
+    tool_names: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -117,8 +115,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         tokens: the same in one meaning for all providers.
         error_type: what went wrong, in one word, as policy or the source says it; None where neither does.
         first_token_ms: milliseconds from the request to the first token, None where the source does not tell.
-        streamed: whether the answer came in pieces.
-        cost_usd: what the call cost, as the source says it; None where it does not.
+        streamed: whether the source says that the answer came in pieces.
+        cost: what the call cost, None where that is not known.
     """
 
     model: str
@@ -128,11 +126,35 @@ class Answer(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     tokens: TokenCount
     error_type: str | None
     first_token_ms: int | None = None
-    streamed: bool = True
-    cost_usd: float | None = None
+    streamed: bool = False
+    cost: Cost | None = None
 
 
-class Chat(msgspec.Struct, frozen=True, gc=False):
+class ChatContent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Holds what was said in a model call, as JSON in the convention's forms; None and () where contents are not told, or there are none.
+
+    Attributes:
+        system: list of parts, from `TurnRequest`; where it is not the loop's first, only if it has changed.
+        tools: list of definitions, likewise.
+        messages: list of messages, from `TurnRequest`.
+        mode: which of the request's messages they are.
+        message_count: how many the whole request had.
+        first_message: the number of the first of `messages` in it.
+        inputs: messages that ended before the answer, one by one, where there was no `TurnRequest` with messages.
+        answer: list of parts, from the assistant's message.
+    """
+
+    system: str | None = None
+    tools: str | None = None
+    messages: str | None = None
+    mode: str | None = None
+    message_count: int | None = None
+    first_message: int | None = None
+    inputs: tuple[str, ...] = ()
+    answer: str | None = None
+
+
+class Chat(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A chat is the model call of a turn.
 
     Attributes:
@@ -140,8 +162,9 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
         ended_ns: the assistant message's time (milliseconds, floored); the turn's end where there is none.
         request: what was asked, None without a TurnRequest.
         answer: what came back, None for a call that never did.
-        compacted: whether the context was compacted in this turn before the call.
+        compacted: whether the loop's context was compacted before the call, in this turn or an earlier one.
         inferred: whether a time is not the source's own.
+        content: what was said, None where contents are not told.
     """
 
     started_ns: int
@@ -150,12 +173,13 @@ class Chat(msgspec.Struct, frozen=True, gc=False):
     answer: Answer | None
     compacted: bool
     inferred: bool
+    content: ChatContent | None = None
 
 
 Outcome = Literal["ok", "error", "aborted", "not_executed", "detached"]
 
 
-class Tool(msgspec.Struct, frozen=True, gc=False):
+class Tool(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A tool is one tool execution, or a tool call that was answered without being executed.
 
     Attributes:
@@ -170,6 +194,8 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
         child_loop_id: loop it ran as a sub-agent, None for none.
         child: that loop, if it is of another session.
         inferred: whether a time is not the source's own.
+        arguments: what it was called with, JSON; None where contents are not told.
+        result: what it answered, JSON: a text or a list of parts; None likewise.
     """
 
     call_id: str
@@ -182,6 +208,8 @@ class Tool(msgspec.Struct, frozen=True, gc=False):
     child_loop_id: str | None
     child: Foreign | None
     inferred: bool
+    arguments: str | None = None
+    result: str | None = None
 
 
 class Compaction(msgspec.Struct, frozen=True, gc=False):
@@ -252,12 +280,14 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
         error_type: `AgentEnd.error_type`, None where the source does not say.
         usage: `AgentEnd.usage`; the turns' sum for an aborted loop.
         tokens: the chats' sum, in one meaning for all providers.
+        cost: the chats' sum, None where none of them has a known cost.
         turn_count: turns closed.
         tool_count: tools executed.
         last_turn: the last turn that says how the loop went, None for a loop without turns.
         happened: what happened in the loop outside its turns.
         dropped: how many of `happened` a bound left out.
         lost: whether it is aborted because its process was lost.
+        prompt: the user's messages before the first answer, JSON each; () where contents are not told.
     """
 
     loop: LoopStart
@@ -271,12 +301,14 @@ class LoopClosed(msgspec.Struct, frozen=True, gc=False):
     error_type: str | None
     usage: Usage
     tokens: TokenCount
+    cost: Cost | None
     turn_count: int
     tool_count: int
     last_turn: TurnClosed | None
     happened: tuple[Timed, ...]
     dropped: int
     lost: bool = False
+    prompt: tuple[str, ...] = ()
 
 
 class SideCallMade(msgspec.Struct, frozen=True, gc=False):
@@ -315,6 +347,7 @@ class GroupOpened(msgspec.Struct, frozen=True, gc=False):
         started_ns: start of the first branch, the earliest known.
         ended_ns: the latest end of a branch so far, at least 1 ns after the start.
         before_ns: `started_ns` as it was told before, None for the first time.
+        attributes: what its first branch was given for the session.
     """
 
     session_id: str
@@ -323,6 +356,7 @@ class GroupOpened(msgspec.Struct, frozen=True, gc=False):
     started_ns: int
     ended_ns: int
     before_ns: int | None
+    attributes: Given = ()
 
 
 class GroupClosed(msgspec.Struct, frozen=True, gc=False):
@@ -338,6 +372,7 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
         selected_index: `ParallelLoopEnd.selected_config_index`, None as `selected`.
         evaluation_usage: the judge's usage; its loop has a span of its own.
         lost: whether its process was lost before it ended.
+        attributes: what its first branch was given for the session.
     """
 
     session_id: str
@@ -349,6 +384,7 @@ class GroupClosed(msgspec.Struct, frozen=True, gc=False):
     selected_index: int | None
     evaluation_usage: Usage
     lost: bool = False
+    attributes: Given = ()
 
 
 class GroupGivenUp(msgspec.Struct, frozen=True, gc=False):

@@ -18,12 +18,15 @@ from itertools import chain
 import msgspec
 
 from otel_phi.recorder.identities import Foreign, LoopIdentity
+from otel_phi.recorder.notices import LoopStart
 from otel_phi.wire.callers import traceparent_of
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.uuids import is_uuid
 
 # A week of a busy agent; about 10 MB when full. Past it the loop seen longest ago is forgotten.
 MAX_REMEMBERED_LOOPS = 32_768
+# Of loops whose context was compacted, and that others may continue; few are, and the latest are continued.
+MAX_COMPACTED_LOOPS = 4_096
 # phi-core repeats an id for each compaction pass and parallel call; older occurrences are no longer referred to.
 MAX_OCCURRENCES = 16
 
@@ -55,6 +58,7 @@ class References:
     def __init__(self, ahead: Ahead | None = None) -> None:
         self._ahead = ahead
         self._seen: OrderedDict[str, list[LoopIdentity]] = OrderedDict()
+        self._compacted: OrderedDict[LoopIdentity, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._seen)
@@ -76,6 +80,28 @@ class References:
         self._seen.move_to_end(loop.loop_id)
         if len(self._seen) > MAX_REMEMBERED_LOOPS:
             self._seen.popitem(last=False)
+
+    def compacted(self, start: LoopStart) -> None:
+        """Notes that the context of a loop was compacted: so is that of one that goes on from it, and of its agent's next prompt."""
+        for context in contexts_of(start.identity, start.agent_id):
+            self.note_compacted(context)
+
+    def note_compacted(self, context: LoopIdentity) -> None:
+        """Notes one of these, a loop or an agent, as `contexts_of` has them."""
+        self._compacted[context] = None
+        if len(self._compacted) > MAX_COMPACTED_LOOPS:
+            self._compacted.popitem(last=False)
+
+    def goes_on_compacted(self, start: LoopStart) -> bool:
+        """Says whether a loop begins with a context that was compacted: its parent's, else its agent's in this session."""
+        if start.kind == "subagent" or start.spawner is not None:
+            return False
+        of_parent = None if start.parent is None else contexts_of(start.parent, "")[0]
+        return (of_parent or contexts_of(start.identity, start.agent_id)[1]) in self._compacted
+
+    def all_compacted(self) -> Iterator[LoopIdentity]:
+        """Yields the loops and agents whose context was compacted, the earliest first."""
+        return iter(self._compacted)
 
     def seen(self, loop_id: str) -> bool:
         """Says whether a loop of that id is remembered."""
@@ -158,6 +184,17 @@ class References:
             return None
         prefix, dot, _ = loop_id.partition(".")
         return Foreign(loop_id, prefix if dot and is_uuid(prefix) else None, None)
+
+
+def contexts_of(loop: LoopIdentity, agent_id: str) -> tuple[LoopIdentity, LoopIdentity]:
+    """Returns what stands for a loop's context, and for its agent's in that session: its next prompt is a loop without a parent, in the same one.
+
+    phi-core numbers an agent's loops by configuration, `{session}.{configuration}.{N}`; branches of a parallel evaluation, which
+    have contexts of their own, have configurations of their own.
+    """
+    numbered, dot, _ = loop.loop_id.rpartition(".")
+    key, own = session_key(loop.session_id), numbered if dot else loop.loop_id
+    return LoopIdentity(key, loop.loop_id, loop.started_ns), LoopIdentity(key, f"{agent_id} {own}", 0)
 
 
 def ahead_of(starts: Iterable[AgentStart]) -> Ahead:

@@ -3,6 +3,7 @@
     {"format":1,"ahead":false,"counts":{...},"sessions":2,...}   the head: what follows, in numbers
     {"sessions":["...", ...]}        sessions remembered, the one forgotten next first; as many lines as needed
     {"remembered":[[...], ...]}      loops remembered, in the same order; as many lines as needed
+    {"compacted":[[...], ...]}       loops whose context was compacted, in the same order; as many lines as needed
     {"side_calls":[[...], ...]}      side calls remembered, in the same order; as many lines as needed
     {"tools":[[...], ...]}           tool executions of closed turns remembered, in the same order; as many lines as needed
     {"loop":{...}}                   an open loop a line, the longest open first
@@ -24,10 +25,9 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from otel_phi.recorder.groups import OpenGroups
-from otel_phi.recorder.identities import LoopIdentity
+from otel_phi.recorder.identities import LoopIdentity, ToolPlace
 from otel_phi.recorder.loop_states import group_state, loop_state, open_group, open_loop
 from otel_phi.recorder.loops import OpenLoop
-from otel_phi.recorder.notices import ToolPlace
 from otel_phi.recorder.references import References, session_key
 from otel_phi.recorder.states import FORMAT, Head, Line, Remembered, decode_head, decode_line, encode
 from otel_phi.recorder.tool_places import ToolPlaces
@@ -105,6 +105,8 @@ def _written(core: Contents) -> Iterator[bytes]:
     for loops in _chunks(core.references.all()):
         # Plain tuples: a `Remembered` would write the caller that is not there.
         yield encode({"remembered": [_remembered(loop, numbers) for loop in loops]})
+    for loops in _chunks(core.references.all_compacted()):
+        yield encode({"compacted": [_remembered(loop, numbers) for loop in loops]})
     keys = {session_key(session): number for session, number in numbers.items()} if core.side_calls else {}
     for calls in _chunks(core.side_calls):
         yield encode({"side_calls": [(call, keys.get(session, session)) for session, call in calls]})
@@ -219,6 +221,8 @@ def _take(line: Line, core: Contents, spellings: list[str], read: Counter[str]) 
     spellings += line.sessions
     for loop in line.remembered:
         core.references.remember(_identity(loop, spellings))
+    for loop in line.compacted:
+        core.references.note_compacted(_identity(loop, spellings))
     for call in line.side_calls:
         core.side_calls[session_key(_session(call.session, spellings)), call.id] = None
     for tool in line.tools:

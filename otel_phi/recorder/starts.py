@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import UNSET
+from msgspec import UnsetType
 
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.notices import LoopStart
+from otel_phi.recorder.notices import Given, LoopStart
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import AgentStart
 from otel_phi.wire.parts import ContinuationKind
@@ -25,10 +25,16 @@ def loop_start(event: AgentStart, identity: LoopIdentity, references: References
         tag=tag,
         config=event.config_snapshot,
         agent_name=event.agent_name or None,
-        attributes=() if event.attributes is UNSET else tuple(event.attributes.items()),
+        attributes=given(event.attributes),
+        session_attributes=given(event.session_attributes),
         tool_call_id=event.parent_tool_call_id or None,
         source=event.source or None,
     )
+
+
+def given(attributes: dict[str, str | bool | int | float] | UnsetType) -> Given:
+    """Returns what was given as pairs, in that order."""
+    return () if isinstance(attributes, UnsetType) else tuple(attributes.items())
 
 
 def kind_and_tag(kind: ContinuationKind) -> tuple[str, str | None]:

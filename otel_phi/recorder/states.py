@@ -12,8 +12,10 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
+from otel_phi.recorder.contents import Asked, ContentsState
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.notices import Answer, Chat, LoopStart, Request, Tool
+from otel_phi.recorder.notices import Answer, Chat, Given, LoopStart, Request, SessionOpened, Tool
+from otel_phi.wire.costs import Cost
 from otel_phi.wire.events import (
     CompactionEnded,
     CompactionStarted,
@@ -136,6 +138,8 @@ class ToolState(_State, frozen=True, gc=False):
     ended_ns: int | None = None
     timed: bool = False
     detached: bool = False
+    arguments: str | None = None
+    result: str | None = None
 
 
 class TurnState(_State, frozen=True, gc=False):
@@ -152,6 +156,7 @@ class TurnState(_State, frozen=True, gc=False):
     answer: Answer | None = None
     answer_ns: int | None = None
     mark_ns: int | None = None
+    compacted: bool = False
     compacted_ns: int | None = None
     compacted_before_call: bool = False
     message_count: int = 0
@@ -159,6 +164,10 @@ class TurnState(_State, frozen=True, gc=False):
     happenings: HappeningsState = NOTHING_HAPPENED
     tools: tuple[ToolState, ...] = ()
     results: tuple[ToolResultMessage, ...] = ()
+    captured: bool = False
+    asked: Asked | None = None
+    said: str | None = None
+    inputs: tuple[str, ...] = ()
 
 
 class LastTurn(_State, frozen=True, gc=False):
@@ -205,8 +214,13 @@ class LoopState(_State, frozen=True, gc=False):
     tool_count: int = 0
     usage: Usage = NO_USAGE
     tokens: TokenCount = NO_TOKENS
+    cost: Cost | None = None
+    unpriced: bool = False
     input_refused: bool = False
+    compacted: bool = False
     stop_limit: str | None = None
+    contents: ContentsState | None = None
+    session: SessionOpened | None = None
 
 
 class Branch(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -224,12 +238,14 @@ class GroupState(_State, frozen=True, gc=False):
         verdict: its ParallelLoopEnd, None while it is awaited.
         branches: those that have started, in that order.
         held: the announced ids that still mean this group, None for all: a later group with the same ids takes them.
+        attributes: of its session, as its first branch was given them.
     """
 
     announced: ParallelLoopStart
     verdict: ParallelLoopEnd | None = None
     branches: tuple[Branch, ...] = ()
     held: tuple[str, ...] | None = None
+    attributes: Given = ()
 
 
 class Line(_State, frozen=True, gc=False):
@@ -237,6 +253,7 @@ class Line(_State, frozen=True, gc=False):
 
     sessions: tuple[str, ...] = ()
     remembered: tuple[Remembered, ...] = ()
+    compacted: tuple[Remembered, ...] = ()
     side_calls: tuple[RememberedCall, ...] = ()
     tools: tuple[RememberedTool, ...] = ()
     loop: LoopState | None = None

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from otel_phi.recorder.identities import is_same
+from otel_phi.recorder.identities import ToolPlace, is_same
 from otel_phi.recorder.loops import OpenLoop
-from otel_phi.recorder.notices import LoopStart, Notice, ToolPlace, TurnClosed
+from otel_phi.recorder.notices import LoopStart, Notice, TurnClosed
 from otel_phi.recorder.references import session_key
 
 # The turns of an hour, several sub-agents at once; under 1 MB when full. Past it the tool that ended longest ago is forgotten.

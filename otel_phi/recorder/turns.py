@@ -16,11 +16,12 @@ from typing import TypeAlias
 import msgspec
 from msgspec import UnsetType
 
+from otel_phi.recorder.contents import NOTHING_ASKED, Asked, content_json
 from otel_phi.recorder.identities import Foreign
-from otel_phi.recorder.notices import Answer, Chat, Compaction, Outcome, Request, Timed, Tool
+from otel_phi.recorder.notices import Answer, Chat, ChatContent, Compaction, Outcome, Request, Timed, Tool
 from otel_phi.recorder.references import References
 from otel_phi.wire.events import CompactionEnded, CompactionStarted, ToolExecutionEnd, ToolExecutionStart
-from otel_phi.wire.messages import ToolResultMessage, decode_tool_results
+from otel_phi.wire.messages import NULL, ToolResultMessage, decode_tool_results
 from otel_phi.wire.times import Instant
 
 # Far above any real turn; past it tools are counted as dropped, so that a wild stream cannot fill the memory.
@@ -72,6 +73,8 @@ class OpenTool(msgspec.Struct, gc=False):
 
     Attributes:
         timed: whether `started_ns` is its own.
+        arguments: what it was called with, JSON, where contents are captured.
+        result: what it answered, likewise.
     """
 
     call_id: str
@@ -86,6 +89,8 @@ class OpenTool(msgspec.Struct, gc=False):
     error_type: str | None = None
     child_loop_id: str | None = None
     child_session_id: str | None = None
+    arguments: str | None = None
+    result: str | None = None
 
 
 class OpenTurn(msgspec.Struct):
@@ -99,6 +104,11 @@ class OpenTurn(msgspec.Struct):
         source_ns: TurnStart's own time, by which a repeated TurnStart is known.
         request_timed: whether `request_ns` is the request's own time.
         mark_ns: where the next tool starts.
+        compacted: whether the context was when the turn began.
+        captured: whether its loop's contents are.
+        asked: what its request said of contents.
+        said: the answer's parts, JSON.
+        inputs: the messages it answers, JSON each.
     """
 
     index: int
@@ -112,6 +122,7 @@ class OpenTurn(msgspec.Struct):
     answer: Answer | None = None
     answer_ns: int | None = None
     mark_ns: int | None = None
+    compacted: bool = False
     compacted_ns: int | None = None
     compacted_before_call: bool = False
     message_count: int = 0
@@ -119,18 +130,24 @@ class OpenTurn(msgspec.Struct):
     happenings: Happenings = msgspec.field(default_factory=Happenings)
     tools: list[OpenTool] = []
     results: list[ToolResultMessage] = []
+    captured: bool = False
+    asked: Asked | None = None
+    said: str | None = None
+    inputs: tuple[str, ...] = ()
     _pending: dict[str, deque[OpenTool]] = {}
 
     def answered(self, answer: Answer, time_ns: int | None) -> None:
         """Takes the model's answer; a second one only moves the mark from which the next tool starts."""
         if self.answer is None:
             self.answer, self.answer_ns = answer, time_ns
-            self.compacted_before_call = self.compacted_ns is not None
+            self.compacted_before_call = self.compacted or self.compacted_ns is not None
         self._mark(time_ns)
 
     def result(self, message: ToolResultMessage, time_ns: int) -> None:
         """Takes a tool's result message; `time_ns` is its time, 0 for none."""
         if len(self.results) < MAX_TOOLS:
+            if message.__class__ is ToolResultMessage and message.content is not NULL:
+                message = msgspec.structs.replace(message, content=NULL)  # a tool's result is told by its end
             self.results.append(message)
         self._mark(time_ns or None)
 
@@ -142,6 +159,7 @@ class OpenTurn(msgspec.Struct):
         """Begins a tool."""
         tool = self._new_tool(event.tool_call_id, event.tool_name, at_ns=_given(event.timestamp))
         if tool is not None:
+            tool.arguments = content_json(event.args) if self.captured else None
             self._pending.setdefault(tool.call_id, deque()).append(tool)
 
     def tool_ended(self, event: ToolExecutionEnd) -> None:
@@ -157,6 +175,7 @@ class OpenTurn(msgspec.Struct):
         tool.error_type = event.error_type or None
         tool.child_loop_id = event.child_loop_id or (event.result.child_loop_id if event.result else None)
         tool.child_session_id = event.child_session_id or None
+        tool.result = content_json(event.result.content) if self.captured and event.result is not None else None
 
     def place_of(self, call_id: str) -> tuple[str, int] | None:
         """Returns call id and repeat of the latest execution of a call; None where it has none here."""
@@ -195,8 +214,13 @@ class OpenTurn(msgspec.Struct):
             started = self.started_ns if self.compacted_ns is None else self.compacted_ns
         end = self.answer_ns if self.answer_ns is not None else ended_ns
         inferred = not self.request_timed or self.answer_ns is None
-        compacted = self.compacted_before_call if self.answer else self.compacted_ns is not None
-        return Chat(started, end, self.request, self.answer, compacted, inferred)
+        compacted = self.compacted_before_call if self.answer else self.compacted or self.compacted_ns is not None
+        return Chat(started, end, self.request, self.answer, compacted, inferred, self._content())
+
+    def _content(self) -> ChatContent | None:
+        if self.asked is None and self.said is None and not self.inputs:
+            return None
+        return (self.asked or NOTHING_ASKED).content(self.inputs, self.said)
 
     def close_tools(
         self, session_id: str, ended_ns: int, listed: Listed | None, references: References
@@ -274,6 +298,8 @@ def _closed(
         child_loop_id=tool.child_loop_id,
         child=child,
         inferred=tool.inferred or ended_ns is None,
+        arguments=tool.arguments,
+        result=tool.result,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 
 from otel_phi.delivery.exporters.grpc import METHOD
 from otel_phi.testing.answers import Answer
-from otel_phi.testing.http_server import MAX_BODY_BYTES, Take
+from otel_phi.testing.http_server import MAX_BODY_BYTES, METRICS_METHOD, Take
 
 
 class GrpcServer:
@@ -29,9 +30,10 @@ class GrpcServer:
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=8), options=[("grpc.max_receive_message_length", max_message_bytes)]
         )
-        service, _, name = METHOD.lstrip("/").partition("/")
-        method = grpc.unary_unary_rpc_method_handler(self._export)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: method}),))
+        for path in (METHOD, METRICS_METHOD):
+            service, _, name = path.lstrip("/").partition("/")
+            method = grpc.unary_unary_rpc_method_handler(partial(self._export, path))
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: method}),))
         if tls is None:
             port = self._server.add_insecure_port("127.0.0.1:0")
         else:
@@ -47,9 +49,9 @@ class GrpcServer:
         """Stops serving and cuts open calls."""
         self._server.stop(grace=None).wait()
 
-    def _export(self, message: bytes, context: grpc.ServicerContext) -> bytes:
+    def _export(self, path: str, message: bytes, context: grpc.ServicerContext) -> bytes:
         metadata = {str(key): str(value) for key, value in context.invocation_metadata()}
-        answer = self._take(METHOD, metadata, message, context.peer())
+        answer = self._take(path, metadata, message, context.peer())
         time.sleep(answer.delay_s)
         if answer.reset:  # what a client of gRPC makes of a reset; it was not recorded, and must not read as taken
             context.abort(grpc.StatusCode.UNAVAILABLE, "connection reset")

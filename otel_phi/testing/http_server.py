@@ -17,6 +17,9 @@ from otel_phi.testing.answers import Answer
 
 Take = Callable[[str, Mapping[str, str], bytes, str], Answer]
 
+METRICS_PATH = "/v1/metrics"
+# opentelemetry-proto's MetricsService/Export.
+METRICS_METHOD = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 MAX_BODY_BYTES = 64 * 1024 * 1024  # three times what a real collector takes; a zip bomb ends here
 
 
@@ -87,7 +90,7 @@ class _Connection(BaseHTTPRequestHandler):
         body = self._body()
         if body is None:
             self._reply(Answer(status=400, body=b"the body is missing, too long or no gzip"))
-        elif not self.path.partition("?")[0].endswith("/v1/traces"):
+        elif not self.path.partition("?")[0].endswith(("/v1/traces", METRICS_PATH)):
             self._reply(Answer(status=404, body=b"404 page not found"))
         else:
             headers = {name.lower(): value for name, value in self.headers.items()}

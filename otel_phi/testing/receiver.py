@@ -16,7 +16,7 @@ import msgspec
 from otel_phi.delivery.otlp.decode import ScopeSpans, decode_request
 from otel_phi.mapping.span import Span
 from otel_phi.testing.answers import Answer
-from otel_phi.testing.http_server import HttpServer
+from otel_phi.testing.http_server import METRICS_METHOD, METRICS_PATH, HttpServer
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,6 +53,7 @@ class Receiver:
     Attributes:
         requests: every request whose body was read, refused ones too.
         groups: what was taken, by request, resource and scope.
+        metric_requests: the `ExportMetricsServiceRequest`s that came, taken always: answers that are scripted are for spans.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Receiver:
         self._script: deque[Answer] = deque()
         self.requests: list[Request] = []
         self.groups: list[ScopeSpans] = []
+        self.metric_requests: list[Request] = []
         self._http = HttpServer(self.take, tls)
         self._grpc: GrpcServer | None = None
         if grpc:
@@ -127,8 +129,24 @@ class Receiver:
                 raise TimeoutError(f"{len(self.requests)} of {requests} requests arrived within {timeout_s:g} s")
             return list(self.requests)
 
+    def wait_for_metrics(self, requests: int = 1, timeout_s: float = 5.0) -> list[Request]:
+        """Waits until so many requests of metrics have arrived and returns all.
+
+        Raises:
+            TimeoutError: fewer came in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self.metric_requests) >= requests, timeout_s):
+                raise TimeoutError(f"{len(self.metric_requests)} of {requests} requests of metrics arrived")
+            return list(self.metric_requests)
+
     def take(self, path: str, headers: Mapping[str, str], body: bytes, connection: str) -> Answer:
         """Keeps one request and says how to answer it; the servers call it from their threads."""
+        if path.endswith(METRICS_PATH) or path == METRICS_METHOD:
+            with self._changed:
+                self.metric_requests.append(Request(path, headers, body, time.monotonic(), connection))
+                self._changed.notify_all()
+            return Answer(body=b"")
         with self._changed:
             self.requests.append(Request(path, headers, body, time.monotonic(), connection))
             answer = self._script.popleft() if self._script else Answer()

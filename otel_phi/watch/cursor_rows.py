@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from otel_phi.recorder.identities import LoopIdentity
+
 
 class FileCursor(msgspec.Struct):
     """A file cursor says how far one file was read.
@@ -57,6 +59,22 @@ class LoopRow(msgspec.Struct, frozen=True):
     file: int
     done: bool
     gone: bool
+
+
+class Compacted(msgspec.Struct, frozen=True):
+    """Says that a context was compacted.
+
+    Attributes:
+        context: of a loop or an agent, as `recorder.references.contexts_of` has them.
+        file: id of the file that says so.
+        offset: where in it.
+        at_ns: when; the loop's start where the event has no time.
+    """
+
+    context: LoopIdentity
+    file: int
+    offset: int
+    at_ns: int
 
 
 class LostLoop(msgspec.Struct, frozen=True):

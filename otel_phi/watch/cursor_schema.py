@@ -28,6 +28,9 @@ CREATE INDEX IF NOT EXISTS loop_file ON loop (file) WHERE done = 0;
 CREATE TABLE IF NOT EXISTS session (
     session TEXT PRIMARY KEY, session_id TEXT NOT NULL, agent_id TEXT NOT NULL, opened_ns NOT NULL,
     root INTEGER NOT NULL DEFAULT 0, seen_s INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS compacted (
+    session TEXT NOT NULL, name TEXT NOT NULL, started_ns NOT NULL, file INTEGER NOT NULL, offset INTEGER NOT NULL, at_ns NOT NULL,
+    seen_s INTEGER NOT NULL, PRIMARY KEY (session, name, started_ns, file)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (
     key BLOB PRIMARY KEY, file INTEGER NOT NULL, token INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS sent_token ON sent (file, token);
@@ -36,11 +39,6 @@ PRAGMA user_version = 1;
 
 
 SET_ASIDE = ".set-aside"
-
-
-def is_damage(error: BaseException) -> bool:
-    """Tells whether an error speaks of the file's content; a full disk or a busy file is an OperationalError."""
-    return type(error) is sqlite3.DatabaseError or str(error).startswith(("no such table", "no such column"))
 
 
 def set_aside(path: Path) -> Path:

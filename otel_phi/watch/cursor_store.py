@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from otel_phi.delivery.journal.private import make_folder
-from otel_phi.watch.cursor_schema import connected, in_memory, is_damage, set_aside
+from otel_phi.sqlite_use import is_damage
+from otel_phi.watch.cursor_schema import connected, in_memory, set_aside
 
 logger = logging.getLogger("otel_phi")
 

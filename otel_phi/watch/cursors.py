@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from otel_phi.clock import monotonic, wall_ns
-from otel_phi.watch.cursor_rows import FileCursor, LoopRow, LostLoop
+from otel_phi.recorder.identities import LoopIdentity
+from otel_phi.watch.cursor_rows import Compacted, FileCursor, LoopRow, LostLoop
 from otel_phi.watch.cursor_store import CursorStore, Statement
 
 FOLDER = "watch"
@@ -163,6 +164,24 @@ class Cursors:
         where = "WHERE loop_id = ? AND started_ns = ? AND session = ?"
         self._write(f"UPDATE loop SET file = ? {where}", [(file, loop_id, started_ns, session)])  # noqa: S608
 
+    def see_compacted(self, found: Iterable[Compacted]) -> None:
+        """Takes compactions; the first of a context in a file counts."""
+        self._write(
+            "INSERT OR IGNORE INTO compacted VALUES (?,?,?,?,?,?,?)",
+            [
+                (one.session_id, one.loop_id, one.started_ns, each.file, each.offset, each.at_ns, self._now_s)
+                for each, one in ((each, each.context) for each in found)
+            ],
+        )
+
+    def compacted(self, session: str) -> list[Compacted]:
+        """Returns the contexts of a session that were compacted."""
+        query = "SELECT name, started_ns, file, offset, at_ns FROM compacted WHERE session = ?"
+        return [
+            Compacted(LoopIdentity(session, name, int(started_ns)), file, offset, int(at_ns))
+            for name, started_ns, file, offset, at_ns in self._store.rows(query, session)
+        ]
+
     def note_open(self, session: str, loop_id: str, started_ns: int, opened: bytes, latest_ns: int) -> None:
         """Remembers what an open loop, some of which was sent, would leave if its file vanished."""
         self._write(
@@ -212,6 +231,7 @@ class Cursors:
             before = [(self._now_s - KEPT_DAYS * _DAY_S,)]
             self._write(_ENDED, before)
             self._write("DELETE FROM session WHERE seen_s < ?", before)
+            self._write("DELETE FROM compacted WHERE seen_s < ?", before)
             self._write("DELETE FROM file WHERE seen_s < ? AND gone = 1", before)
             self._write("DELETE FROM sent WHERE file NOT IN (SELECT id FROM file)", [()])
 

@@ -15,6 +15,7 @@ from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.pipeline import session_of
 from otel_phi.policy.content import admit
+from otel_phi.policy.door import Policy
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import LoopIdentity
 from otel_phi.recorder.notices import (
@@ -33,6 +34,7 @@ from otel_phi.sources.tail import Added
 from otel_phi.watch.cursor_rows import FileCursor, LoopRow
 from otel_phi.watch.index import Index
 from otel_phi.watch.outgoing import Outgoing, Token
+from otel_phi.wire.costs import Price
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent, AgentStart, ParallelLoopStart, SideCall
 
@@ -85,6 +87,8 @@ class Log:
         index: the loops and sessions of all files.
         options: how notices become spans.
         sample: share of sessions to keep, 0.0 to 1.0; a session is kept or left whole.
+        policy: what may be said; None for nothing that a person or a model wrote.
+        price: says what model calls cost, None for nobody.
 
     Attributes:
         core: the recorder.
@@ -93,11 +97,19 @@ class Log:
         sampled_out: spans of sessions left out.
     """
 
-    def __init__(self, index: Index, options: MappingOptions, sample: float = 1.0) -> None:
+    def __init__(
+        self,
+        index: Index,
+        options: MappingOptions,
+        sample: float = 1.0,
+        policy: Policy | None = None,
+        price: Price | None = None,
+    ) -> None:
         self._index = index
+        self._admit = admit if policy is None else policy.admit
         self._options = options
         self._sample = sample
-        self.core = RecorderCore(index.ahead)
+        self.core = RecorderCore(index.ahead, price)
         self.parts: list[Part] = []
         self._tokens: list[Token] = []
         self._by_loop: dict[LoopIdentity, Token] = {}
@@ -123,7 +135,7 @@ class Log:
 
     def take_event(self, part: Part, given: AgentEvent, place: tuple[int, int]) -> Iterator[Outgoing]:
         """Records an event that stands at a place (offset, line), as it may be said; yields what it completes."""
-        event = admit(given)
+        event = self._admit(given)
         if isinstance(event, Undecodable):
             return  # none that a file holds: it was decoded
         token = Token(part.cursor, *place)
@@ -136,6 +148,8 @@ class Log:
             if not self._is_ours(part, event, token):
                 self.elsewhere += 1
                 return
+            for context in self._index.compacted_before(event, part.cursor.id, place[0]):
+                self.core.note_compacted(context)
         elif isinstance(event, ParallelLoopStart) and self._group is None:
             self._group = token
             token.check = place[0] < part.checked_bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -10,11 +10,12 @@ import msgspec
 from otel_phi.sources.lines import Block
 from otel_phi.sources.reader import EventReader
 from otel_phi.sources.tail import added_lines, look_at
+from otel_phi.watch.cursor_rows import Compacted
 from otel_phi.watch.index import Index, Row
 from otel_phi.watch.log import Part
-from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart
+from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, CompactionEnded
 
-_MARKS = (b"AgentStart", b"AgentEnd")
+_MARKS = (b"AgentStart", b"AgentEnd", b"CompactionEnded")
 
 
 class Scan(msgspec.Struct):
@@ -24,11 +25,13 @@ class Scan(msgspec.Struct):
         size_bytes: of the file.
         rows: its AgentStarts, as the index keeps them.
         ended: ids of the loops that end there.
+        compacted: the contexts that were compacted there.
     """
 
     size_bytes: int
     rows: list[Row]
     ended: set[str]
+    compacted: list[Compacted]
 
 
 def scan(part: Part, index: Index, glance: Callable[[], None]) -> Scan:
@@ -42,8 +45,8 @@ def scan(part: Part, index: Index, glance: Callable[[], None]) -> Scan:
     path, cursor = Path(part.cursor.path), part.cursor
     look = look_at(path)
     if look is None or look.identity != cursor.identity:
-        return Scan(0, [], set())
-    found = Scan(look.size, [], set())
+        return Scan(0, [], set(), [])
+    found = Scan(look.size, [], set(), [])
     part.changed_ns = look.mtime_ns
     reader = EventReader(cursor.path, for_spans=True)
     try:
@@ -51,7 +54,7 @@ def scan(part: Part, index: Index, glance: Callable[[], None]) -> Scan:
             glance()
             if part.scanned == 0:
                 part.goes_on |= _goes_on(cursor.path, added.block)
-            for event in _marked(reader, added.block):
+            for offset, event in _marked(reader, added.block):
                 if isinstance(event, AgentStart):
                     found.rows.append(index.row_of(event, cursor.id))
                     part.starts.add(event.loop_id)
@@ -59,6 +62,8 @@ def scan(part: Part, index: Index, glance: Callable[[], None]) -> Scan:
                     found.ended.add(event.loop_id)
                     if event.loop_id not in part.starts:
                         part.goes_on.add(event.loop_id)
+                elif isinstance(event, CompactionEnded):
+                    found.compacted += index.compactions(event, cursor.id, offset)
             part.scanned, part.scanned_line = added.offset, added.line
     except OSError:
         pass  # it vanished, or cannot be read: whoever reads it tells
@@ -71,9 +76,13 @@ def best_first(scans: Iterable[Scan]) -> list[Row]:
     return [row for _, _, row in sorted(ranked, key=lambda each: each[:2])]
 
 
-def _marked(reader: EventReader, block: Block) -> Iterable[AgentEvent]:
-    lines = [line for line in block.lines if _MARKS[0] in line or _MARKS[1] in line]
-    return reader.read([Block(block.number, block.offset, lines)]) if lines else ()
+def _marked(reader: EventReader, block: Block) -> Iterator[tuple[int, AgentEvent]]:
+    offset = block.offset
+    for line in block.lines:
+        if _MARKS[0] in line or _MARKS[1] in line or _MARKS[2] in line:
+            for event in reader.read([Block(block.number, offset, [line])]):
+                yield offset, event
+        offset += len(line) + 1
 
 
 def _goes_on(source: str, block: Block) -> set[str]:

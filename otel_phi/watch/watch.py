@@ -24,6 +24,8 @@ from otel_phi.delivery.journal.private import destination_name, make_folder
 from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.span import Span
+from otel_phi.pipeline import mapping_for, policy_for
+from otel_phi.prices import prices_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.watch.cursors import FOLDER, Cursors
 from otel_phi.watch.folder import Folder
@@ -89,7 +91,7 @@ class Watch:
         listener = listener or Listener()
         self._stopping, self._once, self._config = stopping, once, config
         self.folder = Folder(paths)
-        resource = resource_of(config)
+        resource, prices = resource_of(config), prices_of(config.prices)
         name = _name(config)
         self._locks = _locked(config.state_folder, name, self.folder.roots)
         self.cursors = Cursors(config.state_folder, name)
@@ -100,12 +102,14 @@ class Watch:
             self.folder,
             self.cursors,
             self._outflow,
-            config.mapping_for(resource.get("service.name")),
+            mapping_for(config, resource.get("service.name")),
             sample=config.sample_ratio if sample is None else sample,
+            policy=policy_for(config),
             abandon_after_s=abandon_after_s,
             on_bad_line=listener.on_bad_line,
             on_span=listener.on_span,
         )
+        self._watcher.price = None if prices is None else prices.cost
 
     def run(self, poll_s: float | None = None) -> None:
         """Watches until it is asked to stop; or once.

@@ -20,6 +20,7 @@ from otel_phi.delivery.sending.batch import span_key
 from otel_phi.mapping.opened import opened_span
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
+from otel_phi.policy.door import Policy, sees_content
 from otel_phi.recorder.notices import LoopOpened
 from otel_phi.sources.pieces import Unreadable
 from otel_phi.sources.reader import BadLine, EventReader
@@ -37,6 +38,7 @@ from otel_phi.watch.outflow import Outflow
 from otel_phi.watch.outgoing import Outgoing, Token
 from otel_phi.watch.saved import read_saved
 from otel_phi.watch.scan import best_first, scan
+from otel_phi.wire.costs import Price
 
 ABANDON_AFTER_S = 86_400.0  # an agent that waits for a person overnight goes on; one silent for a day was killed
 # A saved session is coarser than its event log: where both appear at once, the log is to be seen first.
@@ -55,12 +57,16 @@ class Watcher:
         outflow: where spans go.
         options: how notices become spans.
         sample: share of sessions to keep.
+        policy: what may be said; None for nothing that a person or a model wrote.
         abandon_after_s: a file that has not changed for so long has no loops at work.
         on_bad_line: called with each line that is no event.
         on_span: called with each span that leaves.
+
+    Attributes:
+        price: says what model calls cost, None for nobody; to be given before the first round.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # options, each with a default
         self,
         folder: Folder,
         cursors: Cursors,
@@ -68,12 +74,14 @@ class Watcher:
         options: MappingOptions,
         *,
         sample: float = 1.0,
+        policy: Policy | None = None,
         abandon_after_s: float = ABANDON_AFTER_S,
         on_bad_line: Callable[[BadLine], None] | None = None,
         on_span: Callable[[Span], None] | None = None,
     ) -> None:
         self._folder, self._cursors, self._outflow, self._options = folder, cursors, outflow, options
-        self._sample, self._abandon_after_s = sample, abandon_after_s
+        self._sample, self._abandon_after_s, self._policy = sample, abandon_after_s, policy
+        self.price: Price | None = None
         self._on_bad_line, self._on_span = on_bad_line, on_span
         folder.on_unreadable = on_bad_line
         self._files = Files(folder, cursors)
@@ -84,10 +92,10 @@ class Watcher:
         self._begun = False
 
     def _log(self) -> Log:
-        return Log(self._index, self._options, self._sample)
+        return Log(self._index, self._options, self._sample, self._policy, self.price)
 
     def _reader(self, source: str) -> EventReader:
-        return EventReader(source, for_spans=True, on_bad_line=self._on_bad_line, content=False)
+        return EventReader(source, for_spans=True, on_bad_line=self._on_bad_line, content=sees_content(self._policy))
 
     @property
     def open_loops(self) -> int:
@@ -177,7 +185,8 @@ class Watcher:
     def _read_logs(self, found: Mapping[int, tuple[FileCursor, Look]]) -> None:
         logs = in_order(cursor for cursor, _ in found.values() if cursor.kind == "events")
         parts = [self._part(cursor)[1] for cursor in logs]
-        self._index.see_all(best_first(scan(part, self._index, self._outflow.look_up) for part in parts))
+        scans = [scan(part, self._index, self._outflow.look_up) for part in parts]
+        self._index.see_all(best_first(scans), [each for one in scans for each in one.compacted])
         for cursor in self._logs.join(logs):
             self._read(*self._logs.active[cursor.id], found[cursor.id][1])
 

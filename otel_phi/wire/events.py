@@ -45,6 +45,8 @@ class AgentStart(_Event, frozen=True, tag=True):
         agent_name: low-cardinality name of the agent that runs the loop. Not phi-core's.
         attributes: what else its span says: texts, numbers and booleans. Not phi-core's.
         source: the agent whose records the loop was read from. Not phi-core's.
+        session_attributes: what else every span of its session says, likewise. Not phi-core's.
+        captured: whether contents are told from here on: a session's root waits for its first prompt then. Policy alone says it.
     """
 
     session_id: str
@@ -60,6 +62,8 @@ class AgentStart(_Event, frozen=True, tag=True):
     agent_name: str | UnsetType = UNSET
     attributes: dict[str, str | bool | int | float] | UnsetType = UNSET
     source: Source | UnsetType = UNSET
+    session_attributes: dict[str, str | bool | int | float] | UnsetType = UNSET
+    captured: bool | UnsetType = UNSET
 
 
 class AgentEnd(_Event, frozen=True, tag=True):

@@ -98,7 +98,7 @@ class AssistantMessage(_Message, frozen=True, tag="assistant"):
         error_message: the provider's error, None where the call went well.
         error_type: what went wrong, in one word. Not phi-core's: a source says it, or policy derives it.
         first_token_ms: milliseconds from the request to the first token. Not phi-core's: its stream cannot tell.
-        streamed: whether the answer came in pieces; UNSET means yes, as phi-core always asks. Not phi-core's.
+        streamed: whether the answer came in pieces; UNSET where nobody says it. Not phi-core's.
         cost_usd: what the call cost, as the source says it. Not phi-core's.
     """
 

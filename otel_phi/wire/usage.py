@@ -1,7 +1,8 @@
 """What phi-core's token counts mean, by the protocol that filled them in.
 
 `Usage.input` has no one meaning: Anthropic and Bedrock leave cached tokens out, the others count them in. Google leaves
-thoughts out of `output` but in the total; xAI leaves reasoning out. Read in phi-core's provider code (reference SEMCONV 3).
+thoughts out of `output` but in the total, by its OpenAI-compatible door too; xAI leaves reasoning out. Read in phi-core's
+provider code (reference SEMCONV 3). What a total holds above input and output is output: nothing else is counted in there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ API_ALIASES = {
     "azure_openai_responses": "azure_open_ai_responses",
 }
 _EXCLUSIVE_APIS = frozenset({"anthropic_messages", "bedrock_converse_stream"})
-_EXCLUSIVE_PROVIDERS = ("anthropic", "bedrock", "aws.bedrock", "amazon-bedrock")
+# In lower case, as `mapping.providers` knows their names too.
+_EXCLUSIVE_PROVIDERS = frozenset(
+    {"anthropic", "bedrock", "aws.bedrock", "aws-bedrock", "amazon-bedrock", "amazon_bedrock", "aws_bedrock"}
+)
 
 
 class TokenCount(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -60,10 +64,8 @@ def count_tokens(usage: Usage, api: str | None, provider: str | None) -> TokenCo
     if _excluded(usage, api, provider, given, output, read + write, total):
         return TokenCount(given + read + write, output, read, write, reasoning, exclusive=True)
     hidden = max(total - given - output, 0)
-    if hidden and api is not None and api.startswith("google_"):
+    if hidden:
         output, reasoning = output + hidden, max(reasoning, hidden)
-    elif hidden and hidden == reasoning:
-        output += reasoning
     return TokenCount(given, output, read, write, reasoning)
 
 
@@ -78,7 +80,30 @@ def _excluded(
 def _excludes_cached(api: str | None, provider: str | None, given: int, output: int, cached: int, total: int) -> bool:
     if api is not None:
         return api in _EXCLUSIVE_APIS
-    if provider and provider.lower() in _EXCLUSIVE_PROVIDERS:
+    if provider and provider.strip().lower() in _EXCLUSIVE_PROVIDERS:
         return True
     # Neither is known: cached tokens that exceed the input, or a total that adds them, cannot be part of it.
     return cached > 0 and (cached > given or total == given + output + cached)
+
+
+def add_usage(one: Usage, other: Usage) -> Usage:
+    """Returns the sum of two usages, as phi-core counts them."""
+    return Usage(
+        one.input + other.input,
+        one.output + other.output,
+        one.reasoning + other.reasoning,
+        one.cache_read + other.cache_read,
+        one.cache_write + other.cache_write,
+        one.total_tokens + other.total_tokens,
+    )
+
+
+def add_tokens(one: TokenCount, other: TokenCount) -> TokenCount:
+    """Returns the sum of two counts in one meaning."""
+    return TokenCount(
+        one.input + other.input,
+        one.output + other.output,
+        one.cache_read + other.cache_read,
+        one.cache_write + other.cache_write,
+        one.reasoning + other.reasoning,
+    )

@@ -28,6 +28,7 @@ from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import EventReader
 from otel_phi.wire.decode import decode_event
 from tests.benchmarks.agents import bench_agents
+from tests.benchmarks.content import bench_content
 from tests.benchmarks.folders import bench_folders
 from tests.benchmarks.front import bench_front
 from tests.benchmarks.live import bench_live
@@ -186,6 +187,7 @@ def main() -> None:
         ("long sessions", bench_length),
         ("the recorder", bench_session_recorder),
         ("the front door", bench_front),
+        ("contents", bench_content),
         ("the hook", bench_live),
         ("folders", bench_folders),
         ("the watch", bench_watch),

@@ -22,7 +22,7 @@ def test_what_arrived_is_shown_and_what_to_do_next_is_said(run: Run) -> None:
     result = run("demo")
     assert result.exit_code == 0
     shown = result.stdout.replace(" · otel-phi-demo", "")
-    assert shown == run("show", golden.DEMO).stdout, "what arrived is what was read"
+    assert shown == run("show", "--content", golden.DEMO).stdout, "what arrived is what was read"
     assert "38 spans arrived as OTLP/HTTP at http://127.0.0.1:" in result.stderr
     assert "otel-phi export" in result.stderr
 

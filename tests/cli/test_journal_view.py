@@ -11,9 +11,11 @@ import pytest
 from msgspec import Raw
 
 from otel_phi.cli.outbox.view import settled_to, view_of
+from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal.facts import Carried, End, Position, Purge, encode_event, encode_fact
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.lines import frame
+from otel_phi.delivery.journal.outbox import LOCK
 from otel_phi.delivery.journal.segment import Segment
 from otel_phi.policy.content import admit
 from otel_phi.recorder.core import RecorderCore
@@ -205,5 +207,5 @@ def test_a_look_changes_nothing_and_takes_no_lock(tmp_path: Path) -> None:
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()}
     view_of(folder, living=True)
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir()} == before
-    assert journal._chain.lock.is_there
+    assert filelock.is_ours(folder / LOCK)
     journal.close(delete=True)

@@ -103,6 +103,13 @@ class Mlflow(Backend):
             found += [span for trace in answer["traces"] for span in _spans(trace["spans"])]
         return found
 
+    def attributes(self, trace_ids: list[int], key: str) -> list[Any]:
+        """Returns what the spans of some traces say under a key, as values: MLflow keeps JSON as lists and objects."""
+        asked = urlencode([("trace_ids", f"tr-{trace_id:032x}") for trace_id in trace_ids])
+        answer = self._ask("GET", f"{_READ}/batchGet?{asked}")
+        every = [one for trace in answer["traces"] for span in trace["spans"] for one in span.get("attributes", ())]
+        return [_any_value(one["value"]) for one in every if one["key"] == key]
+
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:
         return self._ask("POST", path, json=body)
 
@@ -118,6 +125,21 @@ class Mlflow(Backend):
         # Its first request takes 10 s and more: asked here, no test's export waits for it.
         self.traces("0")
         return True
+
+
+def _any_value(said: Mapping[str, Any]) -> Any:
+    """Returns a value that is told as OTLP's `AnyValue` in JSON."""
+    for name, value in said.items():
+        match name.replace("_", "").lower():
+            case "arrayvalue":
+                return [_any_value(one) for one in value.get("values", ())]
+            case "kvlistvalue":
+                return {one["key"]: _any_value(one["value"]) for one in value.get("values", ())}
+            case "intvalue":
+                return int(value)
+            case _:
+                return value
+    return None
 
 
 def _id(said: str) -> int:

@@ -31,6 +31,7 @@ _Kind = TypeVar("_Kind", bound=Backend)
 
 FOLDER = Path(__file__).parents[2] / "docs" / "pictures"
 _SERVICE = "code-agent"
+_HIGH = (1400, 900)
 _WIDE = (1640, 620)  # columns beyond the width are not shown
 
 
@@ -42,7 +43,7 @@ def main() -> None:
     except CannotBuild as reason:
         sys.exit(f"no picture can be drawn here: {reason}")
     with tempfile.TemporaryDirectory(prefix="otel-phi-pictures-") as name:
-        for draw in (_jaeger, _phoenix, _mlflow):
+        for draw in (_jaeger, _phoenix, _phoenix_contents, _mlflow, _mlflow_contents):
             _draw(draw, eyes, Path(name))
 
 
@@ -77,11 +78,28 @@ def _phoenix(eyes: Browser, folder: Path) -> None:
         eyes.look(steps.phoenix_session(phoenix.http, FOLDER / "phoenix-turns.png"))
 
 
+def _phoenix_contents(eyes: Browser, folder: Path) -> None:
+    with _running(Phoenix(python_of("phoenix", _say), folder / "phoenix-contents")) as phoenix:
+        _send(phoenix.http, golden.demo(), profile="phoenix", capture_content=True)
+        phoenix.wait_for("default", len(spans_of([golden.DEMO], None, "phoenix")))
+        eyes.look(steps.phoenix_contents(phoenix.http, FOLDER / "phoenix-contents.png"), _HIGH)
+
+
 def _mlflow(eyes: Browser, folder: Path) -> None:
     with _running(Mlflow(python_of("mlflow", _say), folder / "mlflow")) as mlflow:
         _send(mlflow.http, golden.demo(), profile="mlflow", headers={"x-mlflow-experiment-id": "0"})
         wait_for(lambda: mlflow.traces("0"), "traces in MLflow", 120.0)
         eyes.look(steps.mlflow_sessions(mlflow.http, "0", FOLDER / "mlflow-sessions.png"), _WIDE)
+
+
+def _mlflow_contents(eyes: Browser, folder: Path) -> None:
+    with _running(Mlflow(python_of("mlflow", _say), folder / "mlflow-contents")) as mlflow:
+        _send(
+            mlflow.http, golden.demo(), profile="mlflow", headers={"x-mlflow-experiment-id": "0"}, capture_content=True
+        )
+        rows = wait_for(lambda: mlflow.traces("0"), "traces in MLflow", 120.0)
+        trace = next(key for key, row in rows.items() if steps.PROMPT in (row.content[0] or ""))
+        eyes.look(steps.mlflow_contents(mlflow.http, "0", trace, FOLDER / "mlflow-contents.png"), _HIGH)
 
 
 @contextmanager

@@ -29,8 +29,18 @@ pytestmark = pytest.mark.apps  # Prometheus is installed by hand, as the applica
 
 WITHIN_S = 90.0  # for what takes 3 s on an idle machine
 _RANGE_S = 600  # what the dashboard shows, longer than any test
-_COUNTS = ("Sessions opened", "Loops", "Turns", "Model calls", "Tool executions")
+_COUNTS = (
+    *("Sessions opened", "Loops", "Turns", "Model calls", "Tool executions"),
+    *("Sessions begun", "Loops recorded", "Model calls recorded"),  # of the metrics
+)
+PRICES = '[[price]]\nmodel = "*"\ninput = 3\noutput = 15\n'
 _BARS = ("Loops by how they ended", "Turns by agent", "Tool errors by kind", "Model errors by kind")
+
+
+_SUMS = (
+    *("Tokens", "Tokens by model and kind", "Cost", "Cost by model", "Spans that did not arrive"),
+    *("Spans by what became of them", "Journals"),
+)
 
 
 class Query(NamedTuple):
@@ -66,14 +76,16 @@ QUERIES = queries()
 class Observed:
     """Is a Collector with spanmetrics.yaml, a Prometheus that scrapes it, and the spans that were sent there."""
 
-    def __init__(self, otelcol: Collector, prometheus: Prometheus) -> None:
-        self.otelcol, self._prometheus = otelcol, prometheus
+    def __init__(self, otelcol: Collector, prometheus: Prometheus, prices: Path) -> None:
+        self.otelcol, self._prometheus, self._prices = otelcol, prometheus, prices
         self._since_s = time.time()
         self.sent: list[Span] = []
 
     def send(self, *streams: Iterable[AgentEvent]) -> None:
         """Sends streams, and waits until the panels that count show them all, and every earlier one."""
-        with otel_phi.Bridge(endpoint=self.otelcol.http, service_name=SERVICE) as bridge:
+        with otel_phi.Bridge(
+            endpoint=self.otelcol.http, service_name=SERVICE, metrics=True, prices=self._prices
+        ) as bridge:
             for events in streams:
                 bridge.feed(events)
         for events in streams:
@@ -103,7 +115,8 @@ def observed(collector: StartCollector, running: list[Backend], tmp_path: Path) 
     prometheus = Prometheus(program, f"127.0.0.1:{port}", tmp_path / "prometheus")
     running.append(prometheus)
     prometheus.start()
-    return Observed(otelcol, prometheus)
+    (prices := tmp_path / "prices.toml").write_text(PRICES, encoding="utf-8")
+    return Observed(otelcol, prometheus, prices)
 
 
 def test_after_one_import_no_panel_is_empty_and_counts_are_whole(observed: Observed) -> None:
@@ -121,6 +134,16 @@ def test_after_one_import_no_panel_is_empty_and_counts_are_whole(observed: Obser
         "Turns by agent": turns,
         "Tool errors by kind": operations(failed)["execute_tool"],
         "Model errors by kind": operations(failed)["chat"],
+    }
+    sums = {query.title: sum(map(sum, found.values())) for query, found in shown.items() if query.title in _SUMS}
+    assert sums == {
+        "Tokens": tokens(observed.sent),
+        "Tokens by model and kind": tokens(observed.sent),
+        "Cost": pytest.approx(cost(observed.sent), rel=1e-9),
+        "Cost by model": pytest.approx(cost(observed.sent), rel=1e-9),
+        "Spans that did not arrive": 0,
+        "Spans by what became of them": len(observed.sent),
+        "Journals": pytest.approx(0),
     }
     (share,) = (found for query, found in shown.items() if query.title == "Loops that failed")
     assert list(share.values()) == [[operations(failed)["invoke_agent"] / loops]]
@@ -158,8 +181,31 @@ def operations(spans: Iterable[Span]) -> Counter[str]:
 def counted(spans: Iterable[Span]) -> dict[str, float]:
     """Returns what the panels that count should show."""
     found = operations(spans)
-    kinds = ("invoke_workflow", "invoke_agent", "agent_step", "chat", "execute_tool")
+    kinds = (
+        "invoke_workflow",
+        "invoke_agent",
+        "agent_step",
+        "chat",
+        "execute_tool",
+        "invoke_workflow",
+        "invoke_agent",
+        "chat",
+    )
     return {title: found[kind] for title, kind in zip(_COUNTS, kinds, strict=True)}
+
+
+def tokens(spans: Iterable[Span]) -> int:
+    """Returns the tokens of all model calls."""
+    found = [dict(span.attributes) for span in spans]
+    return sum(int(str(one.get(key, 0))) for one in found for key in (s.USAGE_INPUT, s.USAGE_OUTPUT))
+
+
+def cost(spans: Iterable[Span]) -> float:
+    """Returns what they cost by `PRICES`."""
+    found = [dict(span.attributes) for span in spans]
+    return (
+        sum(3 * int(str(one.get(s.USAGE_INPUT, 0))) + 15 * int(str(one.get(s.USAGE_OUTPUT, 0))) for one in found) / 1e6
+    )
 
 
 def _odd(values: list[Any]) -> bool:

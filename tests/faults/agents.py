@@ -10,6 +10,7 @@ import mmap
 import os
 import select
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import otel_phi
+from otel_phi.delivery.journal import known
 from otel_phi.events import AgentEvent
 from otel_phi.wire.decode import encode_event
 from tests.faults.loops import LOOP_SCOPE, give
@@ -60,10 +62,10 @@ def open_loops(endpoint: str, state: str, count: str) -> None:
     for number in range(int(count)):
         for event in loop_of(f"loop-{number}")[:4]:
             hook(event)
-    hook.flush(20.0)
+    hook.flush(120.0)
     held = hook.stats().open_loops
     mb = rss_mb()
-    done = hook.shutdown(30.0)
+    done = hook.shutdown(120.0)
     spans = hook.stats().delivery
     say(hook, held=held, mb=mb, closing_mb=rss_mb(), done=done, acknowledged=spans.acknowledged, dropped=spans.dropped)
 
@@ -220,6 +222,35 @@ def forks(endpoint: str, state: str, how: str) -> None:
         hook(event)
     assert hook.flush(60.0)
     assert codes == [0] * 4
+
+
+def forks_in_table(endpoint: str, state: str, how: str) -> None:
+    """Forks while its live thread stands in the midst of a claim in the table that processes share; each sends its own."""
+    hook = hooked(endpoint, state)
+    claimed, there, over = known._claimed, threading.Event(), threading.Event()
+
+    def claims(row: tuple[str, bytes, str, int], table: sqlite3.Connection) -> str:
+        known._claimed = claimed
+        table.execute("BEGIN EXCLUSIVE")
+        there.set()
+        over.wait()
+        table.execute("ROLLBACK")
+        return claimed(row, table)
+
+    known._claimed = claims
+    for event in loop_of("parent"):
+        hook(event)
+    there.wait()
+    known._WAIT_S = 0.01  # so long a fork waits
+    pid = forked(how)
+    known._WAIT_S = 600.0
+    if pid == 0:
+        for event in loop_of("child"):
+            hook(event)
+        os._exit(0 if hook.shutdown(60.0) and hook.stats().balanced() else 1)
+    over.set()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert hook.shutdown(60.0)
 
 
 def orphans(endpoint: str, state: str, how: str) -> None:

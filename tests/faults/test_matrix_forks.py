@@ -41,6 +41,16 @@ def test_forks_with_and_without_pythons_hooks_while_threads_record(
 
 
 @pytest.mark.parametrize("how", ["python", "c"])
+def test_a_fork_while_the_live_thread_is_in_the_table_of_all_processes(
+    how: str, receiver: Receiver, tmp_path: Path
+) -> None:
+    """SQLite's memory of what is locked comes with the fork: a child that asked would wait for nobody, for ever."""
+    run_agent("forks_in_table", receiver.endpoint, tmp_path, how)
+    assert arrived(receiver) == expected(loop_of("parent"), loop_of("child"))
+    assert journals(tmp_path) == []
+
+
+@pytest.mark.parametrize("how", ["python", "c"])
 def test_a_child_leaves_its_dead_parents_journal_to_others_and_keeps_it_from_nobody(
     how: str, receiver: Receiver, tmp_path: Path
 ) -> None:

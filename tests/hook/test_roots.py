@@ -217,6 +217,24 @@ def test_a_table_that_stays_locked_costs_no_root_and_no_agent_waits(
         assert arrived(receiver) == expected(STORY)
 
 
+def test_a_table_that_stays_locked_fails_no_flush_and_is_told_later(
+    install: Install, receiver: Receiver, tmp_path: Path
+) -> None:
+    """The live thread waits for it a second, and then for nine in which it asks for nothing there."""
+    names = [f"one of many {number}" for number in range(100)]
+    hook = install()
+    with locked(tmp_path / "state"):
+        for name in names:
+            for event in loop_of(name):
+                hook(event)
+        assert hook.flush(60.0), "each root and each loop would be waited for else, for three minutes"
+        assert arrived(receiver) == expected(*map(loop_of, names))
+    assert hook.shutdown(20.0)
+    other = Known(tmp_path / "state")
+    assert [other.loop(f"{session(name)}.agent.1") is None for name in names] == [False] * 100
+    other.close()
+
+
 # --- loops -----------------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from otel_phi.mapping.span import Span
 from otel_phi.wire.parts import ConfigSnapshot
 from tests import golden
 from tests.laws import role
-from tests.streams import end, whole_loop
+from tests.streams import end, start, whole_loop, whole_turn
 
 
 def loop_with(config_id: str | None, model: str = "gpt-5_mini.1", **options: str) -> list[Span]:
@@ -81,3 +81,16 @@ def test_a_word_names_the_agent(config_id: str) -> None:
 def test_a_service_that_nobody_named_names_no_agent(service: str) -> None:
     found = list(spans([*whole_loop(0)[:-1], end(9_000)], MappingOptions(service_name=service)))
     assert {span.get(s.AGENT_NAME) for span in found} == {None}
+
+
+@pytest.mark.parametrize("name", ["unknown_service", "unknown_service:python3.11"])
+def test_unknown_service_is_nobodys_name_whoever_gives_it(name: str) -> None:
+    """An agent can take its name from a resource, and hand on what stands there where nobody named a service."""
+    for found in (
+        loop_with(name),
+        loop_with(None, agent_name=name),
+        loop_with(None, agent_name=name, service_name=name),
+    ):
+        assert names_of(found) == ("invoke_agent", {None})
+    stream = [start(0, agent_name=name), *whole_turn(1), end(20)]
+    assert {span.get(s.AGENT_NAME) for span in spans(stream, MappingOptions(service_name="svc"))} == {"svc"}

@@ -274,9 +274,21 @@ def test_when_the_first_token_was_there_is_said_in_seconds() -> None:
     assert chat_of().get(s.FIRST_CHUNK) is None
 
 
-@pytest.mark.parametrize(("streamed", "said_so"), [(UNSET, True), (True, True), (False, None)])
-def test_an_answer_that_came_whole_was_not_streamed(streamed: Any, said_so: bool | None) -> None:
-    assert chat_of(streamed=streamed).get(s.REQUEST_STREAM) is said_so
+@pytest.mark.parametrize(
+    ("said_of_it", "streamed"),
+    [
+        ({}, None),
+        ({"streamed": True}, True),
+        ({"streamed": False}, None),
+        ({"first_token_ms": 3}, True),
+        ({"first_token_ms": 3, "streamed": False}, None),
+    ],
+)
+def test_an_answer_was_streamed_only_where_the_source_says_so(
+    said_of_it: dict[str, Any], streamed: bool | None
+) -> None:
+    assert chat_of(**said_of_it).get(s.REQUEST_STREAM) is streamed
+    assert side_of([start(0), side(**said_of_it), end(9)]).get(s.REQUEST_STREAM) is streamed
 
 
 def test_counts_of_an_answer_left_early_are_partial_and_none_are_no_zeros() -> None:

@@ -2,17 +2,73 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from otel_phi.events import AgentEvent, CompactionEnded, CompactionStarted, ConfigSnapshot, ResponseFormat, Usage
+import msgspec
+import pytest
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GenAiProviderNameValues
+
+from otel_phi.events import (
+    AgentEvent,
+    AgentStart,
+    CompactionEnded,
+    CompactionStarted,
+    ConfigSnapshot,
+    ResponseFormat,
+    Usage,
+)
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.build import MAX_TIME_NS, clamp_times, inside
 from otel_phi.mapping.providers import finish_reason, provider_name, server
 from otel_phi.mapping.span import Span, SpanKind
 from otel_phi.pipeline import spans
+from otel_phi.recorder import references
+from otel_phi.recorder.core import RecorderCore
+from otel_phi.recorder.notices import TurnClosed
+from otel_phi.wire.parts import Tag
 from tests import golden
 from tests.laws import role
-from tests.streams import LOOP, SMALL_CASES, at, end, request, result, said, start, tool, tool_end, turn, turn_end
+from tests.streams import (
+    LOOP,
+    OTHER,
+    SESSION,
+    SMALL_CASES,
+    at,
+    end,
+    request,
+    result,
+    said,
+    start,
+    tool,
+    tool_end,
+    turn,
+    turn_end,
+    whole_loop,
+    whole_turn,
+)
+
+# As agents and libraries call them, and the convention's word.
+ALIASES = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "google": "gcp.gemini",
+    "gemini": "gcp.gemini",
+    "vertex": "gcp.vertex_ai",
+    "google_vertex": "gcp.vertex_ai",
+    "google-vertex": "gcp.vertex_ai",
+    "bedrock": "aws.bedrock",
+    "amazon-bedrock": "aws.bedrock",
+    "azure": "azure.ai.openai",
+    "azure_openai": "azure.ai.openai",
+    "x-ai": "x_ai",
+    "xai": "x_ai",
+    "groq": "groq",
+    "mistralai": "mistral_ai",
+    "moonshotai": "moonshot_ai",
+    "deepseek": "deepseek",
+    "perplexity": "perplexity",
+    "cohere": "cohere",
+}
 
 
 def of(kind: str, events: list[AgentEvent]) -> Span:
@@ -35,7 +91,16 @@ def of(kind: str, events: list[AgentEvent]) -> Span:
         ("openai_completions", "xAI", "x_ai"),
         (None, "mistral", "mistral_ai"),
         (None, "moonshot", "moonshot_ai"),
+        *[
+            (None, written, name)
+            for alias, name in ALIASES.items()
+            for written in (alias, alias.upper(), alias.title())
+        ],
+        ("open_ai_completions", "google", "gcp.gemini"),
+        ("open_ai_completions", "OpenAI", "openai"),
         (None, "mock", "mock"),
+        (None, "My-Own", "My-Own"),
+        (None, "Unknown", None),
         (None, "unknown", None),
         (None, "", None),
         (None, None, None),
@@ -43,6 +108,13 @@ def of(kind: str, events: list[AgentEvent]) -> Span:
 )
 def test_providers_have_the_conventions_names(api: str | None, provider: str | None, name: str | None) -> None:
     assert provider_name(api, provider) == name
+
+
+def test_every_well_known_provider_keeps_its_name_in_any_case() -> None:
+    well_known = {each.value for each in GenAiProviderNameValues}
+    assert len(well_known) >= 14
+    for value in well_known:
+        assert provider_name(None, value) == provider_name(None, value.upper()) == value
 
 
 @pytest.mark.parametrize(
@@ -127,6 +199,14 @@ def test_a_call_that_counted_nothing_has_no_usage() -> None:
     assert [key for key, _ in of("loop", story).attributes if "usage" in key] == []
 
 
+def by(agent_id: str, events: list[AgentEvent]) -> list[AgentEvent]:
+    """Returns events whose loops are an agent's."""
+    return [
+        msgspec.structs.replace(event, agent_id=agent_id) if isinstance(event, AgentStart) else event
+        for event in events
+    ]
+
+
 def compaction(ms: float, *, ended: bool) -> AgentEvent:
     if ended:
         return CompactionEnded(loop_id=LOOP, messages_before=9, messages_after=4, timestamp=at(ms))
@@ -146,9 +226,119 @@ def test_a_compaction_is_one_event_with_its_duration_and_marks_the_call_after_it
     assert (chat.get(s.COMPACTED), chat.start_ns) == (True, at(4))
 
 
-def test_a_compaction_after_the_answer_does_not_mark_the_call() -> None:
+def test_a_compaction_after_the_answer_marks_the_calls_behind_it_alone() -> None:
     pair = [compaction(6, ended=False), compaction(7, ended=True)]
-    assert of("chat", [start(0), turn(1), said(5), *pair, turn_end(10), end(11)]).get(s.COMPACTED) is None
+    later = [*whole_turn(12, 1), *whole_turn(22, 2)]
+    story = [start(0), turn(1), said(5), *pair, turn_end(10), *later, end(40)]
+    chats = [span for span in spans(story) if role(span) == "chat"]
+    assert [chat.get(s.COMPACTED) for chat in chats] == [None, True, True]
+
+
+def test_a_compaction_between_turns_marks_the_calls_behind_it() -> None:
+    pair = [compaction(12, ended=False), compaction(13, ended=True)]
+    story = [start(0), *whole_turn(1, 0), *pair, *whole_turn(22, 1), *whole_turn(32, 2), end(50)]
+    chats = [span for span in spans(story) if role(span) == "chat"]
+    assert [chat.get(s.COMPACTED) for chat in chats] == [None, True, True]
+
+
+@pytest.mark.parametrize(
+    ("kind", "marked"),
+    [
+        ("Default", True),
+        ("Initial", True),
+        ({"Rerun": Tag("t")}, True),
+        ({"Branch": Tag("t")}, True),
+        ("SubAgent", None),
+    ],
+    ids=["default", "initial", "rerun", "branch", "sub-agent"],
+)
+def test_a_loop_that_goes_on_from_a_compacted_one_has_its_context(kind: Any, marked: bool | None) -> None:
+    pair = [compaction(2, ended=False), compaction(4, ended=True)]
+    story = [start(0), turn(1), *pair, said(9), turn_end(10), end(11)]
+    second, third = f"{SESSION}.mock.2", f"{SESSION}.mock.3"
+    story += whole_loop(20, second, parent_loop_id=LOOP, continuation_kind=kind)
+    story += whole_loop(50, third, parent_loop_id=second, continuation_kind="Default")
+    story += by("another", whole_loop(80, f"{SESSION}.mock.4"))
+    chats = {span.get(s.LOOP_ID): span.get(s.COMPACTED) for span in spans(story) if role(span) == "chat"}
+    assert chats == {LOOP: True, second: marked, third: marked, f"{SESSION}.mock.4": None}
+
+
+def test_an_agents_next_prompt_goes_on_with_the_compacted_context() -> None:
+    """It is a loop without a parent; another agent's, and another session's, has a context of its own."""
+    pair = [compaction(2, ended=False), compaction(4, ended=True)]
+    story = by("a", [start(0), turn(1), *pair, said(9), turn_end(10), end(11)])
+    story += by("a", whole_loop(20, f"{SESSION}.mock.2"))
+    story += by("b", whole_loop(50, f"{SESSION}.mock.3"))
+    story += by("a", whole_loop(80, f"{OTHER}.mock.1", session=OTHER))
+    story += by("a", whole_loop(110, f"{SESSION}.concise.1"))  # a branch of a parallel evaluation, say
+    chats = [span.get(s.COMPACTED) for span in spans(story) if role(span) == "chat"]
+    assert chats == [True, True, None, None, None]
+
+
+def test_what_was_compacted_is_remembered_over_a_restart_and_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(references, "MAX_COMPACTED_LOOPS", 3)  # of which an agent's is one
+    core = RecorderCore()
+    for number in range(3):
+        loop = f"{SESSION}.l.{number}"
+        ended = CompactionEnded(loop_id=loop, messages_before=9, messages_after=4, timestamp=at(number + 1))
+        events: list[AgentEvent] = [start(number, loop), ended, end(number + 2, loop)]
+        for event in events:
+            core.on_event(event)
+    again = RecorderCore.restore(core.snapshot())
+    assert again.snapshot() == core.snapshot()
+    marks = []
+    for number in range(3):
+        loop = f"{SESSION}.m.{number}"
+        for event in whole_loop(100 * (number + 1), loop, parent_loop_id=f"{SESSION}.l.{number}"):
+            closed = [notice for notice in again.on_event(event) if isinstance(notice, TurnClosed)]
+            marks += [notice.chat.compacted for notice in closed if notice.chat]
+    assert marks == [False, True, True]
+
+
+def test_a_compaction_that_began_and_never_ended_marks_nothing() -> None:
+    story = [start(0), turn(1), compaction(2, ended=False), said(5), turn_end(10), end(11)]
+    assert of("chat", story).get(s.COMPACTED) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("mcp__github__search", "extension"), ("bash", None), ("mcp_tool", None), ("", None)]
+)
+def test_a_tools_type_is_said_only_where_its_name_tells(name: str, kind: str | None) -> None:
+    story: list[AgentEvent] = [
+        start(0),
+        turn(1),
+        said(2),
+        tool("c1", name),
+        tool_end("c1", name),
+        turn_end(10),
+        end(11),
+    ]
+    assert of("tool", story).get(s.TOOL_TYPE) == kind
+
+
+@pytest.mark.parametrize(
+    ("error", "ran"),
+    [
+        (None, True),
+        ("it broke", True),
+        ("Tool exceeded timeout", True),
+        ("Skipped due to queued user message.", False),
+        ("Tool bash not found", False),
+    ],
+)
+def test_a_tool_that_never_ran_took_no_time(error: str | None, ran: bool) -> None:
+    story: list[AgentEvent] = [
+        start(0),
+        turn(1),
+        said(2),
+        tool(),
+        tool_end(error=error),
+        result(6),
+        turn_end(10),
+        end(11),
+    ]
+    (event,) = of("turn", story).events
+    assert dict(event.attributes).get(s.TOOL_DURATION_MS) == (4.0 if ran else None)
 
 
 def test_a_compaction_outside_a_turn_is_the_loops() -> None:
@@ -163,11 +353,18 @@ def test_the_events_of_a_turn_stand_in_order_of_time() -> None:
                 assert [event.time_ns for event in span.events] == sorted(event.time_ns for event in span.events)
 
 
+def test_the_root_alone_says_that_it_is_a_marker() -> None:
+    assert {role(span): span.get(s.MARKER) for span in spans(golden.demo()) if span.get(s.MARKER) is not None} == {
+        "root": True
+    }
+
+
 def test_the_root_is_a_marker_with_nothing_learnt_later() -> None:
     (root,) = [span for span in spans(SMALL_CASES["errors"]) if role(span) == "root"]
     assert (root.start_ns, root.end_ns, root.links, root.events) == (at(0), at(0) + 1, (), ())
     assert {key for key, _ in root.attributes} == {
         s.OPERATION, s.CONVERSATION_ID, s.SESSION_ID, s.OPENINFERENCE_KIND, s.WORKFLOW_NAME, s.PHI_AGENT_ID,
+        s.MARKER,
     }  # fmt: skip
 
 

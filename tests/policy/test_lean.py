@@ -121,7 +121,7 @@ def test_what_takes_a_closer_look_is_left_to_the_whole_way(given_: dict[str, Any
     ("whole", "twin"),
     [
         (e.TurnStart, lean._TurnStart),
-        (e.TurnRequest, lean._TurnRequest),
+        (e.TurnRequest, lean.LeanTurnRequest),
         (e.TurnEnd, lean.LeanTurnEnd),
         (e.MessageEnd, lean._MessageEnd),
         (e.ToolExecutionStart, lean._ToolStart),

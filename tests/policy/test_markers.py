@@ -41,6 +41,11 @@ MARKERS = [
     "planted\nwords",
     "planted" * 40,
     "\u2028planted\U0001f916",
+    # One of each form of secret that could pass for a word; put together here, so that no scanner takes this file for a leak.
+    "sk-" + "proj-planted0planted1planted2",
+    "ghp" + "_planted0planted1planted2",
+    "glpat-" + "planted0planted1",
+    "https://u:planted0@host.example",
 ]
 
 
@@ -54,7 +59,7 @@ def planted(hint: Any, field: str, marker: str) -> Iterator[Any]:
     elif origin is tuple:
         (item,) = planted(typing.get_args(hint)[0], field, marker)
         yield (item,)
-    elif origin is dict and field == "attributes":
+    elif origin is dict and field in ("attributes", "session_attributes"):
         yield {marker: 7, "a-key": True, "another": 0.5, "a-text": "its configurer's own words"}
     elif origin is dict:
         yield {marker: Tag(marker)}
@@ -152,7 +157,7 @@ def _misplaced(value: Any) -> Iterator[Any]:
         if str not in (hints[field], *typing.get_args(hints[field])):
             yield msgspec.structs.replace(value, **{field: "planted words"})
             yield msgspec.structs.replace(value, **{field: ["planted words"]})
-            if field != "attributes":  # they are such a dict
+            if field not in ("attributes", "session_attributes"):  # they are such a dict
                 yield msgspec.structs.replace(value, **{field: {"planted": "words"}})
 
 

@@ -27,10 +27,13 @@ from otel_phi.events import (
 )
 from otel_phi.mapping.mapper import spans_of
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.policy.capture.rules import Capture
 from otel_phi.policy.content import without_content
+from otel_phi.policy.options import ContentOptions
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.notices import Notice
 from otel_phi.recorder.references import Ahead
+from otel_phi.wire.decode import Undecodable
 from tests.delivery.samples import RESOURCE
 from tests.streams import (
     LOOP,
@@ -44,6 +47,7 @@ from tests.streams import (
     result,
     said,
     start,
+    text,
     tool,
     tool_end,
     turn,
@@ -58,6 +62,7 @@ OPTIONS = [
     MappingOptions(trace_scope="loop", join=True, caller=f"00-{1:032x}-{2:016x}-01"),
 ]
 CALLER = f"00-{7:032x}-{8:016x}-01"
+_CAPTURE = Capture(ContentOptions(capture=True), 32_768)
 GROUP = ("g1", "g2", "g3")
 
 # At its end each kind of state is held at once, see `test_snapshot.test_every_field_of_a_state_is_written_once_at_least`.
@@ -71,10 +76,14 @@ FULL: list[AgentEvent] = [
     SideCall(id="title", session_id=OTHER, start=at(1), end=at(2)),
     SideCall(id="beside", session_id=SESSION, loop_id="g2", start=at(1), end=at(3), usage=Usage(5, 6)),
     start(
-        3, f"{SESSION}.own", agent_name="planner", attributes={"tier": "gold", "beta": True, "share": 1.0, "count": 1}
+        3,
+        f"{SESSION}.own",
+        agent_name="planner",
+        attributes={"tier": "gold", "beta": True, "share": 1.0, "count": 1},
+        session_attributes={"user.id": "ada", "seats": 2},
     ),
     turn(4, 0, f"{SESSION}.own"),
-    said(5, f"{SESSION}.own", first_token_ms=7, streamed=False),
+    said(5, f"{SESSION}.own", first_token_ms=7, streamed=True),
     ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c1", tool_name="ask", timestamp=at(6)),
     ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c2", tool_name="ask", timestamp=at(6)),
     ToolExecutionStart(loop_id=f"{SESSION}.own", tool_call_id="c3", tool_name="ask", timestamp=at(6)),
@@ -131,6 +140,42 @@ FULL: list[AgentEvent] = [
     turn_end(98, 5),  # closed already
     end(99, "unknown"),
 ]
+# Contents are captured: a session that waits for its prompt, and a loop that has all there is.
+CAPTURED: list[AgentEvent] = [
+    start(100, "waiting", session="waits"),
+    start(101, "captured", session="captures"),
+    turn(102, 0, "captured"),
+    user("go", 102, "captured"),
+    said(103, "captured", content=text("I think")),
+    turn_end(104, 0, "captured"),
+    turn(105, 1, "captured"),
+    request(
+        106,
+        1,
+        "captured",
+        system_prompt=text("be brief"),
+        tools=msgspec.Raw(b"[]"),
+        messages=msgspec.Raw(b'[{"role":"user","content":"go"},{"role":"assistant"},{"role":"user","content":"on"}]'),
+    ),
+    result(107, "c0", loop="captured"),
+    said(107, "captured", content=text("use a tool")),
+    ToolExecutionStart(loop_id="captured", tool_call_id="c1", tool_name="ask", args=msgspec.Raw(b'{"q":1}')),
+    tool_end("c1", loop="captured"),
+    ToolExecutionStart(loop_id="captured", tool_call_id="c2", tool_name="ask", args=msgspec.Raw(b'{"q":2}')),
+    result(108, "c1", loop="captured"),
+]
+CAPTURED_REST: list[AgentEvent] = [
+    turn(109, 0, "waiting"),
+    user("hello", 110, "waiting"),
+    end(111, "waiting"),
+    tool_end("c2", loop="captured"),
+    turn_end(112, 1, "captured"),
+    turn(113, 2, "captured"),
+    request(114, 2, "captured", system_prompt=text("be brief"), tools=msgspec.Raw(b"[]")),
+    said(115, "captured", content=text("done")),
+    turn_end(116, 2, "captured"),
+    end(117, "captured"),
+]
 # What goes on from there, so that each of it is told.
 REST: list[AgentEvent] = [
     SideCall(id="title", session_id=OTHER.upper(), start=at(1), end=at(2)),
@@ -168,8 +213,16 @@ _notices = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def fed(core: RecorderCore, events: Iterable[AgentEvent]) -> list[Notice]:
-    """Returns the notices of some events."""
-    return [notice for event in events for notice in core.on_event(without_content(event))]
+    """Returns the notices of some events, as they may be said: with contents those of `CAPTURED`, without them all others."""
+    return [notice for event in events for notice in core.on_event(_admitted(event))]
+
+
+def _admitted(event: AgentEvent) -> AgentEvent:
+    if getattr(event, "loop_id", None) not in ("waiting", "captured"):
+        return without_content(event)
+    said = _CAPTURE.admit(event)
+    assert not isinstance(said, Undecodable)
+    return said
 
 
 def as_bytes(notices: Sequence[Notice]) -> list[bytes]:

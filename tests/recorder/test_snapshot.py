@@ -27,13 +27,15 @@ from otel_phi.events import (
     Usage,
 )
 from otel_phi.recorder import states
+from otel_phi.recorder.contents import Asked, ContentsState
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
 from otel_phi.recorder.notices import Answer, GroupClosed, LoopClosed, LoopOpened, LoopStart, SessionOpened
 from otel_phi.recorder.references import ahead_of
 from otel_phi.recorder.snapshot import PART_BYTES, OpenWork, sessions_of
+from otel_phi.wire.costs import Cost
 from tests import golden
-from tests.recorder.cuts import FULL, GROUP, REST, after_cuts, fed, restored
+from tests.recorder.cuts import CAPTURED, CAPTURED_REST, FULL, GROUP, REST, after_cuts, fed, restored
 from tests.streams import (
     LOOP,
     OTHER,
@@ -102,14 +104,31 @@ def test_a_stream_that_holds_everything_at_once_goes_on_from_each_of_its_events(
         after_cuts(events, [cut], lost=lost)
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_captured_contents_go_on_after_a_cut_anywhere(lost: bool) -> None:
+    events = [*CAPTURED, *CAPTURED_REST]
+    for cut in range(len(events) + 1):
+        after_cuts(events, [cut], lost=lost)
+
+
 def test_every_field_of_a_state_is_written_once_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a field could be forgotten on the way back, and no stream above would tell."""
     monkeypatch.setattr("otel_phi.recorder.turns.MAX_TOOLS", 3)
-    core = RecorderCore()
-    fed(core, FULL)
+    # Of the call beside the turns nobody knows what it cost.
+    core = RecorderCore(price=lambda call: None if call.tokens.output == 6 else Cost(3, "table"))
+    fed(core, [*FULL, *CAPTURED])
     found = set(_keys(core.snapshot()))
     kinds = [states.LoopState, states.TurnState, states.ToolState, states.GroupState, states.LastTurn, states.Indexes]
-    kinds += [LoopStart, Answer, states.HappeningsState, states.Happened, states.Line, states.Head]
+    kinds += [
+        ContentsState,
+        Asked,
+        LoopStart,
+        Answer,
+        states.HappeningsState,
+        states.Happened,
+        states.Line,
+        states.Head,
+    ]
     assert {name for kind in kinds for name in kind.__struct_fields__} - found == set()
     assert restored(core).flush() == core.flush()
 
@@ -238,7 +257,7 @@ def test_equal_states_are_equal_bytes_however_they_came_to_be() -> None:
 
 def test_a_state_does_not_depend_on_how_a_process_hashes() -> None:
     code = (
-        "from otel_phi.recorder.core import RecorderCore; from tests.recorder.cuts import FULL, fed; import sys\n"
+        "from otel_phi.recorder.core import RecorderCore; from tests.recorder.cuts import CAPTURED, CAPTURED_REST, FULL, fed; import sys\n"
         "core = RecorderCore(); fed(core, FULL); sys.stdout.buffer.write(core.snapshot())"
     )
     found = [

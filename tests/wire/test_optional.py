@@ -39,7 +39,15 @@ from tests import golden
 from tests.streams import LOOP, SESSION, SMALL_CASES, answer, end, start, turn, turn_end, wild_streams
 
 FIELDS: dict[type[msgspec.Struct], set[str]] = {
-    AgentStart: {"parent_session_id", "parent_tool_call_id", "agent_name", "attributes", "source"},
+    AgentStart: {
+        "parent_session_id",
+        "parent_tool_call_id",
+        "agent_name",
+        "attributes",
+        "source",
+        "session_attributes",
+        "captured",
+    },
     AgentEnd: {"outcome", "error_type"},
     ToolExecutionStart: {"timestamp"},
     ToolExecutionEnd: {"error_type", "child_session_id", "outcome", "timestamp"},
@@ -58,6 +66,8 @@ WITH_THEM: list[AgentEvent] = [
         agent_name="planner",
         attributes={"tenant": "t", "weight": 0.5, "vip": True, "number": 7},
         source=Source(agent="codex", version="0.1", cwd="/w", title="t", vcs=Vcs(branch="main")),
+        session_attributes={"user.id": "ada", "weight": 0.5, "vip": True, "number": 7},
+        captured=True,
     ),
     AgentEnd(loop_id="l", outcome="error", error_type="timeout"),
     ToolExecutionStart(loop_id="l", timestamp=Instant(1)),

@@ -47,6 +47,7 @@ _FREE = {
     "content",
     "metadata",
     "attributes",
+    "session_attributes",
     "partial_result",
     "details",
     "delta",

@@ -35,10 +35,20 @@ from otel_phi.wire.usage import TokenCount, count_tokens
         ("google_vertex", "google", Usage(100, 20, 7, 0, 0, 150), TokenCount(100, 50, 0, 0, 30)),
         # xAI leaves reasoning out of the output
         ("open_ai_completions", "xai", Usage(100, 20, 30, 0, 0, 150), TokenCount(100, 50, 0, 0, 30)),
-        # a hidden rest that is not the reasoning proves nothing
-        ("open_ai_completions", "other", Usage(100, 20, 7, 0, 0, 150), TokenCount(100, 20, 0, 0, 7)),
+        # what a total holds above input and output is output, whatever part of it was called reasoning
+        ("open_ai_completions", "other", Usage(100, 20, 7, 0, 0, 150), TokenCount(100, 50, 0, 0, 30)),
+        # Gemini through its OpenAI-compatible door, and where a source does not say by which
+        ("open_ai_completions", "google", Usage(100, 20, 0, 30, 0, 150), TokenCount(100, 50, 30, 0, 30)),
+        ("openai_completions", "gemini", Usage(100, 20, 0, 0, 0, 150), TokenCount(100, 50, 0, 0, 30)),
+        (None, "google", Usage(100, 20, 0, 0, 0, 150), TokenCount(100, 50, 0, 0, 30)),
+        (None, "Gemini", Usage(100, 20, 0, 40, 0, 150), TokenCount(100, 50, 40, 0, 30)),
+        (None, None, Usage(100, 20, 0, 0, 0, 150), TokenCount(100, 50, 0, 0, 30)),
+        # a total that is missing, or too low, proves nothing
+        (None, "google", Usage(100, 20, 0, 0, 0, 0), TokenCount(100, 20)),
+        ("open_ai_completions", "google", Usage(100, 20, 0, 0, 0, 110), TokenCount(100, 20)),
         # without an api the provider's name decides, then the numbers
         (None, "Anthropic", Usage(6, 1, 0, 4, 0, 0), TokenCount(10, 1, 4, 0, 0, True)),
+        (None, "Amazon-Bedrock", Usage(6, 1, 0, 4, 0, 7), TokenCount(10, 1, 4, 0, 0, True)),
         (None, "aws.bedrock", Usage(6, 1, 0, 0, 0, 7), TokenCount(6, 1, 0, 0, 0, True)),
         (None, "mock", Usage(6, 1, 0, 40, 0, 0), TokenCount(46, 1, 40, 0, 0, True)),
         (None, None, Usage(60, 10, 0, 30, 10, 110), TokenCount(100, 10, 30, 10, 0, True)),

@@ -12,6 +12,7 @@ import msgspec
 
 from otel_phi.cli import screen, words
 from otel_phi.cli.commands.show import draw
+from otel_phi.mapping.price_table import NO_PRICES
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
@@ -44,6 +45,7 @@ def demo() -> None:
     for line in (
         "",
         f"{words.many(len(arrived), 'span')} arrived as OTLP/HTTP at {endpoint}, a receiver in this process.",
+        "Contents are on here: what is said above is the demo's own. Elsewhere they stay out, unless you ask: --content.",
         "Next, send it to a collector of your own; this is one, with a page at http://localhost:16686:",
         f"  {_JAEGER}",
         f"  {_command()} export {stream} --trace-url '{_TRACE_URL}'",
@@ -73,8 +75,9 @@ def _send() -> tuple[str, tuple[Span, ...]]:
             profile="generic",
             service_name="otel-phi-demo",
             give_up_after_s=5.0,
+            capture_content=True,
         )
-        config = msgspec.structs.replace(config, headers={}, proxy=None, disabled=False)
+        config = msgspec.structs.replace(config, headers={}, proxy=None, disabled=False, prices=NO_PRICES)
         with Bridge(config, ahead=ahead_of(stored.starts)) as bridge:
             bridge.feed(stored.events())
         arrived = receiver.wait_for(bridge.stats().delivery.acknowledged)

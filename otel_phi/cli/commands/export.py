@@ -13,11 +13,19 @@ import msgspec
 from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.agent_flags import place_flags, with_places
 from otel_phi.cli.entry import end_by_interrupt, end_if_unread
-from otel_phi.cli.flags import choice_flags, delivery_flags, mapping_flags, paths_and_errors
+from otel_phi.cli.flags import (
+    choice_flags,
+    content_flags,
+    delivery_flags,
+    mapping_flags,
+    metrics_flag,
+    paths_and_errors,
+    price_flags,
+)
 from otel_phi.cli.listing.chosen import Chosen, choice_of, chosen
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.report import outcome, reading
-from otel_phi.cli.report.complaints import Complaints
+from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.objects import EXPORT_SCHEMA
 from otel_phi.cli.report.progress import ExportProgress, Looking
 from otel_phi.cli.report.table import session_objects, table
@@ -26,6 +34,8 @@ from otel_phi.cli.report.totals import Sessions
 from otel_phi.cli.settings import called, configured, sends_nothing
 from otel_phi.cli.standard_input import is_copy, with_input
 from otel_phi.errors import DeliveryError
+from otel_phi.pipeline import policy_for
+from otel_phi.policy.door import sees_content
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.agent_files import AgentOptions
 from otel_phi.sources.stored import Stored
@@ -58,7 +68,10 @@ Examples:
 )
 @click.option("--final", is_flag=True, help="Send loops that are still open too, as aborted.")
 @click.option("--json", "as_json", is_flag=True, help="The table at the end as JSON.")
+@metrics_flag
+@content_flags
 @mapping_flags
+@price_flags
 def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | None, **flags: Any) -> None:
     """Send stored sessions to an OpenTelemetry collector and print their trace ids.
 
@@ -87,9 +100,10 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
         screen.say("otel-phi: no session is what the filters ask for: nothing is sent")
         complaints.leave()
         return
+    content = sees_content(policy_for(config, tools=config.metrics.asked))
     with Looking() as looking:
         stored = Stored(
-            meant.paths, final=final, on_bad_line=complaints, agents=agents, content=False, looks=looking.looks
+            meant.paths, final=final, on_bad_line=complaints, agents=agents, content=content, looks=looking.looks
         )
     for line in reading.before(stored, final=final):
         screen.say(f"otel-phi: {line}")
@@ -132,7 +146,7 @@ def _run(
             on_span=on_span,
         )
         bridge.only(meant.holds)
-        with progress, bridge:
+        with progress, bridge, warnings_said():
             bridge.feed(progress.of(stored.events()))
         if ledger is not None:
             ledger.finish()
@@ -160,7 +174,13 @@ def _ledger(config: Config, stored: Stored) -> Ledger | None:
 
     paths = (str(path.resolve()) for path in stored.files)
     # Whatever makes the bytes or their destination another makes it another export.
-    facts = (config.protocol, config.exporter_name, repr(resource_of(config)), repr(config.mapping))
+    facts = (
+        config.protocol,
+        config.exporter_name,
+        repr(resource_of(config)),
+        repr(config.mapping),
+        repr(config.prices),
+    )
     return Ledger(
         config.state_dir, ledger_name(config.state_dir, config.endpoint, config.fixed_headers, *facts, *paths)
     )

@@ -9,13 +9,14 @@ import click
 
 from otel_phi.cli import screen
 from otel_phi.cli.agent_flags import place_flags, with_places
-from otel_phi.cli.flags import choice_flags, paths_and_errors
+from otel_phi.cli.flags import choice_flags, paths_and_errors, price_flags
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.standard_input import with_input
 
 if TYPE_CHECKING:
     from otel_phi.cli.listing.tally import Tally
+    from otel_phi.mapping.price_table import PriceSource
 
 _EXAMPLES = """\b
 Examples:
@@ -31,6 +32,7 @@ Examples:
 @click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
 @place_flags
 @choice_flags
+@price_flags
 @click.option(
     "--sort",
     "order",
@@ -56,24 +58,27 @@ def ls(
     """List what agents did: when, how long, model, turns, tools, tokens (cached ones among the input), cost, errors by kind.
 
     PATH is phi-core's event log, a file of AgentEvent lines, a saved session, another agent's session, or a folder of them; gzipped
-    or not; - is standard input. Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
+    or not; - is standard input. What calls cost is said where the source says it, or where prices are asked for and know the model.
+    Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
 
     Exit code: 0; 1 a file could not be read, the others were; 2 usage, or nothing can be read.
     """
     from otel_phi.cli.listing.choice import ordered
     from otel_phi.cli.listing.chosen import choice_of
+    from otel_phi.config.config import price_source
 
     order = {name: wanted.pop(name) for name in ("order", "reverse", "limit")}
     paths, wanted["errors"] = paths_and_errors(paths, wanted["errors"])
     paths = with_input(with_places(paths, wanted))
+    prices = price_source(wanted.pop("cost"), wanted.pop("prices"))
     choice, cached = choice_of(wanted)
     complaints = Complaints()
-    tallies = [tally for tally in _tallies(paths, complaints, cached=cached) if choice.holds(tally)]
+    tallies = [tally for tally in _tallies(paths, complaints, prices, cached=cached) if choice.holds(tally)]
     _print(ordered(tallies, **order), grouping, as_json=as_json)
     complaints.leave()
 
 
-def _tallies(paths: tuple[Path, ...], complaints: Complaints, *, cached: bool) -> list[Tally]:
+def _tallies(paths: tuple[Path, ...], complaints: Complaints, prices: PriceSource, *, cached: bool) -> list[Tally]:
     from otel_phi.cli.index.reading import Sessions
     from otel_phi.cli.report.progress import Looking, PartsProgress
     from otel_phi.config import cache_dir
@@ -82,10 +87,12 @@ def _tallies(paths: tuple[Path, ...], complaints: Complaints, *, cached: bool) -
     options = options_for(source_info=True)  # nothing leaves this machine
     folder = cache_dir() if cached else None
     with Looking() as looking:
-        sessions = Sessions(paths, options, complaints, folder=folder, on_look=looking.note)
+        sessions = Sessions(paths, options, complaints, folder=folder, prices=prices, on_look=looking.note)
     with PartsProgress(sessions.size_bytes) as progress:
         tallies = sessions.tallies(progress.part)
     complaints.conclude()
+    for note in sessions.notes:
+        screen.say(f"otel-phi: {note}")
     for line in reading.left_out(sessions.found):
         screen.say(f"otel-phi: {line}")
     return tallies

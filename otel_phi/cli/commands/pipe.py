@@ -11,7 +11,15 @@ import msgspec
 
 from otel_phi.cli import exit_codes, screen
 from otel_phi.cli.entry import end_if_unread
-from otel_phi.cli.flags import delivery_flags, destination_flag, mapping_flags, state_flag
+from otel_phi.cli.flags import (
+    content_flags,
+    delivery_flags,
+    destination_flag,
+    mapping_flags,
+    metrics_flag,
+    price_flags,
+    state_flag,
+)
 from otel_phi.cli.intake import Intake, stop_signals
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
@@ -55,7 +63,10 @@ Examples:
     type=click.Choice(sorted(STREAMS)),
     help="What writes to stdin: `pi --mode json`, `claude -p --output-format stream-json`, `codex exec --json`.",
 )
+@metrics_flag
+@content_flags
 @mapping_flags
+@price_flags
 @destination_flag
 @state_flag
 def pipe(tee: bool, shows: bool, agent: str | None, sample: float | None, **flags: Any) -> None:

@@ -14,15 +14,18 @@ from rich.text import Text
 
 from otel_phi.cli import screen
 from otel_phi.cli.agent_flags import place_flags, with_places
-from otel_phi.cli.flags import choice_flags, mapping_flags, paths_and_errors
+from otel_phi.cli.flags import choice_flags, mapping_flags, paths_and_errors, price_flags
 from otel_phi.cli.listing.choice import Choice
 from otel_phi.cli.listing.chosen import choice_of, chosen, chosen_spans
 from otel_phi.cli.outbox.showing import journals_in, shown
 from otel_phi.cli.outputs import refuse_own_input
+from otel_phi.cli.page.door import page_flag, save_page
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import span_object
+from otel_phi.cli.report.redaction import check_lines
 from otel_phi.cli.report.table import table
+from otel_phi.cli.settings import prices_said
 from otel_phi.cli.standard_input import is_copy, with_input
 from otel_phi.cli.tree.drawing import lines
 from otel_phi.cli.tree.folding import fold
@@ -33,6 +36,9 @@ from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions, options_for
 from otel_phi.mapping.span import Span
 from otel_phi.pipeline import spans
+from otel_phi.policy.door import policy_of, sees_content
+from otel_phi.policy.options import SHORTEST_LIMIT, ContentOptions
+from otel_phi.prices import Prices
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import Stored
 from otel_phi.tree import clean, session_of
@@ -47,6 +53,7 @@ Examples:
   otel-phi show logs/ --session 76676b69 --all
   otel-phi show --claude --since 1d
   otel-phi show --follow run.jsonl
+  otel-phi show logs/ --html sessions.html
   otel-phi show run.jsonl --json | jq '.[] | select(.status == "ERROR") | .name'
 """
 
@@ -59,13 +66,24 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
 @click.option("--svg", "picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw into an SVG file.")
 @click.option("--follow", "follows", is_flag=True, help="Go on as the file grows, until Ctrl-C.")
+@click.option(
+    "--content", is_flag=True, help="What was said too, secrets taken out: as --content of export would send it."
+)
+@click.option(
+    "--redact-check", is_flag=True, help="What redaction would take out, by kind and place, without showing it."
+)
+@page_flag
 @mapping_flags
+@price_flags
 def show(
     paths: tuple[Path, ...],
     whole: bool,
     as_json: bool,
     picture: Path | None,
     follows: bool,
+    content: bool,
+    redact_check: bool,
+    page: Path | None,
     **mapping: Any,
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
@@ -76,8 +94,16 @@ def show(
     PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process
     lives. It is shown as it will be sent: with the options in its head, unless flags say others.
 
+    What model calls cost is said where the source says it, or where prices are asked for and know the model.
+
+    With --html all of it is one page for a browser, in a file that needs no other: to look at, to hand on. It says no more than
+    `export` sends.
+
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
+
+    With --content prompts, answers, arguments and results stand below model calls and tools. --redact-check reads the same texts,
+    and says which secrets are in them: kind, place and number, never the text.
 
     Exit code: 0; 1 a file could not be read (the others were) or written; 2 usage, or nothing can be read.
     """
@@ -85,25 +111,43 @@ def show(
     paths = with_input(with_places(paths, mapping))
     choice, cached = choice_of(mapping)
     refuse_own_input(picture, paths, "--svg")
+    refuse_own_input(page, paths, "--html")
+    if redact_check:
+        screen.print_lines(screen.out(), check_lines(paths))
+        return
     notes: list[Text] = []
     complaints = Complaints()
     if follows:
-        _follow(paths, mapping, choice, whole=whole, alone=not as_json and picture is None)
-    made = _all_spans(paths, mapping, Wanted(choice, cached, bar=not as_json), notes, complaints)
+        _follow(paths, mapping, choice, whole=whole, alone=not as_json and picture is page is None and not content)
+    wanted = Wanted(choice, cached, bar=not as_json, content=content, source_info=page is None or content)
+    made = _all_spans(paths, mapping, wanted, notes, complaints)
     first = next(made, None)
     if first is None:
         _nothing(paths, choice)
     found = chain([first], made)
-    _print(found, notes, paths, whole=whole, as_json=as_json, picture=picture)
+    if page is not None:
+        save_page(found, page, paths, (note.plain for note in notes))
+    else:
+        _print(found, notes, paths, whole=whole, as_json=as_json, picture=picture)
     complaints.leave()
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Says what is to be shown: which sessions, whether the index may say so, and whether a bar may be shown meanwhile."""
+    """Says what is to be shown.
+
+    Attributes:
+        choice: which sessions.
+        cached: whether the index may say so.
+        bar: whether a bar may be shown meanwhile.
+        content: what was said too.
+        source_info: where an agent worked too.
+    """
 
     choice: Choice
     cached: bool
     bar: bool
+    content: bool
+    source_info: bool
 
 
 def _follow(paths: tuple[Path, ...], mapping: dict[str, Any], choice: Choice, *, whole: bool, alone: bool) -> NoReturn:
@@ -116,10 +160,11 @@ def _follow(paths: tuple[Path, ...], mapping: dict[str, Any], choice: Choice, *,
         or any(map(journals_in, paths))
     ):
         raise click.UsageError(
-            "--follow draws files as they grow: without --json, --svg, -, a journal or filters but --session"
+            "--follow draws files as they grow: without --json, --svg, --html, --content, -, a journal or filters but --session"
         )
+    prices = prices_said(mapping)
     prefix, options = choice.session or "", options_for(**mapping, source_info=True)
-    follow(paths, options, lambda session: session.startswith(prefix), partial(draw, whole=whole))
+    follow(paths, (options, prices), lambda session: session.startswith(prefix), partial(draw, whole=whole))
     raise AssertionError("it goes on until it is interrupted")
 
 
@@ -153,14 +198,15 @@ def _all_spans(
     complaints: Complaints,
 ) -> Iterator[Span]:
     """Yields the spans of all paths, as they are read; adds a line about each journal among them to `notes`."""
-    options = options_for(**mapping, source_info=True)  # nothing leaves this machine
+    prices = prices_said(mapping)
+    options = options_for(**mapping, source_info=wanted.source_info)
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
     if stored:
-        yield from _spans(stored, options, wanted, complaints)
+        yield from _spans(stored, (options, prices), wanted, complaints)
     given = any(value is not None for value in mapping.values())
     for path in (path for some in journals.values() for path in some):
-        one = shown(path, options if given else None)
+        one = shown(path, options if given else None, prices)
         spans_there = chosen_spans(one.spans, wanted.choice)
         yield from spans_there
         if spans_there:
@@ -173,16 +219,21 @@ def _set_off(notes: list[Text]) -> list[Text]:
     return [*notes, Text("")] if notes else []
 
 
-def _spans(paths: tuple[Path, ...], options: MappingOptions, wanted: Wanted, complaints: Complaints) -> Iterator[Span]:
+def _spans(
+    paths: tuple[Path, ...], how: tuple[MappingOptions, Prices | None], wanted: Wanted, complaints: Complaints
+) -> Iterator[Span]:
     from otel_phi.cli.report.progress import Looking, ReadProgress
 
     meant = chosen(paths, wanted.choice, complaints, cached=wanted.cached)
     if not meant.paths:
         return
+    options, prices = how
+    policy = policy_of(ContentOptions(capture=wanted.content), max(options.max_attribute_bytes, SHORTEST_LIMIT))
+    content = sees_content(policy)
     with Looking() as looking:
-        stored = Stored(meant.paths, final=True, on_bad_line=complaints, content=False, looks=looking.looks)
+        stored = Stored(meant.paths, final=True, on_bad_line=complaints, content=content, looks=looking.looks)
     events = ReadProgress(stored, shown=wanted.bar).of(stored.events())
-    made = spans(events, options, ahead=ahead_of(stored.starts))
+    made = spans(events, options, ahead=ahead_of(stored.starts), policy=policy, prices=prices)
     yield from made if meant.holds is None else (span for span in made if meant.holds(session_of(span)))
     complaints.conclude()
     for line in (*reading.left_out(stored), *reading.after(stored, final=True)):

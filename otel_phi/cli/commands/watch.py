@@ -14,7 +14,7 @@ import click
 
 from otel_phi.cli import exit_codes, screen, words
 from otel_phi.cli.entry import end_if_unread, reader_gone
-from otel_phi.cli.flags import delivery_flags, mapping_flags, state_flag
+from otel_phi.cli.flags import content_flags, delivery_flags, mapping_flags, price_flags, state_flag
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.table import table
@@ -59,7 +59,9 @@ _SHOWN = 20  # sessions at the end: a watch may have seen thousands
     help="Abort loops of a file silent for so long. [default: a day]",
 )
 @state_flag
+@content_flags
 @mapping_flags
+@price_flags
 def watch(
     paths: tuple[Path, ...],
     once: bool,

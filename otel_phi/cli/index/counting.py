@@ -9,7 +9,9 @@ from pathlib import Path
 from otel_phi.cli.index.rows import Asked, PartRow, tally_row
 from otel_phi.cli.listing.tally import Tallies
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.price_table import PriceSource
 from otel_phi.pipeline import Pipeline
+from otel_phi.prices import prices_of
 from otel_phi.recorder.references import Ahead, ahead_of
 from otel_phi.sources.agent_files import AgentOptions, AgentReading, FolderClaims
 from otel_phi.sources.agent_order import AgentSession
@@ -28,13 +30,16 @@ class Counted:
 
     Args:
         options: how events become spans.
+        prices: what calls cost.
 
     Attributes:
         unreadable: files that could not be read, or not to their end; a row with any is not kept.
     """
 
-    def __init__(self, options: MappingOptions) -> None:
+    def __init__(self, options: MappingOptions, prices: PriceSource) -> None:
         self._options = options
+        self._notes: list[str] = []
+        self._prices = prices_of(prices, self._notes.append)
         self._tallies = Tallies()
         self._lines: list[BadLine] = []
         self._bad = 0
@@ -73,14 +78,15 @@ class Counted:
             self._lines.append(line)
 
     def _count(self, events: Iterable[AgentEvent], ahead: Ahead | None) -> None:
-        pipeline = Pipeline(self._options, ahead)
+        price = None if self._prices is None else self._prices.cost
+        pipeline = Pipeline(self._options, ahead, price=price)
         for block in _blocks(events):
             self._tallies.add_all(pipeline.feed_block(block))
         self._tallies.add_all(pipeline.finish())
 
     def _row(self, asked: list[Asked]) -> PartRow:
         sessions = [tally_row(tally) for tally in self._tallies.all()]
-        return PartRow(sessions, self._lines, self._bad, asked, self._tallies.days.known)
+        return PartRow(sessions, self._lines, self._bad, asked, self._tallies.days.known, notes=self._notes)
 
 
 def _blocks(events: Iterable[AgentEvent]) -> Iterator[list[AgentEvent]]:

@@ -17,6 +17,7 @@ from otel_phi.cli.listing.tally import Tally, day_of
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.clock import wall_ns
 from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.price_table import NO_PRICES, PriceSource
 from otel_phi.sources.agent_files import FolderClaims
 from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of, own_times_of, with_children
 from otel_phi.sources.found import Found, NothingHere
@@ -37,9 +38,11 @@ class Sessions:
         complaints: takes what cannot be read.
         folder: the cache folder, None to read all files.
         now_ns: the time now, None for the clock's.
+        prices: what calls cost; each source of prices has rows of its own.
         on_look: called with each file that is looked at.
 
     Attributes:
+        notes: models without a price, each in words.
         found: what the paths hold.
         read_files: files that were read, since the index had nothing of them.
 
@@ -55,12 +58,15 @@ class Sessions:
         *,
         folder: Path | None = None,
         now_ns: int | None = None,
+        prices: PriceSource = NO_PRICES,
         on_look: Callable[[], None] | None = None,
     ) -> None:
         self._given, self._options, self._complaints = list(paths), options, complaints
         self._store = Store(folder)
         self._survey = Survey(self._store, wall_ns() if now_ns is None else now_ns, on_look)
-        self._mapping = repr(options)
+        self._prices = prices
+        self._mapping = repr((options, prices))
+        self.notes: dict[str, None] = {}
         self._looks = Looks(self._survey.kind, self._survey.log)
         self._claims = FolderClaims()
         self._tallies: dict[str, Tally] = {}
@@ -107,6 +113,7 @@ class Sessions:
         self._parts.append((paths, [found.session_id for found in row.sessions]))
         for line in row.bad_lines:
             self._complaints(line)
+        self.notes.update(dict.fromkeys(row.notes))
         self._complaints.more(row.bad_count - len(row.bad_lines))
         for found in row.sessions:
             tally = tally_of(found)
@@ -117,12 +124,12 @@ class Sessions:
     # --- phi-core's files ------------------------------------------------------------------------------------------------
 
     def _log_part(self, paths: list[Path]) -> PartRow:
-        key = key_of("part", [bytes(path) for path in paths])
+        key = key_of("part", [bytes(path) for path in paths], self._mapping)
         mark = self._survey.mark(paths, self._mapping)
         row = self._known(key, mark)
         if row is not None:
             return row
-        counted = Counted(self._options)
+        counted = Counted(self._options, self._prices)
         return self._kept(key, mark, paths, counted, counted.logs(paths, self._looks))
 
     # --- other agents' ---------------------------------------------------------------------------------------------------
@@ -169,12 +176,12 @@ class Sessions:
 
     def _agent_part(self, session: AgentSession) -> PartRow:
         paths = [file.path for file in session.files]
-        key = key_of("agent", [bytes(path) for path in paths])
+        key = key_of("agent", [bytes(path) for path in paths], self._mapping)
         mark = self._survey.mark(paths, self._mapping, [_beside(path) for path in paths])
         row = self._known(key, mark)
         if row is not None and claims_hold(row.asked, paths, self._claims):
             return row
-        counted = Counted(self._options)
+        counted = Counted(self._options, self._prices)
         return self._kept(key, mark, paths, counted, counted.agents(session, self._claims))
 
     # --- what is kept ----------------------------------------------------------------------------------------------------

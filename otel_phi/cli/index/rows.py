@@ -57,6 +57,8 @@ class TallyRow(msgspec.Struct, frozen=True, array_like=True):
     agents: tuple[str, ...]
     models: tuple[str, ...]
     repository: str
+    cost_usd: float | None
+    cost_partial: bool
 
 
 class Asked(msgspec.Struct, frozen=True, array_like=True):
@@ -78,6 +80,7 @@ class PartRow(msgspec.Struct, frozen=True, array_like=True):
         asked: claims, in order.
         days: quarters of an hour, seconds since 1970, and the local day that each was of.
         mark: what the files were like.
+        notes: models without a price, each in words.
     """
 
     sessions: list[TallyRow]
@@ -86,6 +89,7 @@ class PartRow(msgspec.Struct, frozen=True, array_like=True):
     asked: list[Asked]
     days: dict[int, str]
     mark: bytes = b""
+    notes: list[str] = []
 
 
 class TimesRow(msgspec.Struct, frozen=True, array_like=True):
@@ -124,6 +128,8 @@ def tally_row(tally: Tally) -> TallyRow:
         tuple(tally.agents),
         tuple(tally.models),
         tally.repository,
+        tally.cost_usd,
+        tally.cost_partial,
     )
 
 
@@ -139,6 +145,7 @@ def tally_of(row: TallyRow) -> Tally:
     tally.agents = dict.fromkeys(row.agents)
     tally.models = dict.fromkeys(row.models)
     tally.repository = row.repository
+    tally.cost_usd, tally.cost_partial = row.cost_usd, row.cost_partial
     return tally
 
 

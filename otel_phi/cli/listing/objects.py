@@ -16,7 +16,6 @@ def session_object(tally: Tally) -> dict[str, Any]:
     return {
         "schema": SESSION_SCHEMA,
         **totals_object(tally),
-        "cost_usd": tally.cost_usd,
         "agents": list(tally.agents),
         "models": list(tally.models),
         "repository": tally.repository or None,

@@ -106,12 +106,6 @@ class Tally(Totals):
         self.repository = ""
         self.open_loops = self.roots = 0
 
-    @property
-    def cost_usd(self) -> float | None:
-        """What the model calls cost, None where of none of them that is known."""
-        known = [cell.cost_usd for cell in self.cells.values() if cell.cost_usd is not None]
-        return sum(known) if known else None
-
     def _count(self, span: Span, given: Mapping[str, object], error: str | None) -> None:
         operation = given.get(s.OPERATION)
         if operation == "chat":
@@ -186,6 +180,9 @@ class Tally(Totals):
         self.roots = max(self.roots, other.roots)
         self.started_ns, self.ended_ns = min(self.started_ns, other.started_ns), max(self.ended_ns, other.ended_ns)
         self.take_errors(other.errors)
+        known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        self.cost_usd = round(sum(known), 12) if known else None
+        self.cost_partial = self.cost_partial or other.cost_partial
         for name in ("trace_ids", "agents", "models"):
             setattr(self, name, getattr(self, name) | getattr(other, name))
         for key, cell in other.cells.items():

@@ -21,6 +21,7 @@ from otel_phi.mapping import semconv as s
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span, StatusCode
 from otel_phi.pipeline import Pipeline
+from otel_phi.prices import Prices
 from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.stored import NothingHere, Stored
 from otel_phi.tree import clean, session_of
@@ -28,15 +29,16 @@ from otel_phi.tree import clean, session_of
 _GLANCE_S = 0.5
 _PACE = 4  # pauses are so many times longer than what they are between
 _ENDS = frozenset({s.ERROR_TYPE, s.LOOP_STATUS, s.LOOP_LIMIT})
+How = tuple[MappingOptions, Prices | None]
 Draw = Callable[[Sequence[Span], int], Iterable[Text]]
 
 
-def follow(paths: Sequence[Path], options: MappingOptions, chosen: Callable[[str], bool], draw: Draw) -> None:
+def follow(paths: Sequence[Path], how: How, chosen: Callable[[str], bool], draw: Draw) -> None:
     """Shows files as they grow, until it is interrupted; what stands there then stays.
 
     Args:
         paths: the files.
-        options: how events become spans.
+        how: events become spans, and what calls cost, if anybody knows.
         chosen: tells of a session id whether the session is meant.
         draw: draws spans in so many columns.
 
@@ -46,12 +48,12 @@ def follow(paths: Sequence[Path], options: MappingOptions, chosen: Callable[[str
     """
     console = screen.out()
     if not console.is_terminal:
-        _as_lines(_states(paths, options, chosen))
+        _as_lines(_states(paths, how, chosen))
         return
     shown: list[Text] = []
     try:
         with Live(console=console, auto_refresh=False, transient=True) as live:
-            for spans in _states(paths, options, chosen):
+            for spans in _states(paths, how, chosen):
                 shown = list(draw(spans, console.width))
                 live.update(Group(*shown[-max(console.height - 1, 1) :]), refresh=True)
     finally:
@@ -87,14 +89,14 @@ def _turn_line(turn: Span, spans: Iterable[Span]) -> Text:
     return Text("  ".join(filter(None, said)), style="red" if turn.get(s.ERROR_TYPE) else "")
 
 
-def _states(paths: Sequence[Path], options: MappingOptions, chosen: Callable[[str], bool]) -> Iterator[list[Span]]:
+def _states(paths: Sequence[Path], how: How, chosen: Callable[[str], bool]) -> Iterator[list[Span]]:
     """Yields all spans, whenever the files have changed."""
     before: object = None
     while True:
         now, began = [_look(path) for path in paths], monotonic()
         if now != before:
             try:
-                yield [span for span in _spans(paths, options) if chosen(session_of(span))]
+                yield [span for span in _spans(paths, how) if chosen(session_of(span))]
             except NothingHere:
                 if before is None:
                     raise  # else it is away for a moment, or begins anew
@@ -112,9 +114,10 @@ def _look(path: Path) -> object:
     return found.st_size, found.st_mtime_ns, found.st_ino, [_look(one) for one in inner if not one.is_dir()]
 
 
-def _spans(paths: Sequence[Path], options: MappingOptions) -> Iterator[Span]:
+def _spans(paths: Sequence[Path], how: How) -> Iterator[Span]:
     stored = Stored(paths, final=True, content=False)
-    pipeline = Pipeline(options, ahead_of(stored.starts))
+    options, prices = how
+    pipeline = Pipeline(options, ahead_of(stored.starts), price=None if prices is None else prices.cost)
     for event in stored.events():
         yield from pipeline.feed(event)
     yield from map(_at_work, pipeline.finish())

@@ -21,6 +21,7 @@ from otel_phi.delivery.journal.facts import (
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
 from otel_phi.recorder.notices import Notice
+from otel_phi.wire.costs import Price
 from otel_phi.wire.events import AgentEvent, AgentStart
 
 # What opens or closes a loop, turn or group. All else needs no decoding where only that is asked, and each loop has a turn.
@@ -43,23 +44,32 @@ class Replay:
     Args:
         state: the snapshot before the first entry, None for nothing.
         looked_up: what the sender found in `known`, by the position it is about.
+        price: says what model calls cost, None for nobody.
 
     Attributes:
         core: what is open after the entries so far.
         bad_states: how many snapshots were of another format, or damaged; what was open before them is not known.
     """
 
-    def __init__(self, state: bytes | None, looked_up: Mapping[Position, LookedUp] | None = None) -> None:
+    def __init__(
+        self,
+        state: bytes | None,
+        looked_up: Mapping[Position, LookedUp] | None = None,
+        price: Price | None = None,
+    ) -> None:
         self.bad_states = 0
-        self.core = RecorderCore() if state is None else self._restored(state)
+        self._price = price
+        self.core = RecorderCore(price=price) if state is None else self._restored(state)
         self._looked_up = looked_up or {}
 
     def _restored(self, state: bytes) -> RecorderCore:
         try:
-            return RecorderCore.restore(state)
+            core = RecorderCore.restore(state)
         except ValueError:
             self.bad_states += 1
-            return RecorderCore()
+            core = RecorderCore()
+        core.price_with(self._price)
+        return core
 
     def take(self, entry: Entry) -> Sequence[Notice]:
         """Takes an entry; returns what it opened and closed."""

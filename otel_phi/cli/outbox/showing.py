@@ -19,6 +19,7 @@ from otel_phi.errors import SourceError
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.pipeline import Pipeline
+from otel_phi.prices import Prices, prices_of, source_in
 
 _MAGIC = b"otel-phi journal "
 
@@ -56,12 +57,13 @@ def _is_segment(path: Path) -> bool:
         return False
 
 
-def shown(path: Path, options: MappingOptions | None) -> Shown:
+def shown(path: Path, options: MappingOptions | None, prices: Prices | None = None) -> Shown:
     """Reads a journal and maps what it holds.
 
     Args:
         path: from `journals_in`.
         options: how to map; None for what its head says.
+        prices: what model calls cost; None for what its head says.
 
     Raises:
         SourceError: it is of another format.
@@ -73,7 +75,9 @@ def shown(path: Path, options: MappingOptions | None) -> Shown:
     if head is None and reader.format not in (None, FORMAT):
         raise SourceError(f"{path}: a journal of format {reader.format}, this version of otel-phi reads {FORMAT}")
     survey = reader.survey()
-    replay = Replay(reader.first_state(), survey.looked_up)
+    if prices is None and head is not None:
+        prices = prices_of(source_in(head.prices))
+    replay = Replay(reader.first_state(), survey.looked_up, None if prices is None else prices.cost)
     pipeline = Pipeline(options or _options_of(head))
     spans = [span for entry in reader.entries() for notice in replay.take(entry) for span in pipeline.spans(notice)]
     # What a dead process left open leaves as lost; of a single file nobody knows what comes behind it.

@@ -56,6 +56,8 @@ def totals_object(totals: Totals) -> dict[str, Any]:
         "input_tokens": totals.input_tokens,
         "output_tokens": totals.output_tokens,
         "cached_tokens": totals.cached_tokens,
+        "cost_usd": totals.cost_usd,
+        "cost_partial": totals.cost_partial if totals.cost_usd is not None else None,
         "errors": dict(totals.errors),
         "spans": totals.spans,
         "start_ns": totals.started_ns,

@@ -34,7 +34,10 @@ def table(sessions: Sequence[Totals], trace_url: str | None, width: int | None =
     if not sessions:
         return
     names = words.short_names(totals.session_id for totals in sessions)
-    rows = _fitting([_HEADS, *(_cells(totals, names[totals.session_id]) for totals in sessions)], width)
+    priced = any(totals.cost_usd is not None for totals in sessions)  # else nobody asked
+    heads = (*_HEADS, "cost") if priced else _HEADS
+    made = [(*_cells(totals, names[totals.session_id]), *([_cost(totals)] if priced else [])) for totals in sessions]
+    rows = _fitting([heads, *made], width)
     widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     yield Text(_line(rows[0], widths), style="dim")
     for totals, row in zip(sessions, rows[1:], strict=True):
@@ -46,13 +49,13 @@ def table(sessions: Sequence[Totals], trace_url: str | None, width: int | None =
 
 def _fitting(rows: list[tuple[str, ...]], width: int | None) -> list[tuple[str, ...]]:
     """Leaves out columns until a line has room; a name that is too long is cut then."""
-    widths = {head: max(map(cell_len, column)) for head, column in zip(_HEADS, zip(*rows, strict=True), strict=True)}
+    widths = {column[0]: max(map(cell_len, column)) for column in zip(*rows, strict=True)}
     over = sum(widths.values()) + len(widths) - 1 - width if width is not None else 0
     for head in _LEAST_ASKED:
         if over > 0:
             over -= widths.pop(head) + 1
     room = max(widths["session"] - max(over, 0), _NAME_COLUMNS)
-    kept = [number for number, head in enumerate(_HEADS) if head in widths]
+    kept = [number for number, head in enumerate(rows[0]) if head in widths]
     return [(_cut(row[0], room), *(row[number] for number in kept[1:])) for row in rows]
 
 
@@ -72,6 +75,10 @@ def _cells(totals: Totals, name: str) -> tuple[str, ...]:
         str(totals.error_count),
         str(totals.spans),
     )
+
+
+def _cost(totals: Totals) -> str:
+    return "-" if totals.cost_usd is None else words.dollars(totals.cost_usd, partial=totals.cost_partial)
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

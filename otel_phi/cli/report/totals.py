@@ -32,6 +32,8 @@ class Totals:
         input_tokens: what the model read, cached tokens included.
         output_tokens: what it wrote.
         cached_tokens: input tokens that came from a cache.
+        cost_usd: what the model calls cost, None where of none of them that is known.
+        cost_partial: whether a call that counted tokens has no known cost.
         errors: failures by error word.
         model_ns: time in model calls, added up.
         tool_ns: time in tools, added up; those at the same time count each.
@@ -39,13 +41,15 @@ class Totals:
         ended_ns: end of the latest span.
     """
 
-    __slots__ = ("_causes", "_last", "_unexplained", "cached_tokens", "ended_ns", "input_tokens", "loops", "model_ns", "output_tokens", "session_id", "spans", "started_ns", "tool_ns", "tools", "trace_ids", "turns")  # fmt: skip
+    __slots__ = ("_causes", "_last", "_unexplained", "cached_tokens", "cost_partial", "cost_usd", "ended_ns", "input_tokens", "loops", "model_ns", "output_tokens", "session_id", "spans", "started_ns", "tool_ns", "tools", "trace_ids", "turns")  # fmt: skip
 
     def __init__(self, session_id: str) -> None:
         self.session_id = session_id
         self.trace_ids: dict[int, None] = {}
         self.spans = self.loops = self.turns = self.tools = 0
         self.input_tokens = self.output_tokens = self.cached_tokens = 0
+        self.cost_usd: float | None = None
+        self.cost_partial = False
         self.model_ns = self.tool_ns = 0
         self.started_ns = self.ended_ns = 0
         self._causes: Counter[str] = Counter()
@@ -89,9 +93,17 @@ class Totals:
                 self.input_tokens += _number(given.get(s.USAGE_INPUT))
                 self.output_tokens += _number(given.get(s.USAGE_OUTPUT))
                 self.cached_tokens += _number(given.get(s.USAGE_CACHE_READ))
+                self._add_cost(given)
                 self._note_cause(span, error)
             case _:
                 pass  # tools are counted from the events on their turn: those are always there
+
+    def _add_cost(self, given: Mapping[str, object]) -> None:
+        cost = given.get(s.COST_USD)
+        if isinstance(cost, float):
+            self.cost_usd = round((self.cost_usd or 0.0) + cost, 12)  # of a dollar: so are those of a call
+        elif _number(given.get(s.USAGE_INPUT)) or _number(given.get(s.USAGE_OUTPUT)):
+            self.cost_partial = True
 
     def _note_turn(self, span: Span, error: str | None) -> None:
         self._settle()

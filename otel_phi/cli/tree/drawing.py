@@ -27,6 +27,7 @@ _STYLES: dict[Kind, str] = {
     "event": "magenta",
     "link": "green",
     "idle": "dim italic",
+    "message": "",
 }
 _BAR_STYLES: dict[Kind, str] = {"loop": "", "group": "", "turn": "dim", "fold": "dim"}
 _FIELD = 2  # columns between two fields
@@ -122,10 +123,10 @@ def _label(row: Row, width: int) -> Text:
 
 
 def _notes(row: Row, guides: str, width: int) -> Iterator[Text]:
-    """Yields a note's lines; only an error may take more than one, since nothing of it should be lost."""
+    """Yields a note's lines; only an error and what was said may take more than one: nothing of an error should be lost."""
     mark = {"error": _FAILED, "event": _EVENT}.get(row.kind, "")
     room = max(width - cell_len(guides) - len(mark), 12)
-    parts = textwrap.wrap(row.text, room) if row.kind == "error" else [_fit(row.text, room)]
+    parts = textwrap.wrap(row.text, room) if row.kind in ("error", "message") else [_fit(row.text, room)]
     for part in parts:
         line = Text().append(guides, style="dim")
         line.append(mark + part, style=_STYLES[row.kind])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from otel_phi.cli import words
+from otel_phi.cli.tree.contents import shortened
 from otel_phi.cli.tree.rows import NOTES, Row
 
 # Up to this many rows side by side are shown whole: a screen holds them.
@@ -25,7 +26,7 @@ def fold(rows: list[Row]) -> list[Row]:
 
 def _below(row: Row) -> Row:
     if not row.rows:
-        return row
+        return shortened(row)
     return Row(
         row.kind, row.text, row.started_ns, row.ended_ns, row.remark, row.tokens, row.failed, rows=fold(row.rows)
     )

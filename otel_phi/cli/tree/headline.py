@@ -63,4 +63,6 @@ def _where_time_went(totals: Totals) -> list[str]:
     if totals.input_tokens or totals.output_tokens:
         cached = f" ({words.count(totals.cached_tokens)} cached)" if totals.cached_tokens else ""
         said.append(f"{words.count(totals.input_tokens)} tokens in{cached}, {words.count(totals.output_tokens)} out")
+    if totals.cost_usd is not None:
+        said.append(words.dollars(totals.cost_usd, partial=totals.cost_partial))
     return said

@@ -14,6 +14,7 @@ import msgspec
 
 from otel_phi.cli import words
 from otel_phi.cli.report.totals import Totals
+from otel_phi.cli.tree.contents import content_rows
 from otel_phi.cli.tree.labels import Place, is_marker, kind, label
 from otel_phi.cli.tree.notes import error_note, event_row, link_notes
 from otel_phi.cli.tree.rows import Row
@@ -126,7 +127,7 @@ def _row(span: Span, trace: Trace, numbers: Mapping[Place, int], names: Names) -
     below.sort(key=lambda under: under.started_ns)
     said = any(child.get(s.ERROR_TYPE) == span.get(s.ERROR_TYPE) for child in children)
     error = None if said else error_note(span)
-    row.rows = [*link_notes(span, names.short, names.here), *([error] if error else []), *below]
+    row.rows = [*link_notes(span, names.short, names.here), *([error] if error else []), *content_rows(span), *below]
     return row
 
 

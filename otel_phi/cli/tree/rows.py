@@ -9,8 +9,8 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["loop", "group", "turn", "chat", "tool", "other", "fold", "error", "event", "link", "idle"]
-NOTES: frozenset[Kind] = frozenset({"error", "event", "link", "idle"})
+Kind = Literal["loop", "group", "turn", "chat", "tool", "other", "fold", "error", "event", "link", "idle", "message"]
+NOTES: frozenset[Kind] = frozenset({"error", "event", "link", "idle", "message"})
 
 
 class Row(msgspec.Struct):

@@ -109,12 +109,20 @@ def _channel(url: str, options: list[tuple[str, object]], *, gzip_body: bool, tl
     compression = grpc.Compression.Gzip if gzip_body else grpc.Compression.NoCompression
     if parts.scheme != "https":
         return grpc.insecure_channel(_target(url, 80), options, compression)
-    credentials = grpc.ssl_channel_credentials(
+    return grpc.secure_channel(_target(url, 443), credentials(tls), options, compression)
+
+
+def credentials(tls: TlsFiles) -> grpc.ChannelCredentials:
+    """Returns what gRPC verifies the collector by, and shows of us.
+
+    Raises:
+        ConfigError: a file cannot be read or is no PEM.
+    """
+    return grpc.ssl_channel_credentials(
         pem(tls.certificate, "certificate"),
         pem(tls.client_key or tls.client_certificate, "client_key") if tls.client_certificate else None,
         pem(tls.client_certificate, "client_certificate"),
     )
-    return grpc.secure_channel(_target(url, 443), credentials, options, compression)
 
 
 def _target(url: str, default_port: int) -> str:

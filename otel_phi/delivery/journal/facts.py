@@ -65,7 +65,7 @@ class Head(_Fact, frozen=True, tag=True):
         resource: the resource's attributes as JSON, opaque here.
         resource_schema_url: its schema.
         mapping: the mapping options as a JSON object, opaque here.
-        prices: the price table, JSON, null for none.
+        prices: where prices come from, a JSON object, opaque here; null for none.
         sample: the ratio of sessions that are kept.
         exporters: one name an exporter; each has a mark of its own, in this order. At most eight.
         salt: random, for `credentials`.

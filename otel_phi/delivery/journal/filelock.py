@@ -23,7 +23,7 @@ _O_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "
 
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
-guard = threading.Lock()  # held across a fork, so that the child finds the sets whole
+guard = threading.Lock()  # of the sets; nobody holds it across a fork: a child has one of its own
 _held: set[str] = set()
 _inherited: set[str] = set()
 _released: set[str] = set()
@@ -181,7 +181,7 @@ def _is_free_to_read(path: Path) -> bool:
 
 
 def after_fork_in_child() -> None:
-    """Remembers what the parent holds as not ours. Called with `guard` held, or alone in the child."""
+    """Remembers what the parent holds as not ours. Called in the child, before anything else here."""
     global _pid  # noqa: PLW0603  # one process, one set of locks
     _inherited.update(_held)
     _held.clear()
@@ -190,7 +190,7 @@ def after_fork_in_child() -> None:
 
 
 def _begin_anew_if_forked() -> None:
-    """Does the same in a child that C code forked: nobody told it, and its guard may be held by a thread it has not."""
+    """Does so in a child, whoever forked it: its guard may be held by a thread it has not."""
     global guard  # noqa: PLW0603  # as above
     if os.getpid() != _pid:
         guard = threading.Lock()

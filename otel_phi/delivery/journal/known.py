@@ -1,10 +1,13 @@
 """What the processes of this machine know together: which sessions have their root, and when which loop started.
 
 Rule 1: a promise for roots and a convenience for links; where the table cannot be used the answers come from this
-        process's memory, nothing raises, and it is said once.
-Rule 2: no write-ahead log, no wait for the disk: an idle connection then holds no lock, so what a forked child remembers
-        of it is harmless, also where C code forked. After a power failure a damaged file is set aside and begun anew.
-Rule 3: bounded by pages and by age; forgetting costs at most a root or a link that comes again.
+        process's memory, nothing raises, and it is said once. What could not be told is told when the table can be used again.
+Rule 2: whoever waited for it in vain asks again only after nine times as long: a table that another process holds for hours
+        costs the sender's thread a tenth of its time.
+Rule 3: no write-ahead log, no wait for the disk: an idle connection then holds no lock, so what a forked child remembers
+        of it is harmless, also where C code forked; of one that is at work see `sqlite_use`. After a power failure a damaged
+        file is set aside and begun anew.
+Rule 4: bounded by pages and by age; forgetting costs at most a root or a link that comes again.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ import functools
 import logging
 import os
 import sqlite3
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +24,11 @@ from typing import TypeVar
 
 import msgspec
 
-from otel_phi.clock import wall_ns
+from otel_phi import sqlite_use
+from otel_phi.clock import monotonic, wall_ns
 from otel_phi.delivery.journal.facts import Destination
 from otel_phi.delivery.journal.private import check_file, make_file
+from otel_phi.sqlite_use import in_sqlite, is_damage
 
 logger = logging.getLogger("otel_phi")
 _K = TypeVar("_K")
@@ -37,7 +41,10 @@ MAX_BYTES = 32 << 20
 _PAGE_BYTES = 4096
 _SHARE = 8  # so much of the rows goes where the table is full, the oldest
 _WAIT_S = 1.0  # others hold the table for less than a millisecond; nobody waits for this thread
+_PAUSE = 9  # times as long as was waited in vain, until it is asked again
 _MEMORY = 10_000  # sessions, and loops, that this process remembers itself: the recorder's bound
+_LATE = 1_000  # rows that wait for the table; past it the oldest are not told: a root or a link that comes again
+_LATE_AT_ONCE = 100  # of them: some ten milliseconds
 _INT64 = (1 << 63) - 1
 _VERSION = 3  # 1 was in the outbox folder, and held the roots' bytes; 2 had no destinations
 _TABLES = """
@@ -59,6 +66,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
     last_error_ns = ifnull(excluded.last_error_ns, last_error_ns), added_ns = excluded.added_ns
 """
 _COUNTS = "SELECT name, shown, acknowledged, rejected, dropped, last_error, last_error_ns FROM destination"
+_REMEMBER = "INSERT OR REPLACE INTO loop VALUES (?, ?, ?, ?)"
+_CLAIM = "INSERT OR IGNORE INTO root VALUES (?, ?, ?, ?)"
 # Connections of a parent: finalising one here would touch what the parent still uses.
 _inherited: list[sqlite3.Connection] = []
 
@@ -99,9 +108,11 @@ class Known:
         self._path = state_dir / FILE
         self._pages = max(max_bytes // _PAGE_BYTES, 16)  # less than that has no room for the tables
         self._connection: sqlite3.Connection | None = None
-        self._lock = threading.Lock()
+        self._file: tuple[int, int] | None = None  # device and inode of what was opened last
         self._pid = os.getpid()
-        self._said = self._forking = False
+        self._said = False
+        self._again_at = 0.0
+        self._late: OrderedDict[tuple[str, ...], tuple[str, tuple[object, ...]]] = OrderedDict()
         self._roots: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._loops: OrderedDict[str, tuple[str, int]] = OrderedDict()
 
@@ -122,23 +133,23 @@ class Known:
         """
         key = (destination, session_key)
         if key not in self._roots:
-            first = self._run(lambda table: _claimed(table, destination, _blob(session_key), owner))
+            row = (destination, _blob(session_key), owner, wall_ns())
+            first = self._run(functools.partial(_claimed, row))
+            if first is None:
+                _keep(self._late, ("root", *key), (_CLAIM, row), _LATE)
             _keep(self._roots, key, first or owner)
         return self._roots[key] == owner
 
     def loop(self, loop_id: str) -> tuple[str, int] | None:
         """Returns session id and start (ns) of a loop, None where nobody knows it."""
-        query = "SELECT session, started_ns FROM loop WHERE loop_id = ?"
-        found = self._run(lambda table: table.execute(query, (_blob(loop_id),)).fetchone())
-        if found is None:
-            return self._loops.get(loop_id)
-        return found[0].decode("utf-8", "surrogatepass"), found[1]
+        return self._run(functools.partial(_loop, _blob(loop_id))) or self._loops.get(loop_id)
 
     def remember(self, loop_id: str, session_id: str, started_ns: int) -> None:
         """Remembers a loop; of several that share an id, the latest."""
         _keep(self._loops, loop_id, (session_id, started_ns))
-        values = (_blob(loop_id), _blob(session_id), max(min(started_ns, _INT64), -_INT64), wall_ns())
-        self._run(functools.partial(_changed, "INSERT OR REPLACE INTO loop VALUES (?, ?, ?, ?)", values))
+        row = (_blob(loop_id), _blob(session_id), max(min(started_ns, _INT64), -_INT64), wall_ns())
+        if self._run(functools.partial(_changed, _REMEMBER, row)) is None:
+            _keep(self._late, ("loop", loop_id), (_REMEMBER, row), _LATE)
 
     def add_counts(self, destination: Destination, more: SoFar) -> bool:
         """Adds to what is known of a destination; False where the table cannot be used now."""
@@ -153,22 +164,22 @@ class Known:
             self._run(functools.partial(_changed, f"DELETE FROM {name} WHERE added_ns < ?", oldest))  # noqa: S608  # our own names
 
     def before_fork(self) -> None:
-        """Closes the file and keeps everybody from opening it, until `after_fork`."""
+        """Closes the file and keeps everybody from opening it, until `after_fork`; not where somebody is at it for too long."""
         self._leave_parent_s()
-        if self._lock.acquire(timeout=_WAIT_S):
+        if sqlite_use.hold(_WAIT_S):
             self._close()
-            self._forking = True
 
     def after_fork(self) -> None:
         """Lets it be used again; in the parent. A child notices by itself."""
-        if self._forking and self._pid == os.getpid():
-            self._forking = False
-            self._lock.release()
+        sqlite_use.let_go()
 
     def close(self) -> None:
-        """Closes the file; the next use opens it again. Repeatable."""
+        """Closes the file, after a last try to tell what could not be told; the next use opens it again. Repeatable."""
         self._leave_parent_s()
-        with self._lock:
+        self._again_at = 0.0
+        while self._late and self._run(lambda table: table.total_changes) is not None:
+            pass
+        with in_sqlite():
             self._close()
 
     def _close(self) -> None:
@@ -181,43 +192,63 @@ class Known:
         """Begins anew in a forked child, whoever forked it."""
         if self._pid != os.getpid():
             if self._connection is not None:
+                sqlite_use.keep_for_ever(self._connection)
                 _inherited.append(self._connection)
-            self._connection, self._lock, self._pid = None, threading.Lock(), os.getpid()
-            self._forking = False
+            self._connection, self._pid, self._again_at = None, os.getpid(), 0.0
+            self._late.clear()  # its parent tells it
 
     def _run(self, ask: Callable[[sqlite3.Connection], _T]) -> _T | None:
         """Asks the table; None where it cannot be used now."""
         self._leave_parent_s()
-        with self._lock:
+        asked_at = monotonic()
+        if asked_at < self._again_at:
+            return None
+        with in_sqlite():
             try:
                 found = self._ask(ask)
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:  # noqa: BLE001  # rule 1; SQLite has no sums of its content: a row may hold anything
                 self._close()
-                self.broken = str(error)
-                self._say(f"{self._path} cannot be used: {error}; session roots may be sent by several processes")
+                self._again_at = monotonic() + _PAUSE * (monotonic() - asked_at)
+                self.broken = str(error) or type(error).__name__
+                self._say(f"{self._path} cannot be used: {self.broken}; session roots may be sent by several processes")
                 return None
             self.broken = ""
             return found
 
     def _ask(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
-            return ask(self._opened())
-        except sqlite3.OperationalError as error:
-            if "full" not in str(error):
-                raise
-            self._make_room()
+            return self._asked(ask)
         except sqlite3.DatabaseError as error:
-            self._set_aside(error)
-        return ask(self._opened())
+            if is_damage(error):
+                self._set_aside(error)
+            elif "full" in str(error):
+                self._make_room()
+            else:
+                raise
+        return self._asked(ask)
+
+    def _asked(self, ask: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Tells the table first what it was not told before."""
+        table = self._opened()
+        for _ in range(min(len(self._late), _LATE_AT_ONCE)):
+            key, (statement, row) = self._late.popitem(last=False)
+            try:
+                table.execute(statement, row)
+            except sqlite3.OperationalError:  # any other is about the row or the file: without it
+                self._late[key] = statement, row
+                raise
+        return ask(table)
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None and self._path.exists():
+        if self._connection is not None and self._file == _identity(self._path):
             return self._connection
         self._close()
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             make_file(self._path)
         check_file(self._path)
+        sqlite_use.check_usable(self._path, _WAIT_S)
+        self._file = _identity(self._path)
         connection = sqlite3.connect(self._path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(connection)
@@ -246,6 +277,8 @@ class Known:
 
     def _set_aside(self, error: sqlite3.Error) -> None:
         self._close()
+        if self._file != _identity(self._path):
+            return  # another process was faster: what lies there now is the new one
         aside = self._path.with_name(f"{FILE}.damaged")
         self._path.replace(aside)
         with contextlib.suppress(OSError):
@@ -279,19 +312,38 @@ def _changed(statement: str, values: tuple[object, ...], table: sqlite3.Connecti
     return table.execute(statement, values).rowcount
 
 
-def _claimed(table: sqlite3.Connection, destination: str, session: bytes, owner: str) -> str:
+def _claimed(row: tuple[str, bytes, str, int], table: sqlite3.Connection) -> str:
     """Returns the owner of a session's root: this one, unless another was first."""
-    values = (destination, session, owner, wall_ns())
-    if table.execute("INSERT OR IGNORE INTO root VALUES (?, ?, ?, ?)", values).rowcount:
+    destination, session, owner, _ = row
+    if table.execute(_CLAIM, row).rowcount:
         return owner
-    found = table.execute("SELECT owner FROM root WHERE destination = ? AND session = ?", values[:2]).fetchone()
+    query = "SELECT owner FROM root WHERE destination = ? AND session = ?"
+    found = table.execute(query, (destination, session)).fetchone()
     return owner if found is None else str(found[0])
 
 
-def _keep(memory: OrderedDict[_K, _T], key: _K, value: _T) -> None:
+def _loop(loop_id: bytes, table: sqlite3.Connection) -> tuple[str, int] | None:
+    """Returns session and start of a loop; None where nobody knows it, or the row holds something else."""
+    match table.execute("SELECT session, started_ns FROM loop WHERE loop_id = ?", (loop_id,)).fetchone():
+        case (bytes(session), int(started_ns)):
+            with contextlib.suppress(UnicodeDecodeError):
+                return session.decode("utf-8", "surrogatepass"), started_ns
+    return None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Returns device and inode of a file, None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _keep(memory: OrderedDict[_K, _T], key: _K, value: _T, bound: int | None = None) -> None:
     memory[key] = value
     memory.move_to_end(key)
-    if len(memory) > _MEMORY:
+    if len(memory) > (_MEMORY if bound is None else bound):
         memory.popitem(last=False)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from otel_phi.delivery.journal import filelock
+import pytest
+
+from otel_phi.delivery.journal import chain, filelock
 from otel_phi.delivery.journal.destination import destination
 from otel_phi.delivery.journal.facts import Entry, Head, encode_event
 from otel_phi.delivery.journal.journal import Journal
@@ -61,6 +64,27 @@ def read_all(journal: Journal, state: Callable[[], bytes] = lambda: b"state", ma
             journal.snapshot(state())
         elif not some:
             return found
+
+
+def segments_of(journal: Journal) -> list[Path]:
+    """Returns the files of a journal's segments, oldest first."""
+    return sorted(folder_of(journal).glob("*.journal"))
+
+
+class Files:
+    """Files take what a journal appends, but while they refuse it. To be made before the journal is.
+
+    Attributes:
+        refuse: whether they do now.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.refuse = False
+        monkeypatch.setattr(chain, "write_for", lambda _: self.write)
+
+    def write(self, descriptor: int, line: bytes, _: int) -> int:
+        """Writes a line, unless it is refused; returns how much was taken, as the system does."""
+        return -1 if self.refuse else os.write(descriptor, line)
 
 
 def folder_of(journal: Journal) -> Path:

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from otel_phi.delivery.journal import append as module
+from otel_phi.delivery.journal import chain
 from otel_phi.delivery.journal.append import Appender, Descriptor, keeping_write, releasing_write, write_for
 from otel_phi.delivery.journal.lines import LineReader, frame
-from tests.delivery.journal.journals import abandon, adopt, create, read_all, said, texts
+from tests.delivery.journal.journals import Files, abandon, adopt, create, read_all, said, texts
 
 WRITES = [write for write in (keeping_write, releasing_write) if write is not None]
 both = pytest.mark.parametrize("write", WRITES, ids=lambda write: getattr(write, "__name__", "write"))
@@ -91,7 +92,9 @@ def test_an_interrupt_at_any_instruction_breaks_nothing_and_is_the_agent_s(
     assert at > 30
 
 
-def test_a_journal_rolls_while_tracebacks_of_interrupted_calls_are_kept(tmp_path: Path) -> None:
+def test_a_journal_rolls_while_tracebacks_of_interrupted_calls_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = create(tmp_path)
     kept: list[BaseException] = []
     at, whole = 1, True
@@ -104,8 +107,8 @@ def test_a_journal_rolls_while_tracebacks_of_interrupted_calls_are_kept(tmp_path
     assert journal.append(said("after"))
     assert journal.roll()
     journal.append(said("behind"))
-    # A traceback that was cut before `self` was dropped holds the segment; `_PINNED_S` later it does not any more.
-    journal._chain.segments[0].rolled_at = -10.0
+    # A traceback that was cut before `self` was dropped holds the segment; so long after the roll it does not any more.
+    monkeypatch.setattr(chain, "_PINNED_S", 0.0)
     found = texts(read_all(journal))
     assert found[-2:] == ["after", "behind"]
     journal.close(delete=True)
@@ -211,14 +214,18 @@ def test_the_memory_is_bounded_and_what_it_has_no_room_for_is_counted(tmp_path: 
     assert (appender.given.count, appender.lost.count) == (3, 2)
 
 
-def test_refused_lines_are_carried_to_the_next_segment_in_order(tmp_path: Path) -> None:
+def test_refused_lines_are_carried_to_the_next_segment_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Files(monkeypatch)
     journal = create(tmp_path)
     journal.append(said("one"))
-    refuse(journal)
+    files.refuse = True
     assert not journal.append(said("two"))
     assert not journal.append(said("three"))
     assert journal.due()
     assert journal.stats().refused == 2
+    files.refuse = False
     assert journal.roll()
     assert journal.append(said("four"))
     live = read_all(journal)
@@ -232,23 +239,21 @@ def test_refused_lines_are_carried_to_the_next_segment_in_order(tmp_path: Path) 
     adopted.close(delete=True)
 
 
-def test_carried_lines_are_on_the_disk_before_anybody_reads_so_far(tmp_path: Path) -> None:
+def test_carried_lines_are_on_the_disk_before_anybody_reads_so_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Files(monkeypatch)
     journal = create(tmp_path)
     long = ["x" * 1000 + str(number) for number in range(200)]  # more than a head region holds
-    refuse(journal)
+    files.refuse = True
     for word in long:
-        journal.append(said(word))
+        assert not journal.append(said(word))
+    files.refuse = False
     journal.roll()
     journal.append(said("after"))
     adopted = adopt(abandon(journal))
     assert texts(read_all(adopted)) == [*long, "after"]
     adopted.close(delete=True)
-
-
-def refuse(journal: Any) -> None:
-    """Has the current segment's file refuse all from now on."""
-    appender = journal._chain.current.appender()
-    appender._write = refusing(-1)
 
 
 # --- which write, and who holds what -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 from otel_phi.delivery.journal.facts import Snapshot
 from otel_phi.delivery.journal.journal import Journal
-from tests.delivery.journal.journals import HEAD, abandon, adopt, create, folder_of, read_all, said, texts
+from tests.delivery.journal.journals import HEAD, abandon, adopt, create, folder_of, read_all, said, segments_of, texts
 
 needs_root = pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="SKIPPED, NOT PASSED: mounts need root")
 
@@ -57,7 +57,7 @@ def test_what_is_on_a_full_disk_is_sent_and_frees_it(small_disk: Path) -> None:
     assert journal.due()
     assert journal.roll(), "the reserve's space is there"
     given += fill(journal, len(given), 2)
-    assert not journal.roll() or len(journal._chain.segments) == 2, "no file can be made"
+    assert not journal.roll() or len(segments_of(journal)) == 2, "no file can be made"
     found = read_all(journal)
     journal.acknowledge(found[-1].position)
     assert not (folder_of(journal) / "00000001.journal").exists()
@@ -181,7 +181,7 @@ def test_no_inodes_left_the_journal_goes_on_in_the_files_it_has(tmp_path: Path) 
                 journal.roll()
         found = read_all(journal)
         assert texts(found) == given
-        assert len(journal._chain.segments) <= 3
+        assert len(segments_of(journal)) <= 3
         journal.acknowledge(found[-1].position)
         journal.close(delete=True)
     finally:

@@ -9,7 +9,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,22 +87,137 @@ def test_where_there_can_be_no_table_it_answers_from_memory_and_says_so_once(
     assert FILE in caplog.text
 
 
-def test_a_table_that_another_holds_costs_this_answer_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WAIT_S", 0.05)
-    known = Known(tmp_path)
-    known.remember("one", "session", 1)
-    holder = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+class Clock:
+    """Stands for the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "monotonic", made)
+    return made
+
+
+@contextmanager
+def held(folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Has another process hold the table, for whoever waits for it in vain for a second; gives how often somebody did."""
+    waits: list[int] = []
+
+    def connect(*given: object, **options: Any) -> sqlite3.Connection:
+        waits.append(1)
+        clock.now += 1.0
+        return connected(*given, **{**options, "timeout": 0.0})  # type: ignore[call-overload,no-any-return]  # as it was called
+
+    connected = sqlite3.connect
+    holder = connected(folder / FILE, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    known.close()
-    assert known.loop("one") == ("session", 1), "from memory"
-    assert known.claim_root("dest", "held", A)
-    assert known.broken
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", connect)
+        yield waits
     holder.execute("ROLLBACK")
     holder.close()
+
+
+def test_a_table_that_another_holds_is_told_and_asked_later(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, other = Known(tmp_path), Known(tmp_path)
+    known.remember("one", "session", 1)
+    known.close()
+    with held(tmp_path, clock, monkeypatch):
+        assert known.loop("one") == ("session", 1), "from memory"
+        assert known.claim_root("dest", "held", A)
+        known.remember("two", "session \ud800", 2)
+        assert known.loop("two") == ("session \ud800", 2)
+        assert "locked" in known.broken
+    clock.now += 9.0
     assert known.claim_root("dest", "free", A)
     assert known.broken == ""
-    assert not Known(tmp_path).claim_root("dest", "free", B)
+    assert [other.claim_root("dest", session, B) for session in ("held", "free")] == [False, False]
+    assert other.loop("two") == ("session \ud800", 2)
     known.close()
+    other.close()
+
+
+def test_a_table_that_another_holds_for_long_costs_a_tenth_of_the_time_at_most(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Known(tmp_path)
+    known.remember("one", "session", 1)
+    known.close()
+    with held(tmp_path, clock, monkeypatch) as waits:
+        for number in range(1_000):
+            assert known.claim_root("dest", f"session {number}", A)
+            known.remember(f"loop {number}", "session", number)
+            clock.now += 0.1
+        assert clock.now > 100.0
+        assert len(waits) <= clock.now / 10 + 1
+    clock.now += 9.0
+    other = Known(tmp_path)
+    known.loop("one")
+    assert [other.loop(f"loop {number}") for number in (0, 500, 999)] == [None, ("session", 500), None], (
+        "a hundred at once"
+    )
+    known.close()
+    assert [other.loop(f"loop {number}") for number in (0, 500, 999)] == [None, ("session", 500), ("session", 999)]
+    assert not other.claim_root("dest", "session 999", B)
+    other.close()
+
+
+def test_what_could_not_be_told_is_told_when_it_is_closed(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Known(tmp_path)
+    known.remember("one", "session", 1)
+    known.close()
+    with held(tmp_path, clock, monkeypatch):
+        assert known.claim_root("dest", "held", A)
+        known.close()
+    known.close()
+    assert not Known(tmp_path).claim_root("dest", "held", B)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "UPDATE loop SET session = 5",
+        "UPDATE loop SET session = x'ff'",
+        "UPDATE loop SET started_ns = 'x'",
+        "DROP TABLE loop",
+        "ALTER TABLE loop RENAME COLUMN session TO other",
+    ],
+)
+def test_whatever_stands_in_a_row_nothing_raises(tmp_path: Path, harm: str) -> None:
+    known = Known(tmp_path)
+    known.remember("one", "session", 1)
+    with closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as table:
+        table.execute(harm)
+    assert Known(tmp_path).loop("one") is None
+    assert known.loop("one") == ("session", 1)
+    assert known.claim_root("dest", "session", A)
+    assert known.broken == ""
+    known.close()
+    assert not Known(tmp_path).claim_root("dest", "session", B)
+
+
+def test_of_two_that_find_it_damaged_one_sets_it_aside(tmp_path: Path) -> None:
+    one, other = Known(tmp_path), Known(tmp_path)
+    for known in (one, other):
+        known.remember("before", "session", 1)
+    with (tmp_path / FILE).open("r+b") as file:
+        file.write(b"\xff" * file.seek(0, 2))
+    assert one.claim_root("dest", "one", A)
+    assert not other.claim_root("dest", "one", B), "it is asked in the new one, which stays where it is"
+    assert other.claim_root("dest", "other", B)
+    assert not one.claim_root("dest", "other", A)
+    for known in (one, other):
+        known.close()
 
 
 @pytest.mark.parametrize("damage", [b"no database at all " * 100, b"SQLite format 3\0" + b"\xff" * 4080])

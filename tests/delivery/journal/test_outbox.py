@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 from pathlib import Path
 
 import msgspec
@@ -12,13 +13,12 @@ import pytest
 
 from otel_phi.delivery.journal import filelock
 from otel_phi.delivery.journal import outbox as module
-from otel_phi.delivery.journal.append import Descriptor
 from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters
 from otel_phi.delivery.journal.destination import credentials, credentials_match, destination, new_salt
 from otel_phi.delivery.journal.facts import Head
 from otel_phi.delivery.journal.journal import Journal
 from otel_phi.delivery.journal.outbox import Outbox, identity, parse_name
-from tests.delivery.journal.journals import HEAD, PLACE, abandon, create, folder_of, read_all, said, texts
+from tests.delivery.journal.journals import HEAD, PLACE, abandon, create, folder_of, read_all, said, segments_of, texts
 
 
 def another_s(journal: Journal, pid: int | None = None, who: str = "feedbeef") -> Path:
@@ -324,13 +324,15 @@ def test_credentials_are_salted_and_compared_whole() -> None:
     assert credentials_match(HEAD, {})
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is open")
 def test_files_are_opened_so_that_children_do_not_inherit_them(tmp_path: Path) -> None:
     journal = create(tmp_path)
+    journal.append(said("one"))
     journal.roll()
-    for segment in journal._chain.segments:
-        for one in (segment.descriptor, segment.tail):
-            assert isinstance(one, Descriptor)
-            assert not os.get_inheritable(one.number)
+    links = {link: link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()}
+    ours = [int(link.name) for link, target in links.items() if target.is_relative_to(folder_of(journal))]
+    assert len(ours) > len(segments_of(journal)) > 1, "the lock too"
+    assert [os.get_inheritable(one) for one in ours] == [False] * len(ours)
     journal.close(delete=True)
 
 

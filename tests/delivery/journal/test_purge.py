@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from otel_phi.delivery.journal.append import Appender
 from otel_phi.delivery.journal.dead_letters import DeadLetter, DeadLetters, keep_within
 from otel_phi.delivery.journal.facts import LookedUp, Position, Purge, RootClaimed, encode_event
 from otel_phi.delivery.journal.journal import Journal
@@ -17,7 +16,7 @@ from otel_phi.delivery.journal.lines import frame
 from otel_phi.delivery.journal.outbox import Outbox
 from otel_phi.delivery.journal.purge import purge
 from otel_phi.wire.events import AgentEnd, AgentEvent, ParallelLoopStart, ProgressMessage, ToolExecutionStart, TurnStart
-from tests.delivery.journal.journals import abandon, adopt, create, folder_of, read_all
+from tests.delivery.journal.journals import Files, abandon, adopt, create, folder_of, read_all
 from tests.hook.children import alive
 from tests.streams import at, start
 
@@ -99,14 +98,13 @@ def test_a_purge_beside_a_writer_damages_no_line_for_its_reader(tmp_path: Path) 
     journal.close(delete=True)
 
 
-def test_lines_that_were_carried_over_are_blanked_too(tmp_path: Path) -> None:
+def test_lines_that_were_carried_over_are_blanked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Files(monkeypatch)
     journal = create(tmp_path)
-    appender = journal._chain.current.appender()
-    assert isinstance(appender, Appender)
-    appender._write = lambda descriptor, line, length: -1
-    del appender
+    files.refuse = True
     for event in (*session("one"), *session("two")):
-        journal.append(encode_event(event))
+        assert not journal.append(encode_event(event))
+    files.refuse = False
     journal.roll()
     folder = abandon(journal)
     assert b"one" in bytes_of(folder)

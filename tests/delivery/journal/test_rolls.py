@@ -16,7 +16,7 @@ import pytest
 from otel_phi.delivery.journal import chain
 from otel_phi.delivery.journal.facts import Entry
 from otel_phi.delivery.journal.journal import Journal
-from tests.delivery.journal.journals import abandon, adopt, create, folder_of, read_all, said, texts
+from tests.delivery.journal.journals import abandon, adopt, create, read_all, said, segments_of, texts
 
 THREADS, ROLLS = 4, 15
 
@@ -108,9 +108,9 @@ def test_rolls_beside_busy_threads_lose_nothing(tmp_path: Path, acknowledging: b
     assert (stats.lines, stats.read, stats.damaged_lines, stats.lost) == (total, total, 0, ())
     if acknowledging:
         journal.acknowledge(found[-1].position)
-        assert len(journal._chain.segments) == 1
+        assert len(segments_of(journal)) == 1
     else:
-        assert len(journal._chain.segments) == ROLLS + 1
+        assert len(segments_of(journal)) == ROLLS + 1
         adopted = adopt(abandon(journal))
         assert read_all(adopted) == found
         adopted.close(delete=True)
@@ -118,8 +118,7 @@ def test_rolls_beside_busy_threads_lose_nothing(tmp_path: Path, acknowledging: b
     journal.close(delete=True)
 
 
-def test_rolls_of_files_that_refuse_now_and_then_lose_nothing(tmp_path: Path) -> None:
-    journal = create(tmp_path)
+def test_rolls_of_files_that_refuse_now_and_then_lose_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[list[str]] = [[] for _ in range(THREADS)]
     calls = iter(range(1 << 40))
 
@@ -132,9 +131,9 @@ def test_rolls_of_files_that_refuse_now_and_then_lose_nothing(tmp_path: Path) ->
             case _:
                 return os.write(descriptor, line)
 
-    journal._chain._write = write
+    monkeypatch.setattr(chain, "write_for", lambda _: write)
+    journal = create(tmp_path)
     found: list[Entry] = []
-    assert journal.roll()
     rolls = 0
     with busy(), agents(journal, kept):
         while rolls < ROLLS:
@@ -182,10 +181,10 @@ def test_one_that_is_held_for_ever_is_given_up_and_what_it_still_writes_is_late_
     assert texts(entries) == ["one", "two"]
     held(said("late"))
     journal.acknowledge(entries[-1].position)
-    assert len(journal._chain.segments) == 2, "it may still be written to"
+    assert len(segments_of(journal)) == 2, "it may still be written to"
     del held
     journal.sync()
-    assert len(journal._chain.segments) == 1
+    assert len(segments_of(journal)) == 1
     assert texts(read_all(journal)) == ["late"]
     assert journal.stats().lines == journal.stats().read, "each counted once"
     journal.close(delete=True)
@@ -197,10 +196,9 @@ def test_many_segments_wait_for_a_reader_that_is_far_behind(tmp_path: Path) -> N
         journal.append(said(str(number)))
         if journal.due():
             assert journal.roll()
-    assert len(journal._chain.segments) > 10
+    assert len(segments_of(journal)) > 10
     found = read_all(journal)
     assert texts(found) == list(map(str, range(500)))
     journal.acknowledge(found[-1].position)
-    assert len(journal._chain.segments) == 1
-    assert len(list(folder_of(journal).glob("*.journal"))) == 1
+    assert len(segments_of(journal)) == 1
     journal.close(delete=True)

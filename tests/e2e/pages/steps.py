@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.e2e.pages.looking import Steps
 
 DEMO = "3f9a1c7e-5b42-4d0e-8c61-92d7e4ab10f5"
+PROMPT = "The test retries_in_time fails. Please fix it."
 
 
 def jaeger_trace(ui: str, trace_id: str, picture: Path) -> Steps:
@@ -38,6 +39,19 @@ def phoenix_trace(http: str, trace_name: str, picture: Path) -> Steps:
     return [*_phoenix(http, "traces"), ["click", trace_name], ["see", "View Session"], ["picture", str(picture)]]
 
 
+def phoenix_contents(http: str, picture: Path) -> Steps:
+    """Returns the steps to a model call of the trace that began with the demo's prompt, where contents were sent; the page is read."""
+    return [
+        *_phoenix(http, "traces"),
+        ["click", PROMPT],
+        ["see", "View Session"],
+        ["click", "chat claude-sonnet-4-5"],
+        ["see", "You are a coding agent."],
+        ["read", "body"],
+        ["picture", str(picture)],
+    ]
+
+
 def phoenix_session(http: str, picture: Path) -> Steps:
     """Returns the steps to the demo's session; its heading and turns are read."""
     return [
@@ -60,6 +74,18 @@ def mlflow_sessions(http: str, experiment: str, picture: Path) -> Steps:
         ["press?", "Got it"],
         ["press?", "Close"],
         ["see", DEMO[:6]],
+        ["read", "body"],
+        ["picture", str(picture)],
+    ]
+
+
+def mlflow_contents(http: str, experiment: str, trace_id: int, picture: Path) -> Steps:
+    """Returns the steps to the first model call of a trace, where contents were sent; the page is read."""
+    return [
+        ["goto", f"{http}/#/experiments/{experiment}/traces?selectedEvaluationId=tr-{trace_id:032x}"],
+        ["press?", "Got it"],
+        ["see", "invoke_agent"],
+        ["click", "chat claude-sonnet-4-5"],
         ["read", "body"],
         ["picture", str(picture)],
     ]

@@ -1,0 +1,1 @@
+"""Tests of contents as they may be said."""
