@@ -97,6 +97,17 @@ def print_lines(console: Console, lines: Iterable[Text]) -> None:
         console.print(line, soft_wrap=True)
 
 
+def print_table(console: Console, lines: Iterable[Text]) -> None:
+    """Prints lines that may be very many: plain ones, where there are no colors, without asking rich for each."""
+    if console.color_system is not None:
+        print_lines(console, lines)
+        return
+    plain = not _unicode(console.encoding)
+    for line in lines:
+        console.file.write(f"{line.plain.translate(_ASCII) if plain else line.plain}\n")
+    console.file.flush()
+
+
 def print_json(items: Iterable[object]) -> None:
     """Prints a JSON array, one item a line; all that a terminal could act on is escaped."""
     write = sys.stdout.write

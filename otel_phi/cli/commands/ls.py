@@ -114,7 +114,7 @@ def _print(tallies: list[Tally], grouping: str | None, *, as_json: bool) -> None
         return
     console = screen.out()
     if tallies:
-        screen.print_lines(
+        screen.print_table(
             console,
             listing(tallies, console.width)
             if grouping is None

@@ -11,6 +11,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from otel_phi.cli.listing.tally import Tallies, day_of
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.clock import wall_ns
 from otel_phi.mapping.options import options_for
+from otel_phi.mapping.price_table import NO_PRICES, Price, PriceSource, PriceTable
 from otel_phi.pipeline import spans
 from otel_phi.recorder.references import ahead_of
 from otel_phi.session.recorder import SessionRecorder
@@ -384,3 +386,27 @@ def test_parts_of_a_folder_of_all_kinds_say_what_one_stream_says(folder: Path) -
         (json.loads(json.dumps(session_object(tally))) for tally in parts), key=lambda one: str(one["session_id"])
     )
     assert found == _one_stream(folder)
+
+
+def test_prices_are_those_of_now_whatever_was_asked_before(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    sources = [
+        NO_PRICES,
+        PriceSource(PriceTable((Price(model="m-1", input=Decimal(1), output=Decimal(2)),))),
+        PriceSource(PriceTable((Price(model="m-1", input=Decimal(3), output=Decimal(2)),))),
+        NO_PRICES,
+    ]
+    told = []
+    for source in sources * 2:
+        found = []
+        for where in (cache, None):
+            sessions = Sessions(
+                [folder], OPTIONS, Complaints(), folder=where, now_ns=wall_ns() + LATER_NS, prices=source
+            )
+            tallies = [session_object(tally) for tally in sessions.tallies()]
+            found.append((tallies, list(sessions.notes)))
+        assert found[0] == found[1]
+        told.append(found[0])
+    assert told[0] == told[3] == told[4] != told[1] != told[2]
+    assert any(one["cost_usd"] for one in told[1][0])
+    assert told[1][1]  # models of other sessions that the table does not know
