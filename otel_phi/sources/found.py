@@ -101,7 +101,7 @@ class Found:
         candidates = sorted(self._files_in(folder))
         found = {path: kind for path in candidates if (kind := self._kind_within(path)) is not None}
         ours = {path: kind for path, kind in found.items() if kind in OURS}
-        self.ignored += [path for path in found if path not in ours]
+        self.ignored += [path for path, kind in found.items() if path not in ours and kind != "inner"]
         self.kinds.update(ours)
         if ours or len(self.unreadable) > unreadable:
             return "" if ours else "nothing of it can be read"
@@ -144,11 +144,13 @@ class Found:
 
 
 def may_be_ours(path: Path | os.DirEntry[str]) -> bool:
-    """Leaves out hidden files, and what phi-core's store leaves beside its sessions: locks and half-written files."""
-    return not (path.name.startswith(".") or path.name.endswith(".lock") or ".json.tmp." in path.name)
+    """Leaves out hidden files, and what lies beside sessions: locks and half-written files, a database's journals."""
+    return not (path.name.startswith(".") or path.name.endswith(_BESIDE) or ".json.tmp." in path.name)
 
 
+_BESIDE = (".lock", ".db-wal", ".db-shm", ".db-journal")
 _WRONG: dict[Kind, str] = {
+    "inner": "this is a part of an opencode session: give the session's own file, in `session`, or the storage folder",
     "empty": "the file is empty; an agent's event log has one JSON object a line",
     "json": "this is JSON, but no AgentEvents, no saved session of phi-core and no other agent's",
     "wrapped": "these are log lines with events inside: give the events alone, one JSON object a line",

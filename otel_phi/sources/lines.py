@@ -11,7 +11,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, overload
+from typing import BinaryIO, Protocol, cast, overload
 
 import msgspec
 
@@ -98,9 +98,23 @@ def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | Converted:
     """
     stream = open_regular(path)
     try:
-        zipped = stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+        if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
+            stream.close()
+            return _unzipped(path)
         stream.seek(0)
-        return Unzipped(stream) if zipped else converted(stream) or stream
+        return converted(stream) or stream
+    except OSError:
+        stream.close()
+        raise
+
+
+def _unzipped(path: Path) -> gzip.GzipFile | Converted:
+    stream = Unzipped(open_regular(path))
+    try:
+        return converted(cast("BinaryIO", stream)) or stream
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        stream.close()  # it breaks off before it says what it is
+        return Unzipped(open_regular(path))
     except OSError:
         stream.close()
         raise

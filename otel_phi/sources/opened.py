@@ -10,6 +10,7 @@ import errno
 import gzip
 import io
 import stat
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ from typing import BinaryIO
 MOST_UNPACKED = 400
 # Before so much is unpacked nobody asks: it is what a bomb costs at most, in a single line of it.
 _UNASKED_BYTES = 16 << 20
+_PIECE_BYTES = 1 << 20
 _AHEAD_BYTES = 128 << 10  # that gzip reads before it has need of them, from Python 3.12 on
 _KINDS = (
     (stat.S_ISFIFO, "a FIFO"),
@@ -85,12 +87,18 @@ class Unzipped(gzip.GzipFile):
         Raises:
             Bomb: it is one.
         """
-        if size is not None and size >= 0:
-            return self._counted(super().read(size))
+        left = sys.maxsize if size is None or size < 0 else size
         pieces: list[bytes] = []
-        while piece := self.read1(1 << 20):
+        while left > 0 and (piece := self.read1(min(left, _PIECE_BYTES))):
             pieces.append(piece)
+            left -= len(piece)
         return b"".join(pieces)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Goes to a place, see `gzip.GzipFile.seek`; what is read again does not count twice."""
+        if offset == 0 and whence == io.SEEK_SET:
+            self._given = 0
+        return super().seek(offset, whence)
 
     def read1(self, size: int = -1) -> bytes:
         """Returns what one read of the gzipped bytes gives, see `gzip.GzipFile.read1`.

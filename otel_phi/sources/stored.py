@@ -17,6 +17,7 @@ import msgspec
 
 from otel_phi.sources.agent_files import AgentOptions, AgentReading
 from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, with_children
+from otel_phi.sources.agent_stores import sessions_in
 from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.found import Found, NothingHere, may_be_ours
@@ -116,6 +117,9 @@ class Stored:
 
     def _agent_files(self, path: Path) -> list[AgentFile]:
         try:
+            inside = sessions_in(path)
+            if inside is not None:
+                return inside
             adapter = adapter_of(head_of(path), str(path))
             file = None if adapter is None else agent_file(path, adapter)
         except OSError as error:

@@ -13,9 +13,10 @@ from otel_phi.mapping.price_table import PriceSource
 from otel_phi.pipeline import Pipeline
 from otel_phi.prices import prices_of
 from otel_phi.recorder.references import Ahead, ahead_of
-from otel_phi.sources.agent_files import AgentOptions, AgentReading, FolderClaims
+from otel_phi.sources.agent_files import AgentOptions, AgentReading
 from otel_phi.sources.agent_order import AgentSession
 from otel_phi.sources.agents.claims import Claims
+from otel_phi.sources.folder_claims import FolderClaims
 from otel_phi.sources.looks import Looks
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import NothingHere, Stored

@@ -18,8 +18,9 @@ from otel_phi.cli.report.complaints import Complaints
 from otel_phi.clock import wall_ns
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.price_table import NO_PRICES, PriceSource
-from otel_phi.sources.agent_files import FolderClaims
 from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of, own_times_of, with_children
+from otel_phi.sources.agent_stores import sessions_in
+from otel_phi.sources.folder_claims import FolderClaims
 from otel_phi.sources.found import Found, NothingHere
 from otel_phi.sources.looks import Looks
 from otel_phi.sources.opened import why
@@ -71,6 +72,7 @@ class Sessions:
         self._claims = FolderClaims()
         self._tallies: dict[str, Tally] = {}
         self._parts: list[tuple[list[Path], list[str]]] = []  # files, and the sessions they hold
+        self._stores: dict[Path, Path] = {}  # where sessions are that are no file
         self.read_files: list[Path] = []
         self.found = Found(self._given, complaints, self._survey.kind)
         self._logs = [path for path, kind in self.found.kinds.items() if kind != "agent"]
@@ -97,7 +99,7 @@ class Sessions:
                 row, paths = self._agent_part(session), [file.path for file in session.files]
                 if known:
                     self._take(row, paths)
-                    on_part(self._size(paths))
+                    on_part(sum(file.size_bytes for file in session.files))
         return list(self._tallies.values())
 
     def _size(self, paths: list[Path]) -> int:
@@ -107,7 +109,8 @@ class Sessions:
         """Returns the files to read for some sessions, once all are counted: theirs, and those that had first what theirs copied."""
         theirs = [paths for paths, held in self._parts if any(session in sessions for session in held)]
         found = {path for paths in theirs for path in paths}
-        return sorted(found | {holder for (path, holder) in self._claims.lost_to if path in found})
+        found |= {holder for (path, holder) in self._claims.lost_to if path in found}
+        return sorted({self._stores.get(path, path) for path in found})
 
     def _take(self, row: PartRow, paths: list[Path]) -> None:
         self._parts.append((paths, [found.session_id for found in row.sessions]))
@@ -136,11 +139,26 @@ class Sessions:
 
     def _agent_files(self) -> Iterator[AgentFile]:
         for path, kind in self.found.kinds.items():
-            file = self._survey.agent_file(path) if kind == "agent" else None
-            if file is not None:
-                yield file
-            if file is not None and path in self._given:
+            if kind != "agent":
+                continue
+            file = self._survey.agent_file(path)
+            if file is None:
+                yield from self._stored(path)
+                continue
+            yield file
+            if path in self._given:
                 yield from self._children(file)
+
+    def _stored(self, path: Path) -> Iterator[AgentFile]:
+        """Yields the sessions of a database, or of a folder of files: always read, since no file's times tell that they are as they were."""
+        try:
+            inside = sessions_in(path) or []
+        except OSError as error:
+            self.found.cannot_read(path, f"cannot be read: {why(error)}")
+            return
+        for file in inside:
+            self._stores[file.path] = path
+            yield file
 
     def _children(self, file: AgentFile) -> Iterator[AgentFile]:
         def cannot_read(path: Path, error: OSError) -> None:
@@ -157,13 +175,17 @@ class Sessions:
         given = {file.path for file in self._agents}
         files = [file for one in (*sessions, *originals_of(sessions, given)) for file in one.files]
         for file in files:
-            self._survey.stamps.setdefault(file.path, stamp_of(file.path))
+            if file.records is None and file.path not in self._survey.stamps:
+                self._survey.stamps[file.path] = stamp_of(file.path)
         for session in in_order(files, self._own_times):
             yield session, session.files[0].path in given
 
     def _own_times(self, paths: list[Path]) -> list[int]:
+        if any(path in self._stores for path in paths):
+            return own_times_of(paths)
         for path in paths:
-            self._survey.stamps.setdefault(path, stamp_of(path))
+            if path not in self._survey.stamps:
+                self._survey.stamps[path] = stamp_of(path)
         key, mark = key_of("times", [bytes(path) for path in paths]), self._survey.mark(paths)
         known = decoded(self._store.get(key), TimesRow)
         if known is not None and known.mark == mark:
@@ -176,6 +198,8 @@ class Sessions:
 
     def _agent_part(self, session: AgentSession) -> PartRow:
         paths = [file.path for file in session.files]
+        if any(file.records is not None for file in session.files):
+            return self._uncached(Counted(self._options, self._prices), session)
         key = key_of("agent", [bytes(path) for path in paths], self._mapping)
         mark = self._survey.mark(paths, self._mapping, [_beside(path) for path in paths])
         row = self._known(key, mark)
@@ -183,6 +207,13 @@ class Sessions:
             return row
         counted = Counted(self._options, self._prices)
         return self._kept(key, mark, paths, counted, counted.agents(session, self._claims))
+
+    def _uncached(self, counted: Counted, session: AgentSession) -> PartRow:
+        """Reads a session of which nothing is kept."""
+        row = counted.agents(session, self._claims)
+        for line in counted.unreadable:
+            self._complaints(line)
+        return row
 
     # --- what is kept ----------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,8 @@ class FileRow(msgspec.Struct, frozen=True, array_like=True):
         started_ns: the time in its header, 0 for none.
         forked_from: the session whose history it begins with.
         first_id: the id of its first record.
-        adapter: name of its format.
+        known_as: the `first_id` of the files that begin with its history.
+        adapter: name of its format; "" where the sessions in it are files of their own, see `agent_stores`.
         mark: what the file was like.
     """
 
@@ -41,6 +42,7 @@ class FileRow(msgspec.Struct, frozen=True, array_like=True):
     started_ns: int = 0
     forked_from: str = ""
     first_id: str = ""
+    known_as: str = ""
     adapter: str = ""
     mark: bytes = b""
 

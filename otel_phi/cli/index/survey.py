@@ -13,6 +13,7 @@ from otel_phi.cli.index.stamps import Stamp, key_of, stamp_of
 from otel_phi.cli.index.store import Store
 from otel_phi.recorder.references import session_key
 from otel_phi.sources.agent_order import AgentFile, head_of
+from otel_phi.sources.agent_stores import is_store
 from otel_phi.sources.agents.adapter import Group
 from otel_phi.sources.agents.registry import BY_NAME, adapter_of
 from otel_phi.sources.kinds import Kind, kind_of
@@ -86,7 +87,7 @@ class Survey:
         return all(self.stamps[path].is_settled(self._now_ns) for path in paths)
 
     def agent_file(self, path: Path) -> AgentFile | None:
-        """Returns another agent's file, None where it is none.
+        """Returns another agent's file, None where it is none, or one with sessions that are files of their own.
 
         Raises:
             OSError: it cannot be read.
@@ -102,6 +103,7 @@ class Survey:
             started_ns=row.started_ns,
             forked_from=row.forked_from,
             first_id=row.first_id,
+            known_as=row.known_as,
         )
         stamp = self.stamps[path]
         return AgentFile(path, adapter, group, stamp.size, stamp.written_ns)
@@ -128,6 +130,8 @@ class Survey:
 
 
 def _agent_row(path: Path) -> FileRow:
+    if is_store(path):
+        return FileRow("agent")
     head = head_of(path)
     adapter = adapter_of(head, str(path))
     if adapter is None:
@@ -141,5 +145,6 @@ def _agent_row(path: Path) -> FileRow:
         started_ns=group.started_ns,
         forked_from=group.forked_from,
         first_id=group.first_id,
+        known_as=group.known_as,
         adapter=adapter.name,
     )
