@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from otel_phi.config import resolve
 from otel_phi.events import (
     AgentEnd,
     AgentStart,
@@ -21,8 +22,11 @@ from otel_phi.events import (
     UserMessage,
     encode_event,
 )
+from otel_phi.mapping import semconv as s
+from otel_phi.pipeline import spans
 from otel_phi.sources.agents.claims import ClaimsInMemory
 from otel_phi.sources.agents.opencode import Opencode
+from tests.laws import role
 from tests.sources.agents.opencode_made import (
     BASE_MS,
     CHILD,
@@ -384,3 +388,25 @@ def test_what_was_said_asked_and_answered_is_in_the_events() -> None:
     assert each(events, ToolExecutionEnd, lambda end: msgspec.json.decode(end.result.content)) == [
         [{"type": "text", "text": "out"}]
     ]
+
+
+def test_with_content_on_the_spans_have_it_and_with_content_off_none_of_it() -> None:
+    thought = {"type": "reasoning", "text": "first the folder"}
+    asked = user("u", 0, said("which files"))
+    events = read(session(), asked, answer("a", 0.1, 5, thought, said("I look"), tool("c", 1, 2)), answer("b", 5, 8))
+    by_role = {role(span): span for span in spans(events, resolve(capture_content=True, service_name="t"))}
+    first = next(
+        span for span in spans(events, resolve(capture_content=True, service_name="t")) if role(span) == "chat"
+    )
+    said_of = str(first.get(s.OUTPUT_MESSAGES))
+    assert [words in said_of for words in ("first the folder", "I look", '"tool_call"')] == [True] * 3
+    assert "which files" in str(first.get(s.INPUT_MESSAGES))
+    assert "which files" in str(by_role["loop"].get(s.INPUT_VALUE))
+    assert (by_role["tool"].get(s.TOOL_ARGUMENTS), "out" in str(by_role["tool"].get(s.TOOL_RESULT))) == (
+        '{"command":"ls"}',
+        True,
+    )
+    off = list(spans(events, resolve(service_name="t")))
+    assert not any(
+        span.get(key) for span in off for key in (s.OUTPUT_MESSAGES, s.INPUT_MESSAGES, s.INPUT_VALUE, s.TOOL_RESULT)
+    )
