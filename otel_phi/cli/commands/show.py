@@ -22,7 +22,7 @@ from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.page.door import page_flag, save_page
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
-from otel_phi.cli.report.objects import span_object
+from otel_phi.cli.report.objects import versioned_span
 from otel_phi.cli.report.redaction import check_lines
 from otel_phi.cli.report.table import table
 from otel_phi.cli.settings import prices_said
@@ -179,7 +179,7 @@ def _print(
     picture: Path | None,
 ) -> None:
     if as_json:
-        screen.print_json(span_object(span) for span in found)
+        screen.print_json(versioned_span(span) for span in found)
     elif picture is not None:
         title = " ".join(["otel-phi show", *(path.name for path in paths)])
         gathered = _gathered(found, whole=whole)

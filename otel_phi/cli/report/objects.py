@@ -13,12 +13,11 @@ SPAN_SCHEMA, EXPORT_SCHEMA = "otel-phi.span/1", "otel-phi.export/1"  # docs/json
 def span_object(span: Span) -> dict[str, Any]:
     """Returns a span as a JSON object.
 
-    Its keys: `schema`, `name`, `trace_id` (32 hex digits), `span_id` (16), `parent_span_id` (16, null without a parent), `kind`,
+    Its keys: `name`, `trace_id` (32 hex digits), `span_id` (16), `parent_span_id` (16, null without a parent), `kind`,
     `start_ns`, `end_ns`, `status`, `status_message`, `attributes` (object), `events` (`name`, `time_ns`, `attributes`),
     `links` (`trace_id`, `span_id`, `attributes`), `dropped_events_count`.
     """
     return {
-        "schema": SPAN_SCHEMA,
         "name": span.name,
         "trace_id": f"{span.trace_id:032x}",
         "span_id": f"{span.span_id:016x}",
@@ -43,6 +42,11 @@ def span_object(span: Span) -> dict[str, Any]:
         ],
         "dropped_events_count": span.dropped_events_count,
     }
+
+
+def versioned_span(span: Span) -> dict[str, Any]:
+    """Returns a span as `otel_phi.cli.commands.show` writes it: with the schema that it follows."""
+    return {"schema": SPAN_SCHEMA, **span_object(span)}
 
 
 def totals_object(totals: Totals) -> dict[str, Any]:
