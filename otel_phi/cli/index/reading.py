@@ -172,7 +172,9 @@ class Sessions:
     def _agent_sessions(self) -> Iterator[tuple[AgentSession, bool]]:
         """Yields the sessions in the order in which they may claim calls, and whether each is one of those asked for."""
         sessions = in_order(self._agents, self._own_times)
-        given = {file.path for file in self._agents}
+        originals = {one.key[1] for one in sessions if not one.first.group.converted}
+        sessions = [one for one in sessions if not one.first.group.converted or one.key[1] not in originals]
+        given = {file.path for session in sessions for file in session.files}
         files = [file for one in (*sessions, *originals_of(sessions, given)) for file in one.files]
         for file in files:
             if file.records is None and file.path not in self._survey.stamps:
@@ -198,10 +200,11 @@ class Sessions:
 
     def _agent_part(self, session: AgentSession) -> PartRow:
         paths = [file.path for file in session.files]
-        if any(file.records is not None for file in session.files):
+        if any(file.records is not None or file.adapter.name not in _ALONE for file in session.files):
             return self._uncached(Counted(self._options, self._prices), session)
         key = key_of("agent", [bytes(path) for path in paths], self._mapping)
-        mark = self._survey.mark(paths, self._mapping, [_beside(path) for path in paths])
+        beside = [_beside(path) for path in paths]
+        mark = self._survey.mark(paths, self._mapping, beside, repr([file.group for file in session.files]))
         row = self._known(key, mark)
         if row is not None and claims_hold(row.asked, paths, self._claims):
             return row
@@ -232,6 +235,10 @@ class Sessions:
             if data is not None:
                 self._store.put(key, data)
         return row
+
+
+# Formats whose folds look at nothing but their records: what a file of another says may stand beside it.
+_ALONE = frozenset({"claude-code", "codex", "openclaw", "pi"})
 
 
 def _beside(path: Path) -> object:

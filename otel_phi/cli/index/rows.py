@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from otel_phi.cli.listing.tally import Cell, Tally, ToolCell
+from otel_phi.sources.agents.adapter import Group
 from otel_phi.sources.kinds import Kind
 from otel_phi.sources.reader import BadLine
 
@@ -22,13 +23,7 @@ class FileRow(msgspec.Struct, frozen=True, array_like=True):
         kind: what it is.
         sessions: keys of the sessions in it; of another agent's file none.
         loops: ids of the loops that it says something of, as they stand there.
-        key: of another agent's file, the session that it is a part of; then the rest of `Group`.
-        main: whether it is that session's main file.
-        agent_id: of a sub-agent's file, the id by which its parent knows it.
-        started_ns: the time in its header, 0 for none.
-        forked_from: the session whose history it begins with.
-        first_id: the id of its first record.
-        known_as: the `first_id` of the files that begin with its history.
+        group: of another agent's file, where it belongs.
         adapter: name of its format; "" where the sessions in it are files of their own, see `agent_stores`.
         mark: what the file was like.
     """
@@ -36,13 +31,7 @@ class FileRow(msgspec.Struct, frozen=True, array_like=True):
     kind: Kind
     sessions: tuple[str, ...] = ()
     loops: tuple[bytes, ...] = ()
-    key: str = ""
-    main: bool = True
-    agent_id: str = ""
-    started_ns: int = 0
-    forked_from: str = ""
-    first_id: str = ""
-    known_as: str = ""
+    group: Group | None = None
     adapter: str = ""
     mark: bytes = b""
 

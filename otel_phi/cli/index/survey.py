@@ -12,9 +12,8 @@ from otel_phi.cli.index.rows import FileRow, decoded, encoded
 from otel_phi.cli.index.stamps import Stamp, key_of, stamp_of
 from otel_phi.cli.index.store import Store
 from otel_phi.recorder.references import session_key
-from otel_phi.sources.agent_order import AgentFile, head_of
+from otel_phi.sources.agent_order import AgentFile, agent_file, head_of
 from otel_phi.sources.agent_stores import is_store
-from otel_phi.sources.agents.adapter import Group
 from otel_phi.sources.agents.registry import BY_NAME, adapter_of
 from otel_phi.sources.kinds import Kind, kind_of
 from otel_phi.sources.logs import EventFile, first_pass
@@ -94,19 +93,10 @@ class Survey:
         """
         row = self.row(path)
         adapter = BY_NAME.get(row.adapter)
-        if adapter is None:
+        if adapter is None or row.group is None:
             return None
-        group = Group(
-            key=row.key,
-            main=row.main,
-            agent_id=row.agent_id,
-            started_ns=row.started_ns,
-            forked_from=row.forked_from,
-            first_id=row.first_id,
-            known_as=row.known_as,
-        )
         stamp = self.stamps[path]
-        return AgentFile(path, adapter, group, stamp.size, stamp.written_ns)
+        return AgentFile(path, adapter, row.group, stamp.size, stamp.written_ns)
 
     def _looked_at(self, path: Path) -> FileRow:
         kind = kind_of(path)
@@ -132,19 +122,7 @@ class Survey:
 def _agent_row(path: Path) -> FileRow:
     if is_store(path):
         return FileRow("agent")
-    head = head_of(path)
-    adapter = adapter_of(head, str(path))
+    adapter = adapter_of(head_of(path), str(path))
     if adapter is None:
         return FileRow("other")
-    group = adapter.group(str(path), head)
-    return FileRow(
-        "agent",
-        key=group.key,
-        main=group.main,
-        agent_id=group.agent_id,
-        started_ns=group.started_ns,
-        forked_from=group.forked_from,
-        first_id=group.first_id,
-        known_as=group.known_as,
-        adapter=adapter.name,
-    )
+    return FileRow("agent", group=agent_file(path, adapter).group, adapter=adapter.name)
