@@ -61,6 +61,11 @@ class Folder:
         return found
 
     @property
+    def left_out(self) -> int:
+        """How many files hold nothing that is followed."""
+        return len(self._other)
+
+    @property
     def lone_files(self) -> set[Path]:
         """The paths that are files: one that is replaced is seen by a look alone."""
         return {root for root in self.roots if not root.is_dir()}

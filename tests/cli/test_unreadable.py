@@ -137,6 +137,7 @@ def test_watch_once_names_it_sends_the_rest_and_ends_with_1(
     good: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = good.with_name("bad.jsonl")
+    good.with_name("notes.txt").write_text("words")
     bad.write_bytes(good.read_bytes().replace(b"good", b"evil"))
     real = kind_of
 
@@ -149,6 +150,7 @@ def test_watch_once_names_it_sends_the_rest_and_ends_with_1(
     result = run("watch", "--once", good.parent, "--file", "-")
     assert result.exit_code == 1
     assert f"{bad}: cannot be read: Permission denied" in result.stderr
+    assert "1 file of the folder left out" in result.stderr
     assert "good" in result.stdout
 
 

@@ -161,6 +161,8 @@ def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str, 
         screen.say(f"otel-phi: {failure}")
     if quiet and not outcome.exit_code(watching.stats()) and not watching.stats().queued:
         return
+    if left := watching.folder.left_out:
+        screen.say(f"otel-phi: {words.many(left, 'file')} of the folder left out: nothing in them is followed")
     if watching.open_loops:
         screen.say(f"otel-phi: {words.many(watching.open_loops, 'loop')} still open; a later watch goes on with them")
     for line in outcome.sentences(
