@@ -186,6 +186,14 @@ class Bridge:
         limit_s = 0.0 if self.config.file is not None else MISCONFIGURED_GIVE_UP_AFTER_S
         return min(self.config.give_up_after_s, limit_s)
 
+    def only(self, chosen: Callable[[str], bool] | None) -> None:
+        """Makes spans of some sessions alone, from now on.
+
+        Args:
+            chosen: tells of a session id whether the session is meant; None where all are.
+        """
+        self._pipeline.chosen = chosen
+
     def feed(self, events: Iterable[Event]) -> None:
         """Takes events in the order they happened: `AgentEvent`s, or their JSON as mapping, text or bytes.
 

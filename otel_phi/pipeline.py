@@ -55,6 +55,7 @@ class Pipeline:
         on_notice: gets each notice whose spans are asked for, sampled out or not; it must not raise.
 
     Attributes:
+        chosen: tells of a session id whether the session is meant at all; None where all are.
         core: the recorder core; its snapshot is the pipeline's, since nothing else here outlives a call but counts.
         events: how many events were taken.
         undecodable: events made by hand that hold what no event can; they are left out.
@@ -73,6 +74,7 @@ class Pipeline:
         on_notice: Callable[[Notice], None] | None = None,
     ) -> None:
         self._options = options
+        self.chosen: Callable[[str], bool] | None = None
         self._admit = admit if policy is None else policy.admit
         self._sample, self._attributes_for, self._on_notice = sample, attributes_for, on_notice
         self.core = RecorderCore(ahead, price)
@@ -130,7 +132,9 @@ class Pipeline:
         return self.core.on_event(said)
 
     def spans(self, notice: Notice) -> list[Span]:
-        """Returns the spans of a notice, none where sampling leaves its session out."""
+        """Returns the spans of a notice, none where its session is not meant, or where sampling leaves it out."""
+        if self.chosen is not None and not self.chosen(session_of(notice)):
+            return []
         if self._on_notice is not None:
             self._on_notice(notice)
         found = spans_of(notice, self._options)

@@ -12,7 +12,6 @@ import click
 
 from otel_phi.clock import wall_ns
 from otel_phi.errors import SourceError
-from otel_phi.sources.agents.registry import BY_NAME
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _FLAGS = {
@@ -128,6 +127,7 @@ def _taken(flags: dict[str, Any]) -> list[str]:
 
 def _roots(flag: str) -> list[Path]:
     from otel_phi.config.config import environment
+    from otel_phi.sources.agents.registry import BY_NAME
 
     return [Path(root).expanduser() for root in BY_NAME[_FLAGS[flag]].roots(environment())]
 

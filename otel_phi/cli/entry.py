@@ -13,6 +13,9 @@ import sys
 from otel_phi.version import __version__
 
 SHELLS = ("bash", "zsh", "fish")
+TYPE_CHECKING = False  # as `typing` has it, without loading that
+if TYPE_CHECKING:
+    from collections.abc import Callable
 CLOSED_PIPE = 141  # 128 and SIGPIPE's number, which Python ignores and turns into an exception
 
 
@@ -24,6 +27,10 @@ def run() -> None:
         end_by_interrupt()
     except BrokenPipeError:
         end_by_closed_pipe()
+    except OSError as error:  # what is said before click is loaded: it says its own errors
+        sys.stderr.write(f"otel-phi: {error}\n")
+        _flush_quietly()
+        os._exit(1)
 
 
 def _run(arguments: list[str]) -> None:
@@ -74,6 +81,16 @@ def end_by_closed_pipe() -> None:
     os._exit(CLOSED_PIPE)
 
 
+def end_if_unread(file: str | None) -> None:
+    """Ends this process where what it writes to standard output is read by nobody any more.
+
+    Args:
+        file: where spans are written to, `-` for standard output.
+    """
+    if file == "-" and reader_gone():
+        end_by_closed_pipe()
+
+
 def reader_gone() -> bool:
     """Tells whether nobody reads standard output any more."""
     import select
@@ -85,7 +102,13 @@ def reader_gone() -> bool:
     return any(event & select.POLLERR for _, event in watched.poll(0))
 
 
+# What is to be put away however the process ends; each is a function without arguments.
+at_end: list[Callable[[], object]] = []
+
+
 def _flush_quietly() -> None:
+    while at_end:
+        at_end.pop()()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -102,6 +102,8 @@ _CHOICE = (
     click.option("--model", metavar="TEXT", help="Only sessions that asked a model whose name holds this."),
     click.option("--agent", metavar="TEXT", help="Only sessions of an agent whose name holds this."),
     click.option("--session", metavar="ID", help="Only the sessions whose id begins with this."),
+    click.option("--open", "open_only", is_flag=True, help="Only sessions with a loop that has not ended."),
+    click.option("--no-cache", is_flag=True, help="Read all files, and remember nothing of them."),
 )
 
 
@@ -113,7 +115,7 @@ def paths_and_errors(paths: tuple[Path, ...], errors: str | None) -> tuple[tuple
 
 
 def choice_flags(command: _Command) -> _Command:
-    """Adds the flags that say which sessions are meant; each arrives as the keyword of `listing.choice.Choice`."""
+    """Adds the flags that say which sessions are meant; they arrive as `listing.chosen.choice_of` takes them."""
     for flag in reversed(_CHOICE):
         command = flag(command)
     return command

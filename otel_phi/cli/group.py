@@ -70,7 +70,7 @@ class Commands(click.Group):
 
 
 def _leave(error: Exception, code: int) -> None:
-    from otel_phi.cli.screen import say
+    from otel_phi.cli.screen import say  # which knows standard input by its name
 
     say(f"otel-phi: {error}")
     sys.exit(code)
@@ -114,7 +114,7 @@ def main() -> None:
 
 
 _SHELLS = """\b
-Where it goes:
+Examples, and where it goes:
   eval "$(otel-phi completion bash)"     in ~/.bashrc
   eval "$(otel-phi completion zsh)"      in ~/.zshrc
   otel-phi completion fish > ~/.config/fish/completions/otel-phi.fish
@@ -128,7 +128,14 @@ def _completion(shell: str) -> None:
     click.echo(completion(shell), nl=False)
 
 
-@main.command("help", short_help=COMMANDS["help"])
+_HELPS = """\b
+Examples:
+  otel-phi help
+  otel-phi help export
+"""
+
+
+@main.command("help", short_help=COMMANDS["help"], epilog=_HELPS)
 @click.argument("command", required=False, metavar="[COMMAND]")
 @click.pass_context
 def _help(ctx: click.Context, command: str | None) -> None:

@@ -170,13 +170,19 @@ class Straight:
 
     def finish(self, at_most_s: float | None) -> str:
         """Waits until all is written."""
-        give_up_after_s = self._config.give_up_after_s
-        try:
-            self._bridge.finish(give_up_after_s if at_most_s is None else min(at_most_s, give_up_after_s))
-        except DeliveryError as error:
-            self._failed = True
-            return str(error)
-        return ""
+        limit_s = self._config.give_up_after_s
+        until = monotonic() + (limit_s if at_most_s is None else min(at_most_s, limit_s))
+        while True:
+            left_s = max(until - monotonic(), 0.0)
+            try:
+                self._bridge.finish(min(left_s, settling.GLANCE_S))
+            except DeliveryError as error:
+                # A full disk or a closed pipe does not heal while one waits.
+                if not left_s or self._bridge.progress().trouble is not None:
+                    self._failed = True
+                    return str(error)
+            else:
+                return ""
 
     def close(self, *, whole: bool) -> None:
         """Closes the file."""
@@ -191,5 +197,5 @@ class Straight:
                 yield f"{words.many(delivery.progress.stats.queued, 'span')} not written"
 
     def exit_code(self) -> int:
-        """Returns 4 where not all was written."""
-        return exit_codes.GAVE_UP if self._failed else outcome.exit_code(self._bridge.stats().delivery)
+        """Returns 1 where not all was written."""
+        return exit_codes.BROKEN if self._failed else outcome.exit_code(self._bridge.stats().delivery)

@@ -19,6 +19,7 @@ from otel_phi.tree import clean
 _SVG_ID = "otel-phi"  # rich would hash the content: a picture in git should change only where the trace does
 _SVG_WIDTH = 104
 _BLANKS = re.compile(r"^ +| {2,}")
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML 1.0 has no way to hold
 _NOTHING = Style(meta={"blank": True})
 # One sign for one sign, so that columns stay columns.
 _ASCII = str.maketrans("├└│━╺╸✗◆…→←·µ", "|`|=--x*~><-u")
@@ -58,13 +59,33 @@ def _console(stream: Any) -> Console:
     return _Console(**plain, color_system=None) if _colors[0] == "never" else _Console(**plain)
 
 
+def room(console: Console) -> int | None:
+    """Returns how many columns there are; None where nobody looks at columns: a file, a pipe."""
+    return console.width if console.is_terminal else None
+
+
 def _unicode(encoding: str | None) -> bool:
     return (encoding or "").lower().replace("-", "").startswith("utf")
 
 
+_aliases: dict[str, str] = {}
+
+
+def known_as(path: object, name: str) -> None:
+    """Settles by what name a path is said: one that nobody gave, of a copy of standard input."""
+    _aliases[str(path)] = name
+
+
+def said(text: str) -> str:
+    """Returns a text with paths by the names that people know, clean."""
+    for path, name in _aliases.items():
+        text = text.replace(path, name)
+    return clean(text)
+
+
 def say(text: str) -> None:
     """Says one line on stderr; it may hold what came from outside."""
-    err().print(clean(text), soft_wrap=True)
+    err().print(said(text), soft_wrap=True)
 
 
 def print_lines(console: Console, lines: Iterable[Text]) -> None:
@@ -74,6 +95,17 @@ def print_lines(console: Console, lines: Iterable[Text]) -> None:
         if plain:
             line.plain = line.plain.translate(_ASCII)
         console.print(line, soft_wrap=True)
+
+
+def print_table(console: Console, lines: Iterable[Text]) -> None:
+    """Prints lines that may be very many: plain ones, where there are no colors, without asking rich for each."""
+    if console.color_system is not None:
+        print_lines(console, lines)
+        return
+    plain = not _unicode(console.encoding)
+    for line in lines:
+        console.file.write(f"{line.plain.translate(_ASCII) if plain else line.plain}\n")
+    console.file.flush()
 
 
 def print_json(items: Iterable[object]) -> None:
@@ -105,7 +137,7 @@ def svg(lines: Iterable[Text], title: str) -> str:
         for blank in _BLANKS.finditer(line.plain):
             line.stylize(_NOTHING, *blank.span())
         console.print(line, soft_wrap=True)
-    return console.export_svg(title=title, unique_id=_SVG_ID)
+    return _NO_XML.sub("\ufffd", console.export_svg(title=clean(title), unique_id=_SVG_ID))
 
 
 def svg_width() -> int:

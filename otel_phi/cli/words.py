@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable
 
 from otel_phi.tree import clean
@@ -71,8 +72,8 @@ def short_names(sessions: Iterable[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for shorten in (_begin, _begin_and_end, clean):
         drafts = {session: shorten(session) for session in ids if session not in names}
-        taken = list(drafts.values())
-        names |= {session: name for session, name in drafts.items() if taken.count(name) == 1}
+        taken = Counter(drafts.values())
+        names |= {session: name for session, name in drafts.items() if taken[name] == 1}
     return {session: names.get(session, clean(session)) for session in ids}
 
 

@@ -21,6 +21,7 @@ import msgspec
 
 from otel_phi.config import destination, values
 from otel_phi.config import endpoint as urls
+from otel_phi.config.cache_folder import cache_folder
 from otel_phi.config.choices import Choices, report
 from otel_phi.config.content import content_options
 from otel_phi.config.exporters import chosen_exporters
@@ -289,6 +290,11 @@ def state_dir(given: Path | None = None) -> Path:
         ConfigError: no folder can be named, or what is given begins with the home of a user who does not exist.
     """
     return named(chosen_state_dir(Choices({} if given is None else {"state_dir": given}, os.environ)))
+
+
+def cache_dir() -> Path | None:
+    """Returns where what can be made again is kept; None where no folder can be named."""
+    return cache_folder(Choices({}, os.environ))
 
 
 def price_source(cost: bool | None = None, file: str | Path | None = None) -> PriceSource:

@@ -7,6 +7,7 @@ Rule 3: a file that was given alone leaves what it copied to the file of its fol
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ from otel_phi.sources.agents.claims import Claims
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.folder_claims import FolderClaims
 from otel_phi.sources.lines import read_lines
+from otel_phi.sources.opened import why
 from otel_phi.sources.reader import BadLine
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, ToolExecutionStart, TurnEnd, TurnStart
 
@@ -50,6 +52,7 @@ class AgentReading:
         since_ns: leave out sessions that were last written to before that.
         on_bad_line: called with each line that is no record.
         options: how to read them.
+        claims: what other readings claimed; None for nothing.
 
     Attributes:
         sessions: in the order in which they are read.
@@ -58,6 +61,7 @@ class AgentReading:
         held_loops: loops held back since their file is at work.
         open_loops: loops that have no end, in files that are not.
         left: calls that were left to another file: how many, by that file.
+        unreadable: files that could not be read, or not to their end; each was reported.
         read_bytes: bytes read so far.
     """
 
@@ -69,6 +73,7 @@ class AgentReading:
         since_ns: int = 0,
         on_bad_line: Callable[[BadLine], None] | None = None,
         options: AgentOptions | None = None,
+        claims: FolderClaims | None = None,
     ) -> None:
         found = [one for one in in_order(files) if one.written_ns >= since_ns]
         originals = {one.key[1] for one in found if not one.first.group.converted}
@@ -77,7 +82,8 @@ class AgentReading:
         self.counts: Counter[str] = Counter()
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()
-        self._claims = FolderClaims()
+        self.unreadable: list[Path] = []
+        self._claims = FolderClaims() if claims is None else claims
         self._previous_loop = ""  # the session's last that no tool started
         self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
 
@@ -161,7 +167,11 @@ class AgentReading:
         self.counts += fold.counts
 
     def _settled(self, file: AgentFile, fold: Fold, age_ns: int, *, at_work: bool) -> Iterator[AgentEvent]:
-        yield from self._records(file, fold, at_work=at_work)
+        try:
+            yield from self._records(file, fold, at_work=at_work)
+        except OSError as error:
+            self.unreadable.append(file.path)
+            self._report(BadLine(str(file.path), 0, 0, 0, f"cannot be read: {why(error)}"))
         if not at_work:
             yield from fold.settle("end")
         elif age_ns > SILENCE_NS:
@@ -292,7 +302,8 @@ def _calls_of(session: AgentSession) -> dict[str, str]:
             found[child.group.agent_id] = call_id
     if wanted - found.keys():
         for file in session.files:
-            _find_calls(file, wanted - found.keys(), found)
+            with contextlib.suppress(OSError):  # whoever reads its records says so
+                _find_calls(file, wanted - found.keys(), found)
     return found
 
 

@@ -10,6 +10,7 @@ Rule 4: a file that another's records name, as a sub-agent's or as what continue
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import re
@@ -169,8 +170,15 @@ def _adopted(file: AgentFile, parents: dict[Path, tuple[AgentFile, Reference]]) 
     )
 
 
-def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
-    """Returns the sessions of some files, in the order in which they are to be read."""
+def in_order(
+    files: Iterable[AgentFile], own_times: Callable[[list[Path]], list[int]] | None = None
+) -> list[AgentSession]:
+    """Returns the sessions of some files, in the order in which they are to be read.
+
+    Args:
+        files: their files.
+        own_times: `own_times_of`, from whoever remembers what it gave; None to read the files.
+    """
     by_key: dict[tuple[str, str], list[AgentFile]] = {}
     files = _of_roots(adopted(files))
     for file in sorted(files, key=lambda file: (not file.group.main, file.group.part, str(file.path))):
@@ -182,7 +190,7 @@ def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
         for key, some in by_key.items()
     ]
     sessions.sort(key=lambda session: (not session.mains, session.first.group.started_ns, str(session.first.path)))
-    return _after_their_origins(_lineages_in_order(sessions))
+    return _after_their_origins(_lineages_in_order(sessions, own_times or own_times_of))
 
 
 def _of_roots(files: Iterable[AgentFile]) -> list[AgentFile]:
@@ -217,7 +225,9 @@ def _after_their_origins(sessions: list[AgentSession]) -> list[AgentSession]:
     return list(placed.values())
 
 
-def _lineages_in_order(sessions: list[AgentSession]) -> list[AgentSession]:
+def _lineages_in_order(
+    sessions: list[AgentSession], own_times: Callable[[list[Path]], list[int]]
+) -> list[AgentSession]:
     """Puts sessions that begin with the same record in order, each set into the places that it had."""
     sets: dict[tuple[str, str], list[int]] = {}
     for number, session in enumerate(sessions):
@@ -227,14 +237,14 @@ def _lineages_in_order(sessions: list[AgentSession]) -> list[AgentSession]:
     for numbers in sets.values():
         if len(numbers) > 1:
             some = [sessions[number] for number in numbers]
-            own = _own_times([session.first.path for session in some])
+            own = own_times([session.first.path for session in some])
             order = sorted(range(len(some)), key=lambda at: (own[at], str(some[at].first.path)))
             for number, at in zip(numbers, order, strict=True):
                 sessions[number] = some[at]
     return sessions
 
 
-def _own_times(paths: list[Path]) -> list[int]:
+def own_times_of(paths: list[Path]) -> list[int]:
     """Returns when the records that each file has alone begin, -1 for a file without any."""
     records = [_records(path) for path in paths]
     holders: dict[bytes, int] = {}
@@ -247,7 +257,7 @@ def _own_times(paths: list[Path]) -> list[int]:
 def _records(path: Path) -> dict[bytes, int]:
     """Returns the ids of a file's records with their times, in their order."""
     found: dict[bytes, int] = {}
-    with open_lines(path) as stream:
+    with contextlib.suppress(OSError), open_lines(path) as stream:  # whoever reads its records says so
         for block in read_lines(stream):
             for line in block.lines:
                 pairs = dict(reversed(_UUID_AND_TIME.findall(line)))
@@ -256,8 +266,13 @@ def _records(path: Path) -> dict[bytes, int]:
     return found
 
 
-def with_children(file: AgentFile) -> list[AgentFile]:
-    """Returns a file, and its sub-agents' where they lie in the folder of its name, or of its session's."""
+def with_children(file: AgentFile, cannot_read: Callable[[Path, OSError], None]) -> list[AgentFile]:
+    """Returns a file, and its sub-agents' where they lie in the folder of its name, or of its session's.
+
+    Args:
+        file: the file.
+        cannot_read: called with a sub-agent's file that cannot be read.
+    """
     if not file.group.main:
         return [file]
     paths = sorted((file.path.with_suffix("") / "subagents").rglob("*.jsonl"))
@@ -265,9 +280,12 @@ def with_children(file: AgentFile) -> list[AgentFile]:
         paths += sorted(file.path.with_name(file.group.key).glob("*.jsonl"))
     found = [file]
     for inner in paths:
-        adapter = adapter_of(head_of(inner), str(inner))
-        if adapter is not None:
-            found.append(agent_file(inner, adapter))
+        try:
+            adapter = adapter_of(head_of(inner), str(inner))
+            if adapter is not None:
+                found.append(agent_file(inner, adapter))
+        except OSError as error:  # noqa: PERF203  # a file takes longer
+            cannot_read(inner, error)
     return found
 
 
@@ -281,11 +299,18 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
         for path in islice(beside, MAX_NEIGHBOURS):
             if path in given or not path.is_file():
                 continue
-            adapter = adapter_of(head_of(path), str(path))
-            file = None if adapter is None else agent_file(path, adapter)
+            file = _neighbour(path)
             if file is None:
                 continue
             name, group = file.adapter.name, file.group
             if (name, group.key) in forks or (name, group.first_id or group.known_as) in firsts:
                 found.append(file)
     return in_order(found)
+
+
+def _neighbour(path: Path) -> AgentFile | None:
+    """Looks at a file that nobody asked for: one that cannot be read is none."""
+    with contextlib.suppress(OSError):
+        adapter = adapter_of(head_of(path), str(path))
+        return None if adapter is None else agent_file(path, adapter)
+    return None

@@ -29,13 +29,29 @@ def sessions_in(path: Path) -> list[AgentFile] | None:
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD_BYTES)
+    head = _head(path)
     if head.startswith(MAGIC):
         return database_sessions(path)
-    if head.startswith(GZIP_MAGIC) or file_kind(path, head) != "session":
-        return None
-    return [_folder_session(path)]
+    return [_folder_session(path)] if _is_folders(path, head) else None
+
+
+def is_store(path: Path) -> bool:
+    """Says whether a file's sessions are files of their own.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    head = _head(path)
+    return head.startswith(MAGIC) or _is_folders(path, head)
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_HEAD_BYTES)
+
+
+def _is_folders(path: Path, head: bytes) -> bool:
+    return not head.startswith(GZIP_MAGIC) and file_kind(path, head) == "session"
 
 
 def database_sessions(path: Path) -> list[AgentFile]:

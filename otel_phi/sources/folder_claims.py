@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from otel_phi.sources.agents.claims import KEY_BYTES, OWNER_BYTES
+from otel_phi.sources.agents.claims import KEY_BYTES, OWNER_BYTES, Claims
 
 _FILE_BYTES = 4
 _SLOT_BYTES = KEY_BYTES + OWNER_BYTES + _FILE_BYTES
@@ -41,7 +41,7 @@ class FolderClaims:
         """Bytes that the table takes."""
         return len(self._slots)
 
-    def of(self, path: Path) -> FileClaims:
+    def of(self, path: Path) -> Claims:
         """Returns the table as a file sees it."""
         self._files.append(path)
         return FileClaims(self, len(self._files))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
 import zlib
@@ -12,9 +13,10 @@ import msgspec
 
 from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.converted import Converted
-from otel_phi.sources.lines import chunks, open_lines
+from otel_phi.sources.lines import GZIP_MAGIC, chunks, open_lines
 from otel_phi.sources.opencode_database import MAGIC, Database
 from otel_phi.sources.opencode_folder import file_kind
+from otel_phi.sources.opened import open_regular, refuse_bomb
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
@@ -27,6 +29,7 @@ _HEAD_BYTES = 1 << 16
 _MAX_JSON_BYTES = 64 << 20
 _HEAD_LINES = 20
 _LINE_BEGINS = re.compile(rb'\{\s*(?:"ordinal"\s*:\s*\d+\s*,\s*"event"\s*:\s*\{\s*)?"type"\s*:\s*"[A-Z]')
+_READ_LATER: tuple[Kind, ...] = ("events", "converted", "session", "agent")
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _WRAPPED = re.compile(rb'[^{\[]{1,256}\{"(?:type|timestamp|ordinal|parentUuid|sessionId)"\s*:')
 _SESSION_BEGINS = re.compile(rb'\{\s*"session_id"\s*:')
@@ -41,8 +44,21 @@ def kind_of(path: Path) -> Kind:
         to one and is read with it, `json` for other JSON, `empty`, or `other`; `wrapped` (log lines around JSON) and `zstd` for what only has to be written otherwise.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read: no regular file, or a gzip bomb, among others.
     """
+    kind = _kind_of(path)
+    if kind not in _READ_LATER and _is_zipped(path):
+        with contextlib.suppress(EOFError, zlib.error, gzip.BadGzipFile):
+            refuse_bomb(path)
+    return kind
+
+
+def _is_zipped(path: Path) -> bool:
+    with open_regular(path) as stream:
+        return stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+
+
+def _kind_of(path: Path) -> Kind:
     head = _read(path, _HEAD_BYTES)
     if head.startswith(MAGIC):
         return "agent" if Database(path).is_opencodes() else "other"
@@ -112,7 +128,10 @@ def _json_kind(path: Path) -> Kind:
     if path.stat().st_size > _MAX_JSON_BYTES:
         return "other"
     try:
-        found = msgspec.json.decode(_read(path, 1 << 62), type=_Outline | list[msgspec.Raw])
+        content = _read(path, _MAX_JSON_BYTES + 1)
+        if len(content) > _MAX_JSON_BYTES:
+            return "other"
+        found = msgspec.json.decode(content, type=_Outline | list[msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return "other"
     is_session = isinstance(found, _Outline) and bytes(found.session_id) != b"" != bytes(found.loops)

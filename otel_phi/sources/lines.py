@@ -16,6 +16,7 @@ from typing import BinaryIO, Protocol, cast, overload
 import msgspec
 
 from otel_phi.sources.converted import Converted, converted
+from otel_phi.sources.opened import Unzipped, open_regular
 
 CHUNK_BYTES = 1 << 18
 # A TurnRequest holds the whole context, images included; phi-core itself has no limit. Past this a line is passed over.
@@ -93,9 +94,9 @@ def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | Converted:
     """Opens a file for reading its lines, gunzipping or converting it if its first bytes say that it needs that.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read; also while it is, if it turns out to be a gzip bomb.
     """
-    stream = path.open("rb")
+    stream = open_regular(path)
     try:
         if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
             stream.close()
@@ -108,12 +109,15 @@ def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | Converted:
 
 
 def _unzipped(path: Path) -> gzip.GzipFile | Converted:
-    stream = gzip.GzipFile(path, "rb")
+    stream = Unzipped(open_regular(path))
     try:
         return converted(cast("BinaryIO", stream)) or stream
     except (EOFError, zlib.error, gzip.BadGzipFile):
         stream.close()  # it breaks off before it says what it is
-        return gzip.GzipFile(path, "rb")
+        return Unzipped(open_regular(path))
+    except OSError:
+        stream.close()
+        raise
 
 
 def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Block]:

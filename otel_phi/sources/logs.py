@@ -6,6 +6,7 @@ the parallel group it belongs to.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,13 +15,15 @@ import msgspec
 
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import is_event
-from otel_phi.sources.lines import Block, read_lines
+from otel_phi.sources.lines import Block, Lines, read_lines
 from otel_phi.sources.merge import Stream, lean
 from otel_phi.sources.reader import BadLine, EventReader
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, MessageUpdate, ParallelLoopStart
 
 _BROKE_OFF = "the gzip stream ends early; what came before was read"
 _LOOP_MARKS = (b"AgentStart", b"AgentEnd")
+# Wherever it stands, in a string of a container's log too.
+_LOOP_IDS = re.compile(rb'loop_id\\*"\s*:\s*\\*"([^"\\]+)').findall
 # Of a log that waits among very many so much is read at once: it may be for one event, and its block is read again for the next.
 _AGAIN_BYTES = 1 << 13
 Opened = tuple[str, int]  # loop id and start, nanoseconds
@@ -44,12 +47,22 @@ class EventFile(msgspec.Struct, frozen=True):
     whole_bytes: int
 
 
-def first_pass(path: Path) -> EventFile:
-    """Reads a file's AgentStarts and AgentEnds."""
+def first_pass(path: Path, loops: set[bytes] | None = None) -> EventFile:
+    """Reads a file's AgentStarts and AgentEnds.
+
+    Args:
+        path: the file.
+        loops: takes the ids of all loops that events in it are of, as they stand there; None where nobody asks.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     starts: list[AgentStart] = []
     open_loops: dict[str, int] = {}
     chunks, reader, half = FileChunks(path), EventReader(str(path)), None
     for block in read_lines(chunks):
+        if loops is not None:
+            loops.update(_ids(block))
         for event in reader.read(_marked(block)):
             if isinstance(event, AgentStart):
                 starts.append(lean(event))
@@ -62,10 +75,21 @@ def first_pass(path: Path) -> EventFile:
     return EventFile(path, tuple(starts), frozenset(open_loops.items()), size, size if half is None else half)
 
 
+def _ids(block: Block) -> Iterator[bytes]:
+    lines = block.lines
+    if isinstance(lines, Lines):
+        return iter(_LOOP_IDS(lines.piece, lines.begin, lines.end))
+    return (found for line in lines for found in _LOOP_IDS(line))
+
+
 def _marked(block: Block) -> list[Block]:
     """Leaves the lines that may open or close a loop."""
     lines = [line for line in block.lines if _LOOP_MARKS[0] in line or _LOOP_MARKS[1] in line]
     return [Block(block.number, block.offset, lines)] if lines else []
+
+
+def _raised(_: Path, error: OSError) -> None:
+    raise error
 
 
 class Reading:
@@ -74,6 +98,9 @@ class Reading:
     Args:
         on_bad_line: called with each line that is no event.
         chunk_bytes: how much of a file to read at once.
+
+    Attributes:
+        cannot_read: called with a file that cannot be read on; the others are.
     """
 
     def __init__(self, on_bad_line: Callable[[BadLine], None] | None, chunk_bytes: int) -> None:
@@ -81,6 +108,7 @@ class Reading:
         self.read_bytes = 0
         self.on_bad_line = on_bad_line
         self.chunk_bytes = chunk_bytes
+        self.cannot_read: Callable[[Path, OSError], None] = _raised
         self.content = True  # whether events are to have their content, see `EventReader`
 
     def report(self, bad: BadLine) -> None:
@@ -146,6 +174,12 @@ class _LogReading:
             reader.counts.clear()
 
     def _blocks(self) -> Iterator[Block]:
+        try:
+            yield from self._found()
+        except OSError as error:
+            self._of.cannot_read(self._path, error)
+
+    def _found(self) -> Iterator[Block]:
         offset, line = self._offset, self._line
         size = self._of.chunk_bytes if self._chunks is None else min(self._of.chunk_bytes, _AGAIN_BYTES)
         self._chunks = chunks = FileChunks(self._path, size, self._limit_bytes, offset)

@@ -54,11 +54,11 @@ _SSE_OTHER = (
 
 
 class BadLine(msgspec.Struct, frozen=True):
-    """A bad line is one that is no event.
+    """A bad line is one that is no event; one without a number is a whole file that cannot be read.
 
     Attributes:
         source: the file, or `-`.
-        line: its number, from 1.
+        line: its number, from 1; 0 for the file itself.
         offset: of its first byte in the file.
         length: its length in bytes.
         reason: why; never quotes the line.
@@ -71,6 +71,8 @@ class BadLine(msgspec.Struct, frozen=True):
     reason: str
 
     def __str__(self) -> str:
+        if not self.line:
+            return f"{self.source}: {self.reason}"
         return f"{self.source}:{self.line} (byte {self.offset}): {self.reason}"
 
 

@@ -7,7 +7,6 @@ Rule 3: a loop that several files hold is taken from one: from a log, unless onl
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -16,19 +15,23 @@ from pathlib import Path
 
 import msgspec
 
-from otel_phi.errors import SourceError
 from otel_phi.sources.agent_files import AgentOptions, AgentReading
 from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, with_children
 from otel_phi.sources.agent_stores import sessions_in
 from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.files import FileChunks
-from otel_phi.sources.kinds import Kind, kind_of
-from otel_phi.sources.logs import EventFile, Opened, Reading, first_pass
+from otel_phi.sources.found import Found, NothingHere, may_be_ours
+from otel_phi.sources.kinds import Kind
+from otel_phi.sources.logs import EventFile, Opened, Reading
+from otel_phi.sources.looks import Looks
 from otel_phi.sources.merge import Stream, merged
+from otel_phi.sources.opened import why
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.saved import SessionFile, read_session, streams_of
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent, AgentStart
+
+__all__ = ["NothingHere", "Stored", "may_be_ours"]  # whoever opens files asks for them here
 
 # A phi-core agent writes with every event; ten minutes cover a long model call.
 STILL_WRITTEN_S = 600
@@ -41,10 +44,6 @@ _Loop = tuple[str, str, int]  # session id, loop id and start
 _Owners = dict[_Loop, tuple[int, int, int, Path]]  # without an end, kind of file, length (negative), file
 
 
-class NothingHere(SourceError):  # noqa: N818
-    """Says that a path holds no agent sessions, what was found instead and what to do."""
-
-
 class Stored:
     """Stored sessions are a set of files read as one stream.
 
@@ -55,11 +54,11 @@ class Stored:
         content: whether the events are to have their content, see `EventReader`.
         since_ns: leave out what was last written to before that, nanoseconds since the epoch.
         agents: how other agents' sessions are read.
+        looks: how files are looked at; None for anew.
 
     Attributes:
         agents: other agents' sessions; what is said of them is known when their events are read.
         files: the files read, in order of name.
-        ignored: files of the folders that hold no events, or cannot be read; the latter are reported too.
         superseded: saved sessions left out since all their loops are read from logs, or from other saved sessions.
         held_loops: loops held back since their file is still written to.
         aborted_loops: loops without an end that are taken as aborted.
@@ -67,7 +66,7 @@ class Stored:
         size_bytes: of all files read.
 
     Raises:
-        NothingHere: a path is missing, or holds no events.
+        NothingHere: nothing can be read: the only path is missing, or holds no events, or all are so.
     """
 
     def __init__(
@@ -79,54 +78,71 @@ class Stored:
         content: bool = True,
         since_ns: int = 0,
         agents: AgentOptions | None = None,
+        looks: Looks | None = None,
     ) -> None:
-        self.ignored: list[Path] = []
         self.superseded: list[Path] = []
         self.held_loops = self.aborted_loops = self.repeated_loops = 0
         self._final = final
         self._reading = Reading(on_bad_line, FileChunks.size_for(1))
         self._reading.content = content
-        given = [Path(path) for path in paths]
-        kinds = {path: kind for root in given for path, kind in self._found(root)}
-        of_agents = [path for path, kind in kinds.items() if kind == "agent"]
-        kinds = {path: kind for path, kind in sorted(kinds.items()) if path.stat().st_mtime_ns >= since_ns}
+        self._given = [Path(path) for path in paths]
+        self._looks = looks or Looks()
+        self._found = Found(self._given, self._reading.report, self._looks.kind)
+        self._reading.cannot_read = lambda path, error: self._found.cannot_read(path, f"cannot be read: {why(error)}")
+        kinds = {path: kind for path, kind in self._found.kinds.items() if _written_ns(path) >= since_ns}
         self._reading.chunk_bytes = FileChunks.size_for(len(kinds))
-        logs = [first_pass(path) for path, kind in kinds.items() if kind in ("events", "converted")]
-        saved = self._sessions([path for path, kind in kinds.items() if kind == "session"], given)
-        self.agents = self._agent_reading(of_agents, given, since_ns, agents or AgentOptions())
+        logs = list(self._logs(kinds))
+        saved = list(self._sessions([path for path, kind in kinds.items() if kind == "session"]))
+        of_agents = [path for path, kind in self._found.kinds.items() if kind == "agent"]
+        self.agents = self._agent_reading(of_agents, since_ns, agents or AgentOptions())
         if not logs and not saved and not self.agents.sessions:
             late = " that was written to since then" if since_ns else ""
-            raise NothingHere(f"{', '.join(map(str, given))}: nothing of it can be read{late}")
+            said = f"{', '.join(map(str, self._given))}: nothing of it can be read{late}"
+            raise NothingHere(self._found.trouble or said)
         owners = _owners(logs, saved)
         sessions = [file for file in map(partial(self._own_loops, owners), saved) if file is not None]
         own = [log.path for log in logs] + [file.path for file in sessions]
         self.files = tuple(sorted([*own, *self.agents.files]))
-        self.size_bytes = sum(path.stat().st_size for path in own) + self.agents.size_bytes
+        self.size_bytes = sum(map(_size, own)) + self.agents.size_bytes
         self._streams = [self._log_stream(log, owners) for log in logs]
         for file in sessions:
             self._streams += self._session_streams(file)
 
-    def _agent_reading(
-        self, paths: list[Path], given: list[Path], since_ns: int, options: AgentOptions
-    ) -> AgentReading:
-        files: dict[Path, AgentFile] = {}
-        for path in paths:
-            try:
-                inside = sessions_in(path)
-            except OSError as error:  # a database may be damaged further in
-                self._unreadable(path, f"cannot be read: {error.strerror or error}")
-                continue
-            if inside is not None:
-                files |= {one.path: one for one in inside}
-                continue
-            adapter = adapter_of(head_of(path), str(path))
-            if adapter is not None:
-                file = agent_file(path, adapter)
-                files |= {one.path: one for one in (with_children(file) if path in given else [file])}
+    def _agent_reading(self, paths: list[Path], since_ns: int, options: AgentOptions) -> AgentReading:
+        files = {file.path: file for path in paths for file in self._agent_files(path)}
         now_ns = -1 if self._final else time.time_ns()
         return AgentReading(
             files.values(), now_ns=now_ns, since_ns=since_ns, on_bad_line=self._reading.report, options=options
         )
+
+    def _agent_files(self, path: Path) -> list[AgentFile]:
+        try:
+            inside = sessions_in(path)
+            if inside is not None:
+                return inside
+            adapter = adapter_of(head_of(path), str(path))
+            file = None if adapter is None else agent_file(path, adapter)
+        except OSError as error:
+            self._cannot_read(path, error)
+            return []
+        if file is None:
+            return []
+        return with_children(file, self._cannot_read) if path in self._given else [file]
+
+    @property
+    def ignored(self) -> list[Path]:
+        """Files of the folders that hold no events, or cannot be read; the latter are reported too."""
+        return self._found.ignored
+
+    @property
+    def special(self) -> dict[Path, str]:
+        """What is no file in the folders: FIFOs, sockets, devices, each with what it is."""
+        return self._found.special
+
+    @property
+    def unreadable(self) -> list[Path]:
+        """Files that cannot be read, among others that can; all are known when the events were read."""
+        return self._found.unreadable + self.agents.unreadable
 
     @property
     def counts(self) -> Counter[str]:
@@ -151,43 +167,28 @@ class Stored:
 
     # --- what there is -----------------------------------------------------------------------------------------------
 
-    def _found(self, path: Path) -> list[tuple[Path, Kind]]:
-        if path.is_dir():
-            candidates = sorted(inner for inner in path.rglob("*") if inner.is_file() and may_be_ours(inner))
-            kinds = [(inner, kind) for inner in candidates if (kind := self._kind_within(inner)) is not None]
-            found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in _OURS]
-            self.ignored += [inner for inner, kind in kinds if kind not in _OURS and kind != "inner"]
-            if not found:
-                raise NothingHere(_empty_folder(path, len(candidates)))
-            return found
-        if not path.exists():
-            raise NothingHere(f"{path}: no such file or folder; give a file of AgentEvents or a folder of event logs")
-        if not path.is_file():
-            raise NothingHere(f"{path}: not a file that can be read twice; pass a stream to otel-phi pipe instead")
-        kind = _kind(path)
-        if kind not in _OURS:
-            raise NothingHere(f"{path}: {_WRONG[kind]}")
-        return [(path, kind)]
+    def _logs(self, kinds: dict[Path, Kind]) -> Iterator[EventFile]:
+        for path, kind in kinds.items():
+            if kind in ("events", "converted"):
+                try:
+                    yield self._looks.log(path)
+                except OSError as error:
+                    self._cannot_read(path, error)
 
-    def _kind_within(self, path: Path) -> Kind | None:
-        try:
-            return kind_of(path)
-        except OSError as error:
-            self._unreadable(path, f"cannot be read: {error.strerror or error}")
-            return None
-
-    def _sessions(self, paths: list[Path], given: list[Path]) -> list[SessionFile]:
-        found: list[SessionFile] = []
+    def _sessions(self, paths: list[Path]) -> Iterator[SessionFile]:
+        kept = 0
         for path in paths:
-            # A fresh one may be written anew while others are read.
-            file = read_session(path, kept=len(found) < _KEPT_OPEN and self._is_fresh(path))
+            try:
+                # A fresh one may be written anew while others are read.
+                file = read_session(path, kept=kept < _KEPT_OPEN and self._is_fresh(path))
+            except OSError as error:
+                self._cannot_read(path, error)
+                continue
             if isinstance(file, Undecodable):
-                if path in given:
-                    raise NothingHere(f"{path}: a saved session that cannot be read: {file.reason}")
                 self._unreadable(path, f"a saved session that cannot be read: {file.reason}")
             else:
-                found.append(file)
-        return found
+                kept += 1
+                yield file
 
     def _own_loops(self, owners: _Owners, file: SessionFile) -> SessionFile | None:
         """Leaves a saved session the loops that are read from it; None if all are in logs or in other files."""
@@ -199,10 +200,15 @@ class Stored:
             return None
         return msgspec.structs.replace(file, loops=kept)
 
+    def _cannot_read(self, path: Path, error: OSError) -> None:
+        self._unreadable(path, f"cannot be read: {why(error)}")
+
     def _unreadable(self, path: Path, reason: str) -> None:
-        """Reports a file of a folder that cannot be read; the others are."""
-        self.ignored.append(path)
-        self._reading.report(BadLine(str(path), 1, 0, 0, reason))
+        """Reports a file that cannot be read; the others are."""
+        if path in self._given:
+            self._found.cannot_read_given(path, reason)
+        else:
+            self._found.cannot_read_within(path, reason)
 
     # --- what is still at work ---------------------------------------------------------------------------------------
 
@@ -211,7 +217,7 @@ class Stored:
 
     @staticmethod
     def _is_fresh(path: Path) -> bool:
-        return time.time() - path.stat().st_mtime < STILL_WRITTEN_S
+        return time.time_ns() - _written_ns(path) < STILL_WRITTEN_S * 1_000_000_000
 
     def _log_stream(self, log: EventFile, owners: _Owners) -> Stream:
         at_work = self._at_work(log.path)
@@ -251,34 +257,17 @@ def _owners(logs: list[EventFile], saved: list[SessionFile]) -> _Owners:
     return found
 
 
-def may_be_ours(path: Path | os.DirEntry[str]) -> bool:
-    """Leaves out hidden files, and what lies beside sessions: locks and half-written files, a database's journals."""
-    return not (path.name.startswith(".") or path.name.endswith(_BESIDE) or ".json.tmp." in path.name)
-
-
-def _kind(path: Path) -> Kind:
+def _size(path: Path) -> int:
+    """Returns a file's length, 0 for one that was removed meanwhile."""
     try:
-        return kind_of(path)
-    except OSError as error:
-        raise NothingHere(f"{path}: cannot be read: {error.strerror or error}") from None
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
-_BESIDE = (".lock", ".db-wal", ".db-shm", ".db-journal")
-_OURS: tuple[Kind, ...] = ("events", "converted", "session", "agent")
-_WRONG: dict[Kind, str] = {
-    "inner": "this is a part of an opencode session: give the session's own file, in `session`, or the storage folder",
-    "empty": "the file is empty; an agent's event log has one JSON object a line",
-    "json": "this is JSON, but no AgentEvents, no saved session of phi-core and no other agent's",
-    "wrapped": "these are log lines with events inside: give the events alone, one JSON object a line",
-    "zstd": "this is compressed with zstd: unpack it, with `zstd -d`",
-    "other": "this is no file of AgentEvents: each line should be an object with a `type`, or with `ordinal` and `event`",
-}
-
-
-def _empty_folder(path: Path, files: int) -> str:
-    if not files:
-        return f"{path}: the folder is empty; give one that an agent writes its sessions or event logs to"
-    return (
-        f"{path}: none of the folder's {files} files holds AgentEvents, event-log lines, a saved session"
-        " or a session of an agent that is known"
-    )
+def _written_ns(path: Path) -> int:
+    """Returns when a file was last written to; now for one that was removed meanwhile: whoever reads it says so."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return time.time_ns()

@@ -19,6 +19,7 @@ import msgspec
 from typing_extensions import Self
 
 from otel_phi.sources.lines import GZIP_MAGIC, Block, read_lines
+from otel_phi.sources.opened import Unzipped
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 
@@ -137,7 +138,7 @@ def _opened(path: Path, look: Look, offset: int) -> _Part:
         raise FileNotFoundError(f"{path}: another file by now")
     if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
         stream.seek(0)
-        return _Part(stream, gzip.GzipFile(fileobj=stream), None)
+        return _Part(stream, Unzipped(stream), None)
     stream.seek(offset)
     return _Part(stream, None, max(look.size - offset, 0))
 

@@ -33,7 +33,7 @@ class Folder:
     Attributes:
         given: the paths, absolute.
         roots: those, and the folders beside files that belong to them.
-        on_unreadable: called with each file that cannot be read, once until it can; its line is 1. And with the first of an agent's that is not followed.
+        on_unreadable: called with each file that cannot be read, once until it can; its line is 0. And with the first of an agent's that is not followed.
 
     Raises:
         NothingHere: neither a path nor the folder above it is there.
@@ -68,6 +68,11 @@ class Folder:
                 continue
             found[root] = (seen.st_dev, seen.st_ino) if root.is_dir() else (0, 0)
         return found
+
+    @property
+    def left_out(self) -> int:
+        """How many files hold nothing that is followed."""
+        return len(self._other)
 
     @property
     def lone_files(self) -> set[Path]:
@@ -139,7 +144,7 @@ class Folder:
         self._unreadable.add(path)
         if self.on_unreadable is not None:
             reason = f"cannot be read: {error.strerror or error}; it is tried again"
-            self.on_unreadable(BadLine(str(path), 1, 0, 0, reason))
+            self.on_unreadable(BadLine(str(path), 0, 0, 0, reason))
 
     def _looked(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Look]]:
         for path in paths:

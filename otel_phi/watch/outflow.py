@@ -67,7 +67,8 @@ class Outflow:
         self._not_sent: Counter[str] = Counter()
         self.touched: set[Token] = set()
         self.roots: list[str] = []
-        give_up_after_s = math.inf if patient else config.give_up_after_s
+        once_s = config.give_up_after_s if config.file is None else 0.0  # a full disk does not heal while one waits
+        give_up_after_s = math.inf if patient else once_s
         self._unsettled: Counter[bytes] = Counter()  # how many exporters have not settled a span, by its key
 
         def sender(number: int, one: Exporter) -> Sender:

@@ -46,7 +46,7 @@ def read_saved(
     file = read_session(path, kept=True)
     if isinstance(file, Undecodable):
         if on_bad_line is not None:
-            on_bad_line(BadLine(str(path), 1, 0, 0, f"a saved session that cannot be read: {file.reason}"))
+            on_bad_line(BadLine(str(path), 0, 0, 0, f"a saved session that cannot be read: {file.reason}"))
         return
     index.see_all(index.row_of(loop.start, part.cursor.id) for loop in file.loops)
     mine = tuple(loop for loop in file.loops if owned(_row(cursors, loop.start), part.cursor.id))

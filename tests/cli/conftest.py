@@ -27,6 +27,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("OTEL_PHI_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("OTEL_PHI_CACHE_DIR", str(tmp_path / "cache"))
 
 
 @pytest.fixture

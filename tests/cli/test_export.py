@@ -49,7 +49,8 @@ def test_links_lead_to_the_traces(run: Run, receiver: Receiver, stream: Path) ->
 def test_json_says_the_same_for_machines(run: Run, receiver: Receiver, stream: Path) -> None:
     report = json.loads(run("export", stream, "--endpoint", receiver.endpoint, "--json").stdout)
     (session,) = report.pop("sessions")
-    assert report == {"accepted": 11, "rejected": 0, "dead": 0, "dropped": {}, "held_loops": 0, "bad_lines": 0}
+    counts = {"accepted": 11, "rejected": 0, "dead": 0, "dropped": {}, "held_loops": 0, "bad_lines": 0}
+    assert report == {"schema": "otel-phi.export/1", **counts, "unreadable_files": 0}
     assert (session["session_id"], session["trace_ids"]) == (SESSION, [TRACE])
     assert (session["loops"], session["turns"], session["tools"], session["spans"]) == (1, 3, 3, 11)
     assert (session["input_tokens"], session["output_tokens"], session["errors"]) == (303, 60, {})

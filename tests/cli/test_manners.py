@@ -60,7 +60,7 @@ def test_help_of_a_command_is_its_help_flag_s_with_an_example_and_its_line_is_it
     by_flag, by_name = run(name, "--help"), run("help", name)
     assert by_flag.exit_code == by_name.exit_code == 0
     assert by_flag.output == by_name.output
-    assert name in {"demo", "completion", "help"} or "Examples:" in by_flag.output
+    assert "Examples" in by_flag.output
     command = main.get_command(None, name)  # type: ignore[arg-type]  # it is not asked for
     assert command is not None
     assert command.get_short_help_str(200) == COMMANDS[name]

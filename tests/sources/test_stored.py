@@ -200,7 +200,7 @@ def test_an_unreadable_file_in_a_folder_costs_itself_alone(tmp_path: Path, monke
             raise PermissionError(13, "Permission denied")
         return kind_of(path)
 
-    monkeypatch.setattr("otel_phi.sources.stored.kind_of", refusing)  # as root, who runs CI, reads everything
+    monkeypatch.setattr("otel_phi.sources.found.kind_of", refusing)  # as root, who runs CI, reads everything
     bad: list[BadLine] = []
     stored = Stored([tmp_path], on_bad_line=bad.append)
     assert (stored.files, stored.ignored) == ((log,), [locked])

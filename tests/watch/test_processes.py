@@ -122,7 +122,7 @@ def test_what_a_collector_that_is_down_did_not_take_is_sent_by_the_next_watch(ag
     until(lambda: _says(process, "watching"))
     time.sleep(1.0)
     _, said = stop(process)
-    assert process.returncode == 0
+    assert process.returncode == 4
     assert "4 spans not sent" in said
     with Receiver() as receiver:
         code, said = agents.once("--endpoint", "http://127.0.0.1:9", "--give-up-after", 1)

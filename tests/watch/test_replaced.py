@@ -299,7 +299,7 @@ def test_a_file_that_cannot_be_read_is_named_once_and_read_when_it_can(
         following.round()
         following.round()
     assert len(loops(following)) == 1
-    assert said == [f"{logs / 'a.jsonl'}:1 (byte 0): cannot be read: Permission denied; it is tried again"]
+    assert said == [f"{logs / 'a.jsonl'}: cannot be read: Permission denied; it is tried again"]
     following.round()
     assert len(loops(following)) == 2
     following.end()

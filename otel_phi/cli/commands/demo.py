@@ -22,12 +22,21 @@ _TRACE_URL = "http://localhost:16686/trace/{trace_id}"
 _JAEGER = "docker run --rm -p 16686:16686 -p 4318:4318 jaegertracing/jaeger"
 
 
-@click.command(short_help="See a session arrive over OTLP, without a collector.")
+_EXAMPLES = """\b
+Examples:
+  otel-phi demo
+  otel-phi --color always demo | less -R
+"""
+
+
+@click.command(short_help="See a session arrive over OTLP, without a collector.", epilog=_EXAMPLES)
 def demo() -> None:
     """Send a bundled session to a collector inside this process and show what arrived.
 
     The session was printed by phi-core: turns, tools, an error, a sub-agent, a compaction, a parallel evaluation. Nothing
     leaves this machine, and nothing needs to be installed.
+
+    Exit code: 0.
     """
     endpoint, arrived = _send()
     console = screen.out()

@@ -10,12 +10,13 @@ import click
 from otel_phi.cli import screen
 from otel_phi.cli.agent_flags import place_flags, with_places
 from otel_phi.cli.flags import choice_flags, paths_and_errors, price_flags
+from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
-from otel_phi.cli.report.progress import ReadProgress
+from otel_phi.cli.standard_input import with_input
 
 if TYPE_CHECKING:
     from otel_phi.cli.listing.tally import Tally
-    from otel_phi.prices import Prices
+    from otel_phi.mapping.price_table import PriceSource
 
 _EXAMPLES = """\b
 Examples:
@@ -23,6 +24,7 @@ Examples:
   otel-phi ls logs/ --errors --sort cost --limit 10
   otel-phi ls logs/ --by day
   otel-phi ls logs/ --tool bash --json | jq '.session_id'
+  ssh build cat run.jsonl.gz | otel-phi ls -
 """
 
 
@@ -31,7 +33,6 @@ Examples:
 @place_flags
 @choice_flags
 @price_flags
-@click.option("--open", "open_only", is_flag=True, help="Only sessions with a loop that has not ended.")
 @click.option(
     "--sort",
     "order",
@@ -57,38 +58,44 @@ def ls(
     """List what agents did: when, how long, model, turns, tools, tokens (cached ones among the input), cost, errors by kind.
 
     PATH is phi-core's event log, a file of AgentEvent lines, a saved session, another agent's session, or a folder of them; gzipped
-    or not. What calls cost is said where the source says it, or where prices are asked for and know the model. Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
+    or not; - is standard input. What calls cost is said where the source says it, or where prices are asked for and know the model.
+    Times are local. A session counts where it started; in sums a turn, a call and a tool count on their own day.
 
-    Exit code: 0; 2 usage or nothing to read.
+    Exit code: 0; 1 a file could not be read, the others were; 2 usage, or nothing can be read.
     """
-    from otel_phi.cli.listing.choice import Choice, ordered
-    from otel_phi.cli.settings import prices_said
+    from otel_phi.cli.listing.choice import ordered
+    from otel_phi.cli.listing.chosen import choice_of
+    from otel_phi.config.config import price_source
 
     order = {name: wanted.pop(name) for name in ("order", "reverse", "limit")}
     paths, wanted["errors"] = paths_and_errors(paths, wanted["errors"])
-    paths = with_places(paths, wanted)
-    prices = prices_said(wanted)
-    chosen = Choice(**wanted)
-    tallies = [tally for tally in _tallies(paths, prices) if chosen.holds(tally)]
-    _print(ordered(tallies, **order), grouping, as_json=as_json)
-
-
-def _tallies(paths: tuple[Path, ...], prices: Prices | None) -> list[Tally]:
-    from otel_phi.cli.listing.tally import Tallies
-    from otel_phi.mapping.options import options_for
-    from otel_phi.pipeline import spans
-    from otel_phi.recorder.references import ahead_of
-    from otel_phi.sources.stored import Stored
-
+    paths = with_input(with_places(paths, wanted))
+    prices = price_source(wanted.pop("cost"), wanted.pop("prices"))
+    choice, cached = choice_of(wanted)
     complaints = Complaints()
-    stored = Stored(paths, final=True, on_bad_line=complaints, content=False)
+    tallies = [tally for tally in _tallies(paths, complaints, prices, cached=cached) if choice.holds(tally)]
+    _print(ordered(tallies, **order), grouping, as_json=as_json)
+    complaints.leave()
+
+
+def _tallies(paths: tuple[Path, ...], complaints: Complaints, prices: PriceSource, *, cached: bool) -> list[Tally]:
+    from otel_phi.cli.index.reading import Sessions
+    from otel_phi.cli.report.progress import Looking, PartsProgress
+    from otel_phi.config import cache_dir
+    from otel_phi.mapping.options import options_for
+
     options = options_for(source_info=True)  # nothing leaves this machine
-    progress = ReadProgress(stored)
-    tallies = Tallies()
-    with progress:
-        tallies.add_all(spans(progress.of(stored.events()), options, ahead=ahead_of(stored.starts), prices=prices))
+    folder = cache_dir() if cached else None
+    with Looking() as looking:
+        sessions = Sessions(paths, options, complaints, folder=folder, prices=prices, on_look=looking.note)
+    with PartsProgress(sessions.size_bytes) as progress:
+        tallies = sessions.tallies(progress.part)
     complaints.conclude()
-    return tallies.all()
+    for note in sessions.notes:
+        screen.say(f"otel-phi: {note}")
+    for line in reading.left_out(sessions.found):
+        screen.say(f"otel-phi: {line}")
+    return tallies
 
 
 def _print(tallies: list[Tally], grouping: str | None, *, as_json: bool) -> None:
@@ -107,10 +114,11 @@ def _print(tallies: list[Tally], grouping: str | None, *, as_json: bool) -> None
         return
     console = screen.out()
     if tallies:
-        console.print(
+        screen.print_table(
+            console,
             listing(tallies, console.width)
             if grouping is None
-            else sums_table(sums(tallies, grouping), grouping, console.width)
+            else sums_table(sums(tallies, grouping), grouping, console.width),
         )
         console.print()
     console.print(totals_line(tallies), style="dim")

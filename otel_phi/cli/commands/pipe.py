@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from otel_phi.cli import exit_codes, screen
+from otel_phi.cli.entry import end_if_unread
 from otel_phi.cli.flags import (
     content_flags,
     delivery_flags,
@@ -42,6 +44,7 @@ _STDIN, _STDOUT = 0, 1  # descriptors: Python's own streams would gather lines b
 _EXAMPLES = """\b
 Examples:
   my-agent | otel-phi pipe
+  my-agent | otel-phi pipe --show
   my-agent | otel-phi pipe --tee --service-name my-agent | my-ui
   claude -p 'fix it' --output-format stream-json --verbose | otel-phi pipe --from claude --tee
   curl -N http://localhost:8080/events | otel-phi pipe --endpoint https://collector:4318
@@ -51,6 +54,9 @@ Examples:
 @click.command(short_help="Export the events that an agent writes to stdin, live.", epilog=_EXAMPLES)
 @delivery_flags
 @click.option("--tee", is_flag=True, help="Pass the input on to stdout, unchanged and at once.")
+@click.option(
+    "--show", "shows", is_flag=True, help="Show on stderr what the agent does: a row that changes, lines elsewhere."
+)
 @click.option(
     "--from",
     "agent",
@@ -63,7 +69,7 @@ Examples:
 @price_flags
 @destination_flag
 @state_flag
-def pipe(tee: bool, agent: str | None, sample: float | None, **flags: Any) -> None:
+def pipe(tee: bool, shows: bool, agent: str | None, sample: float | None, **flags: Any) -> None:
     """Export an agent's events as they happen: AgentEvent lines, or server-sent events, on standard input.
 
     Spans leave as they close; the agent never waits for the collector. Ends with the input, with the reader of --tee, or
@@ -72,8 +78,8 @@ def pipe(tee: bool, agent: str | None, sample: float | None, **flags: Any) -> No
     What the collector does not take waits in the outbox, as the hook's spans do, however this process ends: `otel-phi status`
     shows it, `otel-phi flush` or the next process for the same collector sends it. With --file there is no outbox.
 
-    TRACEPARENT in the environment becomes a link from each loop that no other loop started. Exit code: 0 all accepted, 2 usage, 3
-    some spans were rejected or lost, 4 some could not be sent in time and wait in the outbox.
+    TRACEPARENT in the environment becomes a link from each loop that no other loop started. Exit code: 0 all accepted, 1
+    a FILE could not be written, 2 usage, 3 some spans were rejected or lost, 4 some could not be sent in time and wait in the outbox.
     """
     config = configured(flags)
     if tee and config.file == "-":
@@ -82,10 +88,11 @@ def pipe(tee: bool, agent: str | None, sample: float | None, **flags: Any) -> No
     silence = sends_nothing(config)
     if silence is not None:
         screen.say(f"otel-phi: {silence}")
-    sys.exit(_run(config, sample, tee=tee, agent=agent))
+    sys.exit(_run(config, sample, tee=tee, shows=shows, agent=agent))
 
 
-def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) -> int:
+def _run(config: Config, sample: float | None, *, tee: bool, shows: bool, agent: str | None) -> int:
+    from otel_phi.cli.live.view import LiveView, both
     from otel_phi.cli.outlets import outlet as opened
 
     sessions, complaints = Sessions(), Complaints()
@@ -93,8 +100,9 @@ def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) 
     if agent is not None:
         reader = AgentStream(agent, wall_ns, on_bad_line=complaints)
     failure = ""
-    with warnings_said():
-        outlet = opened(config, sample, sessions.add)
+    view = LiveView(config.trace_url, plain=True) if shows else None
+    with warnings_said(), view or nullcontext():
+        outlet = opened(config, sample, both(sessions.add, view))
         try:
             with stop_signals() as stop:
                 intake = Intake(_STDIN, _STDOUT if tee else None, stop)
@@ -110,6 +118,7 @@ def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) 
             failure = "interrupted while the last spans were under way"
         complaints.conclude()
         outlet.close(whole=not failure)
+    end_if_unread(config.file)
     if reader.counts["bad_lines"] and not outlet.events and not failure:
         screen.say(
             "otel-phi: no AgentEvent on stdin; each line should be one, as JSON (files are read by otel-phi export)"
@@ -120,7 +129,7 @@ def _run(config: Config, sample: float | None, *, tee: bool, agent: str | None) 
 
 
 def _summary(config: Config, outlet: Outlet, sessions: Sessions, failure: str) -> None:
-    screen.print_lines(screen.err(), table(sessions.all(), config.trace_url))
+    screen.print_lines(screen.err(), table(sessions.all(), config.trace_url, screen.room(screen.err())))
     if sessions.forgotten:
         screen.say(f"otel-phi: and {sessions.forgotten:,} sessions before these")
     if failure:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import msgspec
 from rich.text import Text
 
 from otel_phi.cli import screen
-from otel_phi.cli.agent_flags import agent_flags, with_places
-from otel_phi.cli.flags import mapping_flags, price_flags
+from otel_phi.cli.agent_flags import place_flags, with_places
+from otel_phi.cli.flags import choice_flags, mapping_flags, paths_and_errors, price_flags
+from otel_phi.cli.listing.choice import Choice
+from otel_phi.cli.listing.chosen import choice_of, chosen, chosen_spans
 from otel_phi.cli.outbox.showing import journals_in, shown
 from otel_phi.cli.outputs import refuse_own_input
 from otel_phi.cli.page.door import page_flag, save_page
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
-from otel_phi.cli.report.objects import span_object
+from otel_phi.cli.report.objects import versioned_span
 from otel_phi.cli.report.redaction import check_lines
 from otel_phi.cli.report.table import table
 from otel_phi.cli.settings import prices_said
+from otel_phi.cli.standard_input import is_copy, with_input
 from otel_phi.cli.tree.drawing import lines
 from otel_phi.cli.tree.folding import fold
 from otel_phi.cli.tree.gathered import Gathered
@@ -47,6 +52,7 @@ Examples:
   otel-phi show run.jsonl
   otel-phi show logs/ --session 76676b69 --all
   otel-phi show --claude --since 1d
+  otel-phi show --follow run.jsonl
   otel-phi show logs/ --html sessions.html
   otel-phi show run.jsonl --json | jq '.[] | select(.status == "ERROR") | .name'
 """
@@ -54,11 +60,12 @@ Examples:
 
 @click.command(short_help="Show sessions as trees in the terminal; sends nothing.", epilog=_EXAMPLES)
 @click.argument("paths", nargs=-1, metavar="PATH...", type=click.Path(path_type=Path))
-@agent_flags
-@click.option("--session", "session_prefix", metavar="ID", help="Only the sessions whose id begins with this.")
+@place_flags
+@choice_flags
 @click.option("--all", "whole", is_flag=True, help="Fold nothing: every turn and tool of a long session.")
 @click.option("--json", "as_json", is_flag=True, help="The spans as a JSON array instead of a tree.")
 @click.option("--svg", "picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw into an SVG file.")
+@click.option("--follow", "follows", is_flag=True, help="Go on as the file grows, until Ctrl-C.")
 @click.option(
     "--content", is_flag=True, help="What was said too, secrets taken out: as --content of export would send it."
 )
@@ -70,10 +77,10 @@ Examples:
 @price_flags
 def show(
     paths: tuple[Path, ...],
-    session_prefix: str | None,
     whole: bool,
     as_json: bool,
     picture: Path | None,
+    follows: bool,
     content: bool,
     redact_check: bool,
     page: Path | None,
@@ -82,7 +89,8 @@ def show(
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
 
     PATH is phi-core's event log, a file of AgentEvent lines, another agent's session, opencode's database, or a folder
-    of them; gzipped or not. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
+    of them; gzipped or not; - is standard input. Long sessions are folded; what failed is always shown. A loop that has not ended
+    is shown as aborted.
 
     PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process
     lives. It is shown as it will be sent: with the options in its head, unless flags say others.
@@ -97,24 +105,81 @@ def show(
 
     With --content prompts, answers, arguments and results stand below model calls and tools. --redact-check reads the same texts,
     and says which secrets are in them: kind, place and number, never the text.
+
+    Exit code: 0; 1 a file could not be read (the others were) or written; 2 usage, or nothing can be read.
     """
-    since_ns, paths = mapping.pop("since_ns"), with_places(paths, mapping)
+    paths, mapping["errors"] = paths_and_errors(paths, mapping["errors"])
+    paths = with_input(with_places(paths, mapping))
+    choice, cached = choice_of(mapping)
     refuse_own_input(picture, paths, "--svg")
     refuse_own_input(page, paths, "--html")
     if redact_check:
         screen.print_lines(screen.out(), check_lines(paths))
         return
     notes: list[Text] = []
-    made = _all_spans(paths, mapping, since_ns, notes, content=content, source_info=page is None or content)
-    chosen = (span for span in made if session_of(span).startswith(session_prefix or ""))
-    first = next(chosen, None)
+    complaints = Complaints()
+    if follows:
+        _follow(paths, mapping, choice, whole=whole, alone=not as_json and picture is page is None and not content)
+    wanted = Wanted(choice, cached, bar=not as_json, content=content, source_info=page is None or content)
+    made = _all_spans(paths, mapping, wanted, notes, complaints)
+    first = next(made, None)
     if first is None:
-        _nothing(paths, session_prefix)
-    found = chain([first], chosen)
+        _nothing(paths, choice)
+    found = chain([first], made)
     if page is not None:
         save_page(found, page, paths, (note.plain for note in notes))
-    elif as_json:
-        screen.print_json(span_object(span) for span in found)
+    else:
+        _print(found, notes, paths, whole=whole, as_json=as_json, picture=picture)
+    complaints.leave()
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """Says what is to be shown.
+
+    Attributes:
+        choice: which sessions.
+        cached: whether the index may say so.
+        bar: whether a bar may be shown meanwhile.
+        content: what was said too.
+        source_info: where an agent worked too.
+    """
+
+    choice: Choice
+    cached: bool
+    bar: bool
+    content: bool
+    source_info: bool
+
+
+def _follow(paths: tuple[Path, ...], mapping: dict[str, Any], choice: Choice, *, whole: bool, alone: bool) -> NoReturn:
+    from otel_phi.cli.live.follow import follow
+
+    if (
+        not alone
+        or choice != Choice(session=choice.session)
+        or any(map(is_copy, paths))
+        or any(map(journals_in, paths))
+    ):
+        raise click.UsageError(
+            "--follow draws files as they grow: without --json, --svg, --html, --content, -, a journal or filters but --session"
+        )
+    prices = prices_said(mapping)
+    prefix, options = choice.session or "", options_for(**mapping, source_info=True)
+    follow(paths, (options, prices), lambda session: session.startswith(prefix), partial(draw, whole=whole))
+    raise AssertionError("it goes on until it is interrupted")
+
+
+def _print(
+    found: Iterable[Span],
+    notes: list[Text],
+    paths: tuple[Path, ...],
+    *,
+    whole: bool,
+    as_json: bool,
+    picture: Path | None,
+) -> None:
+    if as_json:
+        screen.print_json(versioned_span(span) for span in found)
     elif picture is not None:
         title = " ".join(["otel-phi show", *(path.name for path in paths)])
         gathered = _gathered(found, whole=whole)
@@ -129,24 +194,23 @@ def show(
 def _all_spans(
     paths: tuple[Path, ...],
     mapping: dict[str, Any],
-    since_ns: int,
+    wanted: Wanted,
     notes: list[Text],
-    *,
-    content: bool,
-    source_info: bool,
+    complaints: Complaints,
 ) -> Iterator[Span]:
     """Yields the spans of all paths, as they are read; adds a line about each journal among them to `notes`."""
     prices = prices_said(mapping)
-    options = options_for(**mapping, source_info=source_info)
+    options = options_for(**mapping, source_info=wanted.source_info)
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
     if stored:
-        yield from _spans(stored, options, since_ns, prices, content=content)
+        yield from _spans(stored, (options, prices), wanted, complaints)
     given = any(value is not None for value in mapping.values())
     for path in (path for some in journals.values() for path in some):
         one = shown(path, options if given else None, prices)
-        yield from one.spans
-        if one.spans:
+        spans_there = chosen_spans(one.spans, wanted.choice)
+        yield from spans_there
+        if spans_there:
             notes.append(Text(clean(one.about), style="dim"))
         if one.damage:
             screen.say(f"otel-phi: {one.path}: {one.damage}")
@@ -157,19 +221,30 @@ def _set_off(notes: list[Text]) -> list[Text]:
 
 
 def _spans(
-    paths: tuple[Path, ...], options: MappingOptions, since_ns: int, prices: Prices | None, *, content: bool
+    paths: tuple[Path, ...], how: tuple[MappingOptions, Prices | None], wanted: Wanted, complaints: Complaints
 ) -> Iterator[Span]:
-    complaints = Complaints()
-    policy = policy_of(ContentOptions(capture=content), max(options.max_attribute_bytes, SHORTEST_LIMIT))
-    stored = Stored(paths, final=True, on_bad_line=complaints, since_ns=since_ns, content=sees_content(policy))
-    yield from spans(stored.events(), options, ahead=ahead_of(stored.starts), policy=policy, prices=prices)
+    from otel_phi.cli.report.progress import Looking, ReadProgress
+
+    meant = chosen(paths, wanted.choice, complaints, cached=wanted.cached)
+    if not meant.paths:
+        return
+    options, prices = how
+    policy = policy_of(ContentOptions(capture=wanted.content), max(options.max_attribute_bytes, SHORTEST_LIMIT))
+    content = sees_content(policy)
+    with Looking() as looking:
+        stored = Stored(meant.paths, final=True, on_bad_line=complaints, content=content, looks=looking.looks)
+    events = ReadProgress(stored, shown=wanted.bar).of(stored.events())
+    made = spans(events, options, ahead=ahead_of(stored.starts), policy=policy, prices=prices)
+    yield from made if meant.holds is None else (span for span in made if meant.holds(session_of(span)))
     complaints.conclude()
-    for line in reading.after(stored, final=True):
+    for line in (*reading.left_out(stored), *reading.after(stored, final=True)):
         screen.say(f"otel-phi: {line}")
 
 
-def _nothing(paths: tuple[Path, ...], session_prefix: str | None) -> NoReturn:
-    what = f"no session whose id begins with {session_prefix!r}" if session_prefix else "no loop has begun"
+def _nothing(paths: tuple[Path, ...], choice: Choice) -> NoReturn:
+    what = "no loop has begun" if choice == Choice() else "no session is what the filters ask for"
+    if choice.session and choice == Choice(session=choice.session):
+        what = f"no session whose id begins with {choice.session!r}"
     raise SourceError(f"{', '.join(map(str, paths))}: {what}")
 
 
@@ -185,7 +260,7 @@ def _gathered(found: Iterable[Span], *, whole: bool) -> Gathered:
 def _drawn(gathered: Gathered, width: int, *, whole: bool) -> Iterator[Text]:
     if not gathered.are_kept:
         totals = gathered.totals()
-        yield from table(totals, None)
+        yield from table(totals, None, width)
         yield Text("")
         yield Text(f"{len(totals)} sessions: --session ID shows one of them as a tree, --all shows all", style="dim")
         return

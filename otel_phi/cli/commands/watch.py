@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import click
 
 from otel_phi.cli import exit_codes, screen, words
 from otel_phi.cli.agent_flags import agent_flags, followed_places
+from otel_phi.cli.entry import end_if_unread, reader_gone
 from otel_phi.cli.flags import content_flags, delivery_flags, mapping_flags, price_flags, state_flag
 from otel_phi.cli.own_telemetry import own_telemetry
 from otel_phi.cli.report import outcome
@@ -45,6 +46,7 @@ _SHOWN = 20  # sessions at the end: a watch may have seen thousands
 @agent_flags
 @delivery_flags
 @click.option("--once", is_flag=True, help="Send what is new and end; for cron.")
+@click.option("--quiet", is_flag=True, help="Say only what is wrong: neither sessions at work nor a summary.")
 @click.option(
     "--poll",
     "poll_s",
@@ -70,6 +72,7 @@ _SHOWN = 20  # sessions at the end: a watch may have seen thousands
 def watch(
     paths: tuple[Path, ...],
     once: bool,
+    quiet: bool,
     poll_s: float | None,
     abandon_after_s: float,
     sample: float | None,
@@ -82,8 +85,10 @@ def watch(
     remembered: started again, even after a kill, it goes on where it was. What the collector does not take stays in the files, and
     is sent when it does.
 
-    Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 2 usage, 3 some spans were rejected, 4 with --once, the
-    collector could not be reached.
+    On a terminal the sessions at work are rows that change, and finished ones scroll up; elsewhere each finished one is a line.
+
+    Ends with Ctrl-C or SIGTERM, within 2 s. Exit code: 0 all accepted, 1 a file could not be read, 2 usage, 3 some spans were
+    rejected, 4 some were not sent: the files have them, run it again.
     """
     since_ns = flags.pop("since_ns")
     paths, found = followed_places(paths, flags)
@@ -99,7 +104,7 @@ def watch(
     if found:
         screen.say(f"otel-phi: {found}")
     options = {"abandon_after_s": abandon_after_s, "sample": sample, "since_ns": since_ns}
-    sys.exit(_run(config, paths, once=once, poll_s=poll_s, **options))
+    sys.exit(_run(config, paths, once=once, quiet=quiet, poll_s=poll_s, **options))
 
 
 def _say_if_sent_twice(agent: str) -> None:
@@ -110,25 +115,41 @@ def _say_if_sent_twice(agent: str) -> None:
         screen.say(f"otel-phi: {sentence}")
 
 
-def _run(config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, **options: Any) -> int:
+def _run(
+    config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, quiet: bool, **options: Any
+) -> int:
+    from otel_phi.cli.live.view import LiveView, both
     from otel_phi.watch.watch import Listener, Watch
 
+    def stopping() -> bool:
+        return stop.is_set() or (config.file == "-" and reader_gone())
+
     sessions, complaints, troubles = Sessions(), Complaints(), Troubles("the collector answers again")
-    listener = Listener(on_bad_line=complaints, on_span=sessions.add, on_progress=troubles, on_agent=_say_if_sent_twice)
+    view = None if quiet else LiveView(config.trace_url, plain=not once)
+    listener = Listener(
+        on_bad_line=complaints,
+        on_span=both(sessions.add, view),
+        on_progress=troubles,
+        on_agent=_say_if_sent_twice,
+    )
     failure = ""
     with (
         _stop_signals() as stop,
-        Watch(config, paths, stopping=stop.is_set, once=once, listener=listener, **options) as watching,
+        Watch(config, paths, stopping=stopping, once=once, listener=listener, **options) as watching,
     ):
-        if not once:
+        if not once and not quiet:
             screen.say(f"otel-phi: watching {', '.join(map(str, paths))}; Ctrl-C ends")
         try:
-            watching.run(poll_s)
+            with view or nullcontext():
+                watching.run(poll_s)
         except DeliveryError as error:
             failure = f"{error}{outcome.advice(str(error), config)}; run the same command again to send the rest"
+    end_if_unread(config.file)
     complaints.conclude()
-    _summary(watching, config, sessions, failure)
-    return exit_codes.GAVE_UP if failure else outcome.exit_code(watching.stats())
+    _summary(watching, config, sessions, failure, quiet=quiet)
+    if failure or watching.stats().queued:
+        return exit_codes.GAVE_UP if config.file is None else exit_codes.BROKEN
+    return max(outcome.exit_code(watching.stats()), complaints.exit_code())
 
 
 class _Stop:
@@ -157,13 +178,17 @@ def _stop_signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str) -> None:
-    found = sessions.all()
-    screen.print_lines(screen.err(), table(found[-_SHOWN:], config.trace_url))
-    if before := sessions.forgotten + len(found[:-_SHOWN]):
+def _summary(watching: Watch, config: Config, sessions: Sessions, failure: str, *, quiet: bool) -> None:
+    found = [] if quiet else sessions.all()
+    screen.print_lines(screen.err(), table(found[-_SHOWN:], config.trace_url, screen.room(screen.err())))
+    if before := 0 if quiet else sessions.forgotten + len(found[:-_SHOWN]):
         screen.say(f"otel-phi: and {words.many(before, 'session')} before these")
     if failure:
         screen.say(f"otel-phi: {failure}")
+    if quiet and not outcome.exit_code(watching.stats()) and not watching.stats().queued:
+        return
+    if left := watching.folder.left_out:
+        screen.say(f"otel-phi: {words.many(left, 'file')} of the folder left out: nothing in them is followed")
     if watching.open_loops:
         screen.say(f"otel-phi: {words.many(watching.open_loops, 'loop')} still open; a later watch goes on with them")
     for line in outcome.sentences(

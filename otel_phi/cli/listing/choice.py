@@ -7,10 +7,12 @@ Rule 2: an order is never left to chance: sessions that are equal in it stand by
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from otel_phi.cli.listing.tally import Tally
+if TYPE_CHECKING:
+    from otel_phi.cli.listing.tally import Tally
 
 _KEYS: dict[str, Callable[[Tally], float]] = {
     "start": lambda tally: tally.started_ns,

@@ -7,7 +7,9 @@ Rule 2: a failure counts once, where `Totals` finds it: so the sums of every gro
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -19,7 +21,7 @@ from otel_phi.tree import session_of
 _LIVE = "aborted"  # status of a loop whose end nobody has written, where it is shown all the same
 
 
-class Cell(msgspec.Struct):
+class Cell(msgspec.Struct, array_like=True):
     """A cell holds counts of one day, model and agent.
 
     Attributes:
@@ -46,8 +48,19 @@ class Cell(msgspec.Struct):
     errors: int = 0
     busy_ns: int = 0
 
+    def plus(self, other: Cell | None) -> Cell:
+        """Returns the sum of two cells."""
+        if other is None:
+            return self
+        known = [cell.cost_usd for cell in (other, self) if cell.cost_usd is not None]
+        counts = {name: getattr(self, name) + getattr(other, name) for name in _CELL_COUNTS}
+        return Cell(**counts, cost_usd=sum(known) if known else None)
 
-class ToolCell(msgspec.Struct):
+
+_CELL_COUNTS = tuple(name for name in Cell.__struct_fields__ if name != "cost_usd")
+
+
+class ToolCell(msgspec.Struct, array_like=True):
     """A tool cell holds counts of one tool on one day.
 
     Attributes:
@@ -59,6 +72,12 @@ class ToolCell(msgspec.Struct):
     calls: int = 0
     errors: int = 0
     busy_ns: int = 0
+
+    def plus(self, other: ToolCell | None) -> ToolCell:
+        """Returns the sum of two cells."""
+        if other is None:
+            return self
+        return ToolCell(self.calls + other.calls, self.errors + other.errors, self.busy_ns + other.busy_ns)
 
 
 Key = tuple[str, str, str]  # local day, model, agent; "" for none
@@ -74,16 +93,18 @@ class Tally(Totals):
         models: names of the models asked, in order of appearance.
         repository: of the files the agent worked in, "" where the source does not say.
         open_loops: loops without an end.
+        roots: spans that stand for the session itself: one, unless it lies in sources that know nothing of each other.
     """
 
-    def __init__(self, session_id: str) -> None:
+    def __init__(self, session_id: str, days: Days | None = None) -> None:
         super().__init__(session_id)
+        self._days = Days() if days is None else days
         self.cells: dict[Key, Cell] = {}
         self.tool_cells: dict[tuple[str, str], ToolCell] = {}
         self.agents: dict[str, None] = {}
         self.models: dict[str, None] = {}
         self.repository = ""
-        self.open_loops = 0
+        self.open_loops = self.roots = 0
 
     def _count(self, span: Span, given: Mapping[str, object], error: str | None) -> None:
         operation = given.get(s.OPERATION)
@@ -94,6 +115,8 @@ class Tally(Totals):
             self._add_tools(span)
         elif operation == "invoke_agent":
             self._add_loop(span, given)
+        elif operation == "invoke_workflow":
+            self.roots += s.PARALLEL_LOOPS not in given
         super()._count(span, given, error)
 
     def _add_call(self, span: Span, given: Mapping[str, object]) -> None:
@@ -112,7 +135,7 @@ class Tally(Totals):
         self._cell(turn).tools += len(events)
         for event in events:
             given = dict(event.attributes)
-            key = _day(event.time_ns), str(given.get(s.TOOL_NAME, ""))
+            key = self._days.of(event.time_ns), str(given.get(s.TOOL_NAME, ""))
             cell = self.tool_cells.setdefault(key, ToolCell())
             cell.calls += 1
             cell.errors += s.ERROR_TYPE in given
@@ -135,7 +158,7 @@ class Tally(Totals):
             self.agents.setdefault(agent)
         if model:
             self.models.setdefault(model)
-        return self.cells.setdefault((_day(span.start_ns), model, agent), Cell())
+        return self.cells.setdefault((self._days.of(span.start_ns), model, agent), Cell())
 
     def _blame(self, error: str, span: Span) -> None:
         super()._blame(error, span)
@@ -145,12 +168,45 @@ class Tally(Totals):
         """Counts what was left for a span that might have explained it; to be called after the last span."""
         self._settle()
 
+    def take_errors(self, errors: Counter[str]) -> None:
+        """Takes failures that were counted and settled elsewhere."""
+        self._causes += errors
+
+    def merge(self, other: Tally) -> None:
+        """Adds what another source has of the same session."""
+        for name in _ADDED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.spans -= min(self.roots, other.roots)  # it is one span
+        self.roots = max(self.roots, other.roots)
+        self.started_ns, self.ended_ns = min(self.started_ns, other.started_ns), max(self.ended_ns, other.ended_ns)
+        self.take_errors(other.errors)
+        known = [cost for cost in (self.cost_usd, other.cost_usd) if cost is not None]
+        self.cost_usd = round(sum(known), 12) if known else None
+        self.cost_partial = self.cost_partial or other.cost_partial
+        for name in ("trace_ids", "agents", "models"):
+            setattr(self, name, getattr(self, name) | getattr(other, name))
+        for key, cell in other.cells.items():
+            self.cells[key] = cell.plus(self.cells.get(key))
+        for tool, counts in other.tool_cells.items():
+            self.tool_cells[tool] = counts.plus(self.tool_cells.get(tool))
+        self.repository = self.repository or other.repository
+
+
+_ADDED = (
+    "spans", "loops", "turns", "tools", "input_tokens", "output_tokens", "cached_tokens", "model_ns", "tool_ns", "open_loops"
+)  # fmt: skip
+
 
 class Tallies:
-    """Tallies add up spans session by session; all are kept: a session takes a few kB."""
+    """Tallies add up spans session by session; all are kept: a session takes a few kB.
+
+    Attributes:
+        days: the local days that were asked for.
+    """
 
     def __init__(self) -> None:
         self._by_id: dict[str, Tally] = {}
+        self.days = Days()
 
     def add_all(self, spans: Iterable[Span]) -> None:
         """Adds spans."""
@@ -158,7 +214,7 @@ class Tallies:
             session = session_of(span)
             found = self._by_id.get(session)
             if found is None:
-                found = self._by_id[session] = Tally(session)
+                found = self._by_id[session] = Tally(session, self.days)
             found.add(span)
 
     def all(self) -> list[Tally]:
@@ -168,27 +224,33 @@ class Tallies:
         return list(self._by_id.values())
 
 
-def _day(time_ns: int) -> str:
-    """Returns the local day of a moment, `2026-11-20`."""
-    seconds = time_ns // 1_000_000_000
-    hour = seconds - seconds % 900  # an offset from UTC is a whole number of quarters of an hour
-    found = _days.get(hour)
-    if found is None:
-        if len(_days) > _DAYS_KEPT:
-            _days.clear()
-        found = _days[hour] = _day_of(hour)
-    return found
+class Days:
+    """Days are local days by the quarters of an hour that they were asked for: an offset from UTC is a whole number of those.
+
+    Attributes:
+        known: quarters, seconds since 1970, each with its day.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[int, str] = {}
+
+    def of(self, time_ns: int) -> str:
+        """Returns the local day of a moment, `2026-11-20`; "" where no calendar has it."""
+        seconds = time_ns // 1_000_000_000
+        quarter = seconds - seconds % 900
+        found = self.known.get(quarter)
+        if found is None:
+            found = self.known[quarter] = day_of(quarter)
+        return found
 
 
-def _day_of(seconds: int) -> str:
+@lru_cache(maxsize=10_000)
+def day_of(seconds: int) -> str:
+    """Returns the local day of a moment, `2026-11-20`; "" where no calendar has it."""
     try:
         return dt.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d")
-    except (ValueError, OverflowError, OSError):  # no calendar has it
+    except (ValueError, OverflowError, OSError):
         return ""
-
-
-_days: dict[int, str] = {}
-_DAYS_KEPT = 10_000
 
 
 def _number(value: object) -> int:

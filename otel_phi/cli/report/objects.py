@@ -7,6 +7,8 @@ from typing import Any
 from otel_phi.cli.report.totals import Totals
 from otel_phi.mapping.span import Attributes, Span
 
+SPAN_SCHEMA, EXPORT_SCHEMA = "otel-phi.span/1", "otel-phi.export/1"  # docs/json.md has them
+
 
 def span_object(span: Span) -> dict[str, Any]:
     """Returns a span as a JSON object.
@@ -40,6 +42,11 @@ def span_object(span: Span) -> dict[str, Any]:
         ],
         "dropped_events_count": span.dropped_events_count,
     }
+
+
+def versioned_span(span: Span) -> dict[str, Any]:
+    """Returns a span as `otel_phi.cli.commands.show` writes it: with the schema that it follows."""
+    return {"schema": SPAN_SCHEMA, **span_object(span)}
 
 
 def totals_object(totals: Totals) -> dict[str, Any]:

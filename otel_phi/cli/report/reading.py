@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from otel_phi.cli import words
-from otel_phi.sources.stored import Stored
+
+if TYPE_CHECKING:
+    from otel_phi.sources.found import Found
+    from otel_phi.sources.stored import Stored
+
+_NAMED = 5
 
 
 def before(stored: Stored, *, final: bool) -> Iterator[str]:
@@ -13,14 +19,24 @@ def before(stored: Stored, *, final: bool) -> Iterator[str]:
     if stored.held_loops:
         yield _held(stored.held_loops)
     if stored.superseded:
-        left_out = words.many(len(stored.superseded), "saved session")
-        yield f"{left_out} left out: all of it is in an event log or another file"
+        sessions = words.many(len(stored.superseded), "saved session")
+        yield f"{sessions} left out: all of it is in an event log or another file"
     if stored.aborted_loops and not final:
         yield _aborted(stored.aborted_loops)
     if stored.repeated_loops:
         yield f"{words.many(stored.repeated_loops, 'loop')} in more than one file: each read from one"
-    if stored.ignored:
-        yield f"{words.many(len(stored.ignored), 'file')} of the folder left out: no agent events in them"
+    yield from left_out(stored)
+
+
+def left_out(stored: Stored | Found) -> Iterator[str]:
+    """Yields what folders hold beside sessions; what cannot be read was named."""
+    others = len(set(stored.ignored) - set(stored.unreadable))
+    if others:
+        yield f"{words.many(others, 'file')} of the folder left out: no agent events in them"
+    for path, kind in list(stored.special.items())[:_NAMED]:
+        yield f"{path}: {kind}: left out"
+    if len(stored.special) > _NAMED:
+        yield f"{words.many(len(stored.special) - _NAMED, 'more of these', 'more of these')} left out"
 
 
 def after(stored: Stored, *, final: bool) -> Iterator[str]:

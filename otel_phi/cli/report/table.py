@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from otel_phi.cli import words
@@ -15,23 +15,52 @@ from otel_phi.tree import clean
 
 _HEADS = ("session", "trace id", "loops", "turns", "tools", "tokens", "errors", "spans")
 _LEFT = 2  # columns that read from the left; the others hold numbers
+_FEWEST = 3  # columns with a trace id
 
 
-def table(sessions: Sequence[Totals], trace_url: str | None) -> Iterator[Text]:
-    """Yields the lines of the table; none without sessions."""
+# What is left out first where a terminal is narrow.
+_LEAST_ASKED = ("loops", "spans", "tools", "turns", "tokens", "trace id")
+_NAME_COLUMNS = 8  # of a session's name, whatever else
+
+
+def table(sessions: Sequence[Totals], trace_url: str | None, width: int | None = None) -> Iterator[Text]:
+    """Yields the lines of the table; none without sessions.
+
+    Args:
+        sessions: a line each.
+        trace_url: template of the link below each line, None for none.
+        width: columns there are; None where nobody counts them.
+    """
     if not sessions:
         return
     names = words.short_names(totals.session_id for totals in sessions)
     priced = any(totals.cost_usd is not None for totals in sessions)  # else nobody asked
     heads = (*_HEADS, "cost") if priced else _HEADS
-    rows = [(*_cells(totals, names[totals.session_id]), *([_cost(totals)] if priced else [])) for totals in sessions]
-    widths = [max(map(cell_len, column)) for column in zip(heads, *rows, strict=True)]
-    yield Text(_line(heads, widths), style="dim")
-    for totals, row in zip(sessions, rows, strict=True):
+    made = [(*_cells(totals, names[totals.session_id]), *([_cost(totals)] if priced else [])) for totals in sessions]
+    rows = _fitting([heads, *made], width)
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    yield Text(_line(rows[0], widths), style="dim")
+    for totals, row in zip(sessions, rows[1:], strict=True):
         yield Text(_line(row, widths), style="red" if totals.error_count else "")
         if trace_url is not None:
             link = _link(trace_url, next(iter(totals.trace_ids)))
             yield Text(f"  {clean(link)}", style="cyan")
+
+
+def _fitting(rows: list[tuple[str, ...]], width: int | None) -> list[tuple[str, ...]]:
+    """Leaves out columns until a line has room; a name that is too long is cut then."""
+    widths = {column[0]: max(map(cell_len, column)) for column in zip(*rows, strict=True)}
+    over = sum(widths.values()) + len(widths) - 1 - width if width is not None else 0
+    for head in _LEAST_ASKED:
+        if over > 0:
+            over -= widths.pop(head) + 1
+    room = max(widths["session"] - max(over, 0), _NAME_COLUMNS)
+    kept = [number for number, head in enumerate(rows[0]) if head in widths]
+    return [(_cut(row[0], room), *(row[number] for number in kept[1:])) for row in rows]
+
+
+def _cut(name: str, room: int) -> str:
+    return name if cell_len(name) <= room else f"{set_cell_size(name, room - 1)}…"
 
 
 def _cells(totals: Totals, name: str) -> tuple[str, ...]:
@@ -53,10 +82,10 @@ def _cost(totals: Totals) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = []
+    padded, left = [], _LEFT - (len(cells) < _FEWEST)
     for number, (cell, width) in enumerate(zip(cells, widths, strict=True)):
         blank = " " * (width - cell_len(cell))
-        padded.append(cell + blank if number < _LEFT else blank + cell)
+        padded.append(cell + blank if number < left else blank + cell)
     return " ".join(padded).rstrip()
 
 
