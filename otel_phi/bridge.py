@@ -34,7 +34,7 @@ from otel_phi.errors import ConfigError, DeliveryError
 from otel_phi.mapping.span import Span
 from otel_phi.metrics.metrics import Metrics, NoMetrics, metrics_of
 from otel_phi.pipeline import Event, Pipeline, as_event, decode_for, mapping_for, policy_for
-from otel_phi.policy.given import guarded_function
+from otel_phi.policy.given import guarded_function, guarded_text
 from otel_phi.prices import prices_of
 from otel_phi.recorder.references import Ahead
 from otel_phi.wire.decode import Undecodable
@@ -136,6 +136,7 @@ class Bridge:
             policy,
             price=None if prices is None else prices.cost,
             attributes_for=guarded_function(self.config.attributes_for, self.config.content),
+            guard=guarded_text(self.config.content) if self.config.mapping.source_info else None,
             on_notice=metrics.record,
         )
         self._ledger = ledger

@@ -23,7 +23,7 @@ from otel_phi.mapping.span import Span
 from otel_phi.policy.content import admit, decode_without_content, with_source_info
 from otel_phi.policy.door import Policy, WithoutContent, policy_of, sees_content
 from otel_phi.policy.fresh import LEAN_IN_PLACE
-from otel_phi.policy.given import AttributesFor, guarded, guarded_function, with_given
+from otel_phi.policy.given import AttributesFor, guarded, guarded_function, guarded_text, with_given
 from otel_phi.policy.tools import WithToolNames
 from otel_phi.prices import Prices, prices_of
 from otel_phi.recorder.core import RecorderCore
@@ -52,6 +52,7 @@ class Pipeline:
         policy: what may be said; None for nothing that a person or a model wrote.
         price: says what model calls cost, None for nobody.
         attributes_for: gives what else every span of a session says, None for nobody.
+        guard: takes secrets out of what a source says of where an agent worked; None where nothing of it leaves this machine.
         on_notice: gets each notice whose spans are asked for, sampled out or not; it must not raise.
 
     Attributes:
@@ -71,12 +72,14 @@ class Pipeline:
         *,
         price: Price | None = None,
         attributes_for: AttributesFor | None = None,
+        guard: Callable[[str], str] | None = None,
         on_notice: Callable[[Notice], None] | None = None,
     ) -> None:
         self._options = options
         self.chosen: Callable[[str], bool] | None = None
         self._admit = admit if policy is None else policy.admit
         self._sample, self._attributes_for, self._on_notice = sample, attributes_for, on_notice
+        self._guard = guard or str
         self.core = RecorderCore(ahead, price)
         self.events = self.undecodable = 0
         self.sampled_out = 0
@@ -123,7 +126,7 @@ class Pipeline:
         self.events += 1
         said = self._admit(event)
         if self._options.source_info:
-            said = with_source_info(said, event)
+            said = with_source_info(said, event, self._guard)
         if isinstance(said, Undecodable):
             self.undecodable += 1
             return ()
@@ -215,15 +218,21 @@ def spans(
         DecodeError: something given is no event.
     """
     options = MappingOptions() if config is None else config if isinstance(config, MappingOptions) else config.mapping
-    asked = None
+    asked = guard = None
     if config is not None and not isinstance(config, MappingOptions):
         policy, prices = policy or policy_for(config), prices or prices_of(config.prices)
         asked = guarded_function(config.attributes_for, config.content)
+        guard = guarded_text(config.content) if options.source_info else None
         options = _guarded(options, config) if options.attributes else options
     policy = policy or WithoutContent()
     decode = decode_for(policy)
     pipeline = Pipeline(
-        options, ahead, policy=policy, price=None if prices is None else prices.cost, attributes_for=asked
+        options,
+        ahead,
+        policy=policy,
+        price=None if prices is None else prices.cost,
+        attributes_for=asked,
+        guard=guard,
     )
     for given in events:
         event = as_event(given, decode)

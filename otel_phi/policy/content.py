@@ -90,15 +90,18 @@ def admit(event: e.AgentEvent) -> e.AgentEvent | Undecodable:
         return _by_way_of_json(event)
 
 
-def with_source_info(said: e.AgentEvent | Undecodable, event: e.AgentEvent) -> e.AgentEvent | Undecodable:
+def with_source_info(
+    said: e.AgentEvent | Undecodable, event: e.AgentEvent, guard: Callable[[str], str]
+) -> e.AgentEvent | Undecodable:
     """Returns an AgentStart as it may be said where the agent worked whose records it was read from, any other event as it is.
 
     Args:
         said: as policy admitted it.
         event: as it was before.
+        guard: takes the secrets out of a text, such as a repository's URL.
     """
     if isinstance(said, e.AgentStart) and isinstance(event, e.AgentStart) and event.source:
-        return msgspec.structs.replace(said, source=whole_source(event.source))
+        return msgspec.structs.replace(said, source=whole_source(event.source, guard))
     return said
 
 

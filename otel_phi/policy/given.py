@@ -40,6 +40,16 @@ def _guard(options: ContentOptions) -> Callable[[Mapping[str, Any]], dict[str, A
     return guard
 
 
+def guarded_text(options: ContentOptions) -> Callable[[str], str]:
+    """Returns what takes secrets out of a text that says where an agent worked, by the rules that are configured."""
+    guard = _guard(options)
+
+    def text(given: str) -> str:
+        return str(guard({"source": given})["source"])
+
+    return text
+
+
 def guarded_function(asked: AttributesFor | None, options: ContentOptions) -> AttributesFor | None:
     """Returns what gives the attributes of a session, without secrets; None for none."""
     if asked is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -176,14 +176,23 @@ def source(given: Source) -> Source:
     return old_if_equal(new, given)
 
 
-def whole_source(given: Source) -> Source:
+def whole_source(given: Source, guard: Callable[[str], str]) -> Source:
     """Returns the same with where the agent worked and what it calls the session: for who asks to have that said."""
     lean, vcs = source(given), given.vcs
     checked(GIVEN_IDENTIFIERS, given.cwd, given.title)
     checked({Vcs, UnsetType}, vcs)
     if isinstance(vcs, Vcs):
         checked(GIVEN_IDENTIFIERS, vcs.branch, vcs.revision, vcs.repository_url)
-    return msgspec.structs.replace(lean, cwd=given.cwd, title=given.title, vcs=vcs)
+        vcs = Vcs(
+            branch=_by(guard, vcs.branch),
+            revision=_by(guard, vcs.revision),
+            repository_url=_by(guard, vcs.repository_url),
+        )
+    return msgspec.structs.replace(lean, cwd=_by(guard, given.cwd), title=_by(guard, given.title), vcs=vcs)
+
+
+def _by(guard: Callable[[str], str], text: str | UnsetType) -> str | UnsetType:
+    return guard(text) if isinstance(text, str) else text
 
 
 # A few dozen labels of short texts are what backends show; past it the rest is left out, a text is cut.

@@ -266,6 +266,19 @@ def test_where_an_agent_worked_leaves_only_with_source_info(run: Run, tmp_path: 
     assert '"vcs.ref.head.name"' in out.read_text()
 
 
+def test_a_secret_in_where_an_agent_worked_does_not_leave(run: Run, tmp_path: Path) -> None:
+    token, out = "ghp_" + "Zq9planted" * 4, tmp_path / "out.jsonl"
+    records = [
+        {**one, "cwd": f"/work/{token}", "gitBranch": f"try-{token}"}
+        for one in (claude.prompt(0, "p"), claude.spoke(1, "a"))
+    ]
+    path = old(tmp_path / "a.jsonl", *records)
+    run("export", path, "--file", out, "--source-info")
+    assert token not in out.read_text()
+    assert "/work/[redacted:github_token]" in out.read_text()
+    assert '"try-[redacted:github_token]"' in out.read_text()
+
+
 def test_a_loop_at_work_is_held_back_and_counted(run: Run, tmp_path: Path) -> None:
     records = [claude.prompt(0, "p"), claude.spoke(1, "a"), claude.prompt(2, "q")]
     path = old(tmp_path / "a.jsonl", *records, age_s=1)
