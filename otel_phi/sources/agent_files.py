@@ -89,6 +89,7 @@ class AgentReading:
         open_loops: loops that have no end, in files that are not.
         left: calls that were left to another file: how many, by that file.
         read_bytes: bytes read so far.
+        place: file and number of the line that was read last, None before the first; the event at hand was told by it.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class AgentReading:
         self.counts: Counter[str] = Counter()
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()
+        self.place: tuple[Path, int] | None = None
         self._claims = FolderClaims()
         self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
 
@@ -195,6 +197,7 @@ class AgentReading:
             before, position = stream.read_bytes, block.offset
             for number, line in enumerate(block.lines, block.number):
                 data = line if position else line.removeprefix(b"\xef\xbb\xbf")
+                self.place = file.path, number
                 bad = fold.counts["bad_lines"]
                 yield from fold.record(position, data)
                 half = not block.ended and line is block.lines[-1]

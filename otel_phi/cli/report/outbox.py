@@ -35,7 +35,7 @@ def status_lines(found: OutboxStatus, width: int) -> Iterator[Text]:
         yield from _wrapped("Nothing waits, nothing is open, no dead letters.", width)
     yield Text.assemble(("outbox".ljust(_LABEL), "dim"), clean(str(found.folder)))  # whole, to be copied
     if found.bytes:
-        yield from _row(("on disk", _size(found.bytes), ""), 0, width)
+        yield from _row(("on disk", words.size(found.bytes), ""), 0, width)
     for left in found.left_alone[:_LINES_SHOWN]:
         yield from _row(("left alone", f"{left.path}: {left.reason}", "yellow"), 0, width)
     if len(found.left_alone) > _LINES_SHOWN:
@@ -144,13 +144,6 @@ def _wrapped(text: str, width: int, *, indent: int = 0, style: str = "") -> Iter
 def _age(since_ns: int | None, now_ns: int) -> str:
     seconds = max(now_ns - (since_ns or now_ns), 0) // 10**9  # a clock may have been set back
     return words.duration(seconds * 10**9) if seconds >= 60 else f"{seconds} s"
-
-
-def _size(size_bytes: int) -> str:
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size_bytes >= size:
-            return f"{size_bytes / size:.1f} {unit}"
-    return words.many(size_bytes, "byte")
 
 
 def status_object(found: OutboxStatus) -> dict[str, Any]:
