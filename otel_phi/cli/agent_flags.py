@@ -50,6 +50,17 @@ def agent_flags(command: _Command) -> _Command:
     return place_flags(click.option("--since", "since_ns", metavar="WHEN", callback=since, help=text)(command))
 
 
+def places_said(flags: dict[str, Any]) -> bool:
+    """Tells whether a flag stands for the folders of an agent."""
+    return any(flags[flag] for flag in _FLAGS)
+
+
+def without_places(flags: dict[str, Any]) -> None:
+    """Takes the flags that stand for the folders of agents out of `flags`."""
+    for flag in _FLAGS:
+        del flags[flag]
+
+
 def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, ...]:
     """Returns the paths given and the folders that agent flags stand for, taking those out of `flags`.
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "Send stored sessions to a collector, or write them as OTLP-JSON.",
     "pipe": "Export the events that an agent writes to stdin, live.",
     "watch": "Follow event logs and folders of them, and send what agents complete.",
+    "check": "Check sessions, an endpoint or the configuration.",
     "status": "Show what waits in the outbox, and why.",
     "flush": "Send what agents left in the outbox.",
     "completion": "Print the script that makes a shell complete all this.",

@@ -9,6 +9,8 @@ import msgspec
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")  # the worst first
 
+NO_FIX = "Nothing."
+
 
 class Rule(msgspec.Struct, frozen=True):
     """A rule is one kind of finding.
@@ -164,7 +166,7 @@ FILE_RULES = (
         "ordinals-restart",
         "note",
         "An event log's numbers begin again: its process was started again.",
-        "Nothing.",
+        NO_FIX,
     ),
     Rule(
         "loop-twice",
@@ -176,7 +178,7 @@ FILE_RULES = (
         "file-left-out",
         "note",
         "Files of the folder hold no sessions; they are left out.",
-        "Nothing.",
+        NO_FIX,
     ),
     Rule(
         "value-cut",

@@ -12,7 +12,7 @@ from collections import Counter
 from otel_phi.cli import words
 from otel_phi.cli.checking import tokens
 from otel_phi.cli.checking.findings import NOWHERE, Findings, Place
-from otel_phi.hook.findings import LOOP_NOT_OPEN, UNKNOWN_TYPE, Finding, loop_not_open
+from otel_phi.hook.findings import LOOP_NOT_OPEN, UNKNOWN_ROLE, Finding, loop_not_open
 from otel_phi.hook.findings import findings as not_understood
 from otel_phi.tree import clean
 from otel_phi.wire import events as e
@@ -21,6 +21,8 @@ from otel_phi.wire.spellings import UnknownKey
 
 YEAR_2000_NS = 946_684_800 * 10**9  # no agent is older; a time before it is in the wrong unit
 AHEAD_NS = 86_400 * 10**9  # a day: more than any time zone taken for UTC
+# Other agents write what happens side by side as it comes, in real files some milliseconds out of order. A clock that is set steps by more.
+STEP_NS = 100 * MILLISECOND_NS
 _RULES = {"unknown_type": "unknown-type", "unknown_role": "unknown-role", "unknown_key": "unknown-key"}
 _LOOSE = (e.AgentStart, e.ParallelLoopStart, e.ParallelLoopEnd, e.SideCall)  # of no loop that must be open
 _OF_NO_SPAN = (e.MessageUpdate, e.MessageStart, e.ToolExecutionUpdate, e.ProgressMessage)
@@ -124,7 +126,7 @@ class StreamCheck:
             case e.MessageEnd(message=AssistantMessage() as message):
                 self._answer(loop, message, place)
             case e.MessageEnd(message=ToolResultMessage() as message):
-                self._message_time(loop, message.timestamp_ns, "tool result", place)
+                self._within_turn(loop, message.timestamp_ns, "tool result", place)
             case e.ToolExecutionStart():
                 turn = self._turn(loop, place)
                 turn.tools.setdefault(event.tool_call_id, []).append((event.tool_name, place))
@@ -168,7 +170,7 @@ class StreamCheck:
 
     def _answer(self, loop: _Loop, message: AssistantMessage, place: Place) -> None:
         self._turn(loop, place).answers.append(message.usage)
-        self._message_time(loop, message.timestamp_ns, "answer", place)
+        self._within_turn(loop, message.timestamp_ns, "answer", place)
         for rule, what in tokens.answer_findings(message):
             self._add(rule, what, place)
 
@@ -187,14 +189,18 @@ class StreamCheck:
             return
         kind, time_ns = type(event).__name__, int(time)
         self._in_range(time_ns, place, kind)
-        if time_ns < loop.last_ns:
+        if isinstance(event, e.ToolExecutionStart | e.ToolExecutionEnd):  # tools run side by side, and are told in any order
+            self._within_turn(loop, time_ns, kind, place)
+            return
+        if time_ns + STEP_NS < loop.last_ns:
             self._step(kind, loop.last_ns - time_ns, place)
-        loop.last_ns = time_ns
+            loop.last_ns = time_ns
+        loop.last_ns = max(loop.last_ns, time_ns)
 
-    def _message_time(self, loop: _Loop, time_ns: int, kind: str, place: Place) -> None:
-        """Holds a message's time, milliseconds rounded down, against its turn's start."""
+    def _within_turn(self, loop: _Loop, time_ns: int, kind: str, place: Place) -> None:
+        """Holds a time of what has no order of its own against its turn's start; 0 is none."""
         turn = loop.turn
-        if time_ns and turn is not None and time_ns + MILLISECOND_NS <= turn.started_ns:
+        if time_ns and turn is not None and time_ns + STEP_NS < turn.started_ns:
             self._step(kind, turn.started_ns - time_ns, place)
 
     def _step(self, kind: str, back_ns: int, place: Place) -> None:
@@ -214,4 +220,5 @@ def _words(found: Finding) -> str:
     near = f"; did you mean {found.nearest}?" if found.nearest else ""
     if found.kind == LOOP_NOT_OPEN:
         return f"{found.event} of loop {found.loop_id}{near}"
-    return f"{found.name if found.kind == UNKNOWN_TYPE else f'{found.name} in {found.event}'}{near}"
+    role = f" of a message in {found.event}" if found.kind == UNKNOWN_ROLE else ""
+    return f"{found.name}{role}{near}"

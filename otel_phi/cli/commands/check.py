@@ -1,0 +1,87 @@
+"""`otel-phi check`: whether files, an endpoint and the configuration are sound, and what to do where they are not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from otel_phi.cli import screen
+from otel_phi.cli.agent_flags import place_flags, places_said, with_places, without_places
+from otel_phi.cli.flags import content_flags, mapping_flags, probe_flags, state_flag
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_EXAMPLES = """\b
+Examples:
+  otel-phi check                         the configuration, and what waits
+  otel-phi check logs/ --profile tempo   sessions, and what would be sent
+  otel-phi check run.jsonl --content     secrets in it, too
+  otel-phi check --endpoint https://collector:4318 --header "authorization=Bearer $TOKEN"
+  otel-phi check run.jsonl --json | jq -r '.findings[] | [.rule, .what] | @tsv'
+"""
+_CONFIGURED = ""  # the value of --endpoint without one
+
+
+@click.command(short_help="Check sessions, an endpoint or the configuration.", epilog=_EXAMPLES)
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@place_flags
+@click.option(
+    "--endpoint",
+    is_flag=False,
+    flag_value=_CONFIGURED,
+    metavar="[URL]",
+    help="Ask what is there, step by step; without URL the configured one.",
+)
+@click.option("--send", is_flag=True, help="With --endpoint: send one span, marked phi.check.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object; docs/json.md has the schema.")
+@probe_flags
+@content_flags
+@mapping_flags
+@state_flag
+def check(paths: tuple[Path, ...], endpoint: str | None, send: bool, as_json: bool, **flags: Any) -> None:
+    """Check what there is, say what is wrong with it, where, and how to mend it; docs/check.md lists all that can be found.
+
+    With PATH: phi-core's event logs, files of AgentEvent lines, saved sessions, other agents' sessions, folders of them, gzipped or
+    not, and what would be sent of them. With --endpoint: the collector, from its name to an empty request. Without either: the
+    configuration, where each value comes from, and what waits in the outbox.
+
+    Exit code: 0 nothing wrong, 5 warnings, 6 errors; 2 usage or nothing to read.
+    """
+    asked = bool(paths) or places_said(flags)
+    if asked and endpoint is not None:
+        raise click.UsageError("give a PATH or --endpoint, one at a time")
+    if send and endpoint is None:
+        raise click.UsageError("--send goes with --endpoint")
+    if asked:
+        code = _files(with_places(paths, flags), flags, as_json=as_json)
+    else:
+        without_places(flags)
+        if endpoint is not None:
+            code = _endpoint(endpoint, flags, send=send, as_json=as_json)
+        else:
+            code = _configuration(flags, as_json=as_json)
+    sys.exit(code)
+
+
+def _files(paths: tuple[Path, ...], flags: dict[str, Any], *, as_json: bool) -> int:
+    from otel_phi.cli.checking.files import check_files
+    from otel_phi.cli.checking.output import file_lines, file_object
+    from otel_phi.cli.settings import configured
+
+    found = check_files(paths, configured(flags))
+    _print(lambda width: file_lines(found, width), lambda: file_object(found), as_json=as_json)
+    return found.findings.exit_code
+
+
+def _print(lines: Any, item: Any, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(screen.json_text(item()))
+        return
+    console = screen.out()
+    text: Iterable[Text] = lines(console.width)
+    screen.print_lines(console, text)
