@@ -5,7 +5,7 @@ Rule: the same finding is said once, with how often and where first; nothing scr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -24,7 +24,6 @@ _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "yellow", "note"
 _INDENT = 9  # columns: the longest severity and two blanks
 _THINGS_SHOWN = 5
 _PLACES_SHOWN = 3
-_Line = tuple[str, str, str]  # first column, second, style of the second
 
 
 def file_lines(found: FileCheck, width: int) -> Iterator[Text]:
@@ -101,19 +100,6 @@ def _places(places: Sequence[Place]) -> Iterator[str]:
             line = f":{place.line}" if place.line else ""
             parts.append(f"{line} {place.detail}".strip() if place.detail else line)
         yield f"{clean(file)}{' ' if file and not parts[0].startswith(':') else ''}{', '.join(filter(None, parts))}"
-
-
-# --- steps and options: rows of columns ------------------------------------------------------------------------------------
-
-
-def rows(lines: Iterable[_Line], width: int, *, style: str = "dim") -> Iterator[Text]:
-    """Yields rows of a label and what it says, aligned, the latter folded."""
-    listed = list(lines)
-    column = max((cell_len(label) for label, _, _ in listed), default=0) + 2
-    for label, said, said_style in listed:
-        head = label + " " * (column - cell_len(label))
-        for number, line in enumerate(wrapped(said, width, indent=column, style=said_style)):
-            yield line if number else Text.assemble((head, style), line[column:])
 
 
 # --- for machines ----------------------------------------------------------------------------------------------------------

@@ -28,7 +28,6 @@ from otel_phi.config import endpoint as urls
 from otel_phi.config.headers import scrub
 from otel_phi.delivery.exporters.connection import tls_context, words
 from otel_phi.delivery.exporters.exporter import Accepted, Exporter, ExportResult, Misconfigured, Retry
-from otel_phi.delivery.exporters.hints import IS_GRPC, IS_HTTP
 from otel_phi.delivery.exporters.open import prepare_grpc_for_gevent, resource_of
 from otel_phi.delivery.otlp.encoder import Encoder
 from otel_phi.errors import ConfigError
@@ -42,11 +41,13 @@ OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 # A certificate that is renewed by itself is renewed a month before its end; two weeks before somebody has to look.
 ENDS_SOON_NS = 14 * 86_400 * 10**9
 MARK = "phi.check"  # the attribute of the span that --send sends
+_HELLO_S = 2.0  # a TLS server answers a hello at once; what waits for more of it is none
 _PORTS = {"http": 80, "https": 443}
-_HTTP_STATUS = re.compile(r"HTTP (\d{3})")
 _UNAUTHORIZED = frozenset({"401", "403", "407"})
 _NO_PATH = frozenset({"404", "405", "410", "501"})
 _OTLP_TYPES = frozenset({"application/x-protobuf", "application/protobuf", "application/json", ""})
+
+_PAGES = frozenset({"text/html", "application/xhtml+xml"})  # of a web server; a collector's errors are words or JSON
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -99,6 +100,10 @@ class _Probe:
         self._tls = config.endpoint.startswith("https:")
         self._direct = config.proxy is None and not urls.is_socket(config.endpoint)
         self._status, self._kind = 0, ""
+        self._wanted: Spoken = "gRPC" if config.protocol == "grpc" else "HTTP"
+        self._other: Spoken = "HTTP" if config.protocol == "grpc" else "gRPC"
+        self._asked: dict[Spoken, Spoken] = {}
+        self._bad_request, self._tls_trouble = False, ""
 
     def steps(self, *, send: bool) -> Iterator[Step]:
         if urls.is_socket(self._config.endpoint):
@@ -125,7 +130,8 @@ class _Probe:
             self._fail("resolves", "name-unknown", f"{self._host} is not known")
         addresses = sorted({str(address[0]) for *_, address in found})
         proxy = "the proxy: " if self._config.proxy is not None else ""
-        return Step("resolves", OK, f"{proxy}{self._host} is {', '.join(addresses)}")
+        said = "an address, no name" if addresses == [self._host] else f"{self._host} is {', '.join(addresses)}"
+        return Step("resolves", OK, f"{proxy}{said}")
 
     def _connect(self) -> socket.socket:
         return socket.create_connection((self._host, self._port), self._config.timeout_s)
@@ -173,38 +179,53 @@ class _Probe:
         return Step("TLS", OK, f"{said} until {ends}" if ends else said)
 
     def _plain(self) -> Step:
-        """Tells whether a server behind an http endpoint wants TLS: then it says so, or answers a hello."""
-        try:
-            with self._connect() as line:
-                found = wire_words.answers_tls(line, self._host)
-        except OSError:
-            found = False
-        if found:
-            self._fail("TLS", "tls-wanted", "the server answers a TLS handshake")
+        """Tells whether a server behind an http endpoint wants TLS: it then says nothing, or 400, to what comes in the clear."""
+        if self._ask(self._wanted) not in {self._wanted, self._other} or self._bad_request:
+            try:
+                with self._connect() as line:
+                    line.settimeout(min(self._config.timeout_s, _HELLO_S))
+                    found = wire_words.answers_tls(line, self._host)
+            except OSError:
+                found = False
+            if found:
+                self._fail("TLS", "tls-wanted", "the server answers a TLS handshake")
         near = " on this machine" if urls.is_loopback(self._config.endpoint) else ": others can read along"
         return Step("TLS", OK, f"none, plain text{near}")
 
     # --- the protocol ------------------------------------------------------------------------------------------------
 
     def _protocol(self) -> Step:
-        """Tells HTTP from gRPC, what was asked for first; where neither speaks in time, the request shows it."""
-        wanted: Spoken = "gRPC" if self._config.protocol == "grpc" else "HTTP"
-        other: Spoken = "HTTP" if wanted == "gRPC" else "gRPC"
-        if self._speaks(wanted):
-            return Step("protocol", OK, wanted)
-        if self._speaks(other):
-            self._fail("protocol", f"speaks-{other.lower()}", IS_GRPC if other == "gRPC" else IS_HTTP)
+        """Tells HTTP from gRPC, what was asked for first."""
+        if self._ask(self._wanted) == self._wanted:
+            return Step("protocol", OK, self._wanted)
+        if self._other in {self._ask(self._wanted), self._ask(self._other)}:
+            self._fail(
+                "protocol", f"speaks-{self._other.lower()}", f"the server speaks {self._other}, not {self._wanted}"
+            )
+        if self._tls_trouble:
+            self._fail("TLS", "tls-failed", self._tls_trouble)
         self._fail("protocol", "speaks-neither", "neither an answer of HTTP nor one of gRPC")
 
-    def _speaks(self, protocol: Spoken) -> bool:
+    def _ask(self, protocol: Spoken) -> Spoken:
+        """Returns what the server answers in when it is spoken to in a protocol, "" for nothing; asked once."""
+        if protocol not in self._asked:
+            self._asked[protocol] = self._answered_in(protocol)
+        return self._asked[protocol]
+
+    def _answered_in(self, protocol: Spoken) -> Spoken:
         try:
             with (
                 self._connect() as line,
                 self._secured(line, "h2" if protocol == "gRPC" else "http/1.1") as secured,
             ):
-                return wire_words.spoken(secured, protocol, self._host) == protocol
-        except OSError:  # it hung up, or has no such protocol in its TLS
-            return False
+                answer = wire_words.first_answer(secured, protocol, self._host)
+        except ssl.SSLError as error:
+            self._tls_trouble = words(error)
+            return ""
+        except OSError:  # it hung up, or said nothing in time
+            return ""
+        self._bad_request = wire_words.is_bad_request(answer)
+        return wire_words.meant(answer)
 
     # --- what is asked -----------------------------------------------------------------------------------------------
 
@@ -214,9 +235,10 @@ class _Probe:
         code = self._code(result)
         shown = urlsplit(self._config.display_endpoint).path or "none"
         path = "gRPC has none" if self._config.protocol == "grpc" else shown
-        if code in _NO_PATH or code in {"UNIMPLEMENTED", "NOT_FOUND"}:
+        is_page = self._kind in _PAGES and path.endswith(urls.TRACES_PATH)
+        if not is_page and (code in _NO_PATH or code in {"UNIMPLEMENTED", "NOT_FOUND"}):
             self._fail("path", "wrong-path", _reason(result))
-        if self._looks_foreign(result):
+        if (is_page and code in _NO_PATH) or self._looks_foreign(result):
             self._fail("path", "no-collector", self._foreign_words(result))
         yield Step("path", OK, path)
         if code in _UNAUTHORIZED or code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
@@ -236,7 +258,7 @@ class _Probe:
         return _reason(result) or f"HTTP {self._status} with {scrub(self._kind, {})}, which is no answer of OTLP"
 
     def _sends(self) -> Step:
-        span = _marked_span(self._config)
+        span = _marked_span()
         result = self._send(_request(self._config, span))
         if not isinstance(result, Accepted):
             self._fail("span", "not-now" if isinstance(result, Retry) else "not-taken", _reason(result))
@@ -290,9 +312,8 @@ def _exporter(config: Config, on_answer: Callable[[int, str], None]) -> Exporter
     return HttpExporter(config.endpoint, on_answer=on_answer, **common)  # type: ignore[arg-type]  # likewise
 
 
-def _marked_span(config: Config) -> Span:
+def _marked_span() -> Span:
     now_ns = wall_ns()
-    service = config.service_name or "otel-phi"
     return Span(
         name="otel-phi check",
         trace_id=secrets.randbits(128) | 1,
@@ -301,7 +322,7 @@ def _marked_span(config: Config) -> Span:
         kind=SpanKind.INTERNAL,
         start_ns=now_ns - 1_000_000,
         end_ns=now_ns,
-        attributes=((MARK, True), ("service.name", service)),
+        attributes=((MARK, True),),
     )
 
 

@@ -277,7 +277,7 @@ ENDPOINT_RULES = (
         "no-collector",
         "error",
         "What answers is an HTTP server, and no OTLP collector.",
-        "Look at host and port: a web page, a proxy or another service listens there.",
+        "Look at host, port and path: a web page, a proxy or another service listens there.",
     ),
     Rule(
         "not-taken",

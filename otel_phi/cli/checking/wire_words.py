@@ -11,11 +11,12 @@ Spoken = Literal["HTTP", "gRPC", ""]
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"  # and an empty frame of SETTINGS
 _FRAME_BYTES = 9
+_STATUS_BYTES = 12  # `HTTP/1.1 400`
 _SETTINGS, _GOAWAY = 4, 7  # an HTTP/2 server's first frame
 
 
-def spoken(line: socket.socket, protocol: Spoken, host: str) -> Spoken:
-    """Returns what a server answers in, when it is spoken to in a protocol.
+def first_answer(line: socket.socket, protocol: Spoken, host: str) -> bytes:
+    """Returns the first bytes of what a server answers when it is spoken to in a protocol.
 
     Args:
         line: a connection, with its timeout.
@@ -28,7 +29,13 @@ def spoken(line: socket.socket, protocol: Spoken, host: str) -> Spoken:
     named = f"[{host}]" if ":" in host else host
     hello = f"GET / HTTP/1.1\r\nHost: {named}\r\nUser-Agent: otel-phi\r\nConnection: close\r\n\r\n".encode()
     line.sendall(_PREFACE if protocol == "gRPC" else hello)
-    return meant(_first(line))
+    found = b""
+    while len(found) < (_STATUS_BYTES if found.startswith(b"HTTP") else _FRAME_BYTES):
+        piece = line.recv(64)
+        if not piece:
+            break
+        found += piece
+    return found
 
 
 def meant(answer: bytes) -> Spoken:
@@ -39,15 +46,9 @@ def meant(answer: bytes) -> Spoken:
     return "gRPC" if is_frame and answer[3] in (_SETTINGS, _GOAWAY) else ""
 
 
-def _first(line: socket.socket) -> bytes:
-    """Returns the first bytes of an answer, as many as tell."""
-    found = b""
-    while len(found) < _FRAME_BYTES:
-        piece = line.recv(64)
-        if not piece:
-            break
-        found += piece
-    return found
+def is_bad_request(answer: bytes) -> bool:
+    """Tells whether an answer of HTTP is a 400, as servers of TLS give it to who speaks in the clear."""
+    return answer[:7] == b"HTTP/1." and answer[9:_STATUS_BYTES] == b"400"
 
 
 def answers_tls(line: socket.socket, host: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from otel_phi.cli.flags import content_flags, mapping_flags, probe_flags, state_
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from otel_phi.cli.checking.probe import Step
 
 _EXAMPLES = """\b
 Examples:
@@ -78,10 +80,40 @@ def _files(paths: tuple[Path, ...], flags: dict[str, Any], *, as_json: bool) -> 
     return found.findings.exit_code
 
 
-def _print(lines: Any, item: Any, *, as_json: bool) -> None:
+def _endpoint(endpoint: str, flags: dict[str, Any], *, send: bool, as_json: bool) -> int:
+    from otel_phi.cli.checking.probe import probe
+    from otel_phi.cli.checking.reports import endpoint_findings, endpoint_lines, endpoint_object
+    from otel_phi.cli.settings import configured
+
+    config = configured({**flags, "endpoint": endpoint or None})
+    steps: list[Step] = []
+
+    def noted() -> Iterator[Step]:
+        for step in probe(config, send=send):
+            steps.append(step)
+            yield step
+
+    if as_json:
+        steps += probe(config, send=send)
+        click.echo(screen.json_text(endpoint_object(config, steps)))
+    else:
+        console = screen.out()
+        screen.print_lines(console, endpoint_lines(config, noted(), console.width))
+    return endpoint_findings(steps).exit_code
+
+
+def _configuration(flags: dict[str, Any], *, as_json: bool) -> int:
+    from otel_phi.cli.checking.effective import effective
+    from otel_phi.cli.checking.reports import configuration_lines, configuration_object
+
+    found = effective(flags)
+    _print(lambda width: configuration_lines(found, width), lambda: configuration_object(found), as_json=as_json)
+    return found.findings.exit_code
+
+
+def _print(lines: Callable[[int], Iterable[Text]], item: Callable[[], object], *, as_json: bool) -> None:
     if as_json:
         click.echo(screen.json_text(item()))
         return
     console = screen.out()
-    text: Iterable[Text] = lines(console.width)
-    screen.print_lines(console, text)
+    screen.print_lines(console, lines(console.width))
