@@ -41,7 +41,7 @@ OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 # A certificate that is renewed by itself is renewed a month before its end; two weeks before somebody has to look.
 ENDS_SOON_NS = 14 * 86_400 * 10**9
 MARK = "phi.check"  # the attribute of the span that --send sends
-_HELLO_S = 2.0  # a TLS server answers a hello at once; what waits for more of it is none
+_HELLO_S = 5.0  # a server that is well answers its first bytes at once; a request may take longer
 _PORTS = {"http": 80, "https": 443}
 _UNAUTHORIZED = frozenset({"401", "403", "407"})
 _NO_PATH = frozenset({"404", "405", "410", "501"})
@@ -134,7 +134,9 @@ class _Probe:
         return Step("resolves", OK, f"{proxy}{said}")
 
     def _connect(self) -> socket.socket:
-        return socket.create_connection((self._host, self._port), self._config.timeout_s)
+        line = socket.create_connection((self._host, self._port), self._config.timeout_s)
+        line.settimeout(min(self._config.timeout_s, _HELLO_S))
+        return line
 
     def _connects(self) -> Step:
         try:
@@ -183,7 +185,6 @@ class _Probe:
         if self._ask(self._wanted) not in {self._wanted, self._other} or self._bad_request:
             try:
                 with self._connect() as line:
-                    line.settimeout(min(self._config.timeout_s, _HELLO_S))
                     found = wire_words.answers_tls(line, self._host)
             except OSError:
                 found = False
@@ -203,7 +204,7 @@ class _Probe:
                 "protocol", f"speaks-{self._other.lower()}", f"the server speaks {self._other}, not {self._wanted}"
             )
         if self._tls_trouble:
-            self._fail("TLS", "tls-failed", self._tls_trouble)
+            self._fail("protocol", "tls-failed", self._tls_trouble)
         self._fail("protocol", "speaks-neither", "neither an answer of HTTP nor one of gRPC")
 
     def _ask(self, protocol: Spoken) -> Spoken:
