@@ -15,9 +15,7 @@ from otel_phi.mapping.options import PROFILES
 
 def _otlp(*suffixes: str) -> tuple[str, ...]:
     return tuple(
-        name
-        for suffix in suffixes
-        for name in (f"OTEL_EXPORTER_OTLP_TRACES_{suffix}", f"OTEL_EXPORTER_OTLP_{suffix}")
+        name for suffix in suffixes for name in (f"OTEL_EXPORTER_OTLP_TRACES_{suffix}", f"OTEL_EXPORTER_OTLP_{suffix}")
     )
 
 

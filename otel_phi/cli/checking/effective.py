@@ -108,8 +108,13 @@ def _options(
 
 def values_of(config: Config) -> dict[str, str]:
     """Returns the value of each option as it may be shown; what is not there has none."""
-    mapping, content, metrics = config.mapping, config.content, config.metrics
-    found: dict[str, object] = {
+    found = {**_destination(config), **_resource(config), **_mapping(config), **_content(config), **_metrics(config)}
+    return {name: _said(value) for name, value in found.items() if value is not None}
+
+
+def _destination(config: Config) -> dict[str, object]:
+    variables = environment()
+    return {
         "exporter": config.exporter_name,
         "disabled": config.disabled,
         "endpoint": config.display_endpoint,
@@ -120,12 +125,30 @@ def values_of(config: Config) -> dict[str, str]:
         "certificate": config.tls.certificate,
         "client_certificate": config.tls.client_certificate,
         "client_key": config.tls.client_key,
-        "no_proxy": environment().get("no_proxy") or environment().get("NO_PROXY") or None,
         "proxy": None if config.proxy is None else without_credentials(config.proxy),
+        "no_proxy": variables.get("no_proxy") or variables.get("NO_PROXY") or None,
+        "max_request_bytes": words.size(config.max_request_bytes),
+        "give_up_after_s": f"{config.give_up_after_s:g} s",
+        "state_dir": config.state_dir,
+        "trace_url": None if config.trace_url is None else without_credentials(config.trace_url),
+        "strict": config.strict,
+    }
+
+
+def _resource(config: Config) -> dict[str, object]:
+    text = environment().get("OTEL_RESOURCE_ATTRIBUTES", "")
+    names = {item.partition("=")[0].strip() for item in text.split(",") if "=" in item}
+    return {
         "service_name": config.service_name,
-        "resource_attributes": _resource_names(config),
+        "resource_attributes": ", ".join(sorted(names | set(config.resource_attributes))) or None,
         "sampler": config.sampler if isinstance(config.sampler, str) else f"{config.sampler:g}",
-        "caller": mapping.caller or config.traceparent,
+        "caller": config.mapping.caller or config.traceparent,
+    }
+
+
+def _mapping(config: Config) -> dict[str, object]:
+    mapping = config.mapping
+    return {
         "profile": config.profile,
         "trace_scope": mapping.trace_scope,
         "trace_namespace": mapping.trace_namespace or None,
@@ -137,28 +160,30 @@ def values_of(config: Config) -> dict[str, str]:
         "attributes": _names(dict(mapping.attributes)),
         "max_attribute_bytes": words.size(mapping.max_attribute_bytes),
         "mlflow_trace_name": mapping.mlflow_trace_name,
-        "capture_content": content.capture,
-        "content_input": content.input_mode,
-        "content_images": content.images,
-        "cost": config.prices.library or None,
-        "metrics": metrics.on,
-        "state_dir": config.state_dir,
-        "trace_url": None if config.trace_url is None else without_credentials(config.trace_url),
-        "strict": config.strict,
-        "max_request_bytes": words.size(config.max_request_bytes),
-        "give_up_after_s": f"{config.give_up_after_s:g} s",
     }
-    if metrics.on:
-        found |= {
-            "metrics_endpoint": without_credentials(metrics.endpoint),
-            "metrics_protocol": metrics.protocol,
-            "metrics_headers": _names(metrics.headers),
-            "metrics_interval": f"{metrics.interval_s:g} s",
-        }
-    prices = environment().get("OTEL_PHI_PRICES", "").strip()
-    if prices:
-        found["prices"] = prices
-    return {name: _said(value) for name, value in found.items() if value is not None}
+
+
+def _content(config: Config) -> dict[str, object]:
+    return {
+        "capture_content": config.content.capture,
+        "content_input": config.content.input_mode,
+        "content_images": config.content.images,
+        "cost": config.prices.library or None,
+        "prices": environment().get("OTEL_PHI_PRICES", "").strip() or None,
+    }
+
+
+def _metrics(config: Config) -> dict[str, object]:
+    metrics = config.metrics
+    if not metrics.on:
+        return {"metrics": False}
+    return {
+        "metrics": True,
+        "metrics_endpoint": without_credentials(metrics.endpoint),
+        "metrics_protocol": metrics.protocol,
+        "metrics_headers": _names(metrics.headers),
+        "metrics_interval": f"{metrics.interval_s:g} s",
+    }
 
 
 def _said(value: object) -> str:
@@ -170,12 +195,6 @@ def _names(pairs: object) -> str | None:
     if callable(pairs):
         return "asked for with each request"
     return ", ".join(sorted(map(str, pairs))) or None if isinstance(pairs, Mapping) else None
-
-
-def _resource_names(config: Config) -> str | None:
-    text = environment().get("OTEL_RESOURCE_ATTRIBUTES", "")
-    found = {item.partition("=")[0].strip() for item in text.split(",") if "=" in item}
-    return ", ".join(sorted(found | set(config.resource_attributes))) or None
 
 
 # --- what it names ---------------------------------------------------------------------------------------------------------
@@ -221,4 +240,3 @@ def _outbox(config: Config | None, findings: Findings) -> OutboxStatus | None:
     for left in found.left_alone:
         findings.add("outbox-left-alone", left.reason, Place(str(left.path)))
     return found
-

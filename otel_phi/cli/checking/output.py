@@ -60,9 +60,7 @@ def total(findings: Findings) -> Text:
 def _group(group: Group, width: int) -> Iterator[Text]:
     rule = group.rule
     times = f"  {group.count:,} times" if group.count > 1 else ""
-    yield Text.assemble(
-        (rule.severity.ljust(_INDENT), _STYLES[rule.severity]), (rule.id, "bold"), (times, "dim")
-    )
+    yield Text.assemble((rule.severity.ljust(_INDENT), _STYLES[rule.severity]), (rule.id, "bold"), (times, "dim"))
     yield from wrapped(rule.meaning, width, indent=_INDENT)
     for thing in group.things[:_THINGS_SHOWN]:
         yield from _thing(thing, width)

@@ -20,12 +20,12 @@ from otel_phi.sources.saved_places import FoundLoop
 from otel_phi.sources.session_content import BROKE_OFF, Changed
 from otel_phi.wire.decode import LogLine, Undecodable, decode_event, decode_strictly, from_wire
 from otel_phi.wire.events import AgentEvent, KnownEvent
+from otel_phi.wire.messages import Message
 from otel_phi.wire.saved import ELEMENTS, SavedEvent, SavedTurn
 from otel_phi.wire.spellings import UnknownKey, respelled
 
 Add = Callable[..., None]  # `Findings.add`
 _log_lines = msgspec.json.Decoder(LogLine, dec_hook=from_wire)
-_raw = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Placed(NamedTuple):
@@ -123,8 +123,8 @@ def _loops(file: SessionFile, path: str, add: Add) -> Iterator[Placed]:
         if loop.events is not None:
             yield from _stored(file, loop, path, add)
             continue
-        unknown = [found for raw in _elements(file, loop.turns, _raw) for found in respelled(raw, SavedTurn)[1]]
-        for number, event in enumerate(stream.events(), 1):
+        unknown = [found for turn in _elements(file, loop.turns, ELEMENTS["turns"]) for found in _unknown_in(turn)]
+        for number, event in enumerate(stream.read(), 1):
             yield Placed(event, _in_loop(path, loop, number), unknown)
             unknown = []
 
@@ -137,6 +137,12 @@ def _stored(file: SessionFile, loop: FoundLoop, path: str, add: Add) -> Iterator
             add("unreadable-line", _reason(event.reason), place)
         else:
             yield Placed(event, place, unknown)
+
+
+def _unknown_in(turn: SavedTurn) -> Iterator[UnknownKey]:
+    """Yields the keys of a turn's messages that nobody knows."""
+    for raw in (*(turn.input_messages or ()), turn.output_message, *(turn.tool_results or ())):
+        yield from respelled(raw, Message)[1]
 
 
 def _elements(file: SessionFile, offset: int | None, decoder: msgspec.json.Decoder[Any]) -> Iterator[Any]:

@@ -147,9 +147,7 @@ class _Probe:
             self._fail("connects", "no-connection", f"{self._host}:{self._port}: {reason}")
         return Step("connects", OK, f"{there[0]} port {there[1]}")
 
-    def _secured(self, line: socket.socket, *protocols: str) -> socket.socket:
-        if not self._tls:
-            return line
+    def _secured(self, line: socket.socket, *protocols: str) -> ssl.SSLSocket:
         context = tls_context(self._config.tls)
         if protocols:
             context.set_alpn_protocols(list(protocols))
@@ -160,7 +158,6 @@ class _Probe:
             return self._plain()
         try:
             with self._connect() as line, self._secured(line) as secured:
-                assert isinstance(secured, ssl.SSLSocket)
                 version, certificate = secured.version() or "TLS", secured.getpeercert() or {}
         except ConfigError as error:
             self._fail("TLS", "tls-failed", str(error))
@@ -197,12 +194,14 @@ class _Probe:
 
     def _protocol(self) -> Step:
         """Tells HTTP from gRPC, what was asked for first."""
-        if self._ask(self._wanted) == self._wanted:
-            return Step("protocol", OK, self._wanted)
-        if self._other in {self._ask(self._wanted), self._ask(self._other)}:
-            self._fail(
-                "protocol", f"speaks-{self._other.lower()}", f"the server speaks {self._other}, not {self._wanted}"
-            )
+        if self._ask(self._wanted) != self._wanted:
+            self._speaks_otherwise()
+        return Step("protocol", OK, self._wanted)
+
+    def _speaks_otherwise(self) -> NoReturn:
+        wanted, other = self._wanted, self._other
+        if other in {self._ask(wanted), self._ask(other)}:
+            self._fail("protocol", f"speaks-{other.lower()}", f"the server speaks {other}, not {wanted}")
         if self._tls_trouble:
             self._fail("protocol", "tls-failed", self._tls_trouble)
         self._fail("protocol", "speaks-neither", "neither an answer of HTTP nor one of gRPC")
@@ -215,11 +214,10 @@ class _Probe:
 
     def _answered_in(self, protocol: Spoken) -> Spoken:
         try:
-            with (
-                self._connect() as line,
-                self._secured(line, "h2" if protocol == "gRPC" else "http/1.1") as secured,
-            ):
-                answer = wire_words.first_answer(secured, protocol, self._host)
+            with self._connect() as line:
+                alpn = "h2" if protocol == "gRPC" else "http/1.1"
+                with self._secured(line, alpn) if self._tls else line as spoken_to:
+                    answer = wire_words.first_answer(spoken_to, protocol, self._host)
         except ssl.SSLError as error:
             self._tls_trouble = words(error)
             return ""

@@ -189,7 +189,9 @@ class StreamCheck:
             return
         kind, time_ns = type(event).__name__, int(time)
         self._in_range(time_ns, place, kind)
-        if isinstance(event, e.ToolExecutionStart | e.ToolExecutionEnd):  # tools run side by side, and are told in any order
+        if isinstance(
+            event, e.ToolExecutionStart | e.ToolExecutionEnd
+        ):  # tools run side by side, and are told in any order
             self._within_turn(loop, time_ns, kind, place)
             return
         if time_ns + STEP_NS < loop.last_ns:

@@ -22,17 +22,17 @@ def answer_findings(message: AssistantMessage) -> Iterator[tuple[str, str]]:
         yield "usage-total", "an answer's total is less than its input and output"
 
 
-def turn_findings(told: Usage, answers: Sequence[Usage]) -> Iterator[tuple[str, str]]:
+def turn_findings(counted: Usage, answers: Sequence[Usage]) -> Iterator[tuple[str, str]]:
     """Yields where a turn's counts are not those of its answers, neither of all nor of the last; a turn that tells none is no trouble."""
-    if not answers or not any(_counts(told)):
+    if not answers or not any(_counts(counted)):
         return
-    if _main(told) not in {_main(answers[-1]), _main(summed(answers))}:
+    if _main(counted) not in {_main(answers[-1]), _main(summed(answers))}:
         yield "usage-total", "a turn's tokens are not its answer's"
 
 
-def loop_findings(told: Usage, turns: Sequence[Usage]) -> Iterator[tuple[str, str]]:
+def loop_findings(counted: Usage, turns: Sequence[Usage]) -> Iterator[tuple[str, str]]:
     """Yields where a loop's counts are not the sum of its turns'; a loop that tells none is no trouble."""
-    if turns and any(_counts(told)) and _main(told) != _main(summed(turns)):
+    if turns and any(_counts(counted)) and _main(counted) != _main(summed(turns)):
         yield "usage-total", "a loop's tokens are not the sum of its turns'"
 
 

@@ -9,7 +9,9 @@ from typing import Literal
 
 Spoken = Literal["HTTP", "gRPC", ""]
 
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"  # and an empty frame of SETTINGS
+_PREFACE = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+)  # and an empty frame of SETTINGS
 _FRAME_BYTES = 9
 _STATUS_BYTES = 12  # `HTTP/1.1 400`
 _SETTINGS, _GOAWAY = 4, 7  # an HTTP/2 server's first frame
@@ -72,4 +74,6 @@ def answers_tls(line: socket.socket, host: str) -> bool:
 def speaks_no_tls(error: ssl.SSLError) -> bool:
     """Tells from a failed handshake whether what came was no TLS."""
     reason = (error.reason or "").upper()
-    return any(word in reason for word in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE"))
+    return any(
+        word in reason for word in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE")
+    )

@@ -117,9 +117,7 @@ def test_that_nothing_is_sent_is_a_warning(
     assert set(rules(checked(run, code=5))) == {"nothing-sent"}
 
 
-def test_a_certificate_that_is_not_there_is_an_error(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_certificate_that_is_not_there_is_an_error(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(tmp_path / "none.pem"))
     assert set(rules(checked(run, code=6))) == {"exporter-unusable"}
@@ -146,10 +144,10 @@ def test_a_state_folder_that_cannot_be_made_is_a_warning(
 
 
 def test_what_waits_in_the_outbox_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Full(DestinationStatus, frozen=True):
-        waiting = 3  # type: ignore[assignment]  # instead of a folder that holds it all
-        letters = ("a", "b")  # type: ignore[assignment]
-        damaged_lines = 1  # type: ignore[assignment]
+    class Full(DestinationStatus, frozen=True):  # instead of a folder that holds it all
+        waiting = property(lambda _: 3)
+        letters = property(lambda _: ("a", "b"))
+        damaged_lines = property(lambda _: 1)
 
     found = OutboxStatus(tmp_path, (Full("x", "http://x"),), (LeftAlone("old", "of another format"),))
     monkeypatch.setattr("otel_phi.cli.outbox.status.outbox_status", lambda _: found)
@@ -164,9 +162,7 @@ def test_what_waits_in_the_outbox_is_told(run: Run, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_no_secret_of_a_header_or_url_is_ever_said(
-    form: list[str], run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_secret_of_a_header_or_url_is_ever_said(form: list[str], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"https://me:{SECRET}@collector.example/v1/traces?token={SECRET}#{SECRET}"
     for name in ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"):
         monkeypatch.setenv(name, url)

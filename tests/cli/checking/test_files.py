@@ -123,13 +123,27 @@ def test_a_saved_session_is_clean_and_its_loops_are_places(name: str, tmp_path: 
     session["loops"][0] |= {"ended_at": None, "status": "Aborted"}
     for stored_event in session["loops"][0]["events"]:
         stored_event["event"]["strange"] = 1
-    session["loops"][0]["events"] = [
-        one for one in session["loops"][0]["events"] if one["event"]["type"] != "AgentEnd"
-    ]
+    session["loops"][0]["events"] = [one for one in session["loops"][0]["events"] if one["event"]["type"] != "AgentEnd"]
     path.write_text(json.dumps(session))
     by_rule = found(run, path, code=5)
     assert by_rule["loop-open"][0]["places"][0] == {"file": str(path), "line": None, "detail": "loop 1, event 1"}
     assert "AgentStart.strange" in [one["what"] for one in by_rule["unknown-key"]]
+
+
+@golden.needed
+def test_a_saved_session_without_events_is_judged_by_its_turns(tmp_path: Path, run: Run) -> None:
+    stored = json.loads((golden.FOLDER / "eventlog" / "logs.sessions.json").read_bytes())
+    session = next(one for one in stored if any(loop.get("turns") for loop in one["loops"]))
+    path = tmp_path / "session.json"
+    for loop in session["loops"]:
+        for turn in loop["turns"]:
+            turn["output_message"]["usage"]["input"] = 0
+            turn["output_message"]["usage"]["output"] = 0
+            turn["output_message"]["stopReson"] = "stop"
+    path.write_text(json.dumps(session))
+    by_rule = found(run, path, code=5)
+    assert by_rule["usage-missing"][0]["places"][0]["detail"].startswith("loop 1, event ")
+    assert [one["what"] for one in by_rule["unknown-key"]] == ["assistant.stopReson; did you mean stopReason?"]
 
 
 def test_lines_that_are_no_events_are_named_once_with_their_count(tmp_path: Path, run: Run) -> None:
@@ -179,7 +193,7 @@ def test_another_agents_session_is_checked_line_by_line(tmp_path: Path, run: Run
     path = tmp_path / "0c1a0000-0000-4000-8000-00000000000a.jsonl"
     common = {"sessionId": "0c1a0000-0000-4000-8000-00000000000a", "cwd": "/", "version": "2.0.0"}
     usage = {"input_tokens": 0, "output_tokens": 0}
-    records = [
+    records: list[Event] = [
         {**common, "type": "user", "uuid": "u1", "parentUuid": None, "timestamp": at(0),
          "message": {"role": "user", "content": "hi"}},
         {**common, "type": "assistant", "uuid": "u2", "parentUuid": "u1", "timestamp": at(2), "requestId": "r1",
@@ -206,9 +220,7 @@ def test_a_text_over_the_profiles_limit_is_a_note_with_its_span(tmp_path: Path, 
     assert cut["places"][0]["detail"].startswith("span ")
 
 
-def test_a_span_over_what_grpc_takes_is_an_error(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_span_over_what_grpc_takes_is_an_error(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("otel_phi.cli.checking.sizes.GRPC_MESSAGE_BYTES", 4_500)
     path = written(tmp_path / "run.jsonl")
     by_rule = found(run, path, code=6)
