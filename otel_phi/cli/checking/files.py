@@ -8,7 +8,7 @@ Other agents' sessions are read once, by the second way: it knows where each eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +26,9 @@ from otel_phi.recorder.references import ahead_of
 from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.sources.stored import Stored
-from otel_phi.wire.events import AgentEvent
 
 if TYPE_CHECKING:
     from otel_phi.config import Config
-
-Pass = Callable[[Iterable[AgentEvent]], Iterator[AgentEvent]]
 
 
 class FileCheck(msgspec.Struct, frozen=True):
@@ -77,7 +74,6 @@ def check_files(
     Args:
         paths: as `Stored` takes them.
         config: what would be sent of them; secrets are looked for where contents may leave.
-        progress: makes of the files what watches the events that pass; None for nothing.
 
     Raises:
         NothingHere: a path holds no sessions.
@@ -98,7 +94,7 @@ def check_files(
     pipeline = Pipeline(mapping_for(config, config.service_name), ahead_of(stored.starts), policy=policy)
     sizes = SizeCheck(findings, config.profile, now_ns)
     agents = checks.stream()
-    for event in (progress(stored) if progress is not None else iter)(stored.events()):
+    for event in stored.events():
         if stored.agents.place is not None:
             file, line = stored.agents.place
             checks.take(agents, Placed(event, Place(str(file), line), []))

@@ -44,13 +44,16 @@ def lines_of(path: Path, add: Add) -> Iterator[Placed]:
         add: told of lines that are no events, and of numbers that a log leaves out or begins again.
     """
     reader = EventReader(str(path), for_spans=True, on_bad_line=lambda bad: add_bad(add, bad))
-    chunks, counts = FileChunks(path), Counter[str]()
+    chunks, counts, before = FileChunks(path), Counter[str](), b""
     for block in read_lines(chunks):
         for one in _single(block):
-            place = Place(str(path), one.number)
+            place, line = Place(str(path), one.number), one.lines[0]
             for event in reader.read([one]):
-                yield Placed(event, place, unknown_keys(one.lines[0]))
+                if line == before:
+                    add("double-line", type(event).__name__, place)
+                yield Placed(event, place, unknown_keys(line))
             _add_ordinals(add, reader.counts, counts, place)
+            before = line
     if chunks.broke_off:
         add("unreadable-file", BROKE_OFF, Place(str(path)))
 
@@ -75,7 +78,7 @@ def _add_ordinals(add: Add, counts: Counter[str], before: Counter[str], place: P
 
 def add_bad(add: Add, bad: BadLine, place: Place | None = None) -> None:
     """Adds a line that is no event, or a file that cannot be read: such a report has no bytes."""
-    whole = not bad.length and not bad.offset and "line" not in bad.reason
+    whole = not bad.length and not bad.offset and "line" not in bad.reason  # one that is too long has no bytes either
     file = Place(bad.source) if whole else Place(bad.source, bad.line)
     add("unreadable-file" if whole and place is None else "unreadable-line", _reason(bad.reason), place or file)
 

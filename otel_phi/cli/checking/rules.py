@@ -97,6 +97,12 @@ FILE_RULES = (
         "Write ToolExecutionStart first, with the same tool_call_id.",
     ),
     Rule(
+        "double-line",
+        "warning",
+        "A line is there twice in a row: what it says is counted once or twice, as its kind is.",
+        "Write each event once; two writers or a log that is kept twice are the usual cause.",
+    ),
+    Rule(
         "double-loop",
         "warning",
         "A loop is told twice, with the same id and start: the second is ignored.",

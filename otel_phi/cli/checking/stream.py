@@ -7,8 +7,6 @@ Rule 3: memory is a record for each open loop, and an identity for each that was
 
 from __future__ import annotations
 
-from collections import Counter
-
 from otel_phi.cli import words
 from otel_phi.cli.checking import tokens
 from otel_phi.cli.checking.findings import NOWHERE, Findings, Place
@@ -42,7 +40,6 @@ class _Loop:
         self.turn: _Turn | None = None
         self.closed: set[tuple[int, int]] = set()
         self.turns: list[Usage] = []
-        self.ended_calls: Counter[str] = Counter()
 
     @property
     def identity(self) -> tuple[str, str, int]:

@@ -66,6 +66,7 @@ CASES: dict[str, tuple[str, int, int, Change]] = {
     "a turn without end": ("turn-open", 5, 2, _gone(6)),
     "a tool without end": ("tool-open", 5, 4, _gone(4)),
     "a tool without start": ("tool-not-begun", 5, 4, _gone(3)),
+    "a line twice": ("double-line", 5, 4, _again(2)),
     "a loop twice": ("double-loop", 5, 2, _again(0)),
     "a turn twice": ("double-turn", 5, 3, _again(1)),
     "a clock that goes back": ("clock-step", 5, 7, _at(6, timestamp=at(-10))),
