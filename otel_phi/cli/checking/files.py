@@ -66,9 +66,7 @@ class _Checks:
                 self._findings.add("secret", f"{kind} in {where}", placed.place, count=count)
 
 
-def check_files(
-    paths: Iterable[Path], config: Config, *, progress: Callable[[Stored], Pass] | None = None
-) -> FileCheck:
+def check_files(paths: Iterable[Path], config: Config) -> FileCheck:
     """Checks files and folders.
 
     Args:
