@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit e2e-core e2e bench soak picture pictures clean
+.PHONY: demo test lint types unit e2e-core e2e bench soak picture pictures vendor clean
 
 demo: $(VENV)/.installed   ## install into .venv and watch a real agent session arrive over OTLP
 	$(BIN)/otel-phi demo
@@ -30,6 +30,7 @@ e2e: $(VENV)/.dev          ## the same and the backends that are Python packages
 
 bench: $(VENV)/.dev        ## ratios against the SDK path, in one run; not part of CI
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench]"
+	-test -x $(VENV)/peers/bin/agent-session-otel || ($(BIN)/python -m venv $(VENV)/peers && $(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check "agent-session-otel[otel]==0.2.0")
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(VENV)/.dev         ## the whole numbers: 200 kills, 500 corruptions, a million sessions, 10 minutes (OTEL_PHI_SOAK_MINUTES)
@@ -38,8 +39,12 @@ soak: $(VENV)/.dev         ## the whole numbers: 200 kills, 500 corruptions, a m
 picture: $(VENV)/.installed  ## the README's picture, drawn by the product itself
 	$(BIN)/otel-phi show otel_phi/demo.jsonl --svg docs/trace.svg
 
-pictures: $(VENV)/.dev     ## those of docs/backends.md: real backends' pages in a headless Chromium; what cannot be had here stays as it is
+pictures: $(VENV)/.dev     ## those of the page and of docs/backends.md, in a headless Chromium; what cannot be had here stays as it is
+	$(BIN)/python -m tests.cli.page.pictures
 	$(BIN)/python -m tests.e2e.pictures
+
+vendor: $(VENV)/.dev       ## renews the page's libraries from the npm registry, the newest of each major version; needs npm
+	$(BIN)/python -m tests.cli.page.vendor
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -4,17 +4,23 @@ Rule 1: files of one `Group.key` are one session: its main files, then its sub-a
 Rule 2: sessions stand by the time in their header, then by path; one that says what it was forked from stands after that.
 Rule 3: where files that begin with the same record say neither, the one whose own records, those that no other has, begin first is the
         original; one without any is the oldest.
+Rule 4: a file that another's records name, as a sub-agent's or as what continues it, is one of that session's; its records come after
+        those that name it.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
-from collections.abc import Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from otel_phi.sources.agents.adapter import Adapter, Group
+from otel_phi.sources.agents.adapter import Adapter, Group, Reference
 from otel_phi.sources.agents.reading import instant
 from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.lines import chunks, open_lines, read_lines
@@ -22,6 +28,9 @@ from otel_phi.sources.lines import chunks, open_lines, read_lines
 HEAD_BYTES = 1 << 20  # a Codex session's first line holds its instructions
 # So many files of a folder are looked at for the original of one that was given alone.
 MAX_NEIGHBOURS = 2_000
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{8,128}")  # a session id that is a folder's name, and no way to another place
+_SUFFIXES = (".json", ".jsonl")
+Records = Callable[[], Iterator[tuple[int, bytes]]]
 _UUID_AND_TIME = re.compile(rb'"(uuid|timestamp)":\s*"([^"]{1,64})"')
 
 
@@ -34,6 +43,10 @@ class AgentFile(msgspec.Struct, frozen=True):
         group: where it belongs.
         size_bytes: its length.
         written_ns: when it was last written to.
+        records: returns its records with their positions, where it is no file of lines, see `agent_stores`; None where it is.
+        call_id: the tool call that started it, where another file's records say that; "" else.
+        loop_id: the loop that did, in the same way.
+        referred: whether another file's records name it.
     """
 
     path: Path
@@ -41,6 +54,10 @@ class AgentFile(msgspec.Struct, frozen=True):
     group: Group
     size_bytes: int
     written_ns: int
+    records: Records | None = None
+    call_id: str = ""
+    loop_id: str = ""
+    referred: bool = False
 
 
 class AgentSession(msgspec.Struct, frozen=True):
@@ -88,13 +105,66 @@ def agent_file(path: Path, adapter: Adapter) -> AgentFile:
         OSError: it cannot be read.
     """
     facts = path.stat()
-    return AgentFile(path, adapter, adapter.group(str(path), head_of(path)), facts.st_size, facts.st_mtime_ns)
+    group = adapter.group(str(path), head_of(path))
+    if group.document:
+        group = adapter.group(str(path), document_of(path))
+    return AgentFile(path, adapter, group, facts.st_size, facts.st_mtime_ns)
+
+
+def document_of(path: Path) -> bytes:
+    """Returns all of a file, unzipped where need be, without a byte order mark.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open_lines(path) as stream:
+        try:
+            plain = isinstance(stream, io.BufferedReader)  # whose own read would hold the file twice
+            return (path.read_bytes() if plain else stream.read()).removeprefix(b"\xef\xbb\xbf")
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            return b""  # broken off: no document
+
+
+def adopted(files: Iterable[AgentFile]) -> list[AgentFile]:
+    """Returns files, those that others' records name as their sub-agents' or as what continues them."""
+    given = sorted(files, key=lambda file: str(file.path))
+    beside = {str(file.path): file for file in given}
+    named = {(file.adapter.name, name): file for file in given for name in file.group.names}
+    parents: dict[Path, tuple[AgentFile, Reference]] = {}
+    for file in given:
+        for reference in file.group.refers:
+            found = beside.get(str(file.path.with_name(Path(reference.file).name))) if reference.file else None
+            ids = ((file.adapter.name, name) for name in reference.names)
+            child = found or next((named[name] for name in ids if name in named), None)
+            if child is not None and child is not file:
+                parents.setdefault(child.path, (file, reference))
+    return [_adopted(file, parents) for file in given]
+
+
+def _adopted(file: AgentFile, parents: dict[Path, tuple[AgentFile, Reference]]) -> AgentFile:
+    if file.path not in parents:
+        return file
+    (parent, reference), passed = parents[file.path], {file.path}
+    part = 1
+    while parent.path in parents and parent.path not in passed:
+        passed.add(parent.path)
+        parent, above_it = parents[parent.path]
+        part += above_it.continues
+    group = msgspec.structs.replace(file.group, key=parent.group.key)
+    if reference.continues:
+        group = msgspec.structs.replace(group, part=group.part or part)
+    else:
+        group = msgspec.structs.replace(group, main=False, agent_id=file.path.name)
+    return msgspec.structs.replace(
+        file, group=group, call_id=reference.call_id, loop_id=reference.loop_id, referred=True
+    )
 
 
 def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
     """Returns the sessions of some files, in the order in which they are to be read."""
     by_key: dict[tuple[str, str], list[AgentFile]] = {}
-    for file in sorted(files, key=lambda file: (not file.group.main, str(file.path))):
+    files = _of_roots(adopted(files))
+    for file in sorted(files, key=lambda file: (not file.group.main, file.group.part, str(file.path))):
         by_key.setdefault((file.adapter.name, file.group.key), []).append(file)
     sessions = [
         AgentSession(
@@ -104,6 +174,23 @@ def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
     ]
     sessions.sort(key=lambda session: (not session.mains, session.first.group.started_ns, str(session.first.path)))
     return _after_their_origins(_lineages_in_order(sessions))
+
+
+def _of_roots(files: Iterable[AgentFile]) -> list[AgentFile]:
+    """Returns files, those of a sub-agent's sub-agents in its root's session."""
+    given = list(files)
+    keys = {(file.adapter.name, file.group.agent_id): file.group.key for file in given if file.group.agent_id}
+    found = []
+    for file in given:
+        key, passed = file.group.key, set[str]()
+        while (above := keys.get((file.adapter.name, key))) is not None and key not in passed:
+            passed.add(key)
+            key = above
+        same = key == file.group.key
+        found.append(
+            file if same else msgspec.structs.replace(file, group=msgspec.structs.replace(file.group, key=key))
+        )
+    return found
 
 
 def _after_their_origins(sessions: list[AgentSession]) -> list[AgentSession]:
@@ -161,14 +248,17 @@ def _records(path: Path) -> dict[bytes, int]:
 
 
 def with_children(file: AgentFile) -> list[AgentFile]:
-    """Returns a file, and its sub-agents' where they lie in the folder of its name."""
-    folder = file.path.with_suffix("") / "subagents"
+    """Returns a file, and its sub-agents' where they lie in the folder of its name, or of its session's."""
+    if not file.group.main:
+        return [file]
+    paths = sorted((file.path.with_suffix("") / "subagents").rglob("*.jsonl"))
+    if _PLAIN.fullmatch(file.group.key):
+        paths += sorted(file.path.with_name(file.group.key).glob("*.jsonl"))
     found = [file]
-    if file.group.main and folder.is_dir():
-        for inner in sorted(folder.rglob("*.jsonl")):
-            adapter = adapter_of(head_of(inner), str(inner))
-            if adapter is not None:
-                found.append(agent_file(inner, adapter))
+    for inner in paths:
+        adapter = adapter_of(head_of(inner), str(inner))
+        if adapter is not None:
+            found.append(agent_file(inner, adapter))
     return found
 
 
@@ -177,8 +267,9 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
     firsts = {(session.key[0], session.first.group.first_id) for session in sessions if session.first.group.first_id}
     forks = {(session.key[0], session.first.group.forked_from) for session in sessions}
     found = []
-    for folder in {session.first.path.parent for session in sessions}:
-        for path in sorted(folder.glob("*.jsonl"))[:MAX_NEIGHBOURS]:
+    for folder in {session.first.path.parent for session in sessions if session.first.records is None}:
+        beside = (path for path in sorted(folder.glob("*.json*")) if path.suffix in _SUFFIXES)
+        for path in islice(beside, MAX_NEIGHBOURS):
             if path in given or not path.is_file():
                 continue
             adapter = adapter_of(head_of(path), str(path))
@@ -186,6 +277,6 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
             if file is None:
                 continue
             name, group = file.adapter.name, file.group
-            if (name, group.key) in forks or (name, group.first_id) in firsts:
+            if (name, group.key) in forks or (name, group.first_id or group.known_as) in firsts:
                 found.append(file)
     return in_order(found)

@@ -12,7 +12,7 @@ from otel_phi.cli import main
 from tests import golden
 
 
-@pytest.mark.parametrize("command", [["export", "--file"], ["show", "--svg"]])
+@pytest.mark.parametrize("command", [["export", "--file"], ["show", "--svg"], ["show", "--html"]])
 @pytest.mark.parametrize("as_folder", [False, True])
 def test_an_output_that_is_also_read_is_refused_and_left_as_it_was(
     command: list[str], as_folder: bool, tmp_path: Path

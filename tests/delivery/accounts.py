@@ -26,7 +26,9 @@ def assert_in_order(hooks: Iterable[otel_phi.Hook], arrived: int = 0) -> None:
     """
     by_folder: defaultdict[Path | None, list[otel_phi.HookStats]] = defaultdict(list)
     for hook in hooks:
-        stats = hook.stats()
+        end = time.monotonic() + PATIENCE_S  # a shutdown that was short of time goes on a while
+        while (stats := hook.stats()).open_loops and not stats.waiting and time.monotonic() < end:
+            time.sleep(0.01)
         assert stats.balanced(), stats
         assert stats.open_loops == 0 or stats.waiting, stats  # nothing stays open of what was read to its end
         by_folder[hook.config.state_dir].append(stats)
@@ -34,7 +36,7 @@ def assert_in_order(hooks: Iterable[otel_phi.Hook], arrived: int = 0) -> None:
         if folder is not None:
             queued = sum(each.delivery.queued for each in several)
             elsewhere = queued > 0 and arrived >= queued - sum(each.delivery.adopted for each in several)
-            end = time.monotonic() + PATIENCE_S  # a shutdown that was short of time goes on a while
+            end = time.monotonic() + PATIENCE_S
             while (found := fault(folder, several)) and not elsewhere and time.monotonic() < end:
                 time.sleep(0.01)
             assert found == "" or elsewhere, (several, arrived)

@@ -62,10 +62,10 @@ def open_loops(endpoint: str, state: str, count: str) -> None:
     for number in range(int(count)):
         for event in loop_of(f"loop-{number}")[:4]:
             hook(event)
-    hook.flush(20.0)
+    hook.flush(120.0)
     held = hook.stats().open_loops
     mb = rss_mb()
-    done = hook.shutdown(30.0)
+    done = hook.shutdown(120.0)
     spans = hook.stats().delivery
     say(hook, held=held, mb=mb, closing_mb=rss_mb(), done=done, acknowledged=spans.acknowledged, dropped=spans.dropped)
 

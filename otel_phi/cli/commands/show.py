@@ -15,6 +15,7 @@ from otel_phi.cli.agent_flags import agent_flags, with_places
 from otel_phi.cli.flags import mapping_flags, price_flags
 from otel_phi.cli.outbox.showing import journals_in, shown
 from otel_phi.cli.outputs import refuse_own_input
+from otel_phi.cli.page.door import page_flag, save_page
 from otel_phi.cli.report import reading
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.objects import span_object
@@ -46,6 +47,7 @@ Examples:
   otel-phi show run.jsonl
   otel-phi show logs/ --session 76676b69 --all
   otel-phi show --claude --since 1d
+  otel-phi show logs/ --html sessions.html
   otel-phi show run.jsonl --json | jq '.[] | select(.status == "ERROR") | .name'
 """
 
@@ -63,6 +65,7 @@ Examples:
 @click.option(
     "--redact-check", is_flag=True, help="What redaction would take out, by kind and place, without showing it."
 )
+@page_flag
 @mapping_flags
 @price_flags
 def show(
@@ -73,17 +76,21 @@ def show(
     picture: Path | None,
     content: bool,
     redact_check: bool,
+    page: Path | None,
     **mapping: Any,
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
 
-    PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, or a folder
+    PATH is phi-core's event log, a file of AgentEvent lines, another agent's session, opencode's database, or a folder
     of them; gzipped or not. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
 
     PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process
     lives. It is shown as it will be sent: with the options in its head, unless flags say others.
 
     What model calls cost is said where the source says it, or where prices are asked for and know the model.
+
+    With --html all of it is one page for a browser, in a file that needs no other: to look at, to hand on. It says no more than
+    `export` sends.
 
     With --json each span is an object: name, trace_id, span_id, parent_span_id (hex, or null), kind, start_ns and end_ns
     (integers, nanoseconds since 1970), status, status_message, attributes, events, links.
@@ -93,17 +100,20 @@ def show(
     """
     since_ns, paths = mapping.pop("since_ns"), with_places(paths, mapping)
     refuse_own_input(picture, paths, "--svg")
+    refuse_own_input(page, paths, "--html")
     if redact_check:
         screen.print_lines(screen.out(), check_lines(paths))
         return
     notes: list[Text] = []
-    made = _all_spans(paths, mapping, since_ns, notes, content=content)
+    made = _all_spans(paths, mapping, since_ns, notes, content=content, source_info=page is None or content)
     chosen = (span for span in made if session_of(span).startswith(session_prefix or ""))
     first = next(chosen, None)
     if first is None:
         _nothing(paths, session_prefix)
     found = chain([first], chosen)
-    if as_json:
+    if page is not None:
+        save_page(found, page, paths, (note.plain for note in notes))
+    elif as_json:
         screen.print_json(span_object(span) for span in found)
     elif picture is not None:
         title = " ".join(["otel-phi show", *(path.name for path in paths)])
@@ -117,11 +127,17 @@ def show(
 
 
 def _all_spans(
-    paths: tuple[Path, ...], mapping: dict[str, Any], since_ns: int, notes: list[Text], *, content: bool
+    paths: tuple[Path, ...],
+    mapping: dict[str, Any],
+    since_ns: int,
+    notes: list[Text],
+    *,
+    content: bool,
+    source_info: bool,
 ) -> Iterator[Span]:
     """Yields the spans of all paths, as they are read; adds a line about each journal among them to `notes`."""
     prices = prices_said(mapping)
-    options = options_for(**mapping, source_info=True)  # nothing leaves this machine
+    options = options_for(**mapping, source_info=source_info)
     journals = {path: journals_in(path) for path in paths}
     stored = tuple(path for path in paths if not journals[path])
     if stored:

@@ -18,7 +18,7 @@ import json
 import sys
 from collections.abc import Callable
 
-from playwright.sync_api import Error, Page, sync_playwright  # type: ignore[import-not-found]  # of another environment
+from playwright.sync_api import Error, Page, sync_playwright
 
 _WITHIN_MS = 60_000  # a second on an idle machine
 _SETTLES_MS = 2_000  # charts and panels move in

@@ -25,10 +25,20 @@ from otel_phi.events import (
 )
 from otel_phi.sources.agents.adapter import MAX_STATE_BYTES, Adapter, Context, Fold, resume_position
 from otel_phi.sources.agents.claims import Claims, ClaimsInMemory
+from otel_phi.sources.kinds import kind_of
+from otel_phi.sources.lines import chunks, open_lines
 from tests import golden
 
 FOLDER = golden.PROJECT.parent / "shared" / "agents"
-FOLDERS = {"claude-code": "claude", "codex": "codex", "pi": "pi", "openclaw": "openclaw"}
+FOLDERS = {
+    "claude-code": "claude",
+    "codex": "codex",
+    "pi": "pi",
+    "openclaw": "openclaw",
+    "opencode": "opencode",
+    "atif": "atif",
+    "gemini-cli": "gemini",
+}
 WHY_ABSENT = f"SKIPPED, NOT PASSED: samples of other agents' sessions are not at {FOLDER}"
 needed = pytest.mark.skipif(not FOLDER.is_dir(), reason=WHY_ABSENT)
 LATER_NS = 1_800_000_000_000_000_000  # the time of a file without any, here
@@ -38,7 +48,22 @@ def expected(agent: str) -> dict[str, Any]:
     """Returns the independently computed totals of an agent's samples; none where they are absent."""
     path = FOLDER / FOLDERS[agent] / "expected.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return found
+    return {name: _whole(wanted) for name, wanted in found.items()}
+
+
+def _whole(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Returns the totals of a file of several trajectories as one."""
+    if wanted.keys() & {"tokens", "main", "_folder"}:
+        return wanted
+    parts = list(wanted.values())
+    whole = {key: sum(part[key] for part in parts) for key in parts[0] if isinstance(parts[0][key], int)}
+    return {**whole, "tokens": {key: sum(part["tokens"][key] for part in parts) for key in parts[0]["tokens"]}}
+
+
+def session_files(agent: str) -> list[Path]:
+    """Returns the files of an agent's samples that hold sessions."""
+    found = sorted(path for path in (FOLDER / FOLDERS[agent]).rglob("*.json*") if path.is_file())
+    return [path for path in found if kind_of(path) == "agent"]
 
 
 def files() -> list[tuple[str, str]]:
@@ -49,6 +74,18 @@ def files() -> list[tuple[str, str]]:
 def sample(agent: str, name: str) -> Path:
     """Returns the path of a sample."""
     return FOLDER / FOLDERS[agent] / name
+
+
+def records_of(path: Path) -> bytes:
+    """Returns a file's records, one a line: those of a document, the lines of any other."""
+    with open_lines(path) as stream:
+        return b"".join(chunks(stream))
+
+
+def main_files(folder: Path) -> list[Path]:
+    """Returns the files of agents' sessions in a folder of samples."""
+    found = [path for path in folder.rglob("*") if path.suffix in (".json", ".jsonl")]
+    return sorted(path for path in found if path.name != "expected.json" and not path.name.endswith(".meta.json"))
 
 
 def lines_of(data: bytes) -> list[tuple[int, bytes]]:
@@ -74,7 +111,7 @@ def folded(
     name: str = "file",
     **world: Any,
 ) -> tuple[list[AgentEvent], Counter[str]]:
-    """Returns the events of a file and what its folds counted.
+    """Returns the events of a file and what its folds counted; a document is one record.
 
     Args:
         adapter: its format.
@@ -86,7 +123,7 @@ def folded(
     """
     table = ClaimsInMemory() if claims is None else claims
     context = Context(claims=table, name=name, fallback_ns=LATER_NS, **world)
-    records = lines_of(data)
+    records = [(0, data)] if adapter.group(name, data).document else lines_of(data)
     places = {position: number for number, (position, _) in enumerate(records)}
     fold, events, counts = adapter.fold(context), list[AgentEvent](), Counter[str]()
     number = killed = 0
