@@ -58,7 +58,7 @@ class AgentReading:
         open_loops: loops that have no end, in files that are not.
         left: calls that were left to another file: how many, by that file.
         read_bytes: bytes read so far.
-        place: file and number of the line that was read last, None before the first; the event at hand was told by it.
+        place: file and number of the line that was read last, 0 in a file without lines, None before the first; the event at hand was told by it.
     """
 
     def __init__(
@@ -183,6 +183,7 @@ class AgentReading:
             yield from fold.settle("silence")
 
     def _records(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        self.place = file.path, 0
         if file.group.document:
             yield from self._document(file, fold, at_work=at_work)
             return

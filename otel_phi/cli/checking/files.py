@@ -95,7 +95,8 @@ def check_files(paths: Iterable[Path], config: Config) -> FileCheck:
     for event in stored.events():
         if stored.agents.place is not None:
             file, line = stored.agents.place
-            checks.take(agents, Placed(event, Place(str(file), line), []))
+            whole = "" if line else f"loop {getattr(event, 'loop_id', None) or 'of none'}"
+            checks.take(agents, Placed(event, Place(str(file), line, whole), []))
         for span in pipeline.feed(event):
             sizes.add(span)
     agents.finish()

@@ -97,7 +97,8 @@ def _places(places: Sequence[Place]) -> Iterator[str]:
         for place in same:
             line = f":{place.line}" if place.line else ""
             parts.append(f"{line} {place.detail}".strip() if place.detail else line)
-        yield f"{clean(file)}{' ' if file and not parts[0].startswith(':') else ''}{', '.join(filter(None, parts))}"
+        where = clean(", ".join(filter(None, parts)))
+        yield f"{clean(file)}{'' if where.startswith(':') else ' '}{where}".strip()
 
 
 # --- for machines ----------------------------------------------------------------------------------------------------------

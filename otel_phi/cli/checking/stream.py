@@ -203,15 +203,19 @@ class StreamCheck:
             self._step(kind, turn.started_ns - time_ns, place)
 
     def _step(self, kind: str, back_ns: int, place: Place) -> None:
-        detail = f"{words.duration(back_ns)} back"
-        self._add("clock-step", f"time of {kind}", Place(place.file, place.line, f"{place.detail} {detail}".strip()))
+        self._add("clock-step", f"time of {kind}", _more(place, f"{words.duration(back_ns)} back"))
 
     def _in_range(self, time_ns: int, place: Place, kind: str) -> None:
         if not YEAR_2000_NS <= time_ns <= self._latest_ns:
-            self._add("clock-range", f"time of {kind}: {words.moment(time_ns)}", place)
+            self._add("clock-range", f"time of {kind}", _more(place, words.moment(time_ns)))
 
     def _add(self, rule: str, what: str, place: Place = NOWHERE) -> None:
         self._findings.add(rule, clean(what), place)
+
+
+def _more(place: Place, detail: str) -> Place:
+    """Returns a place with more said of it."""
+    return Place(place.file, place.line, f"{place.detail} {detail}".strip())
 
 
 def _words(found: Finding) -> str:

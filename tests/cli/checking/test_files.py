@@ -207,6 +207,14 @@ def test_another_agents_session_is_checked_line_by_line(tmp_path: Path, run: Run
     assert by_rule["usage-missing"][0]["places"][0]["file"] == str(path)
 
 
+@golden.needed
+def test_a_document_of_another_agent_names_file_and_loop(run: Run) -> None:
+    by_rule = found(run, golden.FOLDER.parent / "agents" / "gemini" / "agentsview_tool_calls.json", code=5)
+    places = [place for ones in by_rule.values() for one in ones for place in one["places"] if place["detail"]]
+    assert places
+    assert all(place["line"] is None and place["detail"].startswith("loop ") for place in places)
+
+
 # --- what would be sent --------------------------------------------------------------------------------------------------
 
 
