@@ -130,7 +130,7 @@ class _Probe:
             self._fail("resolves", "name-unknown", f"{self._host} is not known")
         addresses = sorted({str(address[0]) for *_, address in found})
         proxy = "the proxy: " if self._config.proxy is not None else ""
-        said = "an address, no name" if addresses == [self._host] else f"{self._host} is {', '.join(addresses)}"
+        said = f"{self._host}, an address" if addresses == [self._host] else f"{self._host} is {', '.join(addresses)}"
         return Step("resolves", OK, f"{proxy}{said}")
 
     def _connect(self) -> socket.socket:
@@ -239,6 +239,10 @@ class _Probe:
             self._fail("path", "wrong-path", _reason(result))
         if (is_page and code in _NO_PATH) or self._looks_foreign(result):
             self._fail("path", "no-collector", self._foreign_words(result))
+        if not isinstance(result, Accepted) and code in {"", "UNAVAILABLE"}:  # nobody answered
+            yield Step("path", SKIPPED, "no answer shows it")
+            yield Step("authorization", SKIPPED, "no answer shows it")
+            self._fail("request", "no-connection" if "connect" in _reason(result) else "not-now", _reason(result))
         yield Step("path", OK, path)
         if code in _UNAUTHORIZED or code in {"UNAUTHENTICATED", "PERMISSION_DENIED"}:
             self._fail("authorization", "unauthorized", f"{_reason(result)}; {self._headers()}")

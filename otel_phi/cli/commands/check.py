@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from otel_phi.cli.checking.probe import Step
+    from otel_phi.config import Config
 
 _EXAMPLES = """\b
 Examples:
@@ -73,19 +74,30 @@ def check(paths: tuple[Path, ...], endpoint: str | None, send: bool, as_json: bo
 def _files(paths: tuple[Path, ...], flags: dict[str, Any], *, as_json: bool) -> int:
     from otel_phi.cli.checking.files import check_files
     from otel_phi.cli.checking.output import file_lines, file_object
-    from otel_phi.cli.settings import configured
 
-    found = check_files(paths, configured(flags))
+    found = check_files(paths, _configured(flags))
     _print(lambda width: file_lines(found, width), lambda: file_object(found), as_json=as_json)
     return found.findings.exit_code
+
+
+def _configured(flags: dict[str, Any]) -> Config:
+    """Returns the configuration; what is wrong with a variable is said each time, not once a process."""
+    from otel_phi.cli.settings import configured
+    from otel_phi.config.choices import reports_to
+
+    def hear(variable: str, problem: str) -> None:
+        if variable != "endpoint":  # that it is plain text, the step says
+            screen.say(f"otel-phi: {variable}: {problem}")
+
+    with reports_to(hear):
+        return configured(flags)
 
 
 def _endpoint(endpoint: str, flags: dict[str, Any], *, send: bool, as_json: bool) -> int:
     from otel_phi.cli.checking.probe import probe
     from otel_phi.cli.checking.reports import endpoint_findings, endpoint_lines, endpoint_object
-    from otel_phi.cli.settings import configured
 
-    config = configured({**flags, "endpoint": endpoint or None})
+    config = _configured({**flags, "endpoint": endpoint or None})
     steps: list[Step] = []
 
     def noted() -> Iterator[Step]:

@@ -179,6 +179,22 @@ def test_a_closed_port(closed_port: int, run: Run) -> None:
     assert failed(steps(run, f"http://127.0.0.1:{closed_port}", code=6)) == ("connects", "no-connection")
 
 
+def test_a_socket_that_is_not_there(tmp_path: Path, run: Run) -> None:
+    found = steps(run, f"unix://{tmp_path}/none.sock", "--protocol", "grpc", "--timeout", "5", code=6)
+    assert failed(found) == ("request", "no-connection")
+
+
+def test_a_proxy_is_the_way_there(both: Receiver, closed_port: int, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", f"http://me:{SECRET}@127.0.0.1:{closed_port}")
+    found = run("check", "--endpoint", "http://collector.invalid:4318")
+    assert found.exit_code == 6
+    assert "the proxy: 127.0.0.1" in found.stdout
+    assert SECRET not in found.output
+    monkeypatch.setenv("http_proxy", both.endpoint)  # which takes what is meant for another host, as a proxy does
+    reached = steps(run, "http://collector.invalid:4318", code=0)
+    assert (reached["protocol"][0], reached["request"][0]) == ("skipped", "ok")
+
+
 def test_a_certificate_of_an_authority_that_nobody_trusts(authority: trustme.CA, run: Run) -> None:
     with secured(authority.issue_cert("127.0.0.1")) as served:
         assert failed(steps(run, served.endpoint, code=6)) == ("TLS", "tls-untrusted")
