@@ -6,7 +6,6 @@ import contextlib
 import datetime as dt
 import json
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,6 +20,7 @@ from otel_phi.cli.checking.rules import ENDPOINT_RULES
 from otel_phi.cli.checking.wire_words import meant
 from otel_phi.testing import Receiver
 from tests.cli.conftest import Run
+from tests.delivery.exporters.test_tls import serving as secured
 
 SECRET = "s3cr3t-token-of-mine"
 
@@ -118,18 +118,6 @@ def greeting(words: bytes, heard: list[bytes] | None = None) -> Iterator[str]:
             listening.shutdown(socket.SHUT_RDWR)
         listening.close()
         thread.join()
-
-
-@contextlib.contextmanager
-def secured(certificate: trustme.LeafCert, client_ca: trustme.CA | None = None) -> Iterator[Receiver]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    if client_ca is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-        client_ca.configure_trust(context)
-    chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
-    with Receiver(grpc=True, tls=context, grpc_tls=(certificate.private_key_pem.bytes(), chain, None)) as receiver:
-        yield receiver
 
 
 def pem(authority: trustme.CA, tmp_path: Path) -> str:
