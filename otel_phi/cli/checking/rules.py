@@ -93,7 +93,7 @@ FILE_RULES = (
     Rule(
         "tool-not-begun",
         "warning",
-        "A tool ended that had not begun in this turn: no span shows it.",
+        "A tool ended that had not begun in this turn: its start is taken from what was before, and marked as inferred.",
         "Write ToolExecutionStart first, with the same tool_call_id.",
     ),
     Rule(
@@ -105,13 +105,13 @@ FILE_RULES = (
     Rule(
         "double-loop",
         "warning",
-        "A loop is told twice, with the same id and start: the second is ignored.",
+        "A loop is told twice, with the same id and start: the second is ignored, with all that is in it.",
         "Write each event once; a log read from two places is one too many.",
     ),
     Rule(
         "double-turn",
         "warning",
-        "A turn is told twice, with the same index and start: the second is ignored.",
+        "A turn is told twice, with the same index and start: while it is open the second is ignored, later it is a turn of its own and counts twice.",
         "Write each event once.",
     ),
     Rule(
@@ -147,7 +147,7 @@ FILE_RULES = (
     Rule(
         "usage-total",
         "warning",
-        "Totals of tokens disagree: the turn's with its answer's, the loop's with its turns', or a total with its parts. Spans take the answers'.",
+        "Totals of tokens disagree: the turn's with its answer's, the loop's with its turns', or a total with its parts. Spans count the answers'; phi.usage.* of a loop is what its end says.",
         "Fill all of them from the same numbers.",
     ),
     Rule(

@@ -59,6 +59,7 @@ class StreamCheck:
         self._latest_ns = now_ns + AHEAD_NS
         self._open: dict[str, _Loop] = {}
         self._closed: set[tuple[str, str, int]] = set()
+        self._doubled: set[str] = set()  # loops told once more, that is not over
 
     def take(self, event: e.AgentEvent, place: Place, unknown: list[UnknownKey] | None = None) -> None:
         """Judges an event.
@@ -73,10 +74,14 @@ class StreamCheck:
         if isinstance(event, e.AgentStart):
             self._agent_start(event, place)
             return
-        loop = self._open.get(getattr(event, "loop_id", None) or "")
+        loop_id = getattr(event, "loop_id", None) or ""
+        loop = self._open.get(loop_id)
         if loop is not None:
             self._in_loop(loop, event, place)
-        elif not isinstance(event, (*_LOOSE, *_OF_NO_SPAN)) and getattr(event, "loop_id", None):
+        elif loop_id in self._doubled:  # its start said it
+            if isinstance(event, e.AgentEnd):
+                self._doubled.discard(loop_id)
+        elif not isinstance(event, (*_LOOSE, *_OF_NO_SPAN)) and loop_id:
             self._add("loop-not-open", _words(loop_not_open(event, self._open)), place)
 
     def finish(self) -> None:
@@ -93,9 +98,11 @@ class StreamCheck:
         same = self._open.get(event.loop_id)
         if (same is not None and same.identity == loop.identity) or loop.identity in self._closed:
             self._add("double-loop", f"loop {event.loop_id}", place)
-            if same is not None:
-                return
-        elif same is not None:
+            if same is None:
+                self._doubled.add(event.loop_id)
+            return
+        self._doubled.discard(event.loop_id)
+        if same is not None:
             self._abort(same, "the same loop id starts again")
         self._open[event.loop_id] = loop
 
@@ -142,6 +149,8 @@ class StreamCheck:
         identity = event.turn_index, int(event.timestamp or 0)
         if identity in loop.closed and event.timestamp is not None:
             self._add("double-turn", f"turn {event.turn_index} of loop {loop.start.loop_id}", place)
+            if loop.turn is not None and loop.turn.index == event.turn_index:
+                return
         loop.closed.add(identity)
         self._close_turn(loop)
         loop.turn = _Turn(event.turn_index, int(event.timestamp or loop.last_ns), place)

@@ -91,6 +91,12 @@ def test_what_is_wrong_is_found_at_its_line(name: str, tmp_path: Path, run: Run)
     assert (str(path), line) in [(place["file"], place["line"]) for place in places]
 
 
+def test_a_session_that_is_there_twice_is_one_finding(tmp_path: Path, run: Run) -> None:
+    path = written(tmp_path / "run.jsonl", lambda events: events.extend(list(events)))
+    by_rule = found(run, path, code=5)
+    assert {rule: ones[0]["places"][0]["line"] for rule, ones in by_rule.items()} == {"double-loop": 9}
+
+
 def test_a_sound_session_is_one_line_and_exit_code_0(tmp_path: Path, run: Run) -> None:
     result = run("check", written(tmp_path / "run.jsonl"))
     assert result.exit_code == 0
