@@ -66,6 +66,17 @@ def agent_flags(command: _Command) -> _Command:
     return place_flags(click.option("--since", "since_ns", metavar="WHEN", callback=since, help=text)(command))
 
 
+def places_said(flags: dict[str, Any]) -> bool:
+    """Tells whether a flag stands for the folders of an agent."""
+    return any(flags[flag] for flag in _FLAGS)
+
+
+def without_places(flags: dict[str, Any]) -> None:
+    """Takes the flags that stand for the folders of agents out of `flags`."""
+    for flag in _FLAGS:
+        del flags[flag]
+
+
 def _there(root: Path) -> list[Path]:
     """Returns what there is of a place: a folder, a file, or the files whose names are like its own."""
     return sorted(root.parent.glob(root.name)) if "*" in root.name else [root] * root.exists()

@@ -169,6 +169,13 @@ def sending_flags(command: _Command) -> _Command:
     return command
 
 
+def probe_flags(command: _Command) -> _Command:
+    """Adds those of the delivery flags that say how one request is made, but for where to."""
+    for flag in reversed((*_WHERE[1:], *_HOW[:-1])):
+        command = flag(command)
+    return command
+
+
 def state_flag(command: _Command) -> _Command:
     """Adds the flag that says where the state folder is; it arrives as `state_dir`."""
     return _STATE_DIR(command)

@@ -1,7 +1,7 @@
 """The command `otel-phi` itself: its commands, loaded when they are used, and the one place where errors become a line and an exit code.
 
 Exit codes: 0 all well, 1 something could not be read or written (a full disk, say), 2 usage or nothing readable, 3 something was
-rejected, 4 gave up, resumable; Ctrl-C ends by its signal (130), an output that nobody reads any more with 141.
+rejected, 4 gave up, resumable; 5 and 6 are `check`'s, warnings and errors; Ctrl-C ends by its signal (130), an output that nobody reads any more with 141.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "Send stored sessions to a collector, or write them as OTLP-JSON.",
     "pipe": "Export the events that an agent writes to stdin, live.",
     "watch": "Follow event logs and folders of them, and send what agents complete.",
+    "check": "Check sessions, an endpoint or the configuration.",
     "status": "Show what waits in the outbox, and why.",
     "flush": "Send what agents left in the outbox.",
     "completion": "Print the script that makes a shell complete all this.",

@@ -6,7 +6,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -106,6 +106,14 @@ def print_table(console: Console, lines: Iterable[Text]) -> None:
     for line in lines:
         console.file.write(f"{line.plain.translate(_ASCII) if plain else line.plain}\n")
     console.file.flush()
+
+
+def wrapped(text: str, width: int, *, indent: int = 0, style: str = "") -> Iterator[Text]:
+    """Yields a text in lines of at most `width` columns, all indented; it may come from outside."""
+    room = max(width - indent, 20)
+    for line in Text(clean(text), style=style).wrap(Console(width=room), room):
+        line.rstrip()
+        yield Text.assemble(" " * indent, line)
 
 
 def print_json(items: Iterable[object]) -> None:

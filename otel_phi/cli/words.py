@@ -57,6 +57,14 @@ def many(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {plural or noun + 's'}"
 
 
+def size(size_bytes: int) -> str:
+    """Returns a number of bytes: `812 bytes`, `1.2 KiB`, `45.0 MiB`."""
+    for unit, unit_bytes in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size_bytes >= unit_bytes:
+            return f"{size_bytes / unit_bytes:.1f} {unit}"
+    return many(size_bytes, "byte")
+
+
 def moment(time_ns: int) -> str:
     """Returns a time in UTC to the second; the number itself where no calendar has it."""
     try:

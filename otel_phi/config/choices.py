@@ -6,7 +6,8 @@ The environment comes as a mapping: config.py reads the real one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from otel_phi.errors import ConfigError
@@ -67,8 +68,23 @@ class Choices:
         return default
 
 
+_listeners: list[Callable[[str, str], None]] = []
+
+
+@contextmanager
+def reports_to(listener: Callable[[str, str], None]) -> Iterator[None]:
+    """Gives what is wrong with variables to a function of variable and problem, each time, instead of logging it once."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
 def report(variable: str, problem: str) -> None:
     """Logs what is wrong with a variable, once a process; `problem` holds no secret."""
-    if (variable, problem) not in _reported and len(_reported) < _REPORTS:
+    if _listeners:
+        _listeners[-1](variable, problem)
+    elif (variable, problem) not in _reported and len(_reported) < _REPORTS:
         _reported.add((variable, problem))
         logger.warning("%s: %s", variable, problem)

@@ -63,6 +63,7 @@ class AgentReading:
         left: calls that were left to another file: how many, by that file.
         unreadable: files that could not be read, or not to their end; each was reported.
         read_bytes: bytes read so far.
+        place: file and number of the line that was read last, 0 in a file without lines, None before the first; the event at hand was told by it.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class AgentReading:
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()
         self.unreadable: list[Path] = []
+        self.place: tuple[Path, int] | None = None
         self._claims = FolderClaims() if claims is None else claims
         self._previous_loop = ""  # the session's last that no tool started
         self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
@@ -178,6 +180,7 @@ class AgentReading:
             yield from fold.settle("silence")
 
     def _records(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        self.place = file.path, 0
         if file.group.document:
             yield from self._document(file, fold, at_work=at_work)
             return
@@ -190,6 +193,7 @@ class AgentReading:
             before, position = stream.read_bytes, block.offset
             for number, line in enumerate(block.lines, block.number):
                 data = line if position else line.removeprefix(b"\xef\xbb\xbf")
+                self.place = file.path, number
                 bad = fold.counts["bad_lines"]
                 yield from fold.record(position, data)
                 half = not block.ended and line is block.lines[-1]

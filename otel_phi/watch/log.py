@@ -8,7 +8,7 @@ Rule 3: ordinals that start again say that the process was killed: what it left 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from otel_phi.mapping.ids import sample_point
 from otel_phi.mapping.mapper import spans_of
@@ -95,6 +95,7 @@ class Log:
         parts: the files it is in, earliest first.
         elsewhere: AgentStarts of loops that are read from other files.
         sampled_out: spans of sessions left out.
+        guard: takes secrets out of what a source says of where an agent worked.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Log:
         self._by_loop: dict[LoopIdentity, Token] = {}
         self._group: Token | None = None
         self.elsewhere = self.sampled_out = 0
+        self.guard: Callable[[str], str] = str
 
     @property
     def idle(self) -> bool:
@@ -137,7 +139,7 @@ class Log:
         """Records an event that stands at a place (offset, line), as it may be said; yields what it completes."""
         event = self._admit(given)
         if self._options.source_info:
-            event = with_source_info(event, given)
+            event = with_source_info(event, given, self.guard)
         if isinstance(event, Undecodable):
             return  # none that a file holds: it was decoded
         token = Token(part.cursor, *place)

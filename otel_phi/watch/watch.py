@@ -25,6 +25,7 @@ from otel_phi.delivery.sending.stats import DeadLetter, Progress, Stats
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.span import Span
 from otel_phi.pipeline import mapping_for, policy_for
+from otel_phi.policy.given import guarded_text
 from otel_phi.prices import prices_of
 from otel_phi.sources.reader import BadLine
 from otel_phi.watch.cursors import FOLDER, Cursors
@@ -117,6 +118,8 @@ class Watch:
         )
         self._watcher.agents.on_agent = listener.on_agent
         self._watcher.price = None if prices is None else prices.cost
+        if config.mapping.source_info:
+            self._watcher.guard = guarded_text(config.content)
 
     def run(self, poll_s: float | None = None) -> None:
         """Watches until it is asked to stop; or once.

@@ -74,6 +74,7 @@ class Watcher:
         agents: other agents' sessions.
         begun: whether all that was there is in the index: before that, any round looks at everything.
         price: says what model calls cost, None for nobody; to be given before the first round.
+        guard: takes secrets out of what a source says of where an agent worked; likewise.
     """
 
     def __init__(  # noqa: PLR0913  # options, each with a default
@@ -93,6 +94,7 @@ class Watcher:
         self._folder, self._cursors, self._outflow, self._options = folder, cursors, outflow, options
         self._sample, self._abandon_after_s, self._policy = sample, abandon_after_s, policy
         self.price: Price | None = None
+        self.guard: Callable[[str], str] = str
         self._on_bad_line, self._on_span = on_bad_line, on_span
         folder.on_unreadable = on_bad_line
         self._files = Files(folder, cursors)
@@ -110,7 +112,9 @@ class Watcher:
         index = Index(self._cursors, read_ahead=False)
 
         def log() -> AgentLog:
-            return AgentLog(index, self._options, self._sample, self._policy, self.price)
+            made = AgentLog(index, self._options, self._sample, self._policy, self.price)
+            made.guard = self.guard
+            return made
 
         outlet = Outlet(self._put_all, self._outflow.push, self.breathe, self._books.moved.update, self._on_bad_line)
         return Agents(self._folder, self._files, self._cursors, log, outlet, limits)

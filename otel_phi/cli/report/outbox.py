@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.text import Text
 
 from otel_phi.cli import words
 from otel_phi.cli.outbox.letters import Letter, shown
+from otel_phi.cli.screen import wrapped
 from otel_phi.clock import wall_ns
 from otel_phi.tree import clean
 
@@ -32,10 +32,10 @@ def status_lines(found: OutboxStatus, width: int) -> Iterator[Text]:
     """Yields the outbox in words, in lines of at most `width` columns; a longer path or URL stays whole."""
     now_ns = wall_ns()
     if all(one.silent or _only_alive(one) for one in found.destinations) and not found.left_alone:
-        yield from _wrapped("Nothing waits, nothing is open, no dead letters.", width)
+        yield from wrapped("Nothing waits, nothing is open, no dead letters.", width)
     yield Text.assemble(("outbox".ljust(_LABEL), "dim"), clean(str(found.folder)))  # whole, to be copied
     if found.bytes:
-        yield from _row(("on disk", _size(found.bytes), ""), 0, width)
+        yield from _row(("on disk", words.size(found.bytes), ""), 0, width)
     for left in found.left_alone[:_LINES_SHOWN]:
         yield from _row(("left alone", f"{left.path}: {left.reason}", "yellow"), 0, width)
     if len(found.left_alone) > _LINES_SHOWN:
@@ -53,7 +53,7 @@ def _only_alive(one: DestinationStatus) -> bool:
 def _destination(one: DestinationStatus, width: int, now_ns: int) -> Iterator[Text]:
     name = clean(one.shown or one.name)
     if one.silent:
-        yield from _wrapped(f"{name}: nothing waits; {_so_far(one)} so far", width)
+        yield from wrapped(f"{name}: nothing waits; {_so_far(one)} so far", width)
         return
     yield Text(name, style="bold")
     for fact in _facts(one, now_ns):
@@ -116,41 +116,26 @@ def _letters(one: DestinationStatus, width: int) -> Iterator[Text]:
     every = shown(one.letters)
     reasons = Counter(letter.reason for letter in every)
     for reason, count in reasons.most_common(_REASONS_SHOWN):
-        yield from _wrapped(f"{count:,} x {reason}", width, indent=4, style="red")
+        yield from wrapped(f"{count:,} x {reason}", width, indent=4, style="red")
         for letter in [letter for letter in every if letter.reason == reason][:_LETTERS_SHOWN]:
-            yield from _wrapped(f"span {letter.span_id:016x} of session {letter.session or '(none)'}", width, indent=6)
+            yield from wrapped(f"span {letter.span_id:016x} of session {letter.session or '(none)'}", width, indent=6)
         if count > _LETTERS_SHOWN:
-            yield from _wrapped(f"and {count - _LETTERS_SHOWN:,} more; --json names them", width, indent=6)
+            yield from wrapped(f"and {count - _LETTERS_SHOWN:,} more; --json names them", width, indent=6)
     if len(reasons) > _REASONS_SHOWN:
         more = words.many(len(reasons) - _REASONS_SHOWN, "more reason")
-        yield from _wrapped(f"and {more}; --json has them", width, indent=4)
+        yield from wrapped(f"and {more}; --json has them", width, indent=4)
 
 
 def _row(fact: _Fact, indent: int, width: int) -> Iterator[Text]:
     label, said, style = fact
     head = " " * indent + label.ljust(_LABEL)
-    for number, line in enumerate(_wrapped(said, width, indent=len(head), style=style)):
+    for number, line in enumerate(wrapped(said, width, indent=len(head), style=style)):
         yield line if number else Text.assemble((head, "dim"), line[len(head) :])
-
-
-def _wrapped(text: str, width: int, *, indent: int = 0, style: str = "") -> Iterator[Text]:
-    """Yields a text in lines; it may come from outside."""
-    room = max(width - indent, 20)
-    for line in Text(clean(text), style=style).wrap(Console(width=room), room):
-        line.rstrip()
-        yield Text.assemble(" " * indent, line)
 
 
 def _age(since_ns: int | None, now_ns: int) -> str:
     seconds = max(now_ns - (since_ns or now_ns), 0) // 10**9  # a clock may have been set back
     return words.duration(seconds * 10**9) if seconds >= 60 else f"{seconds} s"
-
-
-def _size(size_bytes: int) -> str:
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size_bytes >= size:
-            return f"{size_bytes / size:.1f} {unit}"
-    return words.many(size_bytes, "byte")
 
 
 def status_object(found: OutboxStatus) -> dict[str, Any]:

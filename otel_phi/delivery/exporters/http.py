@@ -55,6 +55,7 @@ class HttpExporter:
         gzip_body: compress requests.
         tls: PEM files for https.
         proxy: URL of an HTTP proxy, None for none.
+        on_answer: told status and content type of each answer, in the thread that sends; None for nobody.
 
     Raises:
         ConfigError: a header or a TLS file cannot be used.
@@ -70,8 +71,10 @@ class HttpExporter:
         gzip_body: bool = True,
         tls: TlsFiles | None = None,
         proxy: str | None = None,
+        on_answer: Callable[[int, str], None] | None = None,
     ) -> None:
         load_host_codec()
+        self._on_answer = on_answer
         self._url, _, self._query = url.partition("#")[0].partition("?")
         self._headers: Headers = {} if headers is None else headers
         if not callable(self._headers):
@@ -134,6 +137,8 @@ class HttpExporter:
     def _classified(self, answer: _Answer, sent: dict[str, str]) -> ExportResult:
         """Says what an answer means, in the words of the retry table."""
         status = answer.status
+        if self._on_answer is not None:
+            self._on_answer(status, answer.kind)
         if 200 <= status < 300:
             return _accepted(answer, sent)
         said = request_headers.scrub(_said(answer), sent)

@@ -20,21 +20,31 @@ Place = tuple[str, str]  # kind of secret, place
 _encoder = msgspec.json.Encoder(enc_hook=int)
 
 
+class SecretSearch:
+    """A search looks for secrets, event by event."""
+
+    def __init__(self) -> None:
+        self._capture = Capture(ContentOptions(capture=True, input_mode="delta"), _NO_LIMIT)
+
+    def in_event(self, event: e.AgentEvent) -> Counter[Place]:
+        """Returns how many secrets of each kind stand in an event, by place; none in one that repeats others."""
+        place = _place(event)
+        said = None if place is None else self._capture.admit(event)
+        if place is None or said is None or isinstance(said, Undecodable):
+            return Counter()
+        return Counter((kind, place) for kind in MARKS.findall(_encoder.encode(said).decode()))
+
+
 def secrets_in(events: Iterable[e.AgentEvent]) -> Counter[Place]:
     """Returns how many secrets of each kind stand at each place.
 
     Args:
         events: with their contents.
     """
-    capture = Capture(ContentOptions(capture=True, input_mode="delta"), _NO_LIMIT)
+    search = SecretSearch()
     found: Counter[Place] = Counter()
     for event in events:
-        place = _place(event)
-        if place is None:
-            continue
-        said = capture.admit(event)
-        if not isinstance(said, Undecodable):
-            found.update((kind, place) for kind in MARKS.findall(_encoder.encode(said).decode()))
+        found.update(search.in_event(event))
     return found
 
 
