@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit e2e-core e2e bench soak picture pictures vendor clean
+.PHONY: demo test lint types unit e2e-core e2e bench soak golden picture pictures vendor clean
 
 demo: $(VENV)/.installed   ## install into .venv and watch a real agent session arrive over OTLP
 	$(BIN)/otel-phi demo
@@ -46,6 +46,9 @@ pictures: $(VENV)/.dev     ## those of the page and of docs/backends.md, in a he
 vendor: $(VENV)/.dev       ## renews the page's libraries from the npm registry, the newest of each major version; needs npm
 	$(BIN)/python -m tests.cli.page.vendor
 
+golden: $(VENV)/.dev       ## asks the real phi-core again for the tests' golden data; needs cargo. RENEW=1 writes what differs, LOGS=1 also runs its agents
+	$(BIN)/python -m tests.golden_renewal $(if $(RENEW),--renew) $(if $(LOGS),--logs)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -58,4 +61,4 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	touch $@ $(VENV)/.installed
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist tests/data/.unpacked

@@ -1,4 +1,4 @@
-"""Golden data, printed by the real phi-core: `../shared/golden` beside the project. Tests that need it skip where it is absent."""
+"""Golden data, printed by the real phi-core: packed in `tests/data/golden`, whose README tells what it is and how it is renewed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from otel_phi.events import AgentEvent, Undecodable, decode_event
+from tests.unpacked import DATA, unpacked
 
 PROJECT = Path(__file__).resolve().parents[1]
-FOLDER = PROJECT.parent / "shared" / "golden"
-WHY_ABSENT = f"SKIPPED, NOT PASSED: golden data of the real phi-core is not at {FOLDER}"
-present = FOLDER.is_dir()
+SHARED = (
+    PROJECT.parent / "shared"
+)  # what may not be in the repository, or is too large for it; most checkouts are without
+FOLDER = unpacked("golden", beside=SHARED / "golden")
+WHY_ABSENT = f"SKIPPED, NOT PASSED: golden data of the real phi-core is not in {DATA / 'golden'}"
+present = (FOLDER / "live").is_dir()
 needed = pytest.mark.skipif(not present, reason=WHY_ABSENT)
 
 DEMO = PROJECT / "otel_phi" / "demo.jsonl"

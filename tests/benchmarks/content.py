@@ -18,7 +18,7 @@ from tests import golden
 from tests.policy.capture.stories import answers, raw, runs, says, words
 from tests.streams import request, turn, turn_end
 
-CORPUS = golden.FOLDER.parent / "data" / "content" / "clean_corpus.json"
+CORPUS = golden.SHARED / "data" / "content" / "clean_corpus.json"
 _ROUNDS = 5
 _TURNS_BEFORE = 50
 

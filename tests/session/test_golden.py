@@ -19,7 +19,7 @@ from tests.session.session_runs import Json, difference, first_difference, order
 OWN_CASES = [
     json.loads(line) for line in (Path(__file__).parent / "session_cases.jsonl").read_text("utf-8").splitlines()
 ]
-# Both are phi-core's recorder: 0.10 by its files, 0.15 by this program (`shared/golden/eventlog/generator`, built).
+# Both are phi-core's recorder: 0.10 by its files, 0.15 by this program (`eventlog` of tests/data/golden-generator, built).
 FOLD = os.environ.get("OTEL_PHI_FOLD", "")
 
 
@@ -113,7 +113,7 @@ def test_every_golden_session_is_read_and_printed_unchanged() -> None:
 
 
 @golden.needed
-@pytest.mark.skipif(not FOLD, reason="SKIPPED, NOT PASSED: OTEL_PHI_FOLD names no build of golden/eventlog/generator")
+@pytest.mark.skipif(not FOLD, reason="SKIPPED, NOT PASSED: OTEL_PHI_FOLD names no `eventlog` that `make golden` built")
 def test_mutilated_streams_give_the_sessions_of_phi_core_0_15() -> None:
     draw = random.Random(4)
     with gzip.open(golden.FOLDER / "recorder_wild.jsonl.gz") as cases:

@@ -28,8 +28,9 @@ from otel_phi.sources.agents.claims import Claims, ClaimsInMemory
 from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.lines import chunks, open_lines
 from tests import golden
+from tests.unpacked import DATA, unpacked
 
-FOLDER = golden.PROJECT.parent / "shared" / "agents"
+FOLDER = unpacked("agents", beside=golden.SHARED / "agents")
 FOLDERS = {
     "claude-code": "claude",
     "codex": "codex",
@@ -39,8 +40,8 @@ FOLDERS = {
     "atif": "atif",
     "gemini-cli": "gemini",
 }
-WHY_ABSENT = f"SKIPPED, NOT PASSED: samples of other agents' sessions are not at {FOLDER}"
-needed = pytest.mark.skipif(not FOLDER.is_dir(), reason=WHY_ABSENT)
+WHY_ABSENT = f"SKIPPED, NOT PASSED: samples of other agents' sessions are not in {DATA / 'agents'}"
+needed = pytest.mark.skipif(not (FOLDER / "claude").is_dir(), reason=WHY_ABSENT)
 LATER_NS = 1_800_000_000_000_000_000  # the time of a file without any, here
 
 
@@ -86,6 +87,28 @@ def main_files(folder: Path) -> list[Path]:
     """Returns the files of agents' sessions in a folder of samples."""
     found = [path for path in folder.rglob("*") if path.suffix in (".json", ".jsonl")]
     return sorted(path for path in found if path.name != "expected.json" and not path.name.endswith(".meta.json"))
+
+
+def texts(data: str) -> list[str]:
+    """Returns the texts of 40 characters and more that a file's JSON values hold, at any depth; a line that is no JSON counts as one."""
+    found: list[str] = []
+    waiting: list[Any] = [_value(line) for line in ([data] if data.startswith("{\n") else data.split("\n"))]
+    while waiting:
+        match waiting.pop():
+            case str(text) if len(text) >= 40:
+                found.append(text)
+            case dict(value):
+                waiting += value.values()
+            case list(value):
+                waiting += value
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def lines_of(data: bytes) -> list[tuple[int, bytes]]:
