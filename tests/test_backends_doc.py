@@ -138,9 +138,7 @@ def test_every_variable_and_profile_in_the_page_exists() -> None:
     assert {flag for flag in flags if f'"{flag}"' not in source} == set()
 
 
-def test_every_picture_is_shown_and_every_picture_shown_is_there() -> None:
-    shown = re.findall(r"!\[[^\]]+\]\((pictures/[^)]+)\)", TEXT)
-    assert sorted(shown) == sorted(f"pictures/{path.name}" for path in (DOC.parent / "pictures").iterdir())
+def test_a_backend_that_was_tried_has_its_pictures() -> None:
     for backend in ("Jaeger", "Phoenix", "MLflow"):
         assert f"pictures/{backend.lower()}" in sections()[backend]
 
