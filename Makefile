@@ -30,6 +30,7 @@ e2e: $(VENV)/.dev          ## the same and the backends that are Python packages
 
 bench: $(VENV)/.dev        ## ratios against the SDK path, in one run; not part of CI
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,bench]"
+	-test -x $(VENV)/peers/bin/agent-session-otel || ($(BIN)/python -m venv $(VENV)/peers && $(VENV)/peers/bin/python -m pip install --quiet --disable-pip-version-check "agent-session-otel[otel]==0.2.0")
 	$(BIN)/python -m tests.benchmarks
 
 soak: $(VENV)/.dev         ## the whole numbers: 200 kills, 500 corruptions, a million sessions, 10 minutes (OTEL_PHI_SOAK_MINUTES)

@@ -15,8 +15,8 @@ from otel_phi.errors import SourceError
 from otel_phi.sources.agents.registry import BY_NAME
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_FLAGS = {"claude": "claude-code", "codex": "codex", "pi": "pi", "openclaw": "openclaw"}
-_WORDS = {"claude": "Claude Code", "codex": "Codex", "pi": "pi", "openclaw": "OpenClaw"}
+_FLAGS = {"claude": "claude-code", "codex": "codex", "pi": "pi", "openclaw": "openclaw", "opencode": "opencode"}
+_WORDS = {"claude": "Claude Code", "codex": "Codex", "pi": "pi", "openclaw": "OpenClaw", "opencode": "opencode"}
 _SINCE = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
@@ -50,6 +50,11 @@ def agent_flags(command: _Command) -> _Command:
     return place_flags(click.option("--since", "since_ns", metavar="WHEN", callback=since, help=text)(command))
 
 
+def _there(root: Path) -> list[Path]:
+    """Returns what there is of a place: a folder, a file, or the files whose names are like its own."""
+    return sorted(root.parent.glob(root.name)) if "*" in root.name else [root] * root.exists()
+
+
 def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, ...]:
     """Returns the paths given and the folders that agent flags stand for, taking those out of `flags`.
 
@@ -63,7 +68,7 @@ def with_places(paths: tuple[Path, ...], flags: dict[str, Any]) -> tuple[Path, .
     for flag, name in _FLAGS.items():
         if flags.pop(flag):
             roots = [Path(root).expanduser() for root in BY_NAME[name].roots(environment())]
-            there = [root for root in roots if root.is_dir()]
+            there = [found for root in roots for found in _there(root)]
             if not there:
                 raise SourceError(f"no sessions of {_WORDS[flag]}: there is no {' and no '.join(map(str, roots))}")
             found += there

@@ -31,7 +31,7 @@ from otel_phi.config.proxies import proxy
 from otel_phi.config.state_folder import chosen_state_dir, named, reported_state_dir
 from otel_phi.config.tls_files import TlsFiles
 from otel_phi.config.values import Protocol, Sampler
-from otel_phi.delivery.options import GIVE_UP_AFTER_S, MAX_REQUEST_BYTES
+from otel_phi.delivery.options import GIVE_UP_AFTER_S, MAX_LINE_REQUEST_BYTES, MAX_REQUEST_BYTES
 from otel_phi.errors import ConfigError
 from otel_phi.mapping.options import PROFILES, MappingOptions, options_for
 from otel_phi.mapping.price_table import NO_PRICES, PriceSource
@@ -121,7 +121,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         traceparent: W3C context of whoever started this process, from TRACEPARENT; None for none.
         state_dir: where the journal and cursors live between runs; None where no folder can be named: then in memory.
         give_up_after_s: seconds without progress after which an export ends and can be resumed; `inf` for never.
-        max_request_bytes: bound of a request before compression.
+        max_request_bytes: bound of a request before compression; smaller where it becomes a line of a file.
         profile: the backend's name, None for none.
         mapping: what spans say.
         strict: what the hook does with an event that nobody understands: `off`, `log` each, or `raise`.
@@ -248,6 +248,7 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
     destination.guard_plain_text(endpoint, headers, allowed=destination.insecure(choices))
     service_name = _service_name(choices)
     profile, mapping = _mapping(choices, service_name)
+    request_bytes = MAX_REQUEST_BYTES if given.get("file") is None else MAX_LINE_REQUEST_BYTES
     return Config(
         endpoint=endpoint,
         protocol=protocol,
@@ -265,7 +266,7 @@ def _settled(given: Mapping[str, Any], choices: Choices) -> Config:
         traceparent=choose("traceparent", variable("TRACEPARENT"), values.traceparent, None),
         state_dir=reported_state_dir(choices),
         give_up_after_s=choose("give_up_after_s", None, values.give_up_after, GIVE_UP_AFTER_S),
-        max_request_bytes=choose("max_request_bytes", None, values.size, MAX_REQUEST_BYTES),
+        max_request_bytes=choose("max_request_bytes", None, values.size, request_bytes),
         profile=profile,
         mapping=mapping,
         metrics=chosen_metrics(choices, endpoint, protocol, headers),

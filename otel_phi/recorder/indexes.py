@@ -7,6 +7,8 @@ from typing import Any
 
 # Turns come in order; only a wild stream leaves gaps. Past this many the lowest gap is taken as closed.
 MAX_GAPS = 1_024
+# What an index set without gaps holds: one for all of them, never added to. Ten thousand loops may be open at once.
+_NO_GAPS: set[int] = set()
 
 
 class ClosedIndexes:
@@ -19,7 +21,7 @@ class ClosedIndexes:
 
     def __init__(self) -> None:
         self._floor = 0  # all indexes below it are closed
-        self._sparse: set[int] = set()
+        self._sparse = _NO_GAPS
         self._repeats = 0
 
     def __contains__(self, index: int) -> bool:
@@ -30,6 +32,8 @@ class ClosedIndexes:
         if index == self._floor:
             self._floor += 1
         elif index > self._floor:
+            if self._sparse is _NO_GAPS:
+                self._sparse = set()
             self._sparse.add(index)
             if len(self._sparse) > MAX_GAPS:
                 self._floor = min(self._sparse)
@@ -50,7 +54,7 @@ class ClosedIndexes:
 
     def load(self, floor: int, repeats: int, sparse: Iterable[int]) -> None:
         """Takes what `dump` returned."""
-        self._floor, self._repeats, self._sparse = floor, repeats, set(sparse)
+        self._floor, self._repeats, self._sparse = floor, repeats, set(sparse) or _NO_GAPS
 
     def next(self) -> int:
         """Returns the index after the highest closed one."""

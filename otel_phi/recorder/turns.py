@@ -134,7 +134,7 @@ class OpenTurn(msgspec.Struct):
     asked: Asked | None = None
     said: str | None = None
     inputs: tuple[str, ...] = ()
-    _pending: dict[str, deque[OpenTool]] = {}
+    _pending: dict[str, list[OpenTool]] = {}  # by call id; few of one id wait at a time
 
     def answered(self, answer: Answer, time_ns: int | None) -> None:
         """Takes the model's answer; a second one only moves the mark from which the next tool starts."""
@@ -160,12 +160,12 @@ class OpenTurn(msgspec.Struct):
         tool = self._new_tool(event.tool_call_id, event.tool_name, at_ns=_given(event.timestamp))
         if tool is not None:
             tool.arguments = content_json(event.args) if self.captured else None
-            self._pending.setdefault(tool.call_id, deque()).append(tool)
+            self._pending.setdefault(tool.call_id, []).append(tool)
 
     def tool_ended(self, event: ToolExecutionEnd) -> None:
         """Ends the oldest execution of that call id still open; one never begun is taken as begun unseen."""
         waiting = self._pending.get(event.tool_call_id)
-        tool = waiting.popleft() if waiting else self._new_tool(event.tool_call_id, event.tool_name, seen=False)
+        tool = waiting.pop(0) if waiting else self._new_tool(event.tool_call_id, event.tool_name, seen=False)
         if tool is None:
             return
         tool.ended = True
@@ -203,7 +203,7 @@ class OpenTurn(msgspec.Struct):
         self.tools = tools
         for tool in tools:
             if not tool.ended:
-                self._pending.setdefault(tool.call_id, deque()).append(tool)
+                self._pending.setdefault(tool.call_id, []).append(tool)
 
     def chat(self, ended_ns: int, *, aborted: bool) -> Chat | None:
         """Returns the turn's model call, None for a turn without one."""

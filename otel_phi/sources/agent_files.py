@@ -10,56 +10,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 
 from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
 from otel_phi.sources.files import FileChunks
+from otel_phi.sources.folder_claims import FolderClaims
 from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import BadLine
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, ToolExecutionStart, TurnEnd, TurnStart
 
-_OWNER_BYTES = 8
 # As long after its last write a file is at work; a long model call is covered.
 STILL_WRITTEN_NS = 600 * 1_000_000_000
-
-
-class FolderClaims:
-    """A folder claims is the claims table of files that are read once; it knows which file owns what.
-
-    Attributes:
-        lost_to: how often a file's claims were refused, by the file that had them first.
-    """
-
-    def __init__(self) -> None:
-        self._owners: dict[bytes, bytes] = {}
-        self._files: list[Path] = []
-        self.lost_to: Counter[tuple[Path, Path]] = Counter()
-
-    def of(self, path: Path) -> _FileClaims:
-        """Returns the table as a file sees it."""
-        self._files.append(path)
-        return _FileClaims(self, len(self._files) - 1)
-
-    def claim(self, key: bytes, owner: bytes, number: int) -> bool:
-        """Takes a key for an owner in a file."""
-        held = self._owners.setdefault(key, owner + number.to_bytes(4, "big"))
-        if held[:_OWNER_BYTES] == owner:
-            return True
-        holder = self._files[int.from_bytes(held[_OWNER_BYTES:], "big")]
-        if holder != self._files[number]:
-            self.lost_to[self._files[number], holder] += 1
-        return False
-
-
-class _FileClaims:
-    def __init__(self, table: FolderClaims, number: int) -> None:
-        self._table, self._number = table, number
-
-    def claim(self, key: bytes, owner: bytes) -> bool:
-        return self._table.claim(key, owner, self._number)
 
 
 class AgentOptions(msgspec.Struct, frozen=True):
@@ -134,30 +100,35 @@ class AgentReading:
 
     def _session(self, session: AgentSession) -> Iterator[AgentEvent]:
         calls = _calls_of(session)
-        waiting: dict[str, list[AgentFile]] = {}
+        waiting: _Waiting = {}
         for child in session.children:
-            waiting.setdefault(calls.get(child.group.agent_id, ""), []).append(child)
+            waiting.setdefault(calls.get(child.group.agent_id, ""), []).append(self._file(child, calls))
         for main in session.mains:
-            yield from self._with_children(main, calls, waiting)
+            yield from self._with_children(self._file(main, calls), "", waiting)
         while waiting:
-            for child in waiting.pop(next(iter(waiting))):
-                yield from self._with_children(child, calls, waiting)
+            for left in waiting.pop(next(iter(waiting))):
+                yield from self._with_children(left, "", waiting)
 
-    def _with_children(
-        self, file: AgentFile, calls: dict[str, str], waiting: dict[str, list[AgentFile]]
-    ) -> Iterator[AgentEvent]:
-        """Yields a file's events, and after each turn those of the sub-agents that its tools started."""
-        due: list[AgentFile] = []
-        for event in self._file(file, calls):
+    def _with_children(self, own: Iterator[AgentEvent], call_id: str, waiting: _Waiting) -> Iterator[AgentEvent]:
+        """Yields a file's events, and after each turn those of the sub-agents that its tools started.
+
+        A sub-agent that was started again, by another call, waits for that one.
+        """
+        due: list[tuple[str, Iterator[AgentEvent]]] = []
+        for event in own:
+            other = event.parent_tool_call_id if isinstance(event, AgentStart) else UNSET
+            if call_id and other and other != call_id:
+                waiting.setdefault(other, []).append(chain([event], own))
+                break
             yield event
             if isinstance(event, ToolExecutionStart) and event.tool_call_id in waiting:
-                due += waiting.pop(event.tool_call_id)
+                due += [(event.tool_call_id, child) for child in waiting.pop(event.tool_call_id)]
             elif due and isinstance(event, TurnEnd | TurnStart | AgentEnd):
                 children, due = due, []
-                for child in children:
-                    yield from self._with_children(child, calls, waiting)
-        for child in due:
-            yield from self._with_children(child, calls, waiting)
+                for name, child in children:
+                    yield from self._with_children(child, name, waiting)
+        for name, child in due:
+            yield from self._with_children(child, name, waiting)
 
     # --- files ---------------------------------------------------------------------------------------------------------
 
@@ -179,6 +150,7 @@ class AgentReading:
             folder=folder,
             fallback_ns=file.written_ns,
             parent_call=calls.get,
+            session=file.group.key,
         )
 
     def _settled(self, file: AgentFile, fold: Fold, age_ns: int, *, at_work: bool) -> Iterator[AgentEvent]:
@@ -189,6 +161,9 @@ class AgentReading:
             yield from fold.settle("silence")
 
     def _records(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        if file.records is not None:
+            yield from self._stored_records(file, file.records(), fold)
+            return
         stream, before = FileChunks(file.path, limit_bytes=file.size_bytes), 0
         for block in read_lines(stream):
             self.read_bytes += stream.read_bytes - before
@@ -201,6 +176,20 @@ class AgentReading:
                 if fold.counts["bad_lines"] > bad and not (half and at_work):
                     self._report(BadLine(str(file.path), number, position, len(line), _HALF if half else _BAD))
                 position += len(line) + 1
+
+    def _stored_records(
+        self, file: AgentFile, records: Iterator[tuple[int, bytes]], fold: Fold
+    ) -> Iterator[AgentEvent]:
+        number = 0
+        try:
+            for number, (position, data) in enumerate(records, 1):
+                bad = fold.counts["bad_lines"]
+                yield from fold.record(position, data)
+                if fold.counts["bad_lines"] > bad:
+                    self._report(BadLine(str(file.path), number, position, len(data), _BAD))
+        except OSError as error:
+            self._report(BadLine(str(file.path), number + 1, 0, 0, f"the rest of it: {error}"))
+        self.read_bytes += file.size_bytes
 
     def _report(self, bad: BadLine) -> None:
         if self._on_bad_line is not None:
@@ -225,6 +214,7 @@ class AgentReading:
         self.open_loops += still_open
 
 
+_Waiting = dict[str, list[Iterator[AgentEvent]]]  # sub-agents' events, by the call that started them
 _BAD = "not a JSON object"
 _HALF = "half a line at the end"
 
@@ -253,11 +243,22 @@ def _call_in(path: Path) -> str:
 
 
 def _find_calls(file: AgentFile, wanted: set[str], found: dict[str, str]) -> None:
-    stream = FileChunks(file.path, limit_bytes=file.size_bytes)
     marks = [agent_id.encode() for agent_id in wanted]
-    for block in read_lines(stream):
-        for line in block.lines:
-            if any(mark in line for mark in marks):
-                pair = file.adapter.child(line)
-                if pair is not None:
-                    found.setdefault(*pair)
+    again: Counter[str] = Counter()
+    for line in _lines_of(file):
+        if any(mark in line for mark in marks):
+            for agent_id, call_id in file.adapter.children(line):
+                if found.setdefault(agent_id, call_id) != call_id and agent_id in wanted:
+                    again[agent_id] += 1
+                    found[f"{agent_id}#{again[agent_id] + 1}"] = call_id
+
+
+def _lines_of(file: AgentFile) -> Iterator[bytes]:
+    if file.records is not None:
+        try:
+            yield from (data for _, data in file.records())
+        except OSError:
+            return  # it is reported when its records are read
+    else:
+        for block in read_lines(FileChunks(file.path, limit_bytes=file.size_bytes)):
+            yield from block.lines

@@ -9,7 +9,8 @@ Rule 3: where files that begin with the same record say neither, the one whose o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,8 @@ from otel_phi.sources.lines import chunks, open_lines, read_lines
 HEAD_BYTES = 1 << 20  # a Codex session's first line holds its instructions
 # So many files of a folder are looked at for the original of one that was given alone.
 MAX_NEIGHBOURS = 2_000
+_SUFFIXES = (".json", ".jsonl")
+Records = Callable[[], Iterator[tuple[int, bytes]]]
 _UUID_AND_TIME = re.compile(rb'"(uuid|timestamp)":\s*"([^"]{1,64})"')
 
 
@@ -34,6 +37,7 @@ class AgentFile(msgspec.Struct, frozen=True):
         group: where it belongs.
         size_bytes: its length.
         written_ns: when it was last written to.
+        records: returns its records with their positions, where it is no file of lines, see `agent_stores`; None where it is.
     """
 
     path: Path
@@ -41,6 +45,7 @@ class AgentFile(msgspec.Struct, frozen=True):
     group: Group
     size_bytes: int
     written_ns: int
+    records: Records | None = None
 
 
 class AgentSession(msgspec.Struct, frozen=True):
@@ -94,7 +99,7 @@ def agent_file(path: Path, adapter: Adapter) -> AgentFile:
 def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
     """Returns the sessions of some files, in the order in which they are to be read."""
     by_key: dict[tuple[str, str], list[AgentFile]] = {}
-    for file in sorted(files, key=lambda file: (not file.group.main, str(file.path))):
+    for file in sorted(_of_roots(files), key=lambda file: (not file.group.main, str(file.path))):
         by_key.setdefault((file.adapter.name, file.group.key), []).append(file)
     sessions = [
         AgentSession(
@@ -104,6 +109,23 @@ def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
     ]
     sessions.sort(key=lambda session: (not session.mains, session.first.group.started_ns, str(session.first.path)))
     return _after_their_origins(_lineages_in_order(sessions))
+
+
+def _of_roots(files: Iterable[AgentFile]) -> list[AgentFile]:
+    """Returns files, those of a sub-agent's sub-agents in its root's session."""
+    given = list(files)
+    keys = {(file.adapter.name, file.group.agent_id): file.group.key for file in given if file.group.agent_id}
+    found = []
+    for file in given:
+        key, passed = file.group.key, set[str]()
+        while (above := keys.get((file.adapter.name, key))) is not None and key not in passed:
+            passed.add(key)
+            key = above
+        same = key == file.group.key
+        found.append(
+            file if same else msgspec.structs.replace(file, group=msgspec.structs.replace(file.group, key=key))
+        )
+    return found
 
 
 def _after_their_origins(sessions: list[AgentSession]) -> list[AgentSession]:
@@ -177,8 +199,9 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
     firsts = {(session.key[0], session.first.group.first_id) for session in sessions if session.first.group.first_id}
     forks = {(session.key[0], session.first.group.forked_from) for session in sessions}
     found = []
-    for folder in {session.first.path.parent for session in sessions}:
-        for path in sorted(folder.glob("*.jsonl"))[:MAX_NEIGHBOURS]:
+    for folder in {session.first.path.parent for session in sessions if session.first.records is None}:
+        beside = (path for path in sorted(folder.glob("*.json*")) if path.suffix in _SUFFIXES)
+        for path in islice(beside, MAX_NEIGHBOURS):
             if path in given or not path.is_file():
                 continue
             adapter = adapter_of(head_of(path), str(path))
@@ -186,6 +209,6 @@ def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSe
             if file is None:
                 continue
             name, group = file.adapter.name, file.group
-            if (name, group.key) in forks or (name, group.first_id) in firsts:
+            if (name, group.key) in forks or (name, group.first_id or group.known_as) in firsts:
                 found.append(file)
     return in_order(found)

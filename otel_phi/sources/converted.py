@@ -1,4 +1,4 @@
-"""Files whose bytes are not their lines: UTF-16, as PowerShell's `>` writes it, and a JSON array of events or an agent's records.
+"""Files whose bytes are not their lines: UTF-16, as PowerShell's `>` writes it, a JSON array of events or an agent's records, a document.
 
 Like a gzipped file, such a file is read from its beginning to its end: nobody can enter it midway.
 """
@@ -6,13 +6,16 @@ Like a gzipped file, such a file is read from its beginning to its end: nobody c
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO
 
 import msgspec
 from typing_extensions import Self
 
 from otel_phi.sources.agents.registry import adapter_of
+from otel_phi.sources.opencode_document import begins_document, document_lines
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
 
@@ -64,13 +67,23 @@ def converted(stream: BinaryIO) -> Converted | None:
     head = stream.read(_HEAD_BYTES)
     stream.seek(0)
     if head.startswith(_UTF_16):
-        return Converted(stream, _from_utf_16(stream))
+        pieces = _from_utf_16(stream)
+        if not begins_document(head.decode("utf-16", "replace").encode("utf-8", "replace")):
+            return Converted(stream, pieces)
+        whole = io.BytesIO(b"".join(islice(pieces, MAX_ARRAY_BYTES // _PIECE_BYTES)))
+        records = document_lines(whole)
+        whole.seek(0)
+        return Converted(stream, iter([whole.read()]) if records is None else records)
     if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"[":
         events = _elements(stream)
         stream.seek(0)
         if events is not None:
             return Converted(stream, iter([events]))
-    return None
+    records = document_lines(stream) if begins_document(head) else None
+    if records is None:
+        stream.seek(0)
+        return None
+    return Converted(stream, records)
 
 
 def _from_utf_16(stream: BinaryIO) -> Iterator[bytes]:

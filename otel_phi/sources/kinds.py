@@ -13,11 +13,13 @@ import msgspec
 from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.converted import Converted
 from otel_phi.sources.lines import chunks, open_lines
+from otel_phi.sources.opencode_database import MAGIC, Database
+from otel_phi.sources.opencode_folder import file_kind
 from otel_phi.sources.reader import payload_of
 from otel_phi.wire.decode import Undecodable, decode_event, decode_log_line
 from otel_phi.wire.events import GenericEvent
 
-Kind = Literal["events", "converted", "session", "agent", "json", "empty", "wrapped", "zstd", "other"]
+Kind = Literal["events", "converted", "session", "agent", "inner", "json", "empty", "wrapped", "zstd", "other"]
 
 # Enough for the first lines of any log; a longer first line is told from how it begins.
 _HEAD_BYTES = 1 << 16
@@ -35,13 +37,18 @@ def kind_of(path: Path) -> Kind:
 
     Returns:
         `events` for lines of AgentEvents (JSONL, event log, server-sent), `converted` for events that are read only whole
-        (UTF-16, a JSON array), `session` for a saved session, `agent` for another agent's session, `json` for other JSON,
-        `empty`, or `other`; `wrapped` (log lines around JSON) and `zstd` for what only has to be written otherwise.
+        (UTF-16, a JSON array), `session` for a saved session, `agent` for another agent's session, `inner` for a file that belongs
+        to one and is read with it, `json` for other JSON, `empty`, or `other`; `wrapped` (log lines around JSON) and `zstd` for what only has to be written otherwise.
 
     Raises:
         OSError: it cannot be read.
     """
     head = _read(path, _HEAD_BYTES)
+    if head.startswith(MAGIC):
+        return "agent" if Database(path).is_opencodes() else "other"
+    kept = file_kind(path, head)
+    if kept is not None:
+        return "agent" if kept == "session" else "inner"
     if not head.strip():
         return "empty" if head or _is_whole(path) else "other"  # a damaged gzip file gives nothing
     if any(is_event(line) for line in head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]):

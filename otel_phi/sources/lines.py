@@ -11,7 +11,7 @@ import io
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, overload
+from typing import BinaryIO, Protocol, cast, overload
 
 import msgspec
 
@@ -99,12 +99,21 @@ def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | Converted:
     try:
         if stream.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
             stream.close()
-            return gzip.GzipFile(path, "rb")
+            return _unzipped(path)
         stream.seek(0)
         return converted(stream) or stream
     except OSError:
         stream.close()
         raise
+
+
+def _unzipped(path: Path) -> gzip.GzipFile | Converted:
+    stream = gzip.GzipFile(path, "rb")
+    try:
+        return converted(cast("BinaryIO", stream)) or stream
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        stream.close()  # it breaks off before it says what it is
+        return gzip.GzipFile(path, "rb")
 
 
 def read_lines(stream: Readable, max_line_bytes: int = MAX_LINE_BYTES) -> Iterator[Block]:

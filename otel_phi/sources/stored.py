@@ -19,6 +19,7 @@ import msgspec
 from otel_phi.errors import SourceError
 from otel_phi.sources.agent_files import AgentOptions, AgentReading
 from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, with_children
+from otel_phi.sources.agent_stores import sessions_in
 from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.kinds import Kind, kind_of
@@ -110,6 +111,14 @@ class Stored:
     ) -> AgentReading:
         files: dict[Path, AgentFile] = {}
         for path in paths:
+            try:
+                inside = sessions_in(path)
+            except OSError as error:  # a database may be damaged further in
+                self._unreadable(path, f"cannot be read: {error.strerror or error}")
+                continue
+            if inside is not None:
+                files |= {one.path: one for one in inside}
+                continue
             adapter = adapter_of(head_of(path), str(path))
             if adapter is not None:
                 file = agent_file(path, adapter)
@@ -147,7 +156,7 @@ class Stored:
             candidates = sorted(inner for inner in path.rglob("*") if inner.is_file() and may_be_ours(inner))
             kinds = [(inner, kind) for inner in candidates if (kind := self._kind_within(inner)) is not None]
             found: list[tuple[Path, Kind]] = [(inner, kind) for inner, kind in kinds if kind in _OURS]
-            self.ignored += [inner for inner, kind in kinds if kind not in _OURS]
+            self.ignored += [inner for inner, kind in kinds if kind not in _OURS and kind != "inner"]
             if not found:
                 raise NothingHere(_empty_folder(path, len(candidates)))
             return found
@@ -243,8 +252,8 @@ def _owners(logs: list[EventFile], saved: list[SessionFile]) -> _Owners:
 
 
 def may_be_ours(path: Path | os.DirEntry[str]) -> bool:
-    """Leaves out hidden files, and what phi-core's store leaves beside its sessions: locks and half-written files."""
-    return not (path.name.startswith(".") or path.name.endswith(".lock") or ".json.tmp." in path.name)
+    """Leaves out hidden files, and what lies beside sessions: locks and half-written files, a database's journals."""
+    return not (path.name.startswith(".") or path.name.endswith(_BESIDE) or ".json.tmp." in path.name)
 
 
 def _kind(path: Path) -> Kind:
@@ -254,8 +263,10 @@ def _kind(path: Path) -> Kind:
         raise NothingHere(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+_BESIDE = (".lock", ".db-wal", ".db-shm", ".db-journal")
 _OURS: tuple[Kind, ...] = ("events", "converted", "session", "agent")
 _WRONG: dict[Kind, str] = {
+    "inner": "this is a part of an opencode session: give the session's own file, in `session`, or the storage folder",
     "empty": "the file is empty; an agent's event log has one JSON object a line",
     "json": "this is JSON, but no AgentEvents, no saved session of phi-core and no other agent's",
     "wrapped": "these are log lines with events inside: give the events alone, one JSON object a line",

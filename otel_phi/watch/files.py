@@ -10,7 +10,8 @@ nothing at the path, and nowhere else               gone
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from otel_phi.sources.tail import HEAD_BYTES, Look, head_of, is_zipped, look_at
@@ -141,15 +142,14 @@ class Files:
         self._put(path, cursor)
         return cursor
 
-    def missing(self, there: Iterable[tuple[Path, Look]], unseen: Callable[[Path], bool]) -> Iterator[FileCursor]:
+    def missing(self, there: AbstractSet[str], unseen: Callable[[Path], bool]) -> Iterator[FileCursor]:
         """Yields, and forgets, the files that are no more.
 
         Args:
-            there: all that are.
+            there: the identities of all that are.
             unseen: whether nobody knows of a path, since a folder above it could not be looked into.
         """
-        identities = {look.identity for _, look in there}
-        for identity, cursor in [each for each in self._by_identity.items() if each[0] not in identities]:
+        for identity, cursor in [each for each in self._by_identity.items() if each[0] not in there]:
             path = Path(cursor.path)
             if not unseen(path):
                 del self._by_identity[identity]

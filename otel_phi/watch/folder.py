@@ -69,17 +69,21 @@ class Folder:
         """Says whether a path is one of those watched, or within."""
         return any(path == root or root in path.parents for root in self.roots)
 
-    def all(self) -> list[tuple[Path, Look]]:
-        """Returns the files that are there, in order of name, links last."""
+    def all(self) -> Iterator[tuple[Path, Look]]:
+        """Yields the files that are there, in order of name, links last; each is looked at when it is asked for."""
         self._unseen = set()
-        paths = [path for root in self.roots for path in self._within(root)]
-        known = set(paths)
+        known: dict[Path, None] = {}
+        for path in (path for root in self.roots for path in self._within(root)):
+            if path not in known:
+                known[path] = None
+                if path not in self._links:
+                    yield from self._looked((path,))
+        yield from self._looked([path for path in known if path in self._links])
         self._other = {path: look for path, look in self._other.items() if path in known}
-        self._unreadable &= known
-        self._links &= known
+        self._unreadable &= known.keys()
+        self._links &= known.keys()
         if len(self._paths) > len(known):
             self._paths = {key: path for key, path in self._paths.items() if path in known}
-        return self._looked(dict.fromkeys(paths))
 
     def changed(self, paths: Iterable[Path]) -> list[tuple[Path, Look]]:
         """Returns those of some paths that are files and watched, and the files in those that are folders."""
@@ -87,7 +91,8 @@ class Folder:
         for path in set(paths):
             if self.holds(path) and (path in self.roots or not (path.is_symlink() and path.is_dir())):
                 found |= set(self._within(path))
-        return self._looked(sorted(path for path in found if may_be_ours(path)))
+        looks = list(self._looked(sorted(path for path in found if may_be_ours(path))))
+        return sorted(looks, key=lambda each: each[0] in self._links) if self._links else looks
 
     def unseen(self, path: Path) -> bool:
         """Says whether nobody knows if a file is there, since its folder could not be looked into."""
@@ -126,16 +131,13 @@ class Folder:
             reason = f"cannot be read: {error.strerror or error}; it is tried again"
             self.on_unreadable(BadLine(str(path), 1, 0, 0, reason))
 
-    def _looked(self, paths: Iterable[Path]) -> list[tuple[Path, Look]]:
-        found = []
+    def _looked(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Look]]:
         for path in paths:
             look = look_at(path)
             if look is not None:
-                found.append((path, look))
+                yield path, look
             elif self._hidden(path):
                 self._unseen.add(path.parent)
-        links = self._links
-        return sorted(found, key=lambda each: each[0] in links) if links else found
 
     @staticmethod
     def _hidden(path: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 
 from otel_phi.sources.lines import open_lines
@@ -115,10 +115,10 @@ class Logs:
             if not any(self._files.living(part.cursor) for part in log.parts) and cursor.id not in followed:
                 yield log
 
-    def forget(self) -> None:
-        """Lets go of what is over."""
+    def forget(self, under_way: Container[int]) -> None:
+        """Lets go of what is over, but for the files of those numbers, which are being read."""
         for log in [log for log in self if len(log.parts) > 1]:
-            for part in [part for part in log.parts if not log.needs(part)]:
+            for part in [part for part in log.parts if not log.needs(part) and part.cursor.id not in under_way]:
                 log.parts.remove(part)
                 self.active.pop(part.cursor.id, None)
         over = [cursor for cursor, log in self._vanished if log.idle or cursor.id not in self.active]
@@ -128,7 +128,7 @@ class Logs:
         if over:
             self._vanished = [each for each in self._vanished if each[0] not in over]
         for number, (log, _) in list(self.active.items()):
-            if log.idle:
+            if log.idle and number not in under_way:
                 del self.active[number]
 
 

@@ -23,6 +23,10 @@ LOOK_AT_ALL_S = 10.0
 _GATHER_MS, _QUIET_MS, _TICK_MS = 100, 20, 250
 
 
+def _idle() -> bool:
+    return False
+
+
 class _Stop:
     """A stop is what `watchfiles` asks whether to end, like a `threading.Event`."""
 
@@ -30,39 +34,53 @@ class _Stop:
         self.is_set = stopping
 
 
-def wakes(folder: Folder, stopping: Callable[[], bool], poll_s: float | None = None) -> Iterator[set[Path] | None]:
+def wakes(
+    folder: Folder, stopping: Callable[[], bool], poll_s: float | None = None, busy: Callable[[], bool] = _idle
+) -> Iterator[set[Path] | None]:
     """Yields changed paths, perhaps none, several times a second, and None when all is to be looked at; ends when asked to.
 
     Args:
         folder: what is watched.
         stopping: whether to end.
         poll_s: look at all every so many seconds instead of asking the operating system; None to ask it.
+        busy: whether there is other work: then what it yields comes as soon as it is known that nothing has changed.
     """
     if poll_s is None:
-        yield from _notified(folder, stopping)
+        yield from _notified(folder, stopping, busy)
     while not stopping():
+        if busy():
+            yield set()
+            continue
         _sleep(POLL_S if poll_s is None else poll_s, stopping)
         yield None
 
 
-def _notified(folder: Folder, stopping: Callable[[], bool]) -> Iterator[set[Path] | None]:
+def _notified(folder: Folder, stopping: Callable[[], bool], busy: Callable[[], bool]) -> Iterator[set[Path] | None]:
     """Yields what the operating system tells; ends where it cannot."""
     while not stopping():
         there = folder.there
         if not there:
-            _sleep(_TICK_MS / 1000, stopping)
+            if busy():
+                yield set()
+            else:
+                _sleep(_TICK_MS / 1000, stopping)
             continue
-        looked = -math.inf  # what changed before the system was asked is not reported
+        looked = ticked = -math.inf  # what changed before the system was asked is not reported
         try:
             for paths, removed in _changes(there, stopping):
+                tick = monotonic() - ticked >= _TICK_MS / 1000
+                if not paths and not tick:
+                    if busy():
+                        yield set()
+                    continue
+                ticked = monotonic()
                 anew = folder.there != there or not removed.isdisjoint(there)
                 if anew or monotonic() - looked > LOOK_AT_ALL_S:
                     looked = monotonic()
                     yield None
-                    if anew:
-                        break  # the system still listens to the folder that was there before
-                else:
-                    yield paths | folder.lone_files
+                if anew:
+                    break  # the system still listens to the folder that was there before
+                yield paths | folder.lone_files
         except (OSError, RuntimeError) as error:
             logger.warning("no word of changed files from the operating system (%s): looking every second", error)
             return
@@ -77,7 +95,7 @@ def _changes(there: Iterable[Path], stopping: Callable[[], bool]) -> Iterator[tu
         watch_filter=None,
         debounce=_GATHER_MS,
         step=_QUIET_MS,
-        rust_timeout=_TICK_MS,
+        rust_timeout=_QUIET_MS,
         yield_on_timeout=True,
         stop_event=_Stop(stopping),
         raise_interrupt=True,

@@ -30,6 +30,7 @@ from otel_phi.sources.reader import BadLine
 from otel_phi.watch.cursors import FOLDER, Cursors
 from otel_phi.watch.folder import Folder
 from otel_phi.watch.outflow import Outflow, Stopped
+from otel_phi.watch.rounds import Rounds
 from otel_phi.watch.wake import wakes
 from otel_phi.watch.watcher import ABANDON_AFTER_S, Watcher
 
@@ -125,10 +126,10 @@ class Watch:
                 self._watcher.round(last=True)
                 self._drain()
                 return
-            self._watcher.round()
-            for changed in wakes(self.folder, self._stopping, poll_s):
-                if changed is None or changed or self._watcher.resting:
-                    self._watcher.round(changed)
+            rounds = Rounds(self._watcher)
+            rounds.begin()
+            for changed in wakes(self.folder, self._stopping, poll_s, lambda: rounds.busy):
+                rounds.take(changed)
                 self._outflow.rest()
                 self._watcher.breathe()
 

@@ -2,6 +2,7 @@
 
 Rule 1: a round looks at all changed files first, then indexes them as far as they are by now, then records them as far as
         they were: whatever an event refers to was on disk before it, so it is in the index.
+        A look at everything does so step by step; the first two parts of the first look are one: the index has all, or nothing is recorded.
 Rule 2: cursors are written after what they pass is settled, never before.
 Rule 3: a file that cannot be read costs itself alone, and is tried again.
 """
@@ -10,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -45,6 +48,7 @@ ABANDON_AFTER_S = 86_400.0  # an agent that waits for a person overnight goes on
 SESSION_REST_S = 2.0
 # A tenth of a batch, and more logs than are open at a time: what a look at either costs is lost among them.
 _BREATHE_SPANS, _MANY_LOGS = 512, 256
+Found = dict[int, tuple[FileCursor, Look]]  # by the file's number
 SENT_BEFORE, SAMPLED_OUT = "sent_before", "sampled_out"
 
 
@@ -63,6 +67,7 @@ class Watcher:
         on_span: called with each span that leaves.
 
     Attributes:
+        begun: whether all that was there is in the index: before that, any round looks at everything.
         price: says what model calls cost, None for nobody; to be given before the first round.
     """
 
@@ -89,7 +94,10 @@ class Watcher:
         self._books = Books(cursors, outflow)
         self._logs = Logs(self._files, cursors, self._log, self._reader)
         self._resting: dict[Path, float] = {}  # since when, on the monotonic clock
-        self._begun = False
+        self.begun = False
+        self._there: set[str] = set()  # identities that were seen since the look under way began
+        self._looked: Found = {}  # what that look has found changed
+        self._under_way: Found = {}  # what is being read, or is about to be
 
     def _log(self) -> Log:
         return Log(self._index, self._options, self._sample, self._policy, self.price)
@@ -125,38 +133,76 @@ class Watcher:
             Stopped: it was asked to stop while the destination took nothing.
             DeliveryError: the destination was given up.
         """
-        whole = changed is None or not self._begun
-        looks = self._folder.all() if whole else self._folder.changed([*(changed or ()), *self._resting])
-        found = {cursor.id: (cursor, look) for cursor, look in self._found(looks) if self._unread(cursor, look)}
-        self._close(looks if whole else None)
-        self._read_logs(found)
+        if changed is None or not self.begun:
+            for _ in self.look(last=last):
+                pass
+            return
+        found: Found = {}
+        for path, look in self._folder.changed([*changed, *self._resting]):
+            self._there.add(look.identity)
+            if (cursor := self._changed(path, look)) is not None:
+                self._looked.pop(cursor.id, None)  # the look under way has seen less of it
+                found[cursor.id] = (cursor, look)
+        self._close(None)
+        for _ in self._take_in(found, last=last):
+            pass
+        self._end_round()
+
+    def look(self, *, last: bool = False) -> Iterator[bool]:
+        """Looks at all files and takes in what has changed, step by step: a file that is looked at, a piece of one that is read.
+
+        Args:
+            last: as for `round`.
+
+        Yields:
+            Whether a round of what changed meanwhile may come before the next step.
+
+        Raises:
+            Stopped: as for `round`.
+            DeliveryError: as for `round`.
+        """
+        self._there, self._looked = set(), {}
+        for path, look in self._folder.all():
+            self._there.add(look.identity)
+            if (cursor := self._changed(path, look)) is not None:
+                self._looked[cursor.id] = (cursor, look)
+            yield self.begun
+        self._close(self._there)
+        found, self._looked = self._looked, {}
+        yield from self._take_in(found, last=last)
+        self._after_all()
+        self._end_round()
+
+    def _take_in(self, found: Found, *, last: bool) -> Iterator[bool]:
+        """Reads files that have changed: logs first, then saved sessions."""
+        yield from self._read_logs(found)
         self._resting = {path: since for path, since in self._resting.items() if look_at(path) is not None}
         for cursor, look in found.values():
             if cursor.kind == "session":
-                self._read_session(cursor, look, last=last)
+                yield from self._read_session(cursor, look, last=last)
                 if len(self._logs.active) > _MANY_LOGS:
-                    self._logs.forget()
-        if whole:
-            self._after_all()
+                    self._logs.forget(self._under_way)
+
+    def _end_round(self) -> None:
         self._outflow.push()
         self.breathe(force=True)
-        self._logs.forget()
+        self._logs.forget(self._under_way)
 
-    def _found(self, looks: Iterable[tuple[Path, Look]]) -> Iterator[tuple[FileCursor, Look]]:
-        for path, look in looks:
-            self._outflow.look_up()
-            if (cursor := self._files.cursor(path, look)) is not None:
-                yield cursor, look
+    def _changed(self, path: Path, look: Look) -> FileCursor | None:
+        """Returns the cursor of a file that is to be read."""
+        self._outflow.look_up()
+        cursor = self._files.cursor(path, look)
+        return cursor if cursor is not None and self._unread(cursor, look) else None
 
     def _unread(self, cursor: FileCursor, look: Look) -> bool:
         changed = (cursor.size, cursor.mtime_ns) != (look.size, look.mtime_ns)
         return changed or (cursor.offset < cursor.read_bytes and cursor.id not in self._logs.active)
 
-    def _close(self, looks: list[tuple[Path, Look]] | None) -> None:
-        """Closes what was open in files that are no more, unless it goes on in others; None if only some were looked at."""
+    def _close(self, there: AbstractSet[str] | None) -> None:
+        """Closes what was open in files that are no more, unless it goes on in others; `there` are all that are, None if that is not known."""
         gone, self._files.replaced = self._files.replaced, []
-        if looks is not None:
-            gone += self._files.missing(looks, self._folder.unseen)
+        if there is not None:
+            gone += self._files.missing(there, self._folder.unseen)
         rewound, self._files.rewound = self._files.rewound, []
         for cursor in rewound:
             if (rest := self._logs.rewound(cursor)) is not None:
@@ -166,7 +212,6 @@ class Watcher:
 
     def _after_all(self) -> None:
         """Closes what cannot go on: loops that were abandoned, and those an earlier process knew open."""
-        self._begun = True
         oldest_ns = time.time_ns() - int(self._abandon_after_s * 1e9)
         for log in self._logs:
             if not log.idle and all(part.cursor.mtime_ns < oldest_ns for part in log.parts):
@@ -182,13 +227,30 @@ class Watcher:
 
     # --- files -------------------------------------------------------------------------------------------------------
 
-    def _read_logs(self, found: Mapping[int, tuple[FileCursor, Look]]) -> None:
+    def _read_logs(self, found: Found) -> Iterator[bool]:
         logs = in_order(cursor for cursor, _ in found.values() if cursor.kind == "events")
         parts = [self._part(cursor)[1] for cursor in logs]
-        scans = [scan(part, self._index, self._outflow.look_up) for part in parts]
+        scans = []
+        for part in parts:
+            scans.append(scan(part, self._index, self._outflow.look_up))
+            yield False  # the index would know some of them and not others
         self._index.see_all(best_first(scans), [each for one in scans for each in one.compacted])
-        for cursor in self._logs.join(logs):
-            self._read(*self._logs.active[cursor.id], found[cursor.id][1])
+        self.begun = True
+        logs = self._logs.join(logs)
+        self._under_way |= {cursor.id: found[cursor.id] for cursor in logs}
+        for cursor in logs:
+            if cursor.id in self._under_way:
+                yield from self._record(*self._under_way[cursor.id])
+
+    def _record(self, cursor: FileCursor, look: Look) -> Iterator[bool]:
+        """Records a file, after those that its log was in before."""
+        log, part = self._logs.active.get(cursor.id, (None, None))
+        if log is not None and part is not None:
+            for earlier in log.parts[: log.parts.index(part)]:
+                if earlier.cursor.id in self._under_way:
+                    yield from self._record(*self._under_way[earlier.cursor.id])
+            yield from self._read(log, part, look)
+        self._under_way.pop(cursor.id, None)
 
     def _part(self, cursor: FileCursor) -> tuple[Log, Part]:
         with contextlib.suppress(OSError):
@@ -196,8 +258,8 @@ class Watcher:
                 return self._logs.anew(cursor)
         return self._logs.part(cursor)
 
-    def _read(self, log: Log, part: Part, look: Look) -> None:
-        """Records a file's new lines."""
+    def _read(self, log: Log, part: Part, look: Look) -> Iterator[bool]:
+        """Records a file's new lines; ends where another round has read on meanwhile."""
         path, cursor = Path(part.cursor.path), part.cursor
         self._books.moved.add(cursor.id)
         try:
@@ -206,12 +268,16 @@ class Watcher:
                 part.offset, part.line = added.offset, added.line
                 self.breathe()
                 self._outflow.look_up()
+                yield True
+                if part.offset != added.offset or self._logs.active.get(cursor.id, (None, None))[1] is not part:
+                    return
         except OSError as error:
             self._folder.cannot_read(path, error)
             return
         cursor.size, cursor.mtime_ns = look.size, look.mtime_ns
+        yield True
 
-    def _read_session(self, cursor: FileCursor, look: Look, *, last: bool) -> None:
+    def _read_session(self, cursor: FileCursor, look: Look, *, last: bool) -> Iterator[bool]:
         path, age_s = Path(cursor.path), time.time() - look.mtime_ns / 1e9
         rested_s = monotonic() - self._resting.setdefault(path, monotonic())
         at_rest = last or rested_s >= SESSION_REST_S or not 0 <= age_s < SESSION_REST_S
@@ -221,11 +287,12 @@ class Watcher:
         log = self._log()
         part = Part(cursor, EventReader(cursor.path))
         self._logs.active[cursor.id] = (log, part)
+        self._under_way[cursor.id] = (cursor, look)
         self._books.moved.add(cursor.id)
         whole = age_s > self._abandon_after_s
         found = read_saved(path, log, part, self._cursors, self._index, self._on_bad_line, whole=whole)
         try:
-            self._put_all(log, self._breathing(found))
+            yield from self._breathing(log, found)
         except (Changed, Unreadable):
             del self._logs.active[cursor.id]  # its next look is of the new content; what left of it is not sent again
             return
@@ -233,20 +300,23 @@ class Watcher:
             del self._logs.active[cursor.id]
             self._folder.cannot_read(path, error)
             return
+        finally:
+            self._under_way.pop(cursor.id, None)
         part.offset = look.size
         cursor.size, cursor.mtime_ns = look.size, look.mtime_ns
+        yield True
 
-    def _breathing(self, found: Iterator[Outgoing]) -> Iterator[Outgoing]:
-        """Passes spans on, taking in now and then what was settled: else every batch of a round would be held to its end."""
-        for number, out in enumerate(found, 1):
-            yield out
-            if number % _BREATHE_SPANS == 0:
-                self.breathe()
-                self._outflow.look_up()
+    def _breathing(self, log: Log, found: Iterator[Outgoing]) -> Iterator[bool]:
+        """Sends spans, taking in now and then what was settled: else every batch of a round would be held to its end."""
+        while some := list(islice(found, _BREATHE_SPANS)):
+            self._put_all(log, some)
+            self.breathe()
+            self._outflow.look_up()
+            yield True
 
     # --- spans -------------------------------------------------------------------------------------------------------
 
-    def _put_all(self, log: Log, found: Iterator[Outgoing]) -> None:
+    def _put_all(self, log: Log, found: Iterable[Outgoing]) -> None:
         for out in found:
             self._put(out)
         if log.sampled_out:

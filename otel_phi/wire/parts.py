@@ -68,7 +68,7 @@ class Source(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=
     """Says which agent's records a loop was read from, and where that agent worked. Not phi-core's.
 
     Attributes:
-        agent: the agent, `claude-code`, `codex`, `pi`, `openclaw`.
+        agent: the agent, `claude-code`, `codex`, `pi`, `openclaw`, `opencode`.
         version: of the agent.
         entrypoint: how it was started, such as `cli` or `sdk`.
         cwd: its working folder; content, as are the next two.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.conftest import Snapshots
+from tests.sources.agents import opencode_made as opencode
 from tests.sources.agents import test_claude_code as claude
 from tests.sources.agents import test_codex as codex
 from tests.sources.agents import test_pi as pi
@@ -98,10 +100,23 @@ def openclaw_session(folder: Path) -> Path:
     )
 
 
-@pytest.mark.parametrize("agent", ["claude", "codex", "pi", "openclaw"])
+def opencode_database(folder: Path) -> Path:
+    """Writes a session with a sub-agent, a failed tool, a compaction and an interrupt, and a fork of it."""
+    return opencode.database(folder / "opencode.db", *opencode.story())
+
+
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "claude": claude_project,
+    "codex": codex_sessions,
+    "pi": pi_sessions,
+    "openclaw": openclaw_session,
+    "opencode": opencode_database,
+}
+
+
+@pytest.mark.parametrize("agent", WRITERS)
 def test_a_tree_of_each_agents_sessions(agent: str, run: Run, snapshots: Snapshots, tmp_path: Path) -> None:
-    write = {"claude": claude_project, "codex": codex_sessions, "pi": pi_sessions, "openclaw": openclaw_session}[agent]
-    done = run("show", write(tmp_path), "--all")
+    done = run("show", WRITERS[agent](tmp_path), "--all")
     assert done.exit_code == 0
     snapshots.check(f"cli/show_agent_{agent}", done.stdout + done.stderr)
 
@@ -109,24 +124,25 @@ def test_a_tree_of_each_agents_sessions(agent: str, run: Run, snapshots: Snapsho
 @pytest.mark.parametrize(
     ("flag", "folder"),
     [("--claude", ".claude/projects/-w"), ("--codex", ".codex/sessions/2026/10/04"), ("--pi", ".pi/agent/sessions/--w--"),
-     ("--openclaw", ".openclaw")],
+     ("--openclaw", ".openclaw"), ("--opencode", ".local/share/opencode")],
 )  # fmt: skip
 def test_a_flag_stands_for_the_folder_in_which_an_agent_keeps_its_sessions(
     flag: str, folder: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_AGENT_DIR", "OPENCLAW_DIR", "OPENCLAW_STATE_DIR"):
+    for name in (
+        "CLAUDE_CONFIG_DIR",
+        "CODEX_HOME",
+        "PI_AGENT_DIR",
+        "OPENCLAW_DIR",
+        "OPENCLAW_STATE_DIR",
+        "XDG_DATA_HOME",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     done = run("show", flag)
     assert done.exit_code == 2
     assert "there is no " + str(tmp_path) in done.stderr
-    writers = {
-        "--claude": claude_project,
-        "--codex": codex_sessions,
-        "--pi": pi_sessions,
-        "--openclaw": openclaw_session,
-    }
-    writers[flag](tmp_path / folder)
+    WRITERS[flag.removeprefix("--")](tmp_path / folder)
     done = run("export", flag, "--file", tmp_path / "out.jsonl")
     assert done.exit_code == 0
     names = {"--claude": "claude-code"}
@@ -141,10 +157,28 @@ def test_claudes_own_variable_names_its_folders(run: Run, tmp_path: Path, monkey
     assert claude.SESSION in run("show", "--claude").stdout
 
 
+def test_opencodes_own_folder_holds_more_than_sessions_and_names_other_databases(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("OPENCODE_DB", raising=False)
+    folder = tmp_path / "opencode"
+    (folder / "storage" / "session_diff").mkdir(parents=True)
+    (folder / "storage" / "migration").write_text("2")
+    opencode.database(folder / "opencode-dev.db", *opencode.of(opencode.story(), opencode.FORK))
+    opencode.folder(folder / "storage", *opencode.of(opencode.story(), opencode.SESSION))
+    done = run("ls", "--opencode")
+    assert done.exit_code == 0
+    assert "2 sessions" in done.stdout
+    monkeypatch.setenv("OPENCODE_DB", str(tmp_path / "elsewhere.db"))
+    opencode.database(tmp_path / "elsewhere.db", *opencode.of(opencode.story(), opencode.CHILD))
+    assert "build, explore" in run("ls", "--opencode").stdout  # a sub-agent there, its root's files here
+
+
 def test_without_a_path_and_without_a_flag_there_is_nothing_to_read(run: Run) -> None:
     done = run("show")
     assert done.exit_code == 2
-    assert "give a PATH, or one of --claude, --codex, --pi, --openclaw" in done.stderr
+    assert "give a PATH, or one of --claude, --codex, --pi, --openclaw, --opencode" in done.stderr
 
 
 @pytest.mark.parametrize(("when", "shown"), [("30m", False), ("2h", True), ("1d", True), ("2000-01-01", True)])

@@ -161,6 +161,16 @@ def test_to_a_file_it_writes_what_the_collector_reads(run: Run, stream: Path, tm
     assert traces == {TRACE}
 
 
+def test_no_line_of_a_file_is_longer_than_the_collector_reads(run: Run, tmp_path: Path) -> None:
+    source, target = tmp_path / "run.jsonl", tmp_path / "out"
+    source.write_bytes(lines_of(a_session(turns=1_000)))
+    assert run("export", source, "--file", target).exit_code == 0
+    lines = target.read_bytes().splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) < 1 << 20  # its `max_log_size`
+    assert sum(line.count(b'"traceId"') for line in lines) == 3_002
+
+
 def test_to_stdout_the_table_moves_to_stderr(start: Start, stream: Path) -> None:
     out, error = start("export", stream, "--file", "-").communicate(timeout=20)
     assert all("resourceSpans" in json.loads(line) for line in out.splitlines())

@@ -41,6 +41,11 @@ def test_the_defaults_are_opentelemetry_s() -> None:
     assert (config.exporters, config.disabled, config.sampler, config.proxy) == (("otlp",), False, "always_on", None)
     assert (config.max_request_bytes, config.give_up_after_s) == (MAX_REQUEST_BYTES, 60.0)
     assert config.mapping == MappingOptions()
+    assert (
+        resolve(file="out").max_request_bytes
+        < MAX_REQUEST_BYTES
+        == resolve(file="out", max_request_bytes=MAX_REQUEST_BYTES).max_request_bytes
+    )
     assert resolve(protocol="grpc").endpoint == "http://localhost:4317"
 
 

@@ -20,6 +20,8 @@ from otel_phi.events import AgentEvent, encode_event
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.span import Span
 from otel_phi.recorder.references import ahead_of
+from otel_phi.sources.lines import Block
+from otel_phi.sources.reader import EventReader
 from otel_phi.sources.stored import Stored
 from otel_phi.watch.watch import Watch
 from tests.laws import as_bytes
@@ -143,3 +145,15 @@ def log_lines(events: Iterable[AgentEvent], first: int = 1) -> list[bytes]:
 def append(path: Path, content: bytes) -> None:
     with path.open("ab") as stream:
         stream.write(content)
+
+
+def as_written(folder: Path) -> list[tuple[str, bytes]]:
+    """Returns a folder's lines in the order in which they were written."""
+    found = []
+    for path in sorted(folder.glob("*.jsonl")):
+        latest = 0
+        for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
+            for event in EventReader("").read([Block(1, 0, [line.rstrip(b"\n")])]):
+                latest = max(latest, int(getattr(event, "timestamp", None) or 0))
+            found.append((latest, path.name, number, line))
+    return [(name, line) for _, name, _, line in sorted(found, key=lambda each: each[0])]

@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from otel_phi.events import encode_event
 from otel_phi.mapping import semconv as s
-from otel_phi.sources.lines import Block
-from otel_phi.sources.reader import EventReader
 from tests import golden
 from tests.streams import OWN_CASES
-from tests.watch.following import Following, append, exported
+from tests.watch.following import Following, append, as_written, exported
 
 FOLDERS = [golden.DEMO_LOGS, *([golden.FOLDER / "eventlog" / "logs"] if golden.present else [])]
 SCOPES = ["session", "loop"]
@@ -78,7 +76,7 @@ def test_no_order_of_rounds_files_and_kills_changes_a_byte(folder: Path, scope: 
         logs = Path(place, "logs")
         logs.mkdir()
         with Following(logs, Path(place, "state"), trace_scope=scope) as following:
-            for name, content in _as_written(folder):
+            for name, content in as_written(folder):
                 cut = data.draw(st.integers(0, len(content)))
                 append(logs / name, content[:cut])
                 _something(data, following, logs)
@@ -95,18 +93,6 @@ def _something(data: st.DataObject, following: Following, logs: Path) -> None:
             following.round(*data.draw(st.permutations(sorted(logs.iterdir()))), settle=data.draw(st.booleans()))
         case "kill":
             following.restart()
-
-
-def _as_written(folder: Path) -> list[tuple[str, bytes]]:
-    """Returns a folder's lines in the order in which they were written."""
-    found = []
-    for path in sorted(folder.glob("*.jsonl")):
-        latest = 0
-        for number, line in enumerate(path.read_bytes().splitlines(keepends=True)):
-            for event in EventReader("").read([Block(1, 0, [line.rstrip(b"\n")])]):
-                latest = max(latest, int(getattr(event, "timestamp", None) or 0))
-            found.append((latest, path.name, number, line))
-    return [(name, line) for _, name, _, line in sorted(found, key=lambda each: each[0])]
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.parent.name)

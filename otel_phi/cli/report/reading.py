@@ -37,6 +37,8 @@ def after(stored: Stored, *, final: bool) -> Iterator[str]:
         yield f"{copies} left to {path}{others}, which had them first; --all counts them here"
     if not left and counts["copied_calls"]:
         yield f"{words.many(counts['copied_calls'], 'copied call')} counted once, in the session that made them"
+    if counts["bad_parts"]:
+        yield f"{words.many(counts['bad_parts'], 'part')} of messages could not be read; the messages were"
     if counts["no_time"]:
         yield f"{words.many(counts['no_time'], 'record')} without a time: they have the one before, or their file's"
 

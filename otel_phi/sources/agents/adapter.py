@@ -32,7 +32,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         name: the file's name without its ending: stands for the session id where the file has none.
         folder: the name of the agent's own folder, "" for none.
         fallback_ns: the time of records in a file that has none at all, nanoseconds since the epoch.
-        parent_call: the tool call that started a sub-agent, by the sub-agent's id; None where nobody knows.
+        parent_call: the tool call that started a sub-agent, by the sub-agent's id; None where nobody knows. A sub-agent that was
+            started again has `ID#2`, `ID#3`, ... for the later calls.
+        session: the session that the file belongs to, see `Group.key`; "" where nobody but its records tells.
     """
 
     claims: Claims
@@ -40,6 +42,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     folder: str = ""
     fallback_ns: int = 0
     parent_call: Callable[[str], str | None] = _nobody
+    session: str = ""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         started_ns: the time in its header, 0 for none.
         forked_from: the `key` of the session whose history it begins with, "" for none told.
         first_id: the id of its first record that has one: files that begin with the same share a history.
+        known_as: the `first_id` of the files that begin with its history, where only a copy has one.
     """
 
     key: str
@@ -60,6 +64,7 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     started_ns: int = 0
     forked_from: str = ""
     first_id: str = ""
+    known_as: str = ""
 
 
 class Fold(Protocol):
@@ -104,7 +109,7 @@ class Adapter(Protocol):
     name: str
 
     def roots(self, env: Mapping[str, str]) -> tuple[str, ...]:
-        """Returns the folders in which the agent keeps its sessions, by the environment; none need exist."""
+        """Returns where the agent keeps its sessions, by the environment: folders, files, or files' names with a `*`; none need exist."""
 
     def recognizes(self, head: bytes, path: str) -> bool:
         """Says whether a file that begins so is of this format; the path is asked only between twins of one format."""
@@ -112,8 +117,8 @@ class Adapter(Protocol):
     def group(self, path: str, head: bytes) -> Group:
         """Says where a file of this format belongs, by its path and its beginning."""
 
-    def child(self, line: bytes) -> tuple[str, str] | None:
-        """Returns the sub-agent that a line names, and the tool call that started it; None for any other line."""
+    def children(self, line: bytes) -> Sequence[tuple[str, str]]:
+        """Returns the sub-agents that a line names, each with the tool call that started it."""
 
     def fold(self, context: Context, state: bytes = b"") -> Fold:
         """Returns a fold at the beginning of a file, or one that goes on where the one with that state was."""

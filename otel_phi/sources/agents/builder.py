@@ -205,6 +205,10 @@ class LoopBuilder:
         self.turn = TurnFacts(at_ns=at_ns, started_ns=started_ns, request_ns=request_ns)
         return self.turn
 
+    def end_turn(self) -> None:
+        """Tells the turn under way: the format says that nothing more of it comes."""
+        self._close_turn()
+
     def answered(self, call_id: str, at_ns: int) -> ToolFacts | None:
         """Takes a tool's result; None for one that no call of the open turn waits for."""
         turn = self.turn
@@ -246,6 +250,7 @@ class LoopBuilder:
         kind: str,
         model: str = "",
         provider: str = "",
+        cost_usd: float | None = None,
     ) -> None:
         """Takes a model call beside the turns: within the open one a `SideCall`, else a loop of its own with one turn.
 
@@ -257,6 +262,7 @@ class LoopBuilder:
             kind: what it was for, in one word.
             model: what answered, "" where unknown.
             provider: of the model.
+            cost_usd: what it cost, None where unknown; told where it is a loop of its own.
         """
         progress, turn = self.progress, self.turn
         if turn is not None:
@@ -281,6 +287,7 @@ class LoopBuilder:
         apart.prepare(facts)
         lone = apart.begin_turn(at_ns, asked_ns)
         lone.answered_ns, lone.usage, lone.model, lone.provider, lone.final = at_ns, usage, model, provider, True
+        lone.cost_usd = cost_usd
         apart.end(at_ns)
         self._apart += apart.take()
         if self.idle:

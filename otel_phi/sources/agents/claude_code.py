@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -46,10 +46,10 @@ class ClaudeCode:
         origin = text(members(first.forkedFrom).get("sessionId"))
         return Group(key=session_id, main=not agent_id, agent_id=agent_id, forked_from=origin, first_id=first_id)
 
-    def child(self, line: bytes) -> tuple[str, str] | None:
+    def children(self, line: bytes) -> Sequence[tuple[str, str]]:
         """Returns the sub-agent of a line and the tool call that started it."""
         if b'"agentId"' not in line:
-            return None
+            return ()
         found = members(anything(line))
         data = members(found.get("data"))
         if data.get("type") == "agent_progress":
@@ -65,8 +65,8 @@ class ClaudeCode:
         return ClaudeFold(context, state)
 
 
-def _pair(agent_id: object, call_id: object) -> tuple[str, str] | None:
-    return (agent_id, call_id) if isinstance(agent_id, str) and isinstance(call_id, str) and agent_id else None
+def _pair(agent_id: object, call_id: object) -> Sequence[tuple[str, str]]:
+    return [(agent_id, call_id)] if isinstance(agent_id, str) and isinstance(call_id, str) and agent_id else ()
 
 
 def _head_lines(head: bytes) -> list[Line]:

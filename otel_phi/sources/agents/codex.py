@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import UNSET
@@ -49,9 +49,10 @@ class Codex:
             forked_from=text(meta.forked_from_id) or (text(meta.parent_thread_id) if session == thread else ""),
         )
 
-    def child(self, line: bytes) -> tuple[str, str] | None:
+    def children(self, line: bytes) -> Sequence[tuple[str, str]]:
         """Returns the thread that a line names, and the tool call that started it."""
-        return lines.child_of(line)
+        found = lines.child_of(line)
+        return () if found is None else [found]
 
     def fold(self, context: Context, state: bytes = b"") -> CodexFold:
         """Returns a fold."""

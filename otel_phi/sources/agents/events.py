@@ -50,10 +50,12 @@ def _in_words(source: Source) -> Source:
 def turn_events(turn: TurnFacts, loop_id: str, index: int, trigger: str) -> Iterator[e.AgentEvent]:
     """Yields the events of a turn; without TurnEnd where a tool has no result."""
     yield e.TurnStart(loop_id=loop_id, turn_index=index, timestamp=Instant(turn.started_ns), triggered_by=trigger)
-    payload = RequestPayload(model_id=turn.asked_model or turn.model, thinking_level=_word(turn.thinking_level) or None)
-    request_ns = Instant(turn.request_ns) if turn.request_ns else None
-    yield e.TurnRequest(loop_id=loop_id, turn_index=index, payload=payload, timestamp=request_ns)
-    yield e.MessageEnd(loop_id=loop_id, message=_answer(turn))
+    if not turn.no_call:
+        level = _word(turn.thinking_level) or None
+        payload = RequestPayload(model_id=turn.asked_model or turn.model, thinking_level=level)
+        request_ns = Instant(turn.request_ns) if turn.request_ns else None
+        yield e.TurnRequest(loop_id=loop_id, turn_index=index, payload=payload, timestamp=request_ns)
+        yield e.MessageEnd(loop_id=loop_id, message=_answer(turn))
     for tool in turn.tools.values():
         if tool.error_type != NOT_EXECUTED:
             yield e.ToolExecutionStart(

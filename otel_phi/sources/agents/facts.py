@@ -71,6 +71,7 @@ class TurnFacts(msgspec.Struct, kw_only=True):
         tools: the tool calls by id, in their order.
         results: the ids of those that have their result, in the order of the results.
         others: what else happened in it: side calls.
+        no_call: whether it is tools alone, which no model asked for in it.
     """
 
     at_ns: int
@@ -92,6 +93,7 @@ class TurnFacts(msgspec.Struct, kw_only=True):
     tools: dict[str, ToolFacts] = msgspec.field(default_factory=dict)
     results: list[str] = msgspec.field(default_factory=list)
     others: list[SideCall] = msgspec.field(default_factory=list)
+    no_call: bool = False
 
     @property
     def unanswered(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -43,10 +43,10 @@ class Pi:
             first_id=first,
         )
 
-    def child(self, line: bytes) -> tuple[str, str] | None:
-        """Returns nothing: pi has no sub-agents of its own."""
+    def children(self, line: bytes) -> Sequence[tuple[str, str]]:
+        """Returns none: pi has no sub-agents of its own."""
         del line
-        return None
+        return ()
 
     def fold(self, context: Context, state: bytes = b"") -> PiFold:
         """Returns a fold."""

@@ -6,10 +6,11 @@ from otel_phi.sources.agents.adapter import Adapter
 from otel_phi.sources.agents.claude_code import ClaudeCode
 from otel_phi.sources.agents.codex import Codex
 from otel_phi.sources.agents.openclaw import OpenClaw
+from otel_phi.sources.agents.opencode import Opencode
 from otel_phi.sources.agents.pi import Pi
 
 # OpenClaw's files are pi's with something added: it is asked first.
-ADAPTERS: tuple[Adapter, ...] = (ClaudeCode(), Codex(), OpenClaw(), Pi())
+ADAPTERS: tuple[Adapter, ...] = (ClaudeCode(), Codex(), OpenClaw(), Pi(), Opencode())
 BY_NAME: dict[str, Adapter] = {adapter.name: adapter for adapter in ADAPTERS}
 
 

@@ -25,10 +25,11 @@ from otel_phi.events import (
 )
 from otel_phi.sources.agents.adapter import MAX_STATE_BYTES, Adapter, Context, Fold, resume_position
 from otel_phi.sources.agents.claims import Claims, ClaimsInMemory
+from otel_phi.sources.lines import chunks, open_lines
 from tests import golden
 
 FOLDER = golden.PROJECT.parent / "shared" / "agents"
-FOLDERS = {"claude-code": "claude", "codex": "codex", "pi": "pi", "openclaw": "openclaw"}
+FOLDERS = {"claude-code": "claude", "codex": "codex", "pi": "pi", "openclaw": "openclaw", "opencode": "opencode"}
 WHY_ABSENT = f"SKIPPED, NOT PASSED: samples of other agents' sessions are not at {FOLDER}"
 needed = pytest.mark.skipif(not FOLDER.is_dir(), reason=WHY_ABSENT)
 LATER_NS = 1_800_000_000_000_000_000  # the time of a file without any, here
@@ -49,6 +50,18 @@ def files() -> list[tuple[str, str]]:
 def sample(agent: str, name: str) -> Path:
     """Returns the path of a sample."""
     return FOLDER / FOLDERS[agent] / name
+
+
+def records_of(path: Path) -> bytes:
+    """Returns a file's records, one a line: those of a document, the lines of any other."""
+    with open_lines(path) as stream:
+        return b"".join(chunks(stream))
+
+
+def main_files(folder: Path) -> list[Path]:
+    """Returns the files of agents' sessions in a folder of samples."""
+    found = [path for path in folder.rglob("*") if path.suffix in (".json", ".jsonl")]
+    return sorted(path for path in found if path.name != "expected.json" and not path.name.endswith(".meta.json"))
 
 
 def lines_of(data: bytes) -> list[tuple[int, bytes]]:

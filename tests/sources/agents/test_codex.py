@@ -236,7 +236,7 @@ def test_a_sub_agents_thread_is_of_its_roots_session_under_its_call() -> None:
     assert (start.parent_tool_call_id, start.agent_name) == ("c", "scout")
     assert each(events, TurnStart, lambda turn: turn.triggered_by) == ["SubAgent"]
     told = output(3, "c", msgspec.json.encode({"agent_id": THREAD}).decode())
-    assert CODEX.child(msgspec.json.encode(told)) == (THREAD, "c")
+    assert CODEX.children(msgspec.json.encode(told)) == [(THREAD, "c")]
 
 
 def test_the_oldest_files_have_items_without_an_envelope() -> None:
