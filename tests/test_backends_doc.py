@@ -67,6 +67,10 @@ def test_every_backend_has_a_section_and_a_row_that_says_whether_it_was_tried() 
     ] == []
 
 
+def test_every_profile_is_the_profile_of_a_backend() -> None:
+    assert {profile for profile, _, _ in table().values()} == set(PROFILES)
+
+
 @pytest.mark.parametrize("title", BACKENDS)
 def test_the_three_lines_are_options_that_exist(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OTEL_PHI_PROFILE", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS"):

@@ -13,7 +13,7 @@ import yaml
 import otel_phi
 from otel_phi.config.config import Options
 from otel_phi.mapping import semconv
-from otel_phi.mapping.options import MappingOptions
+from otel_phi.mapping.options import PROFILES, MappingOptions
 from otel_phi.mapping.status import WORDS
 from tests import golden
 from tests.pages import DOCS, README, commands_of, missing_targets, unknown_words
@@ -58,6 +58,11 @@ def test_options_md_names_every_keyword() -> None:
     text = (FOLDER / "options.md").read_text(encoding="utf-8")
     keywords = {*Options.__annotations__, *get_type_hints(MappingOptions)}
     assert {name for name in keywords if f"`{name}`" not in text} == set()
+
+
+def test_options_md_names_every_profile() -> None:
+    (row,) = re.findall(r"^\| `profile` .*$", (FOLDER / "options.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [profile for profile in PROFILES if f"`{profile}`" not in row] == []
 
 
 def test_api_md_shows_every_public_name() -> None:
