@@ -15,8 +15,24 @@ from otel_phi.errors import SourceError
 from otel_phi.sources.agents.registry import BY_NAME
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_FLAGS = {"claude": "claude-code", "codex": "codex", "pi": "pi", "openclaw": "openclaw", "opencode": "opencode"}
-_WORDS = {"claude": "Claude Code", "codex": "Codex", "pi": "pi", "openclaw": "OpenClaw", "opencode": "opencode"}
+_FLAGS = {
+    "claude": "claude-code",
+    "codex": "codex",
+    "pi": "pi",
+    "openclaw": "openclaw",
+    "opencode": "opencode",
+    "atif": "atif",
+    "gemini": "gemini-cli",
+}
+_WORDS = {
+    "claude": "Claude Code",
+    "codex": "Codex",
+    "pi": "pi",
+    "openclaw": "OpenClaw",
+    "opencode": "opencode",
+    "atif": "Harbor",
+    "gemini": "Gemini CLI",
+}
 _SINCE = re.compile(r"(\d{1,6})([mhdw])")
 _UNITS_S = {"m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 

@@ -297,7 +297,7 @@ def _closed(
         error_type=word,
         child_loop_id=tool.child_loop_id,
         child=child,
-        inferred=tool.inferred or ended_ns is None,
+        inferred=tool.inferred or ended_ns is None or (tool.ended_ns is not None and not tool.timed),
         arguments=tool.arguments,
         result=tool.result,
     )

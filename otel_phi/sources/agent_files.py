@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 import msgspec
 from msgspec import UNSET
 
-from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of
+from otel_phi.sources.agent_order import AgentFile, AgentSession, document_of, in_order, originals_of
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
 from otel_phi.sources.files import FileChunks
 from otel_phi.sources.folder_claims import FolderClaims
@@ -24,6 +25,7 @@ from otel_phi.sources.lines import read_lines
 from otel_phi.sources.reader import BadLine
 from otel_phi.wire.events import AgentEnd, AgentEvent, AgentStart, ToolExecutionStart, TurnEnd, TurnStart
 
+_MAX_BESIDE_BYTES = 1 << 22  # a trial's result holds its configuration, no transcript
 # As long after its last write a file is at work; a long model call is covered.
 STILL_WRITTEN_NS = 600 * 1_000_000_000
 
@@ -50,6 +52,7 @@ class AgentReading:
 
     Attributes:
         sessions: in the order in which they are read.
+        converted: sessions left out since the records that they were converted from are read.
         counts: what the folds counted.
         held_loops: loops held back since their file is at work.
         open_loops: loops that have no end, in files that are not.
@@ -66,17 +69,27 @@ class AgentReading:
         on_bad_line: Callable[[BadLine], None] | None = None,
         options: AgentOptions | None = None,
     ) -> None:
-        self.sessions = [one for one in in_order(files) if one.written_ns >= since_ns]
+        found = [one for one in in_order(files) if one.written_ns >= since_ns]
+        originals = {one.key[1] for one in found if not one.first.group.converted}
+        self.sessions = [one for one in found if not one.first.group.converted or one.key[1] not in originals]
+        self.converted = len(found) - len(self.sessions)
         self.counts: Counter[str] = Counter()
         self.held_loops = self.open_loops = self.read_bytes = 0
         self.left: Counter[Path] = Counter()
         self._claims = FolderClaims()
+        self._previous_loop = ""  # the session's last that no tool started
         self._now_ns, self._on_bad_line, self._options = now_ns, on_bad_line, options or AgentOptions()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files read."""
         return tuple(file.path for session in self.sessions for file in session.files)
+
+    @property
+    def missing_files(self) -> int:
+        """How many files of sub-agents and continuations the files read name that are not among them."""
+        files = [file for session in self.sessions for file in session.files]
+        return sum(len(file.group.refers) for file in files) - sum(file.referred for file in files)
 
     @property
     def size_bytes(self) -> int:
@@ -103,6 +116,7 @@ class AgentReading:
         waiting: _Waiting = {}
         for child in session.children:
             waiting.setdefault(calls.get(child.group.agent_id, ""), []).append(self._file(child, calls))
+        self._previous_loop = ""
         for main in session.mains:
             yield from self._with_children(self._file(main, calls), "", waiting)
         while waiting:
@@ -121,6 +135,8 @@ class AgentReading:
                 waiting.setdefault(other, []).append(chain([event], own))
                 break
             yield event
+            if isinstance(event, AgentStart) and event.continuation_kind != "SubAgent":
+                self._previous_loop = event.loop_id
             if isinstance(event, ToolExecutionStart) and event.tool_call_id in waiting:
                 due += [(event.tool_call_id, child) for child in waiting.pop(event.tool_call_id)]
             elif due and isinstance(event, TurnEnd | TurnStart | AgentEnd):
@@ -143,14 +159,18 @@ class AgentReading:
 
     def _context(self, file: AgentFile, calls: dict[str, str]) -> Context:
         path = file.path
-        folder = path.parent.parent.name if path.parent.name == "sessions" else ""
         return Context(
             claims=self._claims.of(path),
             name=path.name.partition(".")[0],
-            folder=folder,
+            folder=path.parent.parent.name if path.parent.name == "sessions" else "",
             fallback_ns=file.written_ns,
             parent_call=calls.get,
+            parent_loop=lambda _: file.loop_id or None,
+            agent_id=file.group.agent_id,
             session=file.group.key,
+            part=file.group.part,
+            previous_loop=self._previous_loop if file.group.part else "",
+            beside=partial(_beside, path),
         )
 
     def _settled(self, file: AgentFile, fold: Fold, age_ns: int, *, at_work: bool) -> Iterator[AgentEvent]:
@@ -161,6 +181,9 @@ class AgentReading:
             yield from fold.settle("silence")
 
     def _records(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        if file.group.document:
+            yield from self._document(file, fold, at_work=at_work)
+            return
         if file.records is not None:
             yield from self._stored_records(file, file.records(), fold)
             return
@@ -176,6 +199,13 @@ class AgentReading:
                 if fold.counts["bad_lines"] > bad and not (half and at_work):
                     self._report(BadLine(str(file.path), number, position, len(line), _HALF if half else _BAD))
                 position += len(line) + 1
+
+    def _document(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
+        data = document_of(file.path)
+        yield from fold.record(0, data)
+        self.read_bytes += file.size_bytes
+        if fold.counts["bad_lines"] and not at_work:
+            self._report(BadLine(str(file.path), 1, 0, len(data), _BAD_DOCUMENT))
 
     def _stored_records(
         self, file: AgentFile, records: Iterator[tuple[int, bytes]], fold: Fold
@@ -216,12 +246,24 @@ class AgentReading:
 
 _Waiting = dict[str, list[Iterator[AgentEvent]]]  # sub-agents' events, by the call that started them
 _BAD = "not a JSON object"
+_BAD_DOCUMENT = "parts of it are no records, or it is not whole"
 _HALF = "half a line at the end"
+
+
+def _beside(path: Path, name: str) -> bytes:
+    for folder in (path.parent, path.parent.parent):
+        found = folder / name
+        try:
+            if found.is_file() and found.stat().st_size <= _MAX_BESIDE_BYTES:
+                return found.read_bytes()
+        except OSError:
+            continue  # as if there were none: it is only asked for times that a file has not itself
+    return b""
 
 
 def _calls_of(session: AgentSession) -> dict[str, str]:
     """Returns the tool calls that started a session's sub-agents, by the sub-agent: as files beside them or the parents' lines say."""
-    found: dict[str, str] = {}
+    found = {child.group.agent_id: child.call_id for child in session.children if child.call_id}
     wanted = {child.group.agent_id for child in session.children if child.group.agent_id}
     for child in session.children:
         beside = child.path.with_suffix(".meta.json")

@@ -4,18 +4,23 @@ Rule 1: files of one `Group.key` are one session: its main files, then its sub-a
 Rule 2: sessions stand by the time in their header, then by path; one that says what it was forked from stands after that.
 Rule 3: where files that begin with the same record say neither, the one whose own records, those that no other has, begin first is the
         original; one without any is the oldest.
+Rule 4: a file that another's records name, as a sub-agent's or as what continues it, is one of that session's; its records come after
+        those that name it.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from otel_phi.sources.agents.adapter import Adapter, Group
+from otel_phi.sources.agents.adapter import Adapter, Group, Reference
 from otel_phi.sources.agents.reading import instant
 from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.lines import chunks, open_lines, read_lines
@@ -23,6 +28,7 @@ from otel_phi.sources.lines import chunks, open_lines, read_lines
 HEAD_BYTES = 1 << 20  # a Codex session's first line holds its instructions
 # So many files of a folder are looked at for the original of one that was given alone.
 MAX_NEIGHBOURS = 2_000
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{8,128}")  # a session id that is a folder's name, and no way to another place
 _SUFFIXES = (".json", ".jsonl")
 Records = Callable[[], Iterator[tuple[int, bytes]]]
 _UUID_AND_TIME = re.compile(rb'"(uuid|timestamp)":\s*"([^"]{1,64})"')
@@ -38,6 +44,9 @@ class AgentFile(msgspec.Struct, frozen=True):
         size_bytes: its length.
         written_ns: when it was last written to.
         records: returns its records with their positions, where it is no file of lines, see `agent_stores`; None where it is.
+        call_id: the tool call that started it, where another file's records say that; "" else.
+        loop_id: the loop that did, in the same way.
+        referred: whether another file's records name it.
     """
 
     path: Path
@@ -46,6 +55,9 @@ class AgentFile(msgspec.Struct, frozen=True):
     size_bytes: int
     written_ns: int
     records: Records | None = None
+    call_id: str = ""
+    loop_id: str = ""
+    referred: bool = False
 
 
 class AgentSession(msgspec.Struct, frozen=True):
@@ -93,13 +105,66 @@ def agent_file(path: Path, adapter: Adapter) -> AgentFile:
         OSError: it cannot be read.
     """
     facts = path.stat()
-    return AgentFile(path, adapter, adapter.group(str(path), head_of(path)), facts.st_size, facts.st_mtime_ns)
+    group = adapter.group(str(path), head_of(path))
+    if group.document:
+        group = adapter.group(str(path), document_of(path))
+    return AgentFile(path, adapter, group, facts.st_size, facts.st_mtime_ns)
+
+
+def document_of(path: Path) -> bytes:
+    """Returns all of a file, unzipped where need be, without a byte order mark.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open_lines(path) as stream:
+        try:
+            plain = isinstance(stream, io.BufferedReader)  # whose own read would hold the file twice
+            return (path.read_bytes() if plain else stream.read()).removeprefix(b"\xef\xbb\xbf")
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            return b""  # broken off: no document
+
+
+def adopted(files: Iterable[AgentFile]) -> list[AgentFile]:
+    """Returns files, those that others' records name as their sub-agents' or as what continues them."""
+    given = sorted(files, key=lambda file: str(file.path))
+    beside = {str(file.path): file for file in given}
+    named = {(file.adapter.name, name): file for file in given for name in file.group.names}
+    parents: dict[Path, tuple[AgentFile, Reference]] = {}
+    for file in given:
+        for reference in file.group.refers:
+            found = beside.get(str(file.path.with_name(Path(reference.file).name))) if reference.file else None
+            ids = ((file.adapter.name, name) for name in reference.names)
+            child = found or next((named[name] for name in ids if name in named), None)
+            if child is not None and child is not file:
+                parents.setdefault(child.path, (file, reference))
+    return [_adopted(file, parents) for file in given]
+
+
+def _adopted(file: AgentFile, parents: dict[Path, tuple[AgentFile, Reference]]) -> AgentFile:
+    if file.path not in parents:
+        return file
+    (parent, reference), passed = parents[file.path], {file.path}
+    part = 1
+    while parent.path in parents and parent.path not in passed:
+        passed.add(parent.path)
+        parent, above_it = parents[parent.path]
+        part += above_it.continues
+    group = msgspec.structs.replace(file.group, key=parent.group.key)
+    if reference.continues:
+        group = msgspec.structs.replace(group, part=group.part or part)
+    else:
+        group = msgspec.structs.replace(group, main=False, agent_id=file.path.name)
+    return msgspec.structs.replace(
+        file, group=group, call_id=reference.call_id, loop_id=reference.loop_id, referred=True
+    )
 
 
 def in_order(files: Iterable[AgentFile]) -> list[AgentSession]:
     """Returns the sessions of some files, in the order in which they are to be read."""
     by_key: dict[tuple[str, str], list[AgentFile]] = {}
-    for file in sorted(_of_roots(files), key=lambda file: (not file.group.main, str(file.path))):
+    files = _of_roots(adopted(files))
+    for file in sorted(files, key=lambda file: (not file.group.main, file.group.part, str(file.path))):
         by_key.setdefault((file.adapter.name, file.group.key), []).append(file)
     sessions = [
         AgentSession(
@@ -183,14 +248,17 @@ def _records(path: Path) -> dict[bytes, int]:
 
 
 def with_children(file: AgentFile) -> list[AgentFile]:
-    """Returns a file, and its sub-agents' where they lie in the folder of its name."""
-    folder = file.path.with_suffix("") / "subagents"
+    """Returns a file, and its sub-agents' where they lie in the folder of its name, or of its session's."""
+    if not file.group.main:
+        return [file]
+    paths = sorted((file.path.with_suffix("") / "subagents").rglob("*.jsonl"))
+    if _PLAIN.fullmatch(file.group.key):
+        paths += sorted(file.path.with_name(file.group.key).glob("*.jsonl"))
     found = [file]
-    if file.group.main and folder.is_dir():
-        for inner in sorted(folder.rglob("*.jsonl")):
-            adapter = adapter_of(head_of(inner), str(inner))
-            if adapter is not None:
-                found.append(agent_file(inner, adapter))
+    for inner in paths:
+        adapter = adapter_of(head_of(inner), str(inner))
+        if adapter is not None:
+            found.append(agent_file(inner, adapter))
     return found
 
 

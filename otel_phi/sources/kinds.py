@@ -54,7 +54,7 @@ def kind_of(path: Path) -> Kind:
     if any(is_event(line) for line in head[:_HEAD_BYTES].split(b"\n")[:_HEAD_LINES]):
         return "converted" if _is_converted(path) else "events"
     start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if _SESSION_BEGINS.match(start) and b'"agent_id"' in head:
+    if _SESSION_BEGINS.match(start) and b'"agent_id"' in head and b'"ATIF-v' not in head:
         return "session"
     if adapter_of(start, str(path)) is not None:
         return "agent"

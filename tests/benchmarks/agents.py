@@ -111,7 +111,48 @@ def pi_loop(first: int) -> Lines:
     yield line(first + 2 * _CALLS + 1, **said, stopReason="stop", content=[{"type": "text", "text": _WORDS}])
 
 
-FORMATS: dict[str, Callable[[int], Lines]] = {"Claude Code": claude_loop, "Codex": codex_loop, "pi, OpenClaw": pi_loop}
+def atif_steps(first: int) -> Lines:
+    """Yields the steps of one loop of a trajectory."""
+
+    def step(number: int, source: str, **more: Any) -> dict[str, Any]:
+        return {"step_id": number + 1, "timestamp": _at(number), "source": source, **more}
+
+    yield step(first, "user", message="do it")
+    used = {"prompt_tokens": 110, "completion_tokens": 5, "cached_tokens": 100}
+    for number in range(first + 1, first + 2 * _CALLS, 2):
+        calls = [{"tool_call_id": f"t{number}", "function_name": "bash", "arguments": {}}]
+        results = [{"source_call_id": f"t{number}", "content": _OUTPUT}]
+        said = {"message": _WORDS, "metrics": used, "tool_calls": calls, "observation": {"results": results}}
+        yield step(number, "agent", **said)
+    yield step(first + 2 * _CALLS + 1, "agent", message=_WORDS, metrics=used)
+
+
+def gemini_loop(first: int) -> Lines:
+    """Yields the lines of one loop of Gemini CLI: each answer is written again with its tools."""
+
+    def line(number: int, kind: str, content: str, **more: Any) -> dict[str, Any]:
+        return {"id": f"m{number}", "timestamp": _at(number), "type": kind, "content": content, **more}
+
+    if not first:
+        yield {"sessionId": SESSION, "projectHash": "abc", "startTime": _at(0), "lastUpdated": _at(0)}
+    yield line(first, "user", "do it")
+    used = {"tokens": {"input": 110, "output": 5, "cached": 100, "thoughts": 0, "tool": 0, "total": 115}, "model": "m"}
+    for number in range(first + 1, first + 2 * _CALLS, 2):
+        result = [{"functionResponse": {"response": {"output": _OUTPUT}}}]
+        call = {"id": f"t{number}", "name": "ls", "args": {}, "status": "success", "timestamp": _at(number + 1)}
+        yield line(number, "gemini", _WORDS, **used)
+        yield line(number, "gemini", _WORDS, **used, toolCalls=[{**call, "result": result}])
+    yield line(first + 2 * _CALLS + 1, "gemini", _WORDS, **used)
+
+
+FORMATS: dict[str, Callable[[int], Lines]] = {
+    "Claude Code": claude_loop,
+    "Codex": codex_loop,
+    "pi, OpenClaw": pi_loop,
+    "Gemini CLI": gemini_loop,
+}
+ATIF = {"schema_version": "ATIF-v1.7", "session_id": SESSION, "agent": {"name": "a", "version": "1"}}
+DOCUMENTS: dict[str, tuple[dict[str, Any], str, Callable[[int], Lines]]] = {"ATIF": (ATIF, "steps", atif_steps)}
 
 
 def generate(path: Path, loop: Callable[[int], Lines], at_least: int) -> None:
@@ -122,6 +163,19 @@ def generate(path: Path, loop: Callable[[int], Lines], at_least: int) -> None:
             for line in loop(first):
                 size += out.write(json.dumps(line) + "\n")
             first += 2 * _CALLS + 4
+
+
+def generate_document(path: Path, of: tuple[dict[str, Any], str, Callable[[int], Lines]]) -> None:
+    """Writes a document of `FILE_BYTES` or a few more, with its records in a list."""
+    head, key, loop = of
+    size = first = 0
+    with path.open("w", encoding="utf-8") as out:
+        out.write(f"{json.dumps(head)[:-1]}, {json.dumps(key)}: [")
+        while size < FILE_BYTES:
+            for line in loop(first):
+                size += out.write((",\n" if size else "\n") + json.dumps(line, indent=1))
+            first += 2 * _CALLS + 4
+        out.write("]}")
 
 
 def opencode_records() -> Iterator[Record]:
@@ -153,6 +207,7 @@ def generate_opencode(path: Path, at_least: int) -> None:
 
 WRITERS: dict[str, tuple[str, Callable[[Path], None]]] = {
     **{name: ("session.jsonl", partial(generate, loop=loop, at_least=FILE_BYTES)) for name, loop in FORMATS.items()},
+    **{name: ("session.json", partial(generate_document, of=of)) for name, of in DOCUMENTS.items()},
     "opencode, its database": ("opencode.db", partial(generate_opencode, at_least=FILE_BYTES)),
     "opencode, exported": ("session.json", partial(generate_opencode, at_least=FILE_BYTES)),
 }

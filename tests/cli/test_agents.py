@@ -14,8 +14,10 @@ import pytest
 from tests.cli.conftest import Run
 from tests.conftest import Snapshots
 from tests.sources.agents import opencode_made as opencode
+from tests.sources.agents import test_atif as atif
 from tests.sources.agents import test_claude_code as claude
 from tests.sources.agents import test_codex as codex
+from tests.sources.agents import test_gemini as gemini
 from tests.sources.agents import test_pi as pi
 from tests.sources.agents.samples import written
 
@@ -100,6 +102,57 @@ def openclaw_session(folder: Path) -> Path:
     )
 
 
+def atif_trial(folder: Path) -> Path:
+    """Writes a trial with a sub-agent within its trajectory, one in a file, a tool without a result and a continuation."""
+    inner = atif.child("run", "ATIF-v1.7", trajectory_id="look-around")
+    within = atif.asks(2, 3, trajectory_id="look-around")
+    handoff = [{"subagent_trajectory_ref": [{"trajectory_path": "trajectory.summary-1.json"}]}]
+    first = [
+        atif.user(1, 0),
+        within,
+        atif.agent(3, 12, "a", "b"),
+        atif.step(4, "system", 14, message="", observation={"results": handoff}),
+    ]
+    copied = atif.user(1, 0, is_copied_context=True)
+    more = atif.trajectory(
+        copied, atif.agent(2, 25, llm_call_count=2), atif.agent(3, 30, "finish", results=[]), name="run-cont-1"
+    )
+    return atif.saved(
+        folder / "jobs" / "trial" / "agent",
+        trajectory=atif.trajectory(
+            *first, version="ATIF-v1.7", name="run", trajectory_id="run", subagent_trajectories=[inner]
+        ),
+        trajectory__summary_1=atif.child("summary"),
+        trajectory__cont_1=more,
+    )
+
+
+def gemini_project(folder: Path) -> Path:
+    """Writes a session with a sub-agent, a failed tool, one that was not allowed, an error, a history made shorter, and one gone back to."""
+    ran = gemini.answer(
+        "a", 4, gemini.call("c1", 20, agentId="scout-1"), gemini.call("c2", 6, "error", "no such folder")
+    )
+    made = [
+        gemini.message("user", "s", 30, [{"text": "<state_snapshot>"}]),
+        gemini.message("gemini", "t", 30, [{"text": "Got it."}]),
+    ]
+    first = [
+        gemini.user("u", 0),
+        gemini.answer("a", 4, tokens=None),
+        ran,
+        gemini.history(*made),
+        gemini.answer("b", 25),
+    ]
+    second = [gemini.user("v", 40), gemini.answer("d", 44, gemini.call("c3", 50, "cancelled"))]
+    third = [{"$rewindTo": "v"}, gemini.user("w", 60), gemini.message("error", "e", 62, "[API Error: quota]")]
+    chats = folder / "abc" / "chats"
+    header = gemini.header(), {"$set": {"summary": "Look around"}}
+    old(chats / "session-2026-04-01T10-00-f0a689a6.jsonl", *header, *first, *second, *third)
+    inner = [gemini.header("scout-1", kind="subagent"), gemini.user("p", 5), gemini.answer("x", 12)]
+    old(chats / gemini.SESSION / "scout-1.jsonl", *inner)
+    return folder
+
+
 def opencode_database(folder: Path) -> Path:
     """Writes a session with a sub-agent, a failed tool, a compaction and an interrupt, and a fork of it."""
     return opencode.database(folder / "opencode.db", *opencode.story())
@@ -111,6 +164,8 @@ WRITERS: dict[str, Callable[[Path], Path]] = {
     "pi": pi_sessions,
     "openclaw": openclaw_session,
     "opencode": opencode_database,
+    "atif": atif_trial,
+    "gemini": gemini_project,
 }
 
 
@@ -124,7 +179,7 @@ def test_a_tree_of_each_agents_sessions(agent: str, run: Run, snapshots: Snapsho
 @pytest.mark.parametrize(
     ("flag", "folder"),
     [("--claude", ".claude/projects/-w"), ("--codex", ".codex/sessions/2026/10/04"), ("--pi", ".pi/agent/sessions/--w--"),
-     ("--openclaw", ".openclaw"), ("--opencode", ".local/share/opencode")],
+     ("--openclaw", ".openclaw"), ("--opencode", ".local/share/opencode"), ("--atif", ""), ("--gemini", ".gemini/tmp")],
 )  # fmt: skip
 def test_a_flag_stands_for_the_folder_in_which_an_agent_keeps_its_sessions(
     flag: str, folder: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -135,17 +190,19 @@ def test_a_flag_stands_for_the_folder_in_which_an_agent_keeps_its_sessions(
         "PI_AGENT_DIR",
         "OPENCLAW_DIR",
         "OPENCLAW_STATE_DIR",
+        "GEMINI_CLI_HOME",
         "XDG_DATA_HOME",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     done = run("show", flag)
     assert done.exit_code == 2
-    assert "there is no " + str(tmp_path) in done.stderr
+    assert "there is no " + ("jobs" if flag == "--atif" else str(tmp_path)) in done.stderr
     WRITERS[flag.removeprefix("--")](tmp_path / folder)
     done = run("export", flag, "--file", tmp_path / "out.jsonl")
     assert done.exit_code == 0
-    names = {"--claude": "claude-code"}
+    names = {"--claude": "claude-code", "--atif": "terminus-2", "--gemini": "gemini-cli"}
     resource = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])["resourceSpans"][0]["resource"]
     told = {pair["key"]: pair["value"]["stringValue"] for pair in resource["attributes"]}
     assert told["service.name"] == names.get(flag, flag.removeprefix("--"))
@@ -178,7 +235,7 @@ def test_opencodes_own_folder_holds_more_than_sessions_and_names_other_databases
 def test_without_a_path_and_without_a_flag_there_is_nothing_to_read(run: Run) -> None:
     done = run("show")
     assert done.exit_code == 2
-    assert "give a PATH, or one of --claude, --codex, --pi, --openclaw, --opencode" in done.stderr
+    assert "give a PATH, or one of --claude, --codex, --pi, --openclaw, --opencode, --atif, --gemini" in done.stderr
 
 
 @pytest.mark.parametrize(("when", "shown"), [("30m", False), ("2h", True), ("1d", True), ("2000-01-01", True)])

@@ -63,9 +63,9 @@ Examples:
 def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | None, **flags: Any) -> None:
     """Send stored sessions to an OpenTelemetry collector and print their trace ids.
 
-    PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, opencode's
-    database or an exported session of it, or a folder of them; gzipped or not. A folder is read as one stream, and what one
-    session copied from another is counted once. Loops that are still open in a file written to in the last 10 minutes are held back.
+    PATH is phi-core's event log, a file of AgentEvent lines, another agent's session, opencode's database, or a folder
+    of them; gzipped or not. A folder is read as one stream, and what one session copied from another is counted once.
+    Loops that are still open in a file written to in the last 10 minutes are held back.
 
     TRACEPARENT in the environment becomes a link from each loop that no other loop started; with --trace-scope loop --join
     the loops are children of that span. The OTEL_EXPORTER_OTLP_* variables count where a flag is not given. Exit code: 0 all accepted, 2 usage, 3 some spans

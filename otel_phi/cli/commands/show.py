@@ -81,9 +81,8 @@ def show(
 ) -> None:
     """Show what agents did as trees: offsets, durations, tokens, tools, errors, links.
 
-    PATH is phi-core's event log, a file of AgentEvent lines, a session of Claude Code, Codex, pi or OpenClaw, opencode's
-    database or an exported session of it, or a folder of them; gzipped or not. Long sessions are folded; what failed is
-    always shown. A loop that has not ended is shown as aborted.
+    PATH is phi-core's event log, a file of AgentEvent lines, another agent's session, opencode's database, or a folder
+    of them; gzipped or not. Long sessions are folded; what failed is always shown. A loop that has not ended is shown as aborted.
 
     PATH can be the hook's own journal too: the outbox, a process's folder in it, or one file of that, also while the process
     lives. It is shown as it will be sent: with the options in its head, unless flags say others.

@@ -41,6 +41,15 @@ def after(stored: Stored, *, final: bool) -> Iterator[str]:
         yield f"{words.many(counts['bad_parts'], 'part')} of messages could not be read; the messages were"
     if counts["no_time"]:
         yield f"{words.many(counts['no_time'], 'record')} without a time: they have the one before, or their file's"
+    if agents.converted:
+        yield f"{words.many(agents.converted, 'session')} left out: the records that they were converted from are read"
+    if counts["untimed"]:
+        sessions = words.many(counts["untimed"], "trajectory", "trajectories")
+        yield f"{sessions} without any time: the spans' times keep the order alone, and are marked inferred"
+    if counts["other_totals"]:
+        yield f"{words.many(counts['other_totals'], 'trajectory', 'trajectories')} whose own totals are not the sum of the steps"
+    if agents.missing_files > 0:
+        yield f"{words.many(agents.missing_files, 'file')} of sub-agents or continuations not among those given"
 
 
 def _held(loops: int) -> str:

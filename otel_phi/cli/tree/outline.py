@@ -79,10 +79,10 @@ def _session(session_id: str, spans: list[Span], names: Names) -> Session:
 
 
 def _agent(spans: list[Span]) -> str:
-    """Returns the session's agent: the one whose records were read, else its root's name, else that of most of its loops; "" for none."""
-    read = min((str(name) for span in spans if (name := span.get(s.SOURCE_AGENT))), default="")
-    if read:
-        return read
+    """Returns the session's agent: whose records come first, else its root's name, else that of most of its loops; "" for none."""
+    read = _first_read(spans)
+    if read is not None:
+        return str(read.get(s.SOURCE_AGENT))
     marked = [span for span in spans if is_marker(span)]  # a branch alone may have a name of its own
     names = Counter(str(span.get(s.AGENT_NAME) or "") for span in marked or spans if marked or kind(span) == "loop")
     return min(names, key=lambda name: (-names[name], name), default="")
@@ -90,7 +90,7 @@ def _agent(spans: list[Span]) -> str:
 
 def _source(spans: list[Span]) -> str:
     """Returns what the earliest span that says so tells of the agent whose records were read."""
-    first = min((span for span in spans if span.get(s.SOURCE_AGENT)), key=lambda span: span.start_ns, default=None)
+    first = _first_read(spans)
     if first is None:
         return ""
     given = dict(first.attributes)
@@ -98,6 +98,11 @@ def _source(spans: list[Span]) -> str:
     place = f"{given.get(s.VCS_BRANCH, '')}@{commit}" if commit else given.get(s.VCS_BRANCH)
     known = [given.get(key) for key in (s.SOURCE_TITLE, s.SOURCE_VERSION, s.SOURCE_ENTRYPOINT, s.SOURCE_CWD)]
     return " · ".join(clean(str(one)) for one in [*known, place, given.get(s.VCS_REPOSITORY)] if one)
+
+
+def _first_read(spans: list[Span]) -> Span | None:
+    """Returns the earliest span that says from whose records it was read."""
+    return min((span for span in spans if span.get(s.SOURCE_AGENT)), key=lambda span: span.start_ns, default=None)
 
 
 def _stands_alone(span: Span, trace: Trace, tools: set[Place]) -> bool:

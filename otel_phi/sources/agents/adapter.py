@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -24,6 +24,10 @@ def _nobody(_agent_id: str) -> str | None:
     return None
 
 
+def _nothing(_name: str) -> bytes:
+    return b""
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """A context is what a fold may know of the world around its file.
 
@@ -34,7 +38,12 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         fallback_ns: the time of records in a file that has none at all, nanoseconds since the epoch.
         parent_call: the tool call that started a sub-agent, by the sub-agent's id; None where nobody knows. A sub-agent that was
             started again has `ID#2`, `ID#3`, ... for the later calls.
+        parent_loop: the loop that started it, in the same way.
+        agent_id: the sub-agent whose file this is, as `Group` has it; "" for a main file.
         session: the session that the file belongs to, see `Group.key`; "" where nobody but its records tells.
+        part: see `Group.part`.
+        previous_loop: the last loop of the file that this one continues, "" for none.
+        beside: returns the content of a file of that name in the file's folder, or the one above; b"" for none.
     """
 
     claims: Claims
@@ -42,7 +51,30 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     folder: str = ""
     fallback_ns: int = 0
     parent_call: Callable[[str], str | None] = _nobody
+    parent_loop: Callable[[str], str | None] = _nobody
+    agent_id: str = ""
     session: str = ""
+    part: int = 0
+    previous_loop: str = ""
+    beside: Callable[[str], bytes] = _nothing
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """Says that a file's records name another file: of a sub-agent, or of what continues them.
+
+    Attributes:
+        names: who that is, one of its `Group.names`; the first that is found counts.
+        file: the name of its file beside this one, "" where it is not told: it comes before the names.
+        call_id: the tool call that started it, "" where none did.
+        loop_id: the loop that did.
+        continues: whether it continues the file.
+    """
+
+    names: tuple[str, ...] = ()
+    file: str = ""
+    call_id: str = ""
+    loop_id: str = ""
+    continues: bool = False
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +88,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         forked_from: the `key` of the session whose history it begins with, "" for none told.
         first_id: the id of its first record that has one: files that begin with the same share a history.
         known_as: the `first_id` of the files that begin with its history, where only a copy has one.
+        document: whether the file is one JSON document: one record, given whole at position 0, and again when it has changed.
+        converted: whether it was made from another agent's records: where those are read, too, it is left out.
+        part: which of its session's main files it is, where these continue each other.
+        names: by which records of other files name it.
+        refers: the other files that its records name.
     """
 
     key: str
@@ -65,6 +102,11 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     forked_from: str = ""
     first_id: str = ""
     known_as: str = ""
+    document: bool = False
+    converted: bool = False
+    part: int = 0
+    names: tuple[str, ...] = ()
+    refers: tuple[Reference, ...] = ()
 
 
 class Fold(Protocol):
@@ -76,7 +118,7 @@ class Fold(Protocol):
 
     counts: Counter[str]
 
-    def record(self, position: int, data: bytes) -> Sequence[AgentEvent]:
+    def record(self, position: int, data: bytes) -> Iterable[AgentEvent]:
         """Takes a record.
 
         Args:
@@ -84,7 +126,7 @@ class Fold(Protocol):
             data: its bytes.
 
         Returns:
-            The events that are complete with it, in phi's order.
+            The events that are complete with it, in phi's order; to be taken to their end before the fold is asked for anything.
         """
 
     def settle(self, why: Settled) -> Sequence[AgentEvent]:
@@ -115,7 +157,7 @@ class Adapter(Protocol):
         """Says whether a file that begins so is of this format; the path is asked only between twins of one format."""
 
     def group(self, path: str, head: bytes) -> Group:
-        """Says where a file of this format belongs, by its path and its beginning."""
+        """Says where a file of this format belongs, by its path and its beginning; a document is given whole."""
 
     def children(self, line: bytes) -> Sequence[tuple[str, str]]:
         """Returns the sub-agents that a line names, each with the tool call that started it."""

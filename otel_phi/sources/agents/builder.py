@@ -153,7 +153,7 @@ class LoopBuilder:
         self._out.append(
             e.AgentEnd(
                 loop_id=progress.loop_id,
-                timestamp=Instant(progress.last_ns),
+                timestamp=None if progress.untimed else Instant(progress.last_ns),
                 outcome=outcome or UNSET,
                 error_type=error_type or UNSET,
             )
@@ -323,7 +323,7 @@ class LoopBuilder:
         if turn is None:
             return
         trigger = progress.trigger if progress.turns == 0 else "Continuation"
-        self._out += turn_events(turn, progress.loop_id, progress.turns, trigger)
+        self._out += turn_events(turn, progress.loop_id, progress.turns, trigger, untimed=progress.untimed)
         self._out += self.beside(turn)
         progress.turns += 1
         progress.last_ns = max(progress.last_ns, turn.ended_ns)

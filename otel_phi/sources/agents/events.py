@@ -37,9 +37,14 @@ def start_event(facts: LoopFacts, session_id: str) -> e.AgentStart:
     )
 
 
+def is_word(text: str) -> bool:
+    """Says whether a text is a word; a name with a blank in it is somebody's text."""
+    return _WORD.fullmatch(text) is not None
+
+
 def _word(text: str | UnsetType) -> str | UnsetType:
-    """Returns a text that is a word as such; a name with a blank in it is somebody's text."""
-    return text if isinstance(text, str) and _WORD.fullmatch(text) else UNSET
+    """Returns a text that is a word as such."""
+    return text if isinstance(text, str) and is_word(text) else UNSET
 
 
 def _in_words(source: Source) -> Source:
@@ -47,9 +52,12 @@ def _in_words(source: Source) -> Source:
     return msgspec.structs.replace(source, version=_word(source.version), entrypoint=_word(source.entrypoint))
 
 
-def turn_events(turn: TurnFacts, loop_id: str, index: int, trigger: str) -> Iterator[e.AgentEvent]:
+def turn_events(
+    turn: TurnFacts, loop_id: str, index: int, trigger: str, *, untimed: bool = False
+) -> Iterator[e.AgentEvent]:
     """Yields the events of a turn; without TurnEnd where a tool has no result."""
-    yield e.TurnStart(loop_id=loop_id, turn_index=index, timestamp=Instant(turn.started_ns), triggered_by=trigger)
+    started_ns = None if untimed else Instant(turn.started_ns)
+    yield e.TurnStart(loop_id=loop_id, turn_index=index, timestamp=started_ns, triggered_by=trigger)
     if not turn.no_call:
         level = _word(turn.thinking_level) or None
         payload = RequestPayload(model_id=turn.asked_model or turn.model, thinking_level=level)
@@ -63,7 +71,7 @@ def turn_events(turn: TurnFacts, loop_id: str, index: int, trigger: str) -> Iter
                 tool_call_id=tool.call_id,
                 tool_name=tool.name,
                 args=tool.args,
-                timestamp=Instant(tool.started_ns),
+                timestamp=Instant(tool.started_ns) if tool.timed else UNSET,
             )
     for call_id in turn.results:
         yield from _result(turn.tools[call_id], loop_id)
@@ -90,6 +98,15 @@ def _answer(turn: TurnFacts) -> AssistantMessage:
 def _result(tool: ToolFacts, loop_id: str) -> Iterator[e.AgentEvent]:
     executed = tool.error_type != NOT_EXECUTED
     error_type = (tool.error_type if executed else "") or UNSET
+    if tool.detached:
+        yield e.ToolExecutionEnd(
+            loop_id=loop_id,
+            tool_call_id=tool.call_id,
+            tool_name=tool.name,
+            outcome="detached",
+            timestamp=Instant(tool.ended_ns),
+        )
+        return
     if executed:
         yield e.ToolExecutionEnd(
             loop_id=loop_id,

@@ -45,7 +45,12 @@ class LoopFacts(msgspec.Struct, kw_only=True):
 
 
 class ToolFacts(msgspec.Struct, kw_only=True):
-    """A tool facts is a tool call, and its result once `ended_ns` is not 0."""
+    """A tool facts is a tool call, and its result once `ended_ns` is not 0.
+
+    Attributes:
+        timed: whether `started_ns` is the format's own word; else the recorder infers it, and the span says so.
+        detached: whether the format tells of no end; it is no error.
+    """
 
     call_id: str
     name: str
@@ -56,6 +61,8 @@ class ToolFacts(msgspec.Struct, kw_only=True):
     is_error: bool = False
     error_type: str = ""
     child_loop_id: str | None = None
+    timed: bool = True
+    detached: bool = False
 
 
 class TurnFacts(msgspec.Struct, kw_only=True):
@@ -126,6 +133,7 @@ class Progress(msgspec.Struct, kw_only=True):
         failed: what went wrong with the last attempt, in one word, where nothing followed it; else "".
         bad_answer: whether the last answer told was an error.
         trigger: what triggers its first turn.
+        untimed: whether the file has no times: those given only keep the order, and every span says that it is inferred.
     """
 
     session_id: str = ""
@@ -141,3 +149,4 @@ class Progress(msgspec.Struct, kw_only=True):
     failed: str = ""
     bad_answer: bool = False
     trigger: str = "User"
+    untimed: bool = False

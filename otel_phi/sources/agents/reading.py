@@ -115,6 +115,12 @@ def as_content(raw: Raw) -> Raw:
     return raw if bytes(memoryview(raw)[:1]) == b"[" else NULL
 
 
+def compact(raw: Raw) -> Raw:
+    """Returns JSON on one line, as lines have it: a document is often written for people to read."""
+    content = bytes(raw)
+    return Raw(msgspec.json.format(content, indent=-1)) if b"\n" in content else raw
+
+
 def said(words: str) -> Raw:
     """Returns a text as content in phi's form."""
     return joined([text_block(words)])

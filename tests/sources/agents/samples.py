@@ -25,11 +25,20 @@ from otel_phi.events import (
 )
 from otel_phi.sources.agents.adapter import MAX_STATE_BYTES, Adapter, Context, Fold, resume_position
 from otel_phi.sources.agents.claims import Claims, ClaimsInMemory
+from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.lines import chunks, open_lines
 from tests import golden
 
 FOLDER = golden.PROJECT.parent / "shared" / "agents"
-FOLDERS = {"claude-code": "claude", "codex": "codex", "pi": "pi", "openclaw": "openclaw", "opencode": "opencode"}
+FOLDERS = {
+    "claude-code": "claude",
+    "codex": "codex",
+    "pi": "pi",
+    "openclaw": "openclaw",
+    "opencode": "opencode",
+    "atif": "atif",
+    "gemini-cli": "gemini",
+}
 WHY_ABSENT = f"SKIPPED, NOT PASSED: samples of other agents' sessions are not at {FOLDER}"
 needed = pytest.mark.skipif(not FOLDER.is_dir(), reason=WHY_ABSENT)
 LATER_NS = 1_800_000_000_000_000_000  # the time of a file without any, here
@@ -39,7 +48,22 @@ def expected(agent: str) -> dict[str, Any]:
     """Returns the independently computed totals of an agent's samples; none where they are absent."""
     path = FOLDER / FOLDERS[agent] / "expected.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return found
+    return {name: _whole(wanted) for name, wanted in found.items()}
+
+
+def _whole(wanted: dict[str, Any]) -> dict[str, Any]:
+    """Returns the totals of a file of several trajectories as one."""
+    if wanted.keys() & {"tokens", "main", "_folder"}:
+        return wanted
+    parts = list(wanted.values())
+    whole = {key: sum(part[key] for part in parts) for key in parts[0] if isinstance(parts[0][key], int)}
+    return {**whole, "tokens": {key: sum(part["tokens"][key] for part in parts) for key in parts[0]["tokens"]}}
+
+
+def session_files(agent: str) -> list[Path]:
+    """Returns the files of an agent's samples that hold sessions."""
+    found = sorted(path for path in (FOLDER / FOLDERS[agent]).rglob("*.json*") if path.is_file())
+    return [path for path in found if kind_of(path) == "agent"]
 
 
 def files() -> list[tuple[str, str]]:
@@ -87,7 +111,7 @@ def folded(
     name: str = "file",
     **world: Any,
 ) -> tuple[list[AgentEvent], Counter[str]]:
-    """Returns the events of a file and what its folds counted.
+    """Returns the events of a file and what its folds counted; a document is one record.
 
     Args:
         adapter: its format.
@@ -99,7 +123,7 @@ def folded(
     """
     table = ClaimsInMemory() if claims is None else claims
     context = Context(claims=table, name=name, fallback_ns=LATER_NS, **world)
-    records = lines_of(data)
+    records = [(0, data)] if adapter.group(name, data).document else lines_of(data)
     places = {position: number for number, (position, _) in enumerate(records)}
     fold, events, counts = adapter.fold(context), list[AgentEvent](), Counter[str]()
     number = killed = 0

@@ -25,13 +25,18 @@ WORDS = {
     "requestId", "responseModel", "role", "sessionId", "session_id", "source", "status", "stopReason", "stop_reason", "subtype", "timestamp",
     "toolCallId", "toolName", "toolUseID", "toolUseId", "tool_use_id", "turn_id", "type", "uuid",
     "sourceToolAssistantUUID", "operation", "thinkingLevel", "parentSession", "branchedFrom",
+    "schema_version", "trajectory_id", "tool_call_id", "source_call_id", "function_name", "model_name",
+    "projectHash", "kind", "startTime", "lastUpdated", "$rewindTo",
 }  # fmt: skip
 WRITERS = {
     "claude": made.claude_project,
     "codex": made.codex_sessions,
     "pi": made.pi_sessions,
     "openclaw": made.openclaw_session,
+    "atif": made.atif_trial,
+    "gemini": made.gemini_project,
 }
+NOWHERE = ("atif",)  # it does not say where the agent worked, nor what a session is called
 
 
 def planted(value: Any, key: str = "") -> Any:
@@ -46,6 +51,9 @@ def planted(value: Any, key: str = "") -> Any:
 
 def plant(path: Path) -> int:
     """Rewrites a file with a marker in every string that is no word; returns how many."""
+    if path.suffix == ".json":
+        path.write_text(json.dumps(planted(json.loads(path.read_text()))))
+        return path.read_text().count(MARKER)
     lines = [planted(json.loads(line)) for line in path.read_bytes().split(b"\n") if line.startswith(b"{")]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path.read_text().count(MARKER)
@@ -62,17 +70,22 @@ def sent(folder: Path, options: MappingOptions) -> bytes:
 @pytest.mark.parametrize("agent", WRITERS)
 def test_no_marker_of_a_made_session_leaves(agent: str, tmp_path: Path) -> None:
     WRITERS[agent](tmp_path)
-    assert sum(plant(path) for path in tmp_path.rglob("*.jsonl")) > 5
+    assert sum(plant(path) for path in tmp_path.rglob("*.json*")) > 5
     assert MARKER.encode() not in sent(tmp_path, MappingOptions())
-    assert MARKER.encode() in sent(tmp_path, MappingOptions(source_info=True))  # the folder it worked in
+    where = MARKER.encode() in sent(tmp_path, MappingOptions(source_info=True))  # the folder it worked in
+    assert where is (agent not in NOWHERE)
 
 
 @samples.needed
 @pytest.mark.parametrize("agent", WRITERS)
 def test_no_marker_of_a_sample_leaves(agent: str, tmp_path: Path) -> None:
-    for path in (samples.FOLDER / agent).rglob("*.jsonl"):
+    for path in (samples.FOLDER / agent).rglob("*.json*"):
         copy = tmp_path / path.relative_to(samples.FOLDER / agent)
         copy.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".json":
+            copy.write_bytes(path.read_bytes())
+            plant(copy)
+            continue
         lines = [line for line in path.read_bytes().split(b"\n") if line.startswith(b"{")]
         copy.write_bytes(b"\n".join(line for line in lines if _is_json(line)))
         plant(copy)
