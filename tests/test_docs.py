@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from pathlib import Path
 from typing import get_type_hints
@@ -66,12 +65,9 @@ def test_options_md_names_every_profile() -> None:
 
 
 def test_api_md_shows_every_public_name() -> None:
-    text = (FOLDER / "api.md").read_text(encoding="utf-8")
-    shown = set(re.findall(r"\w+", text))
-    modules = {name for name in dir(otel_phi) if name not in otel_phi.__all__}
-    assert set(otel_phi.__all__) - {"__version__"} <= shown
-    assert {f"::: otel_phi.{name}" for name in modules} <= set(text.splitlines())
-    assert all(importlib.import_module(f"otel_phi.{name}").__doc__ for name in modules)
+    shown = re.findall(r"^::: otel_phi\.([\w.]+)$", (FOLDER / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(shown) == len(set(shown))
+    assert set(dir(otel_phi)) - {"__version__"} == set(shown) - {"config.Options"}
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
