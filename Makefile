@@ -3,12 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit e2e-core e2e bench soak golden picture pictures vendor clean
+.PHONY: demo test quick lint types unit hooks docs release-check e2e-core e2e bench soak golden picture pictures vendor clean
+
+# Rooms whose tests need no process, socket or backend, and what holds the house and its pages together.
+QUICK := $(addprefix tests/,wire policy recorder mapping session sources config) \
+         tests/test_architecture.py tests/test_docs.py tests/test_readme.py tests/test_workflow.py
 
 demo: $(VENV)/.installed   ## install into .venv and watch a real agent session arrive over OTLP
 	$(BIN)/otel-phi demo
 
 test: lint types unit      ## what needs nothing but Python; CI runs e2e-core too
+
+quick: lint types          ## while one works: half the tests in a minute; 20 examples a property, no streams drawn at random by phi-core
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest --numprocesses 2 --dist worksteal -k "not random_streams" $(QUICK)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -19,6 +26,21 @@ types: $(VENV)/.dev
 
 unit: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+
+hooks: $(VENV)/.dev        ## ruff and mypy before each commit, as lint and types run them
+	$(BIN)/pre-commit install
+
+docs: $(VENV)/.docs        ## the site into site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+release-check: $(VENV)/bin/python  ## wheel and sdist, as PyPI would have them; the demo from the wheel in a fresh environment
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[release]"
+	rm -rf build/release dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python -m venv build/release
+	build/release/bin/pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build/release && bin/otel-phi --version && bin/otel-phi demo
 
 e2e-core: $(VENV)/.dev     ## against the real Collector and the real Jaeger, built first: 8 minutes, then kept; skips without Go
 	$(BIN)/python -m tests.e2e.backends
@@ -60,5 +82,9 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.docs: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist tests/data/.unpacked
+	rm -rf $(VENV) build dist site tests/data/.unpacked

@@ -173,7 +173,7 @@ def test_a_folder_with_a_log_and_the_saved_session_of_one_id_takes_the_log_and_s
 @golden.needed
 @pytest.mark.parametrize("name", [name for name in golden.scenarios() if name != "14_before_loop_false"])
 def test_show_draws_the_same_tree_from_a_saved_session_as_from_its_log(name: str, tmp_path: Path) -> None:
-    """Groups are in files and not in logs, reverts in logs and not in files; the README's table of sources says so."""
+    """Groups are in files and not in logs, reverts in logs and not in files; the table of sources in docs/streams.md says so."""
     logs, files = tmp_path / "logs", tmp_path / "files"
     for folder, write in ((logs, write_log), (files, partial(write_sessions, events=True))):
         folder.mkdir()

@@ -1,48 +1,34 @@
-"""The README says what the code does: its mapping table, its commands, its options."""
+"""The README is short, and what it names exists: commands, flags, agents, files."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
+from otel_phi.cli.agent_flags import _FLAGS
+from otel_phi.mapping.options import PROFILES
+from tests.pages import README, TOP, commands_of, missing_targets, unknown_words
 
-import pytest
-
-from otel_phi.mapping import semconv
-from otel_phi.mapping.status import WORDS
-
-ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
-_TABLE = re.compile(r"(<!-- mapping: begin[^\n]*-->\n).*?(<!-- mapping: end -->)", re.DOTALL)
-_EVENT_ON = {f"event {semconv.EVENT_TOOL}": "tool event", "link": "links"}
+TEXT = README.read_text(encoding="utf-8")
+MOST_LINES = 200  # what one reads before one tries; all else is a page of docs/
 
 
-def mapping_table() -> str:
-    """Returns the mapping table as Markdown, from the one in the code."""
-    lines = ["| attribute | on | says |", "|---|---|---|"]
-    for row in semconv.TABLE:
-        on = "every span" if row.on == semconv.SPANS else ", ".join(_EVENT_ON.get(place, place) for place in row.on)
-        key = f"{row.key}*" if row.key.endswith(".") else row.key
-        lines.append(
-            f"| `{key}` | {on.replace('event phi', 'event `phi') + ('`' if 'event phi' in on else '')} | {row.source} |"
-        )
-    return "\n".join(lines) + "\n"
+def test_the_readme_is_one_sitting() -> None:
+    assert len(TEXT.splitlines()) <= MOST_LINES
 
 
-def test_the_readme_shows_the_mapping_table_of_the_code(pytestconfig: pytest.Config) -> None:
-    text = README.read_text(encoding="utf-8")
-    wanted = _TABLE.sub(lambda found: found[1] + mapping_table() + found[2], text)
-    if pytestconfig.getoption("--update-snapshots"):
-        README.write_text(wanted, encoding="utf-8")
-    else:
-        assert text == wanted, "the mapping table changed: pytest tests/test_readme.py --update-snapshots"
+def test_every_command_that_the_readme_shows_exists() -> None:
+    shown = commands_of(README)
+    assert {command for command, _ in shown} >= {"demo", "show", "ls", "export", "watch", "pipe", "status", "flush"}
+    assert unknown_words(shown) == []
 
 
-def test_the_readme_names_every_error_word() -> None:
-    text = README.read_text(encoding="utf-8")
-    errors = text[text.index("### Errors") : text.index("## Backends")]
-    assert {word for word in WORDS if f"`{word}`" not in errors} == set()
+def test_every_agent_that_has_a_flag_is_in_the_table_of_agents() -> None:
+    table = TEXT[TEXT.index("## Agents it reads") : TEXT.index("## Commands")]
+    assert [flag for flag in _FLAGS if f"--{flag}`" not in table] == []
 
 
-def test_the_files_the_readme_points_at_exist() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)", README.read_text(encoding="utf-8")):
-        assert (ROOT / target).exists(), target
+def test_every_profile_is_in_the_table_of_backends() -> None:
+    table = TEXT[TEXT.index("## Backends") : TEXT.index("## More")]
+    assert [profile for profile in PROFILES if profile != "generic" and f"| `{profile}` |" not in table] == []
+
+
+def test_the_files_the_pages_at_the_top_point_at_exist() -> None:
+    assert {page.name: missing_targets(page) for page in TOP if missing_targets(page)} == {}

@@ -2,7 +2,7 @@
 
 Names under `gen_ai.` are those of the frozen set 1.41.1, https://github.com/open-telemetry/semantic-conventions/tree/v1.41.1/docs/gen-ai
 (the Python package marks its constants "moved", so ours stand here). Names under `phi.` are ours. Nothing is invented
-inside `gen_ai.`. The README shows this table; a test holds the two together, and another that no span carries more.
+inside `gen_ai.`. docs/attributes.md shows this table; a test holds the two together, and another that no span carries more.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measures and prints the ratios of the README. Takes about two minutes; nothing here fails on a slow machine."""
+"""Measures and prints the ratios of docs/speed.md. Takes about two minutes; nothing here fails on a slow machine."""
 
 from __future__ import annotations
 

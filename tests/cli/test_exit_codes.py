@@ -104,6 +104,17 @@ def refused(world: World) -> int:
     return flushed(("--endpoint", world.refusing()), world)
 
 
+def unended(world: World) -> int:
+    lines = world.good.read_bytes().splitlines(keepends=True)
+    world.good.write_bytes(b"".join(lines[:-1]))
+    return world.run("check", world.good).exit_code
+
+
+def broken(world: World) -> int:
+    world.good.write_bytes(world.good.read_bytes() + b"words\n")
+    return world.run("check", world.good).exit_code
+
+
 def left_alone(world: World) -> int:
     lose(NOWHERE, a_session())
     with mock.patch("otel_phi.cli.outbox.changing._purged", side_effect=PermissionError(13, "Permission denied")):
@@ -138,9 +149,14 @@ TABLE: dict[tuple[str, int], list[Ending]] = {
     ("pipe", 4): [lambda world: world.piped("pipe", "--endpoint", NOWHERE, "--give-up-after", "0")],
     ("watch", 0): [ran("watch", "--once", "GOOD", "--endpoint", "THERE")],
     ("watch", 1): [lambda world: world.into_full("watch", "--once", world.good, "--file", "-")],
-    ("watch", 2): [ran("watch"), ran("watch", "/nowhere/at/all")],
+    ("watch", 2): [ran("watch", "/nowhere/at/all"), ran("watch", "GOOD", "--endpoint", "nonsense")],
     ("watch", 3): [ran("watch", "--once", "GOOD", "--endpoint", "REFUSING")],
     ("watch", 4): [ran("watch", "--once", "GOOD", "--endpoint", NOWHERE, "--give-up-after", "0")],
+    ("check", 0): [ran("check", "GOOD")],
+    ("check", 1): [lambda world: world.into_full("check", world.good)],
+    ("check", 2): [ran("check", "GONE"), ran("check", "GOOD", "--endpoint", "nonsense")],
+    ("check", 5): [unended],
+    ("check", 6): [broken],
     ("status", 0): [ran("status")],
     ("status", 1): [left_alone, lambda world: world.into_full("status")],
     ("status", 2): [ran("status", "--retry", "--purge", "--yes")],
@@ -161,7 +177,7 @@ TABLE: dict[tuple[str, int], list[Ending]] = {
 def documented() -> set[tuple[str, int]]:
     text = (golden.PROJECT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     found = set()
-    for command, *cells in re.findall(r"^\| `(\w+)` \|(.*?)\|(.*?)\|(.*?)\|(.*?)\|(.*?)\|$", text, re.MULTILINE):
+    for command, *cells in re.findall(r"^\| `(\w+)` \|" + r"(.*?)\|" * 7 + "$", text, re.MULTILINE):
         found |= {(command, code) for code, cell in enumerate(cells) if cell.strip() or code == 0}
     return found
 

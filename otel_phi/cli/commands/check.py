@@ -53,7 +53,7 @@ def check(paths: tuple[Path, ...], endpoint: str | None, send: bool, as_json: bo
     not, and what would be sent of them. With --endpoint: the collector, from its name to an empty request. Without either: the
     configuration, where each value comes from, and what waits in the outbox.
 
-    Exit code: 0 nothing wrong, 5 warnings, 6 errors; 2 usage or nothing to read.
+    Exit code: 0 nothing wrong, 5 warnings, 6 errors; 1 the output could not be written, 2 usage or nothing to read.
     """
     asked = bool(paths) or places_said(flags)
     if asked and endpoint is not None:

@@ -160,7 +160,16 @@ def _cut_part(part: JSON, has: int, room: int) -> JSON:
     if part["type"] == "blob":  # half an image is none
         return text_part(cut_text(f"[{part.get('mime_type') or 'image'}, cut]", room))
     member = _HELD[part["type"]]
-    return {**part, member: cut_value(part[member], room)}
+    value = part[member]
+    if part["type"] == "tool_call_response" and _are_parts(
+        value
+    ):  # cut as a list, an image of it would be a bare text: no part
+        return {**part, member: cut_parts(value, room)}
+    return {**part, member: cut_value(value, room)}
+
+
+def _are_parts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) and item.get("type") in _HELD for item in value)
 
 
 # --- messages ----------------------------------------------------------------------------------------------------------

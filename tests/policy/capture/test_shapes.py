@@ -131,6 +131,16 @@ def test_what_was_admitted_once_can_be_admitted_again_and_is_the_same(
         assert msgspec.json.encode(capture.admit(once), enc_hook=int) == msgspec.json.encode(once, enc_hook=int)
 
 
+def test_an_image_in_a_tool_s_answer_that_does_not_fit_leaves_a_part_that_says_so() -> None:
+    answer = [{"type": "text", "text": ""}, {"type": "image", "data": "iVBO" * 400, "mimeType": "image/png"}]
+    asked = request(3, messages=raw([{"role": "toolResult", "content": answer}]), system_prompt=raw(""), tools=raw([]))
+    capture = Capture(ContentOptions(capture=True, images=True), 256)
+    once = capture.admit(asked)
+    assert not isinstance(once, Undecodable)
+    assert b'{"type":"text","content":"[2 earlier parts cut]"}' in msgspec.json.encode(once, enc_hook=int)
+    assert capture.admit(once) == once
+
+
 def _conversation(count: int, size: int) -> list[dict[str, Any]]:
     return [
         {"role": "user", "parts": [{"type": "text", "content": f"{number} " + "word " * (size // 5)}]}
