@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import msgspec
 
+from otel_phi.config.cache_folder import VARIABLE as CACHE_FOLDER
 from otel_phi.config.content import VARIABLE as CONTENT
 from otel_phi.mapping.options import PROFILES
 
@@ -65,7 +66,7 @@ VARIABLES: dict[str, tuple[str, ...]] = {
     "max_request_bytes": (),
     "give_up_after_s": (),
 }
-KNOWN_VARIABLES = frozenset(name for names in VARIABLES.values() for name in names)
+KNOWN_VARIABLES = frozenset(name for names in VARIABLES.values() for name in names) | {CACHE_FOLDER}
 # Flags that are not called as their option is.
 _FLAGS = {"capture_content": "content", "headers": "header", "attributes": "attribute", "timeout_s": "timeout"}
 _OURS = ("OTEL_PHI_", "OTEL_EXPORTER_OTLP_")
@@ -74,7 +75,9 @@ _OTHERS = (
     "OTEL_EXPORTER_OTLP_LOGS_",
     "OTEL_EXPORTER_OTLP_METRICS_",
     "OTEL_EXPORTER_OTLP_PROFILES_",
-    "OTEL_PHI_SOAK",  # of this project's tests
+    "OTEL_PHI_SOAK",  # of this project's tests, as are the rest
+    "OTEL_PHI_E2E_",
+    "OTEL_PHI_BENCH_",
 )
 
 
