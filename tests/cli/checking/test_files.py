@@ -14,6 +14,7 @@ from otel_phi.cli.checking.rules import FILE_RULES
 from tests import golden
 from tests.cli.conftest import Run
 from tests.cli.streams import Event, a_session, at, lines_of
+from tests.sources.agents import samples
 
 Change = Callable[[list[Event]], None]
 LOOP = {"loop_id": f"{a_session()[0]['session_id']}.a.1"}
@@ -213,9 +214,9 @@ def test_another_agents_session_is_checked_line_by_line(tmp_path: Path, run: Run
     assert by_rule["usage-missing"][0]["places"][0]["file"] == str(path)
 
 
-@golden.needed
+@samples.needed
 def test_a_document_of_another_agent_names_file_and_loop(run: Run) -> None:
-    by_rule = found(run, golden.FOLDER.parent / "agents" / "gemini" / "agentsview_tool_calls.json", code=5)
+    by_rule = found(run, samples.FOLDER / "gemini" / "agentsview_tool_calls.json", code=5)
     places = [place for ones in by_rule.values() for one in ones for place in one["places"] if place["detail"]]
     assert places
     assert all(place["line"] is None and place["detail"].startswith("loop ") for place in places)

@@ -37,6 +37,7 @@ from otel_phi.sources.stored import Stored
 from tests import golden
 from tests.cli.conftest import Run
 from tests.cli.streams import a_session, lines_of
+from tests.sources.agents import samples
 from tests.sources.agents.samples import written
 from tests.sources.agents.test_claude_code import prompt, result, spoke, use
 
@@ -370,9 +371,9 @@ def _one_stream(*paths: Path) -> list[Any]:
 
 
 @golden.needed
-@pytest.mark.parametrize("place", ["golden/eventlog", "golden/conformance", "golden/pi", "agents"])
+@pytest.mark.parametrize("place", ["eventlog", "conformance", "pi", "agents"])
 def test_parts_read_apart_say_what_one_stream_of_all_says(place: str) -> None:
-    folder = golden.PROJECT.parent / "shared" / place
+    folder = samples.FOLDER if place == "agents" else golden.FOLDER / place
     parts = Sessions([folder], OPTIONS, Complaints()).tallies()
     found = sorted(
         (json.loads(json.dumps(session_object(tally))) for tally in parts), key=lambda one: str(one["session_id"])
