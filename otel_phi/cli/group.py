@@ -25,7 +25,7 @@ COMMANDS = {
     "show": "Show sessions as trees in the terminal; sends nothing.",
     "export": "Send stored sessions to a collector, or write them as OTLP-JSON.",
     "pipe": "Export the events that an agent writes to stdin, live.",
-    "watch": "Follow event logs and folders of them, and send what agents complete.",
+    "watch": "Follow what agents write to disk, and send what they complete.",
     "check": "Check sessions, an endpoint or the configuration.",
     "status": "Show what waits in the outbox, and why.",
     "flush": "Send what agents left in the outbox.",
