@@ -284,7 +284,9 @@ def test_redact_yaml_lets_no_planted_secret_through(configured: Configured) -> N
     for span in arrived:
         found = dict(span.attributes)
         assert found["innocent"] == "stays"
-        assert found["deploy.note"] == "key is ****!"
+        assert (
+            found["deploy.note"] == "key is [redacted:api_key]!"
+        )  # by us already; the Collector masks what others send
         assert found[semconv.CONVERSATION_ID]
     assert places(demo()) == places(arrived)
 
@@ -349,7 +351,7 @@ def test_spanmetrics_yaml_counts_every_kind_of_span(configured: Configured) -> N
     labels = {name: found for name, found in _labels(listen).items() if name.startswith("traces_")}
     exporters_own = {"job", "collector_instance_id", "otel_scope_name", "otel_scope_version", "otel_scope_schema_url"}
     assert {name: found - exporters_own - series()[name] for name, found in labels.items()} == {
-        name: set() for name in series()
+        name: set() for name in series() if name.startswith("traces_")
     }
     assert {"gen_ai_tool_name", "error_type", "phi_loop_status"} <= labels["traces_span_metrics_calls_total"]
 
