@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 import subprocess
 from pathlib import Path
 
@@ -21,7 +23,9 @@ def test_an_agents_run_is_below_the_jobs_span_and_one_that_left_nothing_fails_no
     home = tmp_path / "home"
     session = home / ".claude" / "projects" / "-w" / "x.jsonl"
     session.parent.mkdir(parents=True)
-    session.write_bytes(written(prompt(0, "p"), spoke(1, "a")))
+    an_hour_ago = dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=1)
+    text = written(prompt(0, "p"), spoke(1, "a"))
+    session.write_bytes(re.sub(rb"\d{4}-\d\d-\d\dT\d\d:", an_hour_ago.strftime("%Y-%m-%dT%H:").encode(), text))
     given = {**environment, "HOME": str(home), "TRACEPARENT": f"00-{TRACE}-{SPAN}-01"}
     done = subprocess.run(
         [str(SCRIPT), "claude", "codex"], env=given, capture_output=True, text=True, timeout=120, check=False
