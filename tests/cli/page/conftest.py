@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 Open = Callable[..., "Page"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Gives a headless Chromium."""
+    """Gives a headless Chromium; not for longer than a module: Playwright's event loop runs in this thread, and other tests want one of their own."""
     try:
         with looking() as found:
             yield found
