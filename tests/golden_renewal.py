@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{len(asked)} cases asked of {command[0]}", file=sys.stderr)  # noqa: T201
     if chosen.renew and files != before:  # another version of xz may pack the same files otherwise
         ARCHIVE.write_bytes(pack(iter(sorted(files.items()))))
-    print(f"{found} differ" + (", written" if chosen.renew else ""), file=sys.stderr)  # noqa: T201
+    print(f"{found} differ" + (", written" if found and chosen.renew else ""), file=sys.stderr)  # noqa: T201
     return 1 if found and not chosen.renew else 0
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.watch.living import Live, as_written, time_of
 
 AGENTS = [agent for agent in samples.FOLDERS if agent in ("claude-code", "codex", "pi", "openclaw")]
 _MESSAGE = re.compile(rb'"id":\s*"(msg_[^"]+)"')
+_TIME = re.compile(rb'("timestamp":\s*")([^"]+)(?=")')
 
 
 def files_of(agent: str, *, of: str = "") -> dict[str, bytes]:
@@ -32,6 +35,26 @@ def files_of(agent: str, *, of: str = "") -> dict[str, bytes]:
         own = folder / of
         found = [path for path in found if path == own or own.with_suffix("") in path.parents]
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+def slower(pieces: Iterable[tuple[str, bytes]], times: int) -> list[tuple[str, bytes]]:
+    """Returns lines as a session would have written them that took many times as long."""
+    found: list[tuple[str, bytes]] = []
+    began: dt.datetime | None = None
+    for name, line in pieces:
+        if (said := _TIME.search(line)) is not None:
+            at = dt.datetime.fromisoformat(said[2].decode().replace("Z", "+00:00"))
+            began = began or at
+            late = (began + (at - began) * times).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            line = _TIME.sub(rb"\g<1>" + late.encode(), line, count=1)  # noqa: PLW2901
+        found.append((name, line))
+    return found
+
+
+def pauses(pieces: Iterable[tuple[str, bytes]]) -> int:
+    """Returns how often a session was silent so long that it is looked at."""
+    times = [at_ns for _, line in pieces if (at_ns := time_of(line))]
+    return sum(after - before > SILENCE_NS for before, after in pairwise(times))
 
 
 def in_slices(pieces: Iterable[tuple[str, bytes]], dice: random.Random, mean_bytes: int) -> Iterator[tuple[str, bytes]]:
@@ -124,7 +147,12 @@ def test_a_pause_that_is_told_while_it_lasts_changes_nothing(agent: str, tmp_pat
     """Each time a session was silent for two minutes, it is looked at after them; and the watch is killed then, every other time."""
     largest = max(files_of(agent).items(), key=lambda each: len(each[1]))[0]
     live, told, latest = Live(tmp_path), 0, 0
-    for name, line in as_written(files_of(agent, of=largest)):
+    lines = list(as_written(files_of(agent, of=largest)))
+    if (
+        agent == "codex" and pauses(lines) < 2
+    ):  # its long sessions are not in the repository: a short one, and a slower model
+        lines = slower(lines, 60)
+    for name, line in lines:
         at_ns = time_of(line)
         if latest and at_ns - latest > SILENCE_NS:
             told += 1
