@@ -321,9 +321,7 @@ class LiveDelivery:
         try:
             export = self._export(journal, adopted=True)
         except Exception as error:  # noqa: BLE001  # a state that another version wrote, say
-            self._complaints.failed("adoption", error)
-            self._housekeeping.leave(journal)  # to others: it must not keep this process from its own
-            journal.close(delete=False)
+            self._abandon(journal, error)
             return
         if reason:
             export.drop_until(_EVERYTHING, reason)

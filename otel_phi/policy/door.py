@@ -35,17 +35,6 @@ def sees_content(policy: Policy | None) -> bool:
     return policy is not None and not isinstance(policy, WithoutContent)
 
 
-class AsItIs:
-    """The policy of who reads what was admitted before: facts of a journal."""
-
-    @staticmethod
-    def admit(event: AgentEvent) -> AgentEvent:
-        """Returns the very same event."""
-        return event
-
-    decode = staticmethod(decode_without_content)
-
-
 def policy_of(options: ContentOptions, limit: int, profile: str | None = None) -> Policy:
     """Returns the policy that was configured.
 
