@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from msgspec import UNSET, UnsetType
 
 from otel_phi.recorder.notices import Answer
@@ -10,6 +12,8 @@ from otel_phi.wire.events import SideCall
 from otel_phi.wire.messages import AssistantMessage
 from otel_phi.wire.parts import ConfigSnapshot
 from otel_phi.wire.usage import count_tokens
+
+T = TypeVar("T", str, int)
 
 
 def side_answer(call: SideCall, config: ConfigSnapshot | None, price: Price | None) -> Answer:
@@ -34,6 +38,6 @@ def in_pieces(said: AssistantMessage | SideCall) -> bool:
     return said.streamed is True or (said.streamed is UNSET and said.first_token_ms is not UNSET)
 
 
-def or_none(number: int | UnsetType) -> int | None:
-    """Returns a number, None where nobody gave it."""
-    return None if isinstance(number, UnsetType) else number
+def or_none(given: T | UnsetType) -> T | None:
+    """Returns a number or a text, None where nobody gave it."""
+    return None if isinstance(given, UnsetType) else given

@@ -7,11 +7,11 @@ Rule 2: nothing is decoded here: policy has made it what a span says.
 from __future__ import annotations
 
 import hashlib
-from typing import TypeVar
 
 import msgspec
-from msgspec import Raw, UnsetType
+from msgspec import Raw
 
+from otel_phi.recorder.answers import or_none
 from otel_phi.recorder.notices import ChatContent
 from otel_phi.wire.events import CompactionEnded, CompactionStarted, MessageEnd, TurnRequest, TurnStart
 from otel_phi.wire.messages import NULL, ToolResultMessage, UserMessage
@@ -23,7 +23,6 @@ MAX_INPUTS = 256
 # What comes before a session's first prompt; anything else shows that there is none.
 BEFORE_A_PROMPT = frozenset({TurnStart, CompactionStarted, CompactionEnded})
 _encoder = msgspec.json.Encoder()
-T = TypeVar("T", str, int)
 
 
 def is_null(raw: Raw) -> bool:
@@ -33,7 +32,7 @@ def is_null(raw: Raw) -> bool:
 
 def content_json(raw: Raw) -> str | None:
     """Returns a content as JSON, None for none."""
-    return _text(raw)
+    return None if is_null(raw) else bytes(raw).decode("utf-8", "replace")
 
 
 def message_json(message: UserMessage | ToolResultMessage) -> str | None:
@@ -62,7 +61,7 @@ def prompt_of(event: object) -> str | None:
             made = message_json(said)
             return None if made is None else f"[{made}]"
         case TurnRequest(payload=RequestPayload() as payload):
-            return _text(payload.messages)
+            return content_json(payload.messages)
         case _:
             return None
 
@@ -101,7 +100,7 @@ class LoopContents:
         inputs, self.inputs, self.answered = self.inputs, (), True
         return inputs
 
-    def asked(self, payload: RequestPayload) -> Asked | None:
+    def asked(self, payload: RequestPayload) -> ChatContent | None:
         """Returns what a request says of contents; system and tools only where they are not what was said last."""
         asked = asked_of(payload)
         if asked is None:
@@ -137,55 +136,33 @@ class ContentsState(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return made
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """An asked is what a `TurnRequest` says of contents: the fields are those of `ChatContent`."""
+def chat_content(asked: ChatContent | None, inputs: tuple[str, ...], answer: str | None) -> ChatContent | None:
+    """Returns what was said in a model call, None where nothing is told.
 
-    system: str | None = None
-    tools: str | None = None
-    messages: str | None = None
-    mode: str | None = None
-    message_count: int | None = None
-    first_message: int | None = None
-
-    def content(self, inputs: tuple[str, ...], answer: str | None) -> ChatContent:
-        """Returns it with what was said besides; `inputs` only where the request had no messages."""
-        return ChatContent(
-            self.system,
-            self.tools,
-            self.messages,
-            self.mode,
-            self.message_count,
-            self.first_message,
-            inputs if self.messages is None else (),
-            answer,
-        )
+    Args:
+        asked: what its request says, None where it says nothing.
+        inputs: messages that ended before the answer; left out where the request had its own.
+        answer: the answer's parts, JSON.
+    """
+    if asked is None:
+        return ChatContent(inputs=inputs, answer=answer) if inputs or answer is not None else None
+    return msgspec.structs.replace(asked, inputs=inputs if asked.messages is None else (), answer=answer)
 
 
-NOTHING_ASKED = Asked()
-
-
-def asked_of(payload: RequestPayload) -> Asked | None:
+def asked_of(payload: RequestPayload) -> ChatContent | None:
     """Returns what a request says of contents, None where they are not captured."""
     if is_null(payload.messages) and is_null(payload.system_prompt) and is_null(payload.tools):
         return None
-    return Asked(
-        system=_text(payload.system_prompt),
-        tools=_text(payload.tools),
-        messages=_text(payload.messages),
-        mode=_or_none(payload.input_mode),
-        message_count=_or_none(payload.message_count),
-        first_message=_or_none(payload.first_message),
+    return ChatContent(
+        system=content_json(payload.system_prompt),
+        tools=content_json(payload.tools),
+        messages=content_json(payload.messages),
+        mode=or_none(payload.input_mode),
+        message_count=or_none(payload.message_count),
+        first_message=or_none(payload.first_message),
     )
 
 
 def digest(text: str | None) -> str | None:
     """Returns what tells a text from others, None for none."""
     return None if text is None else hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
-
-
-def _text(raw: Raw) -> str | None:
-    return None if is_null(raw) else bytes(raw).decode("utf-8", "replace")
-
-
-def _or_none(given: T | UnsetType) -> T | None:
-    return None if isinstance(given, UnsetType) else given

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from otel_phi.recorder.contents import Asked, ContentsState
+from otel_phi.recorder.contents import ContentsState
 from otel_phi.recorder.identities import LoopIdentity
-from otel_phi.recorder.notices import Answer, Chat, Given, LoopStart, Request, SessionOpened, Tool
+from otel_phi.recorder.notices import Answer, Chat, ChatContent, Given, LoopStart, Request, SessionOpened, Tool
 from otel_phi.wire.costs import Cost
 from otel_phi.wire.events import (
     CompactionEnded,
@@ -165,7 +165,7 @@ class TurnState(_State, frozen=True, gc=False):
     tools: tuple[ToolState, ...] = ()
     results: tuple[ToolResultMessage, ...] = ()
     captured: bool = False
-    asked: Asked | None = None
+    asked: ChatContent | None = None
     said: str | None = None
     inputs: tuple[str, ...] = ()
 

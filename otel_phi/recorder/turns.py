@@ -16,7 +16,7 @@ from typing import TypeAlias
 import msgspec
 from msgspec import UnsetType
 
-from otel_phi.recorder.contents import NOTHING_ASKED, Asked, content_json
+from otel_phi.recorder.contents import chat_content, content_json
 from otel_phi.recorder.identities import Foreign
 from otel_phi.recorder.notices import Answer, Chat, ChatContent, Compaction, Outcome, Request, Timed, Tool
 from otel_phi.recorder.references import References
@@ -131,7 +131,7 @@ class OpenTurn(msgspec.Struct):
     tools: list[OpenTool] = []
     results: list[ToolResultMessage] = []
     captured: bool = False
-    asked: Asked | None = None
+    asked: ChatContent | None = None
     said: str | None = None
     inputs: tuple[str, ...] = ()
     _pending: dict[str, list[OpenTool]] = {}  # by call id; few of one id wait at a time
@@ -215,12 +215,8 @@ class OpenTurn(msgspec.Struct):
         end = self.answer_ns if self.answer_ns is not None else ended_ns
         inferred = not self.request_timed or self.answer_ns is None
         compacted = self.compacted_before_call if self.answer else self.compacted or self.compacted_ns is not None
-        return Chat(started, end, self.request, self.answer, compacted, inferred, self._content())
-
-    def _content(self) -> ChatContent | None:
-        if self.asked is None and self.said is None and not self.inputs:
-            return None
-        return (self.asked or NOTHING_ASKED).content(self.inputs, self.said)
+        content = chat_content(self.asked, self.inputs, self.said)
+        return Chat(started, end, self.request, self.answer, compacted, inferred, content)
 
     def close_tools(
         self, session_id: str, ended_ns: int, listed: Listed | None, references: References

@@ -27,10 +27,10 @@ from otel_phi.events import (
     Usage,
 )
 from otel_phi.recorder import states
-from otel_phi.recorder.contents import Asked, ContentsState
+from otel_phi.recorder.contents import ContentsState
 from otel_phi.recorder.core import RecorderCore
 from otel_phi.recorder.identities import UNKNOWN, LoopIdentity
-from otel_phi.recorder.notices import Answer, GroupClosed, LoopClosed, LoopOpened, LoopStart, SessionOpened
+from otel_phi.recorder.notices import Answer, ChatContent, GroupClosed, LoopClosed, LoopOpened, LoopStart, SessionOpened
 from otel_phi.recorder.references import ahead_of
 from otel_phi.recorder.snapshot import PART_BYTES, OpenWork, sessions_of
 from otel_phi.wire.costs import Cost
@@ -121,7 +121,7 @@ def test_every_field_of_a_state_is_written_once_at_least(monkeypatch: pytest.Mon
     kinds = [states.LoopState, states.TurnState, states.ToolState, states.GroupState, states.LastTurn, states.Indexes]
     kinds += [
         ContentsState,
-        Asked,
+        ChatContent,
         LoopStart,
         Answer,
         states.HappeningsState,
