@@ -125,8 +125,7 @@ class Bridge:
         mapping = mapping_for(self.config, resource.get("service.name"))
         if sample is None:
             sample = self.config.sample_ratio if live or "sampler" in options else 1.0
-        prices, metrics = prices_of(self.config.prices), self._made_metrics(resource)
-        self._metrics = metrics
+        self._metrics = metrics = self._made_metrics(resource)
         policy = policy_for(self.config, tools=metrics.record is not None)
         self._decode = decode_for(policy)
         self._pipeline = Pipeline(
@@ -134,7 +133,7 @@ class Bridge:
             ahead,
             sample,
             policy,
-            price=None if prices is None else prices.cost,
+            price=prices_of(self.config.prices),
             attributes_for=guarded_function(self.config.attributes_for, self.config.content),
             guard=guarded_text(self.config.content) if self.config.mapping.source_info else None,
             on_notice=metrics.record,

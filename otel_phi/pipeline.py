@@ -230,7 +230,7 @@ def spans(
         options,
         ahead,
         policy=policy,
-        price=None if prices is None else prices.cost,
+        price=prices,
         attributes_for=asked,
         guard=guard,
     )

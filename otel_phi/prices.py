@@ -41,7 +41,7 @@ _THEIRS = {
 
 
 class Prices:
-    """Prices say what calls cost.
+    """Prices say what calls cost: they are asked as a `Price` is, by being called.
 
     Args:
         source: where they come from. Of a library of another version than is here nothing is known.
@@ -54,7 +54,7 @@ class Prices:
         self._source = source.library
         self._noted: set[tuple[str, str]] = set()
 
-    def cost(self, call: Call) -> Cost | None:
+    def __call__(self, call: Call) -> Cost | None:
         """Returns what a call cost, None where that is not known. Never raises."""
         provider = provider_name(call.api, call.provider)
         for model in dict.fromkeys(filter(None, call.models)):

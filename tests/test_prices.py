@@ -158,13 +158,13 @@ def test_a_core_that_was_cut_anywhere_adds_up_the_same(tmp_path: Path) -> None:
     config = config_with(tmp_path, toml_of(*KNOWN))
     events = story(KNOWN[1], KNOWN[1], {**KNOWN[1], "model": "unknown"}, KNOWN[1])
     prices = Prices(config.prices, lambda _: None)
-    whole = RecorderCore(price=prices.cost)
+    whole = RecorderCore(price=prices)
     expected = [notice for event in events for notice in whole.on_event(event)]
     for cut in range(len(events)):
-        first = RecorderCore(price=prices.cost)
+        first = RecorderCore(price=prices)
         found = [notice for event in events[:cut] for notice in first.on_event(event)]
         second = RecorderCore.restore(first.snapshot())
-        second.price_with(prices.cost)
+        second.price_with(prices)
         assert found + [notice for event in events[cut:] for notice in second.on_event(event)] == expected
 
 
@@ -203,7 +203,7 @@ def cost_of(
     tokens: TokenCount, *, provider: str = "aws.bedrock", at_ns: int = int(AT), models: tuple[str, str] = ("m", "")
 ) -> int | None:
     prices = Prices(PriceSource(decode_table(TABLE.encode())), lambda _: None)
-    found = prices.cost(Call(tokens, None, provider, models, at_ns))
+    found = prices(Call(tokens, None, provider, models, at_ns))
     return None if found is None else found.picodollars
 
 
@@ -286,7 +286,7 @@ def test_a_model_without_a_price_is_noted_once_and_notes_are_bounded(caplog: pyt
     prices = Prices(PriceSource(decode_table(b"")), notes.append)
     for number in range(2 * MAX_NOTES):
         for _ in range(2):
-            assert prices.cost(Call(TokenCount(1, 1), None, "p", (f"m{number}", ""), 0)) is None
+            assert prices(Call(TokenCount(1, 1), None, "p", (f"m{number}", ""), 0)) is None
     assert (len(notes), len(set(notes)), caplog.records) == (MAX_NOTES, MAX_NOTES, [])
 
 
@@ -298,4 +298,4 @@ def test_a_head_keeps_where_prices_come_from() -> None:
 
 def test_a_library_of_another_version_is_not_asked() -> None:
     prices = Prices(PriceSource(library="genai-prices/0.0.1"), lambda _: None)
-    assert prices.cost(Call(TokenCount(1, 1), None, "openai", ("gpt-4o", ""), int(AT))) is None
+    assert prices(Call(TokenCount(1, 1), None, "openai", ("gpt-4o", ""), int(AT))) is None

@@ -89,8 +89,7 @@ class JournalExport:
         self._adopted, self._breathe = adopted, options.breathe
         self._ahead_bytes = ADOPTED_AHEAD_BYTES if adopted else AHEAD_BYTES
         mapping = msgspec.json.decode(head.mapping, type=MappingOptions)
-        prices = prices_of(source_in(head.prices), options.on_unknown_model)
-        self._price = None if prices is None else prices.cost
+        self._price = prices_of(source_in(head.prices), options.on_unknown_model)
         # Who adopts a journal does not count what its owner may have counted.
         on_notice = None if adopted else options.on_notice
         self._pipeline = Pipeline(mapping, sample=head.sample, price=self._price, on_notice=on_notice)

@@ -117,7 +117,7 @@ class Watch:
             on_span=listener.on_span,
         )
         self._watcher.agents.on_agent = listener.on_agent
-        self._watcher.price = None if prices is None else prices.cost
+        self._watcher.price = prices
         if config.mapping.source_info:
             self._watcher.guard = guarded_text(config.content)
 

@@ -79,8 +79,7 @@ class Counted:
             self._lines.append(line)
 
     def _count(self, events: Iterable[AgentEvent], ahead: Ahead | None) -> None:
-        price = None if self._prices is None else self._prices.cost
-        pipeline = Pipeline(self._options, ahead, price=price)
+        pipeline = Pipeline(self._options, ahead, price=self._prices)
         for block in _blocks(events):
             self._tallies.add_all(pipeline.feed_block(block))
         self._tallies.add_all(pipeline.finish())

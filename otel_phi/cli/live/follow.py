@@ -117,7 +117,7 @@ def _look(path: Path) -> object:
 def _spans(paths: Sequence[Path], how: How) -> Iterator[Span]:
     stored = Stored(paths, final=True, content=False)
     options, prices = how
-    pipeline = Pipeline(options, ahead_of(stored.starts), price=None if prices is None else prices.cost)
+    pipeline = Pipeline(options, ahead_of(stored.starts), price=prices)
     for event in stored.events():
         yield from pipeline.feed(event)
     yield from map(_at_work, pipeline.finish())

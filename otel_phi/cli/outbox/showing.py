@@ -77,7 +77,7 @@ def shown(path: Path, options: MappingOptions | None, prices: Prices | None = No
     survey = reader.survey()
     if prices is None and head is not None:
         prices = prices_of(source_in(head.prices))
-    replay = Replay(reader.first_state(), survey.looked_up, None if prices is None else prices.cost)
+    replay = Replay(reader.first_state(), survey.looked_up, prices)
     pipeline = Pipeline(options or _options_of(head))
     spans = [span for entry in reader.entries() for notice in replay.take(entry) for span in pipeline.spans(notice)]
     # What a dead process left open leaves as lost; of a single file nobody knows what comes behind it.
