@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from msgspec import UNSET
 
-from otel_phi.sources.agent_order import AgentFile, AgentSession, document_of, in_order, originals_of
+from otel_phi.sources.agent_order import AgentFile, AgentSession, document_of, in_order, originals_of, without_converted
 from otel_phi.sources.agents.adapter import SILENCE_NS, Context, Fold
 from otel_phi.sources.agents.claims import Claims
 from otel_phi.sources.files import FileChunks
@@ -77,8 +77,7 @@ class AgentReading:
         claims: FolderClaims | None = None,
     ) -> None:
         found = [one for one in in_order(files) if one.written_ns >= since_ns]
-        originals = {one.key[1] for one in found if not one.first.group.converted}
-        self.sessions = [one for one in found if not one.first.group.converted or one.key[1] not in originals]
+        self.sessions = without_converted(found)
         self.converted = len(found) - len(self.sessions)
         self.counts: Counter[str] = Counter()
         self.held_loops = self.open_loops = self.read_bytes = 0
@@ -190,16 +189,16 @@ class AgentReading:
         stream, before = FileChunks(file.path, limit_bytes=file.size_bytes), 0
         for block in read_lines(stream):
             self.read_bytes += stream.read_bytes - before
-            before, position = stream.read_bytes, block.offset
-            for number, line in enumerate(block.lines, block.number):
-                data = line if position else line.removeprefix(b"\xef\xbb\xbf")
+            before = stream.read_bytes
+            for number, (line, (position, data)) in enumerate(
+                zip(block.lines, block.records(), strict=True), block.number
+            ):
                 self.place = file.path, number
                 bad = fold.counts["bad_lines"]
                 yield from fold.record(position, data)
                 half = not block.ended and line is block.lines[-1]
                 if fold.counts["bad_lines"] > bad and not (half and at_work):
                     self._report(BadLine(str(file.path), number, position, len(line), _HALF if half else BAD_LINE))
-                position += len(line) + 1
 
     def _document(self, file: AgentFile, fold: Fold, *, at_work: bool) -> Iterator[AgentEvent]:
         data = document_of(file.path)

@@ -289,6 +289,12 @@ def with_children(file: AgentFile, cannot_read: Callable[[Path, OSError], None])
     return found
 
 
+def without_converted(sessions: list[AgentSession]) -> list[AgentSession]:
+    """Returns sessions, without those that were converted from records that are among them too: these would count twice."""
+    originals = {one.key[1] for one in sessions if not one.first.group.converted}
+    return [one for one in sessions if not one.first.group.converted or one.key[1] not in originals]
+
+
 def originals_of(sessions: list[AgentSession], given: set[Path]) -> list[AgentSession]:
     """Returns the sessions beside those given whose history they begin with."""
     firsts = {(session.key[0], session.first.group.first_id) for session in sessions if session.first.group.first_id}

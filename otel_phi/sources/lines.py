@@ -6,6 +6,7 @@ Rule 2: memory is bounded by the longest line allowed; a longer one is passed ov
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
@@ -88,6 +89,13 @@ class Block(msgspec.Struct, frozen=True, gc=False):
     lines: Sequence[bytes]
     ended: bool = True
     too_long: bool = False
+
+    def records(self) -> Iterator[tuple[int, bytes]]:
+        """Yields each line with where it begins, that of a file's beginning without a byte order mark."""
+        position = self.offset
+        for line in self.lines:
+            yield position, line if position else line.removeprefix(codecs.BOM_UTF8)
+            position += len(line) + 1
 
 
 def open_lines(path: Path) -> io.BufferedReader | gzip.GzipFile | Converted:

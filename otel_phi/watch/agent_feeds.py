@@ -12,6 +12,7 @@ nothing of it leaves twice.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator, Mapping
 from gzip import GzipFile
 from pathlib import Path
@@ -22,11 +23,10 @@ from otel_phi.sources.agent_order import document_of, head_of
 from otel_phi.sources.agents.adapter import Adapter
 from otel_phi.sources.agents.reading import anything
 from otel_phi.sources.converted import Converted
-from otel_phi.sources.lines import Block, open_lines, read_lines
+from otel_phi.sources.lines import open_lines, read_lines
 from otel_phi.sources.tail import Look, added_lines
 
 LINES, CONVERTED, DOCUMENT = "lines", "converted", "document"
-_BOM = b"\xef\xbb\xbf"
 
 
 class Piece(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class Feed(msgspec.Struct, frozen=True):
 
 def _lines(path: Path, look: Look, offset: int, number: int) -> Iterator[Piece]:
     for added in added_lines(path, look, offset, number, _is_record):
-        yield Piece(_records(added.block), added.offset, added.line)
+        yield Piece(list(added.block.records()), added.offset, added.line)
 
 
 def _converted(path: Path, look: Look, _offset: int, _number: int) -> Iterator[Piece]:
@@ -65,7 +65,7 @@ def _converted(path: Path, look: Look, _offset: int, _number: int) -> Iterator[P
     with open_lines(path) as stream:
         for block in read_lines(stream):
             end = block.offset + sum(map(len, block.lines)) + len(block.lines)
-            yield Piece(_records(block), end, block.number + len(block.lines))
+            yield Piece(list(block.records()), end, block.number + len(block.lines))
 
 
 def _document(path: Path, look: Look, _offset: int, _number: int) -> Iterator[Piece]:
@@ -92,14 +92,6 @@ def feed_name(adapter: Adapter, path: Path) -> str:
         return CONVERTED if isinstance(stream, Converted | GzipFile) else LINES
 
 
-def _records(block: Block) -> list[tuple[int, bytes]]:
-    found, position = [], block.offset
-    for line in block.lines:
-        found.append((position, line if position else line.removeprefix(_BOM)))
-        position += len(line) + 1
-    return found
-
-
 def _is_record(line: bytes) -> bool:
     """Says whether a line without a newline is a whole record, or nothing."""
-    return not line.strip() or isinstance(anything(line.removeprefix(_BOM)), dict)
+    return not line.strip() or isinstance(anything(line.removeprefix(codecs.BOM_UTF8)), dict)

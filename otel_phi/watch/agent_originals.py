@@ -37,9 +37,7 @@ def _claim_all(file: AgentFile, rows: AgentRows) -> None:
     fold = file.adapter.fold(context_of(file, rows, lambda _: None, file.written_ns))
     with open_lines(file.path) as stream:
         for block in read_lines(stream):
-            position = block.offset
-            for line in block.lines:
-                list(fold.record(position, line if position else line.removeprefix(b"\xef\xbb\xbf")))
-                position += len(line) + 1
+            for position, data in block.records():
+                list(fold.record(position, data))
     fold.settle("end")
     rows.commit()

@@ -18,7 +18,15 @@ from otel_phi.cli.report.complaints import Complaints
 from otel_phi.clock import wall_ns
 from otel_phi.mapping.options import MappingOptions
 from otel_phi.mapping.price_table import NO_PRICES, PriceSource
-from otel_phi.sources.agent_order import AgentFile, AgentSession, in_order, originals_of, own_times_of, with_children
+from otel_phi.sources.agent_order import (
+    AgentFile,
+    AgentSession,
+    in_order,
+    originals_of,
+    own_times_of,
+    with_children,
+    without_converted,
+)
 from otel_phi.sources.agent_stores import sessions_in
 from otel_phi.sources.folder_claims import FolderClaims
 from otel_phi.sources.found import Found, NothingHere
@@ -171,9 +179,7 @@ class Sessions:
 
     def _agent_sessions(self) -> Iterator[tuple[AgentSession, bool]]:
         """Yields the sessions in the order in which they may claim calls, and whether each is one of those asked for."""
-        sessions = in_order(self._agents, self._own_times)
-        originals = {one.key[1] for one in sessions if not one.first.group.converted}
-        sessions = [one for one in sessions if not one.first.group.converted or one.key[1] not in originals]
+        sessions = without_converted(in_order(self._agents, self._own_times))
         given = {file.path for session in sessions for file in session.files}
         files = [file for one in (*sessions, *originals_of(sessions, given)) for file in one.files]
         for file in files:

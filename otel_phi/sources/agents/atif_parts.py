@@ -13,6 +13,7 @@ from otel_phi.sources.agents.reading import (
     anything,
     compact,
     decoded,
+    every,
     ident,
     instant,
     is_text,
@@ -237,8 +238,7 @@ def calls_of(step: Step) -> Iterator[tuple[Call, int]]:
 def results_of(step: Step) -> list[Result]:
     """Returns what a step observed."""
     found = decoded(_observations, step.observation) or _Observation()
-    results = (decoded(_results, raw) for raw in pieces(found.results))
-    return [one for one in results if one is not None]
+    return every(_results, pieces(found.results))
 
 
 def file_of(path: Any) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from otel_phi.sources.agents.adapter import Context, Group
 from otel_phi.sources.agents.claude_fold import NAME, ClaudeFold
 from otel_phi.sources.agents.claude_lines import Line
-from otel_phi.sources.agents.reading import anything, decoded, head_records, members, text
+from otel_phi.sources.agents.reading import anything, every, head_records, members, text
 from otel_phi.wire.uuids import is_uuid
 
 _OTHERS = ("system", "progress", "attachment", "queue-operation")
@@ -70,7 +70,7 @@ def _pair(agent_id: object, call_id: object) -> Sequence[tuple[str, str]]:
 
 
 def _head_lines(head: bytes) -> list[Line]:
-    return [line for raw in head_records(head) if (line := decoded(_lines, raw)) is not None]
+    return every(_lines, head_records(head))
 
 
 def _is_own(line: Line) -> bool:

@@ -11,7 +11,7 @@ from otel_phi.sources.agents import codex_lines as lines
 from otel_phi.sources.agents.adapter import Context, Group
 from otel_phi.sources.agents.codex_fold import CodexFold
 from otel_phi.sources.agents.codex_lines import NAME, Line, Payload
-from otel_phi.sources.agents.reading import decoded, head_records, instant, members, text
+from otel_phi.sources.agents.reading import decoded, every, head_records, instant, members, text
 
 _lines = msgspec.json.Decoder(Line)
 _payloads = msgspec.json.Decoder(Payload)
@@ -60,7 +60,7 @@ class Codex:
 
 
 def _head_lines(head: bytes) -> list[Line]:
-    return [line for raw in head_records(head) if (line := decoded(_lines, raw)) is not None]
+    return every(_lines, head_records(head))
 
 
 def _is_own(line: Line) -> bool:

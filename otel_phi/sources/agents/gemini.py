@@ -9,7 +9,7 @@ from otel_phi.sources.agents import gemini_lines as lines
 from otel_phi.sources.agents.adapter import Context, Group
 from otel_phi.sources.agents.gemini_fold import NAME, GeminiFold
 from otel_phi.sources.agents.gemini_lines import Record
-from otel_phi.sources.agents.reading import decoded, head_records, ident, instant, text
+from otel_phi.sources.agents.reading import decoded, every, head_records, ident, instant, text
 
 _DOCUMENT = re.compile(
     rb'\s*\{\s*"(?:sessionId|lastUpdated|messages|projectHash|startTime|kind|summary|directories)"\s*:'
@@ -79,7 +79,7 @@ def _is_document(head: bytes) -> bool:
 
 
 def _head_lines(head: bytes) -> list[Record]:
-    return [record for raw in head_records(head) if (record := decoded(lines.records, raw)) is not None]
+    return every(lines.records, head_records(head))
 
 
 def _is_own(record: Record) -> bool:

@@ -14,6 +14,7 @@ from otel_phi.sources.agents.reading import (
     as_content,
     compact,
     decoded,
+    every,
     ident,
     instant,
     is_text,
@@ -90,8 +91,7 @@ def is_list(raw: Raw) -> bool:
 
 def calls_of(record: Record) -> list[Call]:
     """Returns the tool calls of a message."""
-    found = (decoded(_calls, raw) for raw in pieces(record.toolCalls))
-    return [call for call in found if call is not None]
+    return every(_calls, pieces(record.toolCalls))
 
 
 def is_made(record: Record) -> bool:

@@ -10,7 +10,7 @@ from otel_phi.sources.agents import pi_lines as lines
 from otel_phi.sources.agents.adapter import Context, Group
 from otel_phi.sources.agents.pi_fold import NAME, PiFold
 from otel_phi.sources.agents.pi_lines import Entry
-from otel_phi.sources.agents.reading import decoded, head_records, instant, text
+from otel_phi.sources.agents.reading import every, head_records, instant, text
 
 _entries = msgspec.json.Decoder(Entry)
 
@@ -55,7 +55,7 @@ class Pi:
 
 def head_entries(head: bytes) -> list[Entry]:
     """Returns the entries that a file begins with."""
-    return [entry for raw in head_records(head) if (entry := decoded(_entries, raw)) is not None]
+    return every(_entries, head_records(head))
 
 
 def is_own(entry: Entry) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -34,6 +35,11 @@ def decoded(decoder: msgspec.json.Decoder[T], data: bytes | Raw) -> T | None:
         return decoder.decode(data)
     except BROKEN:
         return None
+
+
+def every(decoder: msgspec.json.Decoder[T], parts: Iterable[bytes | Raw]) -> list[T]:
+    """Decodes records, or parts of one; those that are not what the decoder expects are left out."""
+    return [found for part in parts if (found := decoded(decoder, part)) is not None]
 
 
 def anything(data: bytes | Raw) -> Any:
