@@ -31,7 +31,7 @@ from otel_phi.cli.report.objects import EXPORT_SCHEMA
 from otel_phi.cli.report.progress import ExportProgress, Looking
 from otel_phi.cli.report.table import session_objects, table
 from otel_phi.cli.report.tempo import TempoLimits
-from otel_phi.cli.report.totals import Sessions
+from otel_phi.cli.report.totals import Sessions, both
 from otel_phi.cli.settings import called, configured, sends_nothing
 from otel_phi.cli.standard_input import is_copy, with_input
 from otel_phi.errors import DeliveryError
@@ -113,23 +113,11 @@ def export(paths: tuple[Path, ...], final: bool, as_json: bool, sample: float | 
         screen.say(f"otel-phi: {line}")
     sessions = Sessions()
     tempo = TempoLimits() if config.profile == "tempo" and config.file is None else None
-    bridge = _run(config, stored, _both(sessions, tempo), sample, meant)
+    bridge = _run(config, stored, both(sessions.add, tempo), sample, meant)
     complaints.conclude()
     for line in (*reading.after(stored, final=final), *(tempo.sentences() if tempo is not None else ())):
         screen.say(f"otel-phi: {line}")
     sys.exit(max(_report(bridge, sessions, stored, as_json=as_json), complaints.exit_code()))
-
-
-def _both(sessions: Sessions, tempo: TempoLimits | None) -> Callable[[Span], None]:
-    """Returns what takes each span that passes."""
-    if tempo is None:
-        return sessions.add
-
-    def add(span: Span) -> None:
-        sessions.add(span)
-        tempo.add(span)
-
-    return add
 
 
 def _run(

@@ -24,7 +24,7 @@ from otel_phi.cli.intake import Intake, stop_signals
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints, warnings_said
 from otel_phi.cli.report.table import table
-from otel_phi.cli.report.totals import Sessions
+from otel_phi.cli.report.totals import Sessions, both
 from otel_phi.cli.settings import called, configured, sends_nothing
 from otel_phi.clock import wall_ns
 from otel_phi.sources.agent_stream import AgentStream
@@ -92,7 +92,7 @@ def pipe(tee: bool, shows: bool, agent: str | None, sample: float | None, **flag
 
 
 def _run(config: Config, sample: float | None, *, tee: bool, shows: bool, agent: str | None) -> int:
-    from otel_phi.cli.live.view import LiveView, both
+    from otel_phi.cli.live.view import LiveView
     from otel_phi.cli.outlets import outlet as opened
 
     sessions, complaints = Sessions(), Complaints()

@@ -20,7 +20,7 @@ from otel_phi.cli.own_telemetry import own_telemetry
 from otel_phi.cli.report import outcome
 from otel_phi.cli.report.complaints import Complaints
 from otel_phi.cli.report.table import table
-from otel_phi.cli.report.totals import Sessions
+from otel_phi.cli.report.totals import Sessions, both
 from otel_phi.cli.report.troubles import Troubles
 from otel_phi.cli.settings import configured_with_state, destination, sends_nothing
 from otel_phi.errors import DeliveryError
@@ -118,7 +118,7 @@ def _say_if_sent_twice(agent: str) -> None:
 def _run(
     config: Config, paths: tuple[Path, ...], *, poll_s: float | None, once: bool, quiet: bool, **options: Any
 ) -> int:
-    from otel_phi.cli.live.view import LiveView, both
+    from otel_phi.cli.live.view import LiveView
     from otel_phi.watch.watch import Listener, Watch
 
     def stopping() -> bool:

@@ -7,7 +7,6 @@ Rule 2: what is said meanwhile stands above the rows: standard error passes thro
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -22,18 +21,6 @@ from otel_phi.tree import session_of
 
 _A_SECOND = 4  # looks; agents' turns take seconds
 _LEAST_ROWS = 3
-
-
-def both(first: Callable[[Span], None], view: LiveView | None) -> Callable[[Span], None]:
-    """Returns what takes each span that leaves: somebody, and a view, if there is one."""
-    if view is None:
-        return first
-
-    def add(span: Span) -> None:
-        first(span)
-        view.add(span)
-
-    return add
 
 
 class LiveView:

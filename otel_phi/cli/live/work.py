@@ -6,6 +6,8 @@ Rule 2: the sessions at work are bounded; of more, the one that was silent longe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from rich.text import Text
@@ -36,10 +38,8 @@ class Work(Totals):
         super().__init__(session_id)
         self.agent = self.model = self.tool = self.status = ""
 
-    def add(self, span: Span) -> None:
-        """Adds a span."""
-        super().add(span)
-        given = dict(span.attributes)
+    def _count(self, span: Span, given: Mapping[str, object], error: str | None) -> None:
+        super()._count(span, given, error)
         self.agent = str(given.get(s.SOURCE_AGENT) or given.get(s.AGENT_NAME) or self.agent)
         self.model = str(given.get(s.REQUEST_MODEL) or self.model)
         for event in span.events:

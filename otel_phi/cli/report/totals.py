@@ -7,7 +7,8 @@ Rule 2: memory is a few numbers a session, and a word for each loop that is open
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.span import Span, SpanEvent
@@ -145,6 +146,25 @@ class Totals:
     def _blame(self, error: str, span: Span) -> None:  # noqa: ARG002  # who counts by day and model asks for it
         """Counts one failure; the span is where it shows."""
         self._causes[error] += 1
+
+
+class Taker(Protocol):
+    """A taker takes spans."""
+
+    def add(self, span: Span, /) -> object:
+        """Takes one span."""
+
+
+def both(first: Callable[[Span], None], second: Taker | None) -> Callable[[Span], None]:
+    """Returns what takes each span that passes: somebody, and somebody else, if there is one."""
+    if second is None:
+        return first
+
+    def add(span: Span) -> None:
+        first(span)
+        second.add(span)
+
+    return add
 
 
 class Sessions:
