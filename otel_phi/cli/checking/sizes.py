@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from otel_phi.cli.checking.findings import Findings, Place
-from otel_phi.cli.report.tempo import MAX_TRACES, SEARCHED_FOR_NS
+from otel_phi.cli.report.tempo import SEARCHED_FOR_NS, TraceSizes
 from otel_phi.cli.words import size
-from otel_phi.delivery.otlp.encoder import Encoder
-from otel_phi.delivery.otlp.resource import Resource
 from otel_phi.mapping import semconv as s
 from otel_phi.mapping.attributes import CUT_MARK
 from otel_phi.mapping.options import TEMPO_TRACE_BYTES
 from otel_phi.mapping.span import Span
+from otel_phi.tree import session_of
 
 GRPC_MESSAGE_BYTES = 4 << 20  # gRPC's own default: what a server takes in a message
 _ENVELOPE_BYTES = 4_096  # a resource and a scope around a span that travels alone
@@ -34,18 +33,17 @@ class SizeCheck:
 
     def __init__(self, findings: Findings, profile: str | None, now_ns: int) -> None:
         self._findings, self._profile, self._now_ns = findings, profile, now_ns
-        self._encoder = Encoder(Resource(()))
-        self._traces: dict[int, int] = {}  # as Tempo's limits are followed: of the latest ten thousand
+        self._traces = TraceSizes()
         self._large: set[int] = set()
         self.spans = self.bytes = 0
-        self.sessions: set[object] = set()
+        self.sessions: set[str] = set()
 
     def add(self, span: Span) -> None:
         """Judges a span."""
-        length = len(self._encoder.span(span))
+        length = self._traces.add(span)
         self.spans += 1
         self.bytes += length
-        self.sessions.add(span.get(s.CONVERSATION_ID) or span.get(s.SESSION_ID) or span.trace_id)
+        self.sessions.add(session_of(span))
         place = Place(detail=f"span {span.span_id:016x} of trace {span.trace_id:032x}")
         if length + _ENVELOPE_BYTES > GRPC_MESSAGE_BYTES:
             self._findings.add("span-too-large", f"{span.name}: {size(length)}", place)
@@ -55,21 +53,16 @@ class SizeCheck:
             self._findings.add("events-dropped", span.name, place, count=span.dropped_events_count)
         if self._profile == "tempo" and self._now_ns - span.end_ns > SEARCHED_FOR_NS:
             self._findings.add("tempo-search", "spans of the past")
-        self._add_to_trace(span.trace_id, length)
-
-    def _add_to_trace(self, trace_id: int, length: int) -> None:
-        total = self._traces.pop(trace_id, 0) + length
-        if len(self._traces) >= MAX_TRACES:
-            del self._traces[next(iter(self._traces))]
-        self._traces[trace_id] = total
-        if total > TEMPO_TRACE_BYTES:
-            self._large.add(trace_id)
+        if self._traces.bytes[span.trace_id] > TEMPO_TRACE_BYTES:
+            self._large.add(span.trace_id)
 
     def finish(self) -> None:
         """Judges the traces."""
         rule = "tempo-trace-size" if self._profile == "tempo" else "large-trace"
         for trace_id in sorted(self._large):
-            self._findings.add(rule, f"trace {trace_id:032x}: {size(self._traces.get(trace_id, TEMPO_TRACE_BYTES))}")
+            self._findings.add(
+                rule, f"trace {trace_id:032x}: {size(self._traces.bytes.get(trace_id, TEMPO_TRACE_BYTES))}"
+            )
 
 
 def _cut_keys(span: Span) -> Iterator[str]:

@@ -24,20 +24,37 @@ OPENED_BYTES = 16 * 2**20
 _SHOWN = 5
 
 
+class TraceSizes:
+    """Adds up traces, the latest ten thousand.
+
+    Attributes:
+        bytes: of each trace as OTLP, before compression.
+    """
+
+    def __init__(self) -> None:
+        self._encoder = Encoder(Resource(()))
+        self.bytes: dict[int, int] = {}
+
+    def add(self, span: Span) -> int:
+        """Adds a span to its trace; returns its own bytes."""
+        length = len(self._encoder.span(span))
+        total = self.bytes.pop(span.trace_id, 0) + length
+        if len(self.bytes) >= MAX_TRACES:
+            del self.bytes[next(iter(self.bytes))]
+        self.bytes[span.trace_id] = total
+        return length
+
+
 class TempoLimits:
     """Follows the sizes and times of traces that go to Tempo."""
 
     def __init__(self) -> None:
-        self._encoder = Encoder(Resource(()))
-        self._bytes: dict[int, int] = {}
+        self._sizes = TraceSizes()
         self._earliest_end_ns = 0
 
     def add(self, span: Span) -> None:
         """Adds a span to its trace."""
-        size = self._bytes.pop(span.trace_id, 0) + len(self._encoder.span(span))
-        if len(self._bytes) >= MAX_TRACES:
-            del self._bytes[next(iter(self._bytes))]
-        self._bytes[span.trace_id] = size
+        self._sizes.add(span)
         self._earliest_end_ns = min(self._earliest_end_ns or span.end_ns, span.end_ns)
 
     def sentences(self, now_ns: int | None = None) -> Iterator[str]:
@@ -46,12 +63,15 @@ class TempoLimits:
         Args:
             now_ns: nanoseconds since the epoch; None for the clock's.
         """
-        if self._bytes and (time.time_ns() if now_ns is None else now_ns) - self._earliest_end_ns > SEARCHED_FOR_NS:
+        if (
+            self._sizes.bytes
+            and (time.time_ns() if now_ns is None else now_ns) - self._earliest_end_ns > SEARCHED_FOR_NS
+        ):
             yield (
                 "Tempo by default never finds spans by search that ended more than 2 minutes before they come: open them by trace id, "
                 "or raise its ingestion_time_range_slack"
             )
-        large = [(trace, size) for trace, size in self._bytes.items() if size > TEMPO_TRACE_BYTES]
+        large = [(trace, size) for trace, size in self._sizes.bytes.items() if size > TEMPO_TRACE_BYTES]
         if not large:
             return
         many = words.many(len(large), "trace")
