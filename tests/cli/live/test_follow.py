@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,19 +21,6 @@ from tests.cli.live.terminals import Terminal, append
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _TURN = b'{"type": "TurnStart", "turn_index": 1'
-
-
-@pytest.fixture
-def opened() -> Iterator[Callable[..., Terminal]]:
-    made: list[Terminal] = []
-
-    def opened(*arguments: object, **options: int) -> Terminal:
-        made.append(Terminal(*arguments, **options))
-        return made[-1]
-
-    yield opened
-    for terminal in made:
-        terminal.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,19 +28,6 @@ from tests.cli.live.terminals import Terminal, append
 
 Opened = Callable[..., Terminal]
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\]8;[^\x1b]*\x1b\\")
-
-
-@pytest.fixture
-def opened() -> Iterator[Opened]:
-    made: list[Terminal] = []
-
-    def opened(*arguments: object, **options: int) -> Terminal:
-        made.append(Terminal(*arguments, **options))
-        return made[-1]
-
-    yield opened
-    for terminal in made:
-        terminal.close()
 
 
 def cut(events: list[Event]) -> tuple[bytes, bytes]:

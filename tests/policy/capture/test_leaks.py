@@ -113,20 +113,25 @@ def test_what_may_be_said_arrives_and_no_secret_does(
     assert MARKER not in caplog.text
 
 
+def tell_nobody(folder: Path) -> None:
+    """Tells the story to a hook whose collector does not answer; it writes a record, too."""
+    hook = otel_phi.install(
+        endpoint="http://127.0.0.1:9",
+        state_dir=folder / "state",
+        flush_on_sigterm=False,
+        capture_content=True,
+        record=folder / "record.jsonl",
+    )
+    for event in STORY:
+        hook(event)
+    hook.shutdown(0.0)
+
+
 def test_of_a_silent_collector_the_journal_holds_what_may_be_said_and_status_says_none_of_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG):
-        hook = otel_phi.install(
-            endpoint="http://127.0.0.1:9",
-            state_dir=tmp_path / "state",
-            flush_on_sigterm=False,
-            capture_content=True,
-            record=tmp_path / "record.jsonl",
-        )
-        for event in STORY:
-            hook(event)
-        hook.shutdown(0.0)
+        tell_nobody(tmp_path)
     journal = b"".join(path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file())
     record = (tmp_path / "record.jsonl").read_bytes()
     assert MARKER.encode() in journal
@@ -139,16 +144,7 @@ def test_of_a_silent_collector_the_journal_holds_what_may_be_said_and_status_say
 
 
 def test_a_record_of_contents_draws_the_very_spans_that_the_hook_sends(tmp_path: Path) -> None:
-    hook = otel_phi.install(
-        endpoint="http://127.0.0.1:9",
-        state_dir=tmp_path / "state",
-        flush_on_sigterm=False,
-        capture_content=True,
-        record=tmp_path / "record.jsonl",
-    )
-    for event in STORY:
-        hook(event)
-    hook.shutdown(0.0)
+    tell_nobody(tmp_path)
     config = otel_phi.resolve(capture_content=True)
     recorded = list(otel_phi.spans((tmp_path / "record.jsonl").read_bytes().splitlines(), config))
     assert recorded == list(otel_phi.spans(STORY, config))
