@@ -20,7 +20,7 @@ from otel_phi.sources.agent_order import AgentFile, agent_file, head_of, with_ch
 from otel_phi.sources.agent_stores import sessions_in
 from otel_phi.sources.agents.registry import adapter_of
 from otel_phi.sources.files import FileChunks
-from otel_phi.sources.found import Found, NothingHere, may_be_ours
+from otel_phi.sources.found import Found, NothingHere
 from otel_phi.sources.kinds import Kind
 from otel_phi.sources.logs import EventFile, Opened, Reading
 from otel_phi.sources.looks import Looks
@@ -31,7 +31,7 @@ from otel_phi.sources.saved import SessionFile, read_session, streams_of
 from otel_phi.wire.decode import Undecodable
 from otel_phi.wire.events import AgentEvent, AgentStart
 
-__all__ = ["NothingHere", "Stored", "may_be_ours"]  # whoever opens files asks for them here
+__all__ = ["NothingHere", "Stored"]  # whoever opens files asks for both here
 
 # A phi-core agent writes with every event; ten minutes cover a long model call.
 STILL_WRITTEN_S = 600

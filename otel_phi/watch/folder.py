@@ -12,9 +12,9 @@ from pathlib import Path
 
 from otel_phi.sources.agent_order import head_of
 from otel_phi.sources.agents.registry import adapter_of
+from otel_phi.sources.found import NothingHere, may_be_ours
 from otel_phi.sources.kinds import kind_of
 from otel_phi.sources.reader import BadLine
-from otel_phi.sources.stored import NothingHere, may_be_ours
 from otel_phi.sources.tail import WRITE_AHEAD, Look, look_at
 from otel_phi.watch.agent_feeds import LINES, feed_name
 
